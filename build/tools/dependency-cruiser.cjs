@@ -1,0 +1,69 @@
+// The rooms of ARCHITECTURE.md, lowest first. A package imports only from layers before its own.
+const LAYERS = [
+  ["errors", "native"],
+  ["async", "log", "lifecycle", "files"],
+  ["pki", "token", "process", "components", "datastore", "kube-client"],
+  [
+    "datastore-sqlite",
+    "etcd-api",
+    "bootstrap-data",
+    "supervisor-api",
+    "control-plane",
+    "node-runtime",
+    "network",
+    "controllers",
+  ],
+  ["config", "server"],
+];
+const inside = (names) => `^packages/(${names.join("|")})/src/`;
+const above = (i) => [...LAYERS.slice(i + 1).map((names) => `^packages/(${names.join("|")})/`), "^cmd/"];
+const anywhere = { path: "^(packages|cmd)/([^/]+)/" };
+
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    ...LAYERS.map((names, i) => ({
+      name: `layer-${i}-looks-down`,
+      severity: "error",
+      from: { path: inside(names) },
+      to: { path: above(i) },
+    })),
+    {
+      name: "front-door-only",
+      severity: "error",
+      from: anywhere,
+      to: { path: "^(packages|cmd)/[^/]+/src/(?!index[.]ts$)", pathNot: "^$1/$2/" },
+    },
+    {
+      name: "by-name-not-by-path",
+      severity: "error",
+      from: anywhere,
+      to: { path: "^(packages|cmd)/", pathNot: "^$1/$2/", dependencyTypes: ["local"] },
+    },
+    {
+      name: "sqlite-driver-only-in-its-room",
+      severity: "error",
+      from: { pathNot: "^packages/datastore-sqlite/" },
+      to: { path: "better-sqlite3" },
+    },
+    {
+      name: "testkit-in-tests-only",
+      severity: "error",
+      from: { pathNot: "/test/|^test/|^bench/|^packages/testkit/" },
+      to: { path: "^packages/testkit/" },
+    },
+    {
+      name: "no-orphan-layer",
+      severity: "error",
+      from: { path: "^packages/([^/]+)/src/", pathNot: `^packages/(${LAYERS.flat().join("|")}|testkit)/` },
+      to: {},
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "(^|/)dist/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
+  },
+};

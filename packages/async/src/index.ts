@@ -1,0 +1,5 @@
+export { aborted, abortReason } from "./aborted.ts";
+export { BoundedQueue, QueueFullError } from "./bounded-queue.ts";
+export { deadline, repeat, sleep } from "./time.ts";
+export { Latest } from "./latest.ts";
+export { retry, type RetryPolicy } from "./retry.ts";

@@ -1,0 +1,49 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { abortReason } from "./aborted.ts";
+
+/** Waits `ms` milliseconds. Rejects with the reason of `signal` as soon as that aborts. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  try {
+    await delay(ms, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    throw signal?.aborted === true ? abortReason(signal) : error;
+  }
+}
+
+/** A signal that aborts with `parent`, or after `ms` milliseconds with an error that says what took too long. */
+export function deadline(ms: number, what: string, parent?: AbortSignal): AbortSignal & Disposable {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error(`${what} took longer than ${ms / 1000} s`)), ms);
+  const onParent = () => {
+    if (parent !== undefined) controller.abort(abortReason(parent));
+  };
+  const release = () => {
+    clearTimeout(timer);
+    parent?.removeEventListener("abort", onParent);
+  };
+  timer.unref();
+  controller.signal.addEventListener("abort", release, { once: true });
+  if (parent?.aborted === true) onParent();
+  else parent?.addEventListener("abort", onParent, { once: true });
+  return Object.assign(controller.signal, { [Symbol.dispose]: release });
+}
+
+/**
+ * Runs `task` every `ms` milliseconds, the first time after one interval, never two at once.
+ * Resolves when `signal` aborts; rejects with the first error of `task`.
+ */
+export async function repeat(
+  ms: number,
+  task: (signal: AbortSignal) => Promise<void> | void,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await sleep(ms, signal);
+    } catch {
+      return;
+    }
+    await task(signal);
+  }
+}

@@ -1,0 +1,173 @@
+/** Position in the one total order of changes. Below 2^53 in practice, so a plain number. */
+export type Revision = number & { readonly __brand: "Revision" };
+export const revision = (value: number): Revision => value as Revision;
+
+/** Lease ids are full 64-bit numbers. 0n means "no lease". */
+export type LeaseId = bigint;
+
+/** One version of one key, as etcd's mvccpb.KeyValue. */
+export interface KeyValue {
+  readonly key: Buffer;
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+  readonly version: number;
+  readonly lease: LeaseId;
+  /** Empty for keys-only answers and in tombstones. */
+  readonly value: Buffer;
+}
+
+/** `rangeEnd` empty: the single key. `rangeEnd` = one zero byte: everything from `key` on. Byte order, end exclusive. */
+export interface KeyRange {
+  readonly key: Buffer;
+  readonly rangeEnd: Buffer;
+}
+
+export type SortTarget = "key" | "version" | "create" | "mod" | "value";
+
+export interface RangeQuery extends KeyRange {
+  /** 0: no limit. */
+  readonly limit: number;
+  /** 0: the current revision. */
+  readonly revision: number;
+  readonly keysOnly: boolean;
+  readonly countOnly: boolean;
+  readonly sort?: { readonly target: SortTarget; readonly descending: boolean };
+  readonly minModRevision?: number;
+  readonly maxModRevision?: number;
+  readonly minCreateRevision?: number;
+  readonly maxCreateRevision?: number;
+}
+
+export interface RangeResult {
+  /** Current revision of the store, also when an older one was asked for. */
+  readonly revision: Revision;
+  readonly kvs: readonly KeyValue[];
+  readonly more: boolean;
+  /** Live keys in the range at the revision that was read, ignoring `limit`. Exact. */
+  readonly count: number;
+}
+
+export interface PutOp {
+  readonly kind: "put";
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly lease: LeaseId;
+  readonly prevKv: boolean;
+  readonly ignoreValue: boolean;
+  readonly ignoreLease: boolean;
+}
+export interface DeleteOp extends KeyRange {
+  readonly kind: "delete";
+  readonly prevKv: boolean;
+}
+export interface RangeOp {
+  readonly kind: "range";
+  readonly query: RangeQuery;
+}
+export interface TxnOp {
+  readonly kind: "txn";
+  readonly txn: Txn;
+}
+export type Op = PutOp | DeleteOp | RangeOp | TxnOp;
+
+export type CompareResult = "equal" | "greater" | "less" | "notEqual";
+
+export interface Compare extends KeyRange {
+  readonly result: CompareResult;
+  readonly target:
+    | { readonly field: "version" | "create" | "mod"; readonly value: number }
+    | { readonly field: "lease"; readonly value: LeaseId }
+    | { readonly field: "value"; readonly value: Buffer };
+}
+
+export interface Txn {
+  readonly compare: readonly Compare[];
+  readonly success: readonly Op[];
+  readonly failure: readonly Op[];
+}
+
+export type OpResult =
+  | { readonly kind: "put"; readonly prevKv: KeyValue | undefined }
+  | { readonly kind: "delete"; readonly deleted: number; readonly prevKvs: readonly KeyValue[] }
+  | { readonly kind: "range"; readonly range: RangeResult }
+  | { readonly kind: "txn"; readonly txn: TxnResult };
+
+export interface TxnResult {
+  /** Revision of this transaction when it wrote, else the current one. */
+  readonly revision: Revision;
+  readonly succeeded: boolean;
+  readonly results: readonly OpResult[];
+}
+
+export interface WatchEvent {
+  readonly type: "put" | "delete";
+  /** For a delete only key and modRevision carry meaning. */
+  readonly kv: KeyValue;
+  /** State before the event; undefined for creations and when that version is compacted. Always filled, the API drops it when not asked for. */
+  readonly prevKv: KeyValue | undefined;
+}
+
+/** What a watch is told. Events of one revision are never split over two batches. */
+export interface WatchBatch {
+  readonly revision: Revision;
+  readonly events: readonly WatchEvent[];
+}
+
+export interface WatchRequest extends KeyRange {
+  /** First revision wanted; 0 or beyond the current one: only what happens from now on. */
+  readonly startRevision: number;
+  /** Called in revision order, never before `watch()` returned. */
+  readonly onEvents: (batch: WatchBatch) => void;
+  /** The watch is over: history needed for it was compacted away, or the store stopped. */
+  readonly onEnd: (end: WatchEnd) => void;
+}
+
+export type WatchEnd =
+  { readonly reason: "compacted"; readonly compactRevision: Revision } | { readonly reason: "stopped" };
+
+export interface Watch {
+  /** Current revision of the store when the watch was made: the header of etcd's `created` answer. */
+  readonly revision: Revision;
+  /** Everything up to here has been handed to `onEvents`. undefined while history is still being replayed. */
+  progress(): Revision | undefined;
+  /** No callback after this. */
+  close(): void;
+}
+
+export interface LeaseInfo {
+  readonly id: LeaseId;
+  readonly grantedTtlSeconds: number;
+  /** Whole seconds left, -1 for an unknown lease. */
+  readonly remainingTtlSeconds: number;
+  readonly keys: readonly Buffer[];
+}
+
+export interface StoreStatus {
+  readonly revision: Revision;
+  readonly compactRevision: Revision;
+  /** Bytes on disk, and of those bytes in use. */
+  readonly dbSizeBytes: number;
+  readonly dbSizeInUseBytes: number;
+}
+
+/**
+ * The multi-version store: what the etcd API is a translation of. Every promise of a write is kept only after the write is durable.
+ * Rejections: StoreError of `store-errors.ts` for what a client did wrong or must wait for; anything else is a bug.
+ */
+export interface Store {
+  range(query: RangeQuery): Promise<RangeResult>;
+  txn(txn: Txn): Promise<TxnResult>;
+  /** Resolves once reads below `at` are refused; the rows go later, in slices. */
+  compact(at: number): Promise<Revision>;
+  watch(request: WatchRequest): Watch;
+  leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo>;
+  leaseRevoke(id: LeaseId): Promise<Revision>;
+  leaseKeepAlive(id: LeaseId): Promise<LeaseInfo>;
+  leaseTimeToLive(id: LeaseId): Promise<LeaseInfo>;
+  leaseList(): Promise<readonly LeaseId[]>;
+  status(): Promise<StoreStatus>;
+  /** Returns free pages of the database to the file system. */
+  defragment(): Promise<void>;
+  /** Current revision, without waiting. */
+  readonly currentRevision: Revision;
+}

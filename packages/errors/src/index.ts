@@ -1,0 +1,1 @@
+export { describeError, NodeError, type ErrorCode, type NodeErrorOptions } from "./node-error.ts";

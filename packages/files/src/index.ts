@@ -1,0 +1,3 @@
+export { ensureDirectory, readIfExists, removeIfExists } from "./directory.ts";
+export { acquireLock, LockHeldError, type Lock } from "./lock.ts";
+export { writeFileAtomic, type WriteOptions } from "./write-file-atomic.ts";

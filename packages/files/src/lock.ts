@@ -1,0 +1,34 @@
+import { open } from "node:fs/promises";
+import { flock } from "@k3s/native";
+
+/** Somebody else holds the lock. `owner` is what the holder wrote into the file, usually its process id. */
+export class LockHeldError extends Error {
+  override readonly name = "LockHeldError";
+  readonly owner: string;
+
+  constructor(path: string, owner: string) {
+    super(`Cannot lock "${path}": held by process ${owner === "" ? "unknown" : owner}`);
+    this.owner = owner;
+  }
+}
+
+export interface Lock extends AsyncDisposable {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes an exclusive flock on `path` (created 0600) and writes our process id into it.
+ * The kernel gives it back when the process ends, however it ends. Rejects with LockHeldError at once when it is taken.
+ */
+export async function acquireLock(path: string): Promise<Lock> {
+  const file = await open(path, "a+", 0o600);
+  if (!flock(file.fd)) {
+    const owner = (await file.readFile("utf8")).trim();
+    await file.close();
+    throw new LockHeldError(path, owner);
+  }
+  await file.truncate();
+  await file.write(`${process.pid}\n`);
+  const release = () => file.close();
+  return { release, [Symbol.asyncDispose]: release };
+}

@@ -1,0 +1,50 @@
+import type { Component } from "./component.ts";
+
+export interface ManagerOptions {
+  /** Told when a component begins to start and when dependents may use it. */
+  readonly onProgress?: (name: string, state: "starting" | "started" | "stopping") => void;
+}
+
+/** Starts components in order, stops them in reverse, and finishes stopping whatever fails. */
+export class ComponentManager {
+  readonly #components: readonly Component[];
+  readonly #options: ManagerOptions;
+  readonly #begun: Component[] = [];
+  readonly #lost = new AbortController();
+
+  constructor(components: readonly Component[], options: ManagerOptions = {}) {
+    this.#components = components;
+    this.#options = options;
+  }
+
+  /** Aborts, with the error as reason, when a running component is gone for good. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Prepares all, so that every check fails before anything runs, then starts one after the other. */
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#components.map(async (component) => component.prepare?.(signal)));
+    for (const component of this.#components) {
+      signal.throwIfAborted();
+      this.#begun.unshift(component); // before start(): a half-started component is stopped too
+      this.#options.onProgress?.(component.name, "starting");
+      await component.start({ signal, lost: (error) => this.#lost.abort(error) });
+      this.#options.onProgress?.(component.name, "started");
+    }
+  }
+
+  /** Stops in reverse order; a failure does not keep the others from being stopped. */
+  async stop(hurry: AbortSignal): Promise<void> {
+    const failures: Error[] = [];
+    for (const component of this.#begun.splice(0)) {
+      this.#options.onProgress?.(component.name, "stopping");
+      try {
+        await component.stop(hurry);
+      } catch (error) {
+        failures.push(new Error(`Cannot stop component "${component.name}"`, { cause: error }));
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Cannot stop every component");
+  }
+}

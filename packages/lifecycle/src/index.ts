@@ -1,0 +1,2 @@
+export type { Component, HealthChecked, StartContext } from "./component.ts";
+export { ComponentManager } from "./component-manager.ts";
