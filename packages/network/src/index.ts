@@ -1,1 +1,2 @@
-export {};
+export { conflist, type ConflistOptions } from "./conflist.ts";
+export { PodNetwork, type PodNetworkOptions } from "./pod-network.ts";

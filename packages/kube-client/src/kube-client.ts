@@ -1,0 +1,122 @@
+import type { IncomingMessage } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
+import { text } from "node:stream/consumers";
+import { ApiError } from "./api-error.ts";
+
+export interface KubeClientOptions {
+  readonly server: string;
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  readonly userAgent: string;
+}
+
+/** As much of a Kubernetes object as every kind has. */
+export interface KubeObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+}
+
+/** Kubernetes' patch formats, by their media types. */
+export type PatchType = "json" | "merge" | "strategic" | "apply";
+
+const PATCH_MEDIA_TYPES: Record<PatchType, string> = {
+  json: "application/json-patch+json",
+  merge: "application/merge-patch+json",
+  strategic: "application/strategic-merge-patch+json",
+  apply: "application/apply-patch+yaml",
+};
+
+interface Call {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+  readonly contentType?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Talks to one API server over one keep-alive pool. Every method rejects with ApiError when the server says no. */
+export class KubeClient {
+  readonly #options: KubeClientOptions;
+  readonly #agent: Agent;
+
+  constructor(options: KubeClientOptions) {
+    this.#options = options;
+    const { ca, cert, key } = options;
+    this.#agent = new Agent({ ca, cert, key, keepAlive: true, maxSockets: 16 });
+  }
+
+  /** GET `path`, which begins with `/api` or `/apis` and may carry a query. */
+  async get<T>(path: string, signal: AbortSignal): Promise<T> {
+    return (await this.#json({ method: "GET", path, signal })) as T;
+  }
+
+  async create<T extends object>(path: string, object: T, signal: AbortSignal): Promise<T> {
+    return (await this.#json({
+      method: "POST",
+      path,
+      body: JSON.stringify(object),
+      contentType: "application/json",
+      signal,
+    })) as T;
+  }
+
+  async patch(
+    path: string,
+    patch: { readonly type: PatchType; readonly body: unknown },
+    signal: AbortSignal,
+  ): Promise<KubeObject> {
+    const contentType = PATCH_MEDIA_TYPES[patch.type];
+    return (await this.#json({
+      method: "PATCH",
+      path,
+      body: JSON.stringify(patch.body),
+      contentType,
+      signal,
+    })) as KubeObject;
+  }
+
+  /** Sends a GET and hands over the answer's body as it streams in. */
+  async stream(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.#send({ method: "GET", path, signal });
+  }
+
+  /** Closes idle connections. Requests under way end by their signals. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #json(call: Call): Promise<unknown> {
+    return JSON.parse(await text(await this.#send(call)));
+  }
+
+  async #send(call: Call): Promise<IncomingMessage> {
+    const response = await this.#exchange(call);
+    const status = response.statusCode ?? 0;
+    if (status >= 200 && status < 300) return response;
+    throw ApiError.fromBody(status, await text(response));
+  }
+
+  #exchange(call: Call): Promise<IncomingMessage> {
+    const headers: Record<string, string> = { accept: "application/json", "user-agent": this.#options.userAgent };
+    if (call.contentType !== undefined) headers["content-type"] = call.contentType;
+    return new Promise((resolve, reject) => {
+      const url = new URL(call.path, this.#options.server);
+      const request = httpsRequest(
+        url,
+        { method: call.method, agent: this.#agent, headers, signal: call.signal },
+        resolve,
+      );
+      request.on("error", reject);
+      request.end(call.body);
+    });
+  }
+}
