@@ -1,4 +1,39 @@
+import { createRequire } from "node:module";
+import { NativeError } from "./errors.ts";
+import { locate } from "./location.ts";
+
+interface Addon {
+  flock(fd: number): boolean;
+  notify(socketPath: string, message: string): void;
+  waitpid(pid: number): number | undefined;
+}
+
 /** Takes an exclusive lock on an open file without waiting; false when somebody else holds it. */
 export function flock(fd: number): boolean {
-  return fd >= 0;
+  return loadAddon().flock(fd);
+}
+
+/**
+ * Sends one datagram to a service manager's socket, a path or `@name` for an abstract one; at most 4095 bytes.
+ * Never waits: throws with code EAGAIN when the receiver is behind.
+ */
+export function notify(socketPath: string, message: string): void {
+  loadAddon().notify(socketPath, message);
+}
+
+/**
+ * Reaps a child that has ended and returns its raw wait status; undefined while it still runs.
+ * Only for orphans adopted by this process: reaping a child of Node's own would make Node wait for it for ever.
+ */
+export function waitpid(pid: number): number | undefined {
+  return loadAddon().waitpid(pid);
+}
+
+function loadAddon(): Addon {
+  const path = locate("k3s-native.node");
+  try {
+    return createRequire(import.meta.url)(path) as Addon; // sound: the file is built from our own source beside this one
+  } catch (error) {
+    throw NativeError.notLoadable(path, error);
+  }
 }

@@ -1,1 +1,3 @@
-export { flock } from "./addon.ts";
+export { flock, notify, waitpid } from "./addon.ts";
+export { NativeError } from "./errors.ts";
+export { launcherPath } from "./launcher.ts";

@@ -1,0 +1,116 @@
+// The system calls Node lacks, as an N-API add-on. Everything here returns at once: nothing may block the event loop.
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <errno.h>
+#include <node_api.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_ARGUMENTS 2
+#define MAX_MESSAGE_BYTES 4096
+
+// Throws `Error("Cannot <what>: <reason>")` with the errno name in `code`, as Node's own system errors have it.
+static napi_value throw_errno(napi_env env, const char *what, int number) {
+  const char *name = strerrorname_np(number);
+  char text[256] = "Cannot ";
+  strncat(text, what, 100);
+  strncat(text, ": ", 3);
+  strncat(text, strerror(number), 100);
+  napi_throw_error(env, name == NULL ? "EUNKNOWN" : name, text);
+  return NULL;
+}
+
+static napi_value throw_argument(napi_env env, const char *text) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", text);
+  return NULL;
+}
+
+static int read_arguments(napi_env env, napi_callback_info info, napi_value *arguments, size_t wanted) {
+  size_t given = MAX_ARGUMENTS;
+  return napi_get_cb_info(env, info, &given, arguments, NULL, NULL) == napi_ok && given >= wanted;
+}
+
+// flock(fd: number): boolean
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS];
+  int32_t fd;
+  if (!read_arguments(env, info, arguments, 1) || napi_get_value_int32(env, arguments[0], &fd) != napi_ok)
+    return throw_argument(env, "Cannot lock file: a file descriptor is needed");
+
+  int result;
+  do result = flock(fd, LOCK_EX | LOCK_NB);
+  while (result < 0 && errno == EINTR);
+  if (result < 0 && errno != EWOULDBLOCK) return throw_errno(env, "lock file", errno);
+
+  napi_value taken;
+  napi_get_boolean(env, result == 0, &taken);
+  return taken;
+}
+
+static int send_datagram(const struct sockaddr_un *address, socklen_t length, const char *message) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  ssize_t sent;
+  do
+    sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)address, length);
+  while (sent < 0 && errno == EINTR);
+  int number = sent < 0 ? errno : 0;
+  close(fd);
+  return number;
+}
+
+// notify(socketPath: string, message: string): void. A path that begins with '@' names an abstract socket.
+static napi_value notify(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS];
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char path[sizeof address.sun_path + 1];
+  char message[MAX_MESSAGE_BYTES];
+  size_t path_length, message_length;
+  if (!read_arguments(env, info, arguments, 2) ||
+      napi_get_value_string_utf8(env, arguments[0], path, sizeof path, &path_length) != napi_ok ||
+      napi_get_value_string_utf8(env, arguments[1], message, sizeof message, &message_length) != napi_ok)
+    return throw_argument(env, "Cannot notify: a socket path and a message are needed");
+  if (path_length == 0) return throw_errno(env, "notify", EINVAL);
+  if (path_length >= sizeof address.sun_path) return throw_errno(env, "notify", ENAMETOOLONG);
+  if (message_length == sizeof message - 1) return throw_errno(env, "notify", EMSGSIZE);
+
+  memcpy(address.sun_path, path, path_length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  // The length excludes a terminator: for an abstract name every byte counts.
+  socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_length);
+  int number = send_datagram(&address, length, message);
+  return number == 0 ? NULL : throw_errno(env, "notify", number);
+}
+
+// waitpid(pid: number): number | undefined. The raw wait status, or undefined while the process runs.
+static napi_value reap(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS], result = NULL;
+  int32_t pid;
+  // Zero and negative values would reap children at random, libuv's among them.
+  if (!read_arguments(env, info, arguments, 1) || napi_get_value_int32(env, arguments[0], &pid) != napi_ok || pid < 1)
+    return throw_argument(env, "Cannot reap process: a process id is needed");
+
+  int status;
+  pid_t reaped;
+  do reaped = waitpid(pid, &status, WNOHANG);
+  while (reaped < 0 && errno == EINTR);
+  if (reaped < 0) return throw_errno(env, "reap process", errno);
+  if (reaped > 0) napi_create_int32(env, status, &result);
+  return result;
+}
+
+static void export_function(napi_env env, napi_value exports, napi_property_descriptor descriptor) {
+  napi_define_properties(env, exports, 1, &descriptor);
+}
+
+NAPI_MODULE_INIT() {
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "flock", .method = lock_file});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "waitpid", .method = reap});
+  return exports;
+}
