@@ -1,1 +1,2 @@
-export {};
+export { type HostProcess, TestHost, type TestHostOptions } from "./test-host.ts";
+export { TestNetwork } from "./test-network.ts";

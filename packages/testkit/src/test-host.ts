@@ -1,0 +1,182 @@
+import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { execa } from "execa";
+import { CgroupBranch } from "./cgroup-branch.ts";
+import type { TestNetwork } from "./test-network.ts";
+
+export interface TestHostOptions {
+  readonly name: string;
+  /** IPv4 address in the network's 10.99.0.0/24. */
+  readonly address: string;
+  readonly network: TestNetwork;
+}
+
+export interface HostProcess {
+  readonly pid: number;
+  readonly commandLine: readonly string[];
+}
+
+interface HostParts {
+  readonly undo: AsyncDisposableStack;
+  readonly root: string;
+  readonly init: number;
+  readonly procsFiles: readonly string[];
+}
+
+/**
+ * A light host of its own: network namespace, process tree, host name, cgroup root, /run, /var/lib, /var/log and /etc.
+ * The machine's programs are there; nothing the host writes is left on the machine.
+ */
+export class TestHost implements AsyncDisposable {
+  readonly name: string;
+  readonly address: string;
+  readonly #undo: AsyncDisposableStack;
+  readonly #root: string;
+  readonly #init: number;
+  readonly #procsFiles: readonly string[];
+
+  private constructor(options: TestHostOptions, parts: HostParts) {
+    this.name = options.name;
+    this.address = options.address;
+    this.#undo = parts.undo;
+    this.#root = parts.root;
+    this.#init = parts.init;
+    this.#procsFiles = parts.procsFiles;
+  }
+
+  static async create(options: TestHostOptions): Promise<TestHost> {
+    await using undo = new AsyncDisposableStack();
+    const namespace = await options.network.plug(options.name, options.address);
+    const root = await mkdtemp(join(tmpdir(), `k3s-host-${options.name}-`));
+    undo.defer(() => rm(root, { recursive: true, force: true }));
+    for (const folder of ["lib", "log", "etc", "etc-work", "libexec", "libexec-work"]) await mkdir(join(root, folder));
+    const branch = undo.use(await CgroupBranch.create(`k3s-${options.network.id}-${options.name}`));
+    const { init, gone } = await startInit({
+      namespace,
+      root,
+      hostname: options.name,
+      procsFiles: branch.procsFiles,
+    });
+    undo.defer(async () => {
+      process.kill(init, "SIGKILL"); // the kernel then kills the host's whole process tree
+      await gone;
+    });
+    return new TestHost(options, { undo: undo.move(), root, init, procsFiles: branch.procsFiles });
+  }
+
+  /** Where the host's /var/lib and /var/log lie on the machine. */
+  outside(path: `/var/${"lib" | "log"}${string}`): string {
+    return join(this.#root, path.slice("/var".length));
+  }
+
+  /** Starts a program in the host. The process id is that of a wrapper on the machine; see {@link pids}. */
+  spawn(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    return spawn("bash", ["-c", this.#entry(), file, ...args], options);
+  }
+
+  /** Runs a program in the host to its end and returns what it printed; rejects when it fails or takes longer than a minute. */
+  async run(file: string, ...args: string[]): Promise<string> {
+    return (await execa("bash", ["-c", this.#entry(), file, ...args], { timeout: 60_000 })).stdout;
+  }
+
+  /** The host's processes, with the ids they have inside it. Kernel threads and zombies have no command line and are left out. */
+  async processes(): Promise<readonly HostProcess[]> {
+    const script = `for p in /proc/[0-9]*; do printf '%s ' "\${p#/proc/}"; tr '\\0' ' ' 2>/dev/null <"$p/cmdline"; echo; done 2>/dev/null`;
+    const lines = (await this.run("sh", "-c", script)).split("\n").map((line) => line.trim().split(" "));
+    return lines
+      .filter((words) => words.length > 1)
+      .map(([pid, ...commandLine]) => ({ pid: Number(pid), commandLine }));
+  }
+
+  /** A shell script that runs its arguments in the host. */
+  #entry(): string {
+    const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
+    return `${joinGroups(this.#procsFiles)}\nexec nsenter --target ${this.#init} ${namespaces.join(" ")} -- "$0" "$@"`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#undo.disposeAsync();
+  }
+}
+
+interface InitOptions {
+  readonly namespace: string;
+  readonly root: string;
+  readonly hostname: string;
+  readonly procsFiles: readonly string[];
+}
+
+interface RunningInit {
+  /** Process id of the host's process 1, as the machine sees it. */
+  readonly init: number;
+  /** Resolves when the host is gone. */
+  readonly gone: Promise<unknown>;
+}
+
+/** Starts process 1 of the host: it joins the cgroup branch, makes the mounts, and then only collects orphans. */
+async function startInit(options: InitOptions): Promise<RunningInit> {
+  const unshare = [
+    "unshare",
+    "--mount",
+    "--uts",
+    "--ipc",
+    "--pid",
+    "--fork",
+    "--cgroup",
+    "--mount-proc",
+    "--propagation",
+    "private",
+  ];
+  const script = `set -e\n${joinGroups(options.procsFiles)}\nexec ${unshare.join(" ")} bash -c "$0"`;
+  const args = [`--net=/run/netns/${options.namespace}`, "bash", "-c", script, initScript(options)];
+  const holder = spawn("nsenter", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const gone = once(holder, "close");
+  const errors: Buffer[] = [];
+  holder.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+  const firstLine = once(createInterface({ input: holder.stdout }), "line");
+  await Promise.race([firstLine, gone]);
+  const children = await readFile(`/proc/${holder.pid ?? 0}/task/${holder.pid ?? 0}/children`, "utf8").catch(() => "");
+  const init = Number(children.trim().split(" ")[0]);
+  if (init === 0) throw new Error(`Cannot start test host "${options.hostname}": ${Buffer.concat(errors).toString()}`);
+  return { init, gone };
+}
+
+/** Shell lines that move the shell into the host's branch of every hierarchy: entering the cgroup namespace alone does not. */
+function joinGroups(procsFiles: readonly string[]): string {
+  return procsFiles.map((file) => `echo $$ > ${file}`).join("\n");
+}
+
+function initScript({ root, hostname, procsFiles }: InitOptions): string {
+  return `set -e
+hostname ${hostname}
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/lock
+mount --bind ${root}/lib /var/lib
+mount --bind ${root}/log /var/log
+mount -t overlay -o lowerdir=/etc,upperdir=${root}/etc,workdir=${root}/etc-work overlay /etc
+mount -t overlay -o lowerdir=/usr/libexec,upperdir=${root}/libexec,workdir=${root}/libexec-work overlay /usr/libexec
+echo "127.0.0.1 localhost ${hostname}" > /etc/hosts
+echo ${hostname} > /etc/hostname
+echo "nameserver 10.99.0.1" > /etc/resolv.conf
+${cgroupMounts(procsFiles)}
+echo host is up
+exec 1>&2
+trap : CHLD
+while :; do sleep 3600 & wait $!; done`;
+}
+
+/** Mounts each hierarchy anew inside the host's cgroup namespace, where the host's branch is the root. */
+function cgroupMounts(procsFiles: readonly string[]): string {
+  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return "mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+  const names = procsFiles.map((file) => file.split("/").at(-3) ?? "");
+  const mounts = names.map((name) => {
+    const how = name === "unified" ? "-t cgroup2" : `-t cgroup -o ${name === "systemd" ? "none,name=systemd" : name}`;
+    return `mkdir -p /sys/fs/cgroup/${name}\nmount ${how} ${name} /sys/fs/cgroup/${name}`;
+  });
+  return ["mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup", ...mounts].join("\n");
+}

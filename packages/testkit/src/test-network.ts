@@ -1,0 +1,54 @@
+import { randomBytes } from "node:crypto";
+import { execa } from "execa";
+
+/** A switch of our own: a bridge in a network namespace, to which hosts are plugged by veth pairs. */
+export class TestNetwork implements AsyncDisposable {
+  readonly id: string;
+  readonly #namespace: string;
+  readonly #hosts: string[] = [];
+
+  private constructor(id: string) {
+    this.id = id;
+    this.#namespace = `k3s-${id}-switch`;
+  }
+
+  /** Address of the bridge, which the hosts use as their default gateway. Nothing is routed beyond it. */
+  static readonly gateway = "10.99.0.1";
+
+  static async create(): Promise<TestNetwork> {
+    const network = new TestNetwork(randomBytes(3).toString("hex"));
+    await ip("netns", "add", network.#namespace);
+    await network.#inSwitch("link", "set", "lo", "up");
+    await network.#inSwitch("link", "add", "br0", "type", "bridge");
+    await network.#inSwitch("addr", "add", `${TestNetwork.gateway}/24`, "dev", "br0");
+    await network.#inSwitch("link", "set", "br0", "up");
+    return network;
+  }
+
+  /** Makes a namespace with `address`/24 on its `eth0`. Returns the namespace's name. */
+  async plug(host: string, address: string): Promise<string> {
+    const namespace = `k3s-${this.id}-${host}`;
+    await ip("netns", "add", namespace);
+    this.#hosts.push(namespace);
+    const port = `p-${host}`;
+    await this.#inSwitch("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace);
+    await this.#inSwitch("link", "set", port, "master", "br0", "up");
+    await ip("-n", namespace, "link", "set", "lo", "up");
+    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+    await ip("-n", namespace, "link", "set", "eth0", "up");
+    await ip("-n", namespace, "route", "add", "default", "via", TestNetwork.gateway);
+    return namespace;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const namespace of [...this.#hosts.splice(0), this.#namespace]) await ip("netns", "delete", namespace);
+  }
+
+  async #inSwitch(...args: string[]): Promise<void> {
+    await ip("-n", this.#namespace, ...args);
+  }
+}
+
+async function ip(...args: string[]): Promise<void> {
+  await execa("ip", args);
+}
