@@ -38,11 +38,13 @@ export default tseslint.config(
       "@typescript-eslint/no-invalid-void-type": "off",
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // `await using _lock = …` holds a thing without naming a use of it.
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_", argsIgnorePattern: "^_" }],
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
     },
   },
   {
-    files: ["packages/async/src/**"],
+    files: ["packages/async/src/**", "**/test/fixtures/**"],
     rules: { "no-restricted-globals": "off", "no-restricted-imports": "off" },
   },
   {

@@ -86,8 +86,8 @@ export class TestHost implements AsyncDisposable {
 
   /** The host's processes, with the ids they have inside it. Kernel threads and zombies have no command line and are left out. */
   async processes(): Promise<readonly HostProcess[]> {
-    const script = `for p in /proc/[0-9]*; do printf '%s ' "\${p#/proc/}"; tr '\\0' ' ' 2>/dev/null <"$p/cmdline"; echo; done 2>/dev/null`;
-    const lines = (await this.run("sh", "-c", script)).split("\n").map((line) => line.trim().split(" "));
+    const script = String.raw`for p in /proc/[0-9]*; do printf '%s\t' "${"$"}{p#/proc/}"; tr '\n\0' ' \t' 2>/dev/null <"$p/cmdline"; echo; done 2>/dev/null`;
+    const lines = (await this.run("sh", "-c", script)).split("\n").map((line) => line.trimEnd().split("\t"));
     return lines
       .filter((words) => words.length > 1)
       .map(([pid, ...commandLine]) => ({ pid: Number(pid), commandLine }));
