@@ -1,0 +1,161 @@
+import { mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { basename, join, relative } from "node:path";
+import { deadline, retry } from "@k3s/async";
+import { NodeError } from "@k3s/errors";
+import { acquireLock, LockHeldError, writeFileAtomic, type Lock } from "@k3s/files";
+import type { Logger } from "@k3s/log";
+import { linkCniPlugins } from "./cni-links.ts";
+import { assertUsable, createComponentSet, type ComponentSet } from "./component-set.ts";
+import { assertDataVersion, recordDataVersion } from "./data-version.ts";
+import { ComponentError } from "./errors.ts";
+import { installFiles } from "./install-files.ts";
+import { loadManifest, manifestDigest, MANIFEST_NAME, type Manifest } from "./manifest.ts";
+import { absentAsUndefined, sameTime } from "./verify.ts";
+
+export interface UnpackOptions {
+  /** Folder with `components.json`, as made by the build. */
+  readonly from: string;
+  readonly dataDir: string;
+  readonly log: Logger;
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+const LOCK_WAIT_MS = 10 * 60_000;
+const RECORD_NAME = ".unpacked.json";
+
+/**
+ * Makes `<data-dir>/data/<digest>/` hold the programs, once per version, and returns them; a few stat calls when they are there.
+ * An interrupted or damaged folder is made again. Processes that start at the same time wait for each other.
+ */
+export async function unpackComponents(options: UnpackOptions): Promise<ComponentSet> {
+  const { from, dataDir } = options;
+  const manifest = await loadManifest(from);
+  assertUsable(manifest, from);
+  const place = placeFor(dataDir, manifest);
+  await assertDataVersion(dataDir, manifest);
+  const isReady = (await isCurrent(place)) && (await isComplete(place, manifest));
+  if (!isReady) await unpackLocked(options, place, manifest);
+  return createComponentSet(place.final, manifest, place.cni);
+}
+
+interface Place {
+  readonly data: string;
+  readonly final: string;
+  readonly temporary: string;
+  readonly cni: string;
+}
+
+function placeFor(dataDir: string, manifest: Manifest): Place {
+  const data = join(dataDir, "data");
+  const final = join(data, manifestDigest(manifest));
+  return { data, final, temporary: `${final}-tmp`, cni: join(data, "cni") };
+}
+
+async function unpackLocked(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {
+  const { dataDir, log, signal } = options;
+  try {
+    await mkdir(place.data, { recursive: true, mode: 0o755 });
+    await using _lock = await waitForLock(join(place.data, ".lock"), log, signal);
+    const startedAt = performance.now();
+    if (!(await isComplete(place, manifest))) await unpack(options, place, manifest); // else another process was faster
+    await rotateLinks(place);
+    await linkCniPlugins({ bin: join(place.final, "bin/cni"), stable: place.cni });
+    await recordDataVersion(dataDir, manifest);
+    log.info({ path: place.final, durationMs: Math.round(performance.now() - startedAt) }, "components unpacked");
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error instanceof NodeError ? error : ComponentError.unpack(dataDir, error);
+  }
+}
+
+async function waitForLock(path: string, log: Logger, parent?: AbortSignal): Promise<Lock> {
+  using limit = deadline(LOCK_WAIT_MS, `Waiting for the lock "${path}"`, parent);
+  const policy = {
+    delayMinMs: 20,
+    delayMaxMs: 500,
+    isRetryable: (error: unknown) => error instanceof LockHeldError,
+    onRetry: (error: unknown, attempt: number) => {
+      if (attempt === 1) log.info({ error }, "waiting for another process to unpack components");
+    },
+  };
+  return await retry(() => acquireLock(path), policy, limit);
+}
+
+async function unpack(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {
+  const { from, onProgress, signal } = options;
+  await rm(place.temporary, { recursive: true, force: true });
+  await mkdir(place.temporary, { mode: 0o755 });
+  try {
+    await installFiles({ from, to: place.temporary, manifest, onProgress, signal });
+    await writeLists(place.temporary, manifest);
+  } catch (error) {
+    await rm(place.temporary, { recursive: true, force: true }); // gives the space back, which may be what was missing
+    throw error;
+  }
+  const damaged = `${place.final}-damaged-${Date.now()}`;
+  await rename(place.final, damaged).catch(absentAsUndefined); // programs that still run keep their files
+  await rename(place.temporary, place.final);
+  await rm(damaged, { recursive: true, force: true });
+}
+
+/** The lists that the original product leaves too (checksums and links, relative to `bin`), and the record for isComplete. */
+async function writeLists(folder: string, manifest: Manifest): Promise<void> {
+  const toBin = (path: string) => relative("bin", path);
+  const sums = manifest.files.map((file) => `${file.sha256}  ${toBin(file.path)}\n`).join("");
+  const links = manifest.links.map((link) => `${toBin(link.path)} ${link.target}\n`).join("");
+  await writeFileAtomic(join(folder, "bin/.sha256sums"), sums, { mode: 0o644 });
+  await writeFileAtomic(join(folder, "bin/.links"), links, { mode: 0o644 });
+  await writeFileAtomic(join(folder, MANIFEST_NAME), JSON.stringify(manifest), { mode: 0o644 });
+  const record: UnpackRecord = await Promise.all(
+    manifest.files.map(async ({ path, size }) => ({ path, size, mtimeMs: (await stat(join(folder, path))).mtimeMs })),
+  );
+  await writeFileAtomic(join(folder, RECORD_NAME), JSON.stringify(record), { mode: 0o644 });
+}
+
+type UnpackRecord = readonly { readonly path: string; readonly size: number; readonly mtimeMs: number }[];
+
+async function isCurrent({ data, final }: Place): Promise<boolean> {
+  return (await readlink(join(data, "current")).catch(absentAsUndefined)) === final;
+}
+
+/** True when every file has the size and time it was unpacked with, and every link its target. */
+async function isComplete(place: Place, manifest: Manifest): Promise<boolean> {
+  const text = await readFile(join(place.final, RECORD_NAME), "utf8").catch(absentAsUndefined);
+  if (text === undefined) return false;
+  const record = parseRecord(text);
+  if (record === undefined || record.length !== manifest.files.length) return false;
+  const files = record.map(async ({ path, size, mtimeMs }) => {
+    const found = await stat(join(place.final, path)).catch(absentAsUndefined);
+    return found?.size === size && sameTime(found.mtimeMs, mtimeMs);
+  });
+  const links = manifest.links.map(
+    async ({ path, target }) => (await readlink(join(place.final, path)).catch(() => undefined)) === target,
+  );
+  return (await Promise.all([...files, ...links])).every(Boolean);
+}
+
+function parseRecord(text: string): UnpackRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? (value as UnpackRecord) : undefined; // written whole by writeLists, or not at all
+  } catch {
+    return undefined;
+  }
+}
+
+/** `current` names the folder in use, `previous` the one before it. */
+async function rotateLinks({ data, final }: Place): Promise<void> {
+  const current = join(data, "current");
+  const before = await readlink(current).catch(absentAsUndefined);
+  if (before === final) return;
+  if (before !== undefined && basename(before) !== basename(final)) await replaceLink(join(data, "previous"), before);
+  await replaceLink(current, final);
+}
+
+async function replaceLink(path: string, target: string): Promise<void> {
+  const temporary = `${path}.tmp-${process.pid}`;
+  await rm(temporary, { force: true });
+  await symlink(target, temporary);
+  await rename(temporary, path);
+}
