@@ -25,6 +25,11 @@ export class ComponentManager {
   /** Prepares all, so that every check fails before anything runs, then starts one after the other. */
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#components.map(async (component) => component.prepare?.(signal)));
+    await this.startPrepared(signal);
+  }
+
+  /** The second half of {@link start}, for a caller that has prepared the components itself. */
+  async startPrepared(signal: AbortSignal): Promise<void> {
     for (const component of this.#components) {
       signal.throwIfAborted();
       this.#begun.unshift(component); // before start(): a half-started component is stopped too

@@ -1,2 +1,3 @@
 export type { Component, HealthChecked, StartContext } from "./component.ts";
 export { ComponentManager } from "./component-manager.ts";
+export { atOnce, inSequence } from "./group.ts";
