@@ -1,1 +1,13 @@
-export {};
+export {
+  createCsr,
+  ensureAgentPki,
+  signAgentCertificate,
+  type AgentCertificateOptions,
+  type AgentPkiOptions,
+} from "./agent-pki.ts";
+export type { AgentLeafName } from "./agent-leaves.ts";
+export { formatCertificates, parseCertificates, type Certificate } from "./certificate.ts";
+export { PkiError } from "./errors.ts";
+export { agentPaths, serverCredPaths, serverTlsPaths } from "./paths.ts";
+export type { AgentPaths, CertificatePair, ServerCredPaths, ServerTlsPaths } from "./paths.ts";
+export { ensureServerPki, type ServerPki, type ServerPkiOptions } from "./server-pki.ts";
