@@ -1,0 +1,130 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describeError } from "@k3s/errors";
+import { deriveNetwork, type NetworkConfig } from "./derive-network.ts";
+import type { HostFacts } from "./host-facts.ts";
+import { parseNodeName } from "./parsers.ts";
+import { parseTokenText } from "./cluster-parsers.ts";
+import { defaultDataDir, nodePaths, type NodePaths } from "./paths.ts";
+import type { ServerConfig } from "./server-config.ts";
+import type { ServerValues } from "./server-settings.ts";
+import type { Report } from "./setting.ts";
+
+interface Inputs {
+  readonly values: ServerValues;
+  readonly host: HostFacts;
+  readonly signal: AbortSignal;
+}
+
+interface Complaints {
+  readonly report: Report;
+  readonly warnings: string[];
+}
+
+/** Completes the values by what follows from them and from the machine. Mistakes are reported; the result is then void. */
+export async function deriveConfig(inputs: Inputs, { report, warnings }: Complaints): Promise<ServerConfig> {
+  const { values, host, signal } = inputs;
+  const network = deriveNetwork(values, host, report);
+  const nodeName = values.nodeName ?? hostNodeName(host, report);
+  const dataDir = values.dataDir ?? defaultDataDir(host);
+  const paths = nodePaths(dataDir);
+  warnOfForeignAddresses(network, host, warnings);
+  return {
+    ...values,
+    ...network,
+    ...passVerbosity(values),
+    nodeName,
+    dataDir,
+    paths,
+    token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
+    agentToken: values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal })),
+    datastoreFile: datastoreFile(values.datastoreEndpoint, paths, report),
+    egressSelectorMode: "disabled",
+    writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
+    servingSans: servingSans({ values, network, nodeName }),
+    warnings,
+  };
+}
+
+function hostNodeName(host: HostFacts, report: Report): string {
+  try {
+    return parseNodeName(host.hostname);
+  } catch (error) {
+    report(`--node-name must be given: the host name ${describeError(error)}`);
+    return "";
+  }
+}
+
+async function readToken(
+  flag: string,
+  path: string | undefined,
+  { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return parseTokenText(await readFile(path, { encoding: "utf8", signal }));
+  } catch (error) {
+    signal.throwIfAborted();
+    report(
+      error instanceof RangeError ? `${flag} "${path}": its token ${error.message}` : `${flag} ${describeError(error)}`,
+    );
+    return undefined;
+  }
+}
+
+/** `sqlite://relative` is below the folder of the database, as in kine below its working directory. */
+function datastoreFile(endpoint: string, paths: NodePaths, report: Report): string {
+  const rest = /^sqlite:\/\/(.*)$/.exec(endpoint)?.[1] ?? "";
+  const [path = "", options] = rest.split("?");
+  if (options !== undefined) report("--datastore-endpoint must not have options after a question mark in this version");
+  if (path === "") return paths.databaseFile;
+  return path.startsWith("/") ? path : join(paths.serverDir, path);
+}
+
+function findGroup(text: string | undefined, host: HostFacts, report: Report): number | undefined {
+  if (text === undefined) return undefined;
+  const id = /^\d+$/.test(text) ? Number(text) : host.groups.get(text);
+  if (id === undefined) report(`--write-kubeconfig-group must be a group of this machine: current value is "${text}"`);
+  return id;
+}
+
+/** `-v` and `--vmodule` go to every component, before what is meant for it alone. */
+function passVerbosity(values: ServerValues) {
+  const common = [
+    ...(values.v === 0 ? [] : [`v=${values.v}`]),
+    ...(values.vmodule === undefined ? [] : [`vmodule=${values.vmodule}`]),
+  ];
+  return {
+    kubeApiserverArg: [...common, ...values.kubeApiserverArg],
+    kubeControllerManagerArg: [...common, ...values.kubeControllerManagerArg],
+    kubeSchedulerArg: [...common, ...values.kubeSchedulerArg],
+    kubeletArg: [...common, ...values.kubeletArg],
+    kubeProxyArg: [...common, ...values.kubeProxyArg],
+  };
+}
+
+function servingSans(from: {
+  readonly values: ServerValues;
+  readonly network: NetworkConfig;
+  readonly nodeName: string;
+}): readonly string[] {
+  const { values, network, nodeName } = from;
+  const names = [
+    ...values.tlsSan,
+    ...["127.0.0.1", "::1", "localhost"],
+    nodeName,
+    ...network.nodeExternalIp,
+    nodeName.split(".")[0] ?? nodeName,
+    ...network.nodeIp,
+    network.serviceIp,
+    ...["kubernetes", "kubernetes.default", "kubernetes.default.svc"],
+    `kubernetes.default.svc.${values.clusterDomain}`,
+  ];
+  return [...new Set(names)].filter((name) => name !== "");
+}
+
+function warnOfForeignAddresses(network: NetworkConfig, host: HostFacts, warnings: string[]): void {
+  for (const address of network.nodeIp) {
+    if (!host.everyAddress.includes(address)) warnings.push(`--node-ip ${address} is not an address of this machine`);
+  }
+}

@@ -1,0 +1,14 @@
+import { NodeError } from "@k3s/errors";
+
+/** The settings given cannot work. */
+export class ConfigError extends NodeError {
+  override readonly name = "ConfigError";
+
+  /** All mistakes at once, each a line that begins with the name of its setting. */
+  static invalid(problems: readonly string[]): ConfigError {
+    const message = `Cannot start with this configuration:\n  ${problems.join("\n  ")}`;
+    return new ConfigError("ERR_CONFIG_INVALID", message, {
+      hint: "Correct the settings named above; k3s server --help lists them all",
+    });
+  }
+}

@@ -1,0 +1,27 @@
+import type { NetworkConfig } from "./derive-network.ts";
+import type { NodePaths } from "./paths.ts";
+import type { ServerValues } from "./server-settings.ts";
+
+/** What follows from the settings and the machine. */
+interface Derived extends NetworkConfig {
+  readonly nodeName: string;
+  readonly dataDir: string;
+  readonly paths: NodePaths;
+  /** Content of the flag or of the token file; undefined: made at the first start, or read from the data dir. */
+  readonly token: string | undefined;
+  /** Undefined: agents join with the password of `token`. */
+  readonly agentToken: string | undefined;
+  /** The only database of this version: a SQLite file. */
+  readonly datastoreFile: string;
+  /** Whatever was asked for, one node needs no tunnel to itself. */
+  readonly egressSelectorMode: "disabled";
+  /** Group that owns the kubeconfig. */
+  readonly writeKubeconfigGroup: number | undefined;
+  /** Names and addresses that the certificate of the API always carries. */
+  readonly servingSans: readonly string[];
+  /** Settings that were read but have no effect, as sentences for the log. */
+  readonly warnings: readonly string[];
+}
+
+/** Everything a server was told, checked, completed and frozen. */
+export type ServerConfig = Omit<ServerValues, keyof Derived> & Derived;

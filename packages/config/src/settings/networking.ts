@@ -1,0 +1,71 @@
+import { oneOfServed, parseDomain, parseNodeAddress, parsePortRange, parseRange } from "../parsers.ts";
+import { listSetting, switchSetting, valueSetting } from "../setting.ts";
+
+export const networkingSettings = {
+  "cluster-cidr": listSetting({
+    category: "Networking",
+    env: "K3S_CLUSTER_CIDR",
+    placeholder: "CIDR",
+    help: "Addresses of pods; one range per family",
+    fallbackText: "10.42.0.0/16, or fd00:42::/56 on a node with IPv6 only",
+    parse: parseRange,
+  }),
+  "service-cidr": listSetting({
+    category: "Networking",
+    env: "K3S_SERVICE_CIDR",
+    placeholder: "CIDR",
+    help: "Addresses of services; one range per family",
+    fallbackText: "10.43.0.0/16, or fd00:43::/112 on a node with IPv6 only",
+    parse: parseRange,
+  }),
+  "service-node-port-range": valueSetting({
+    category: "Networking",
+    env: "K3S_SERVICE_NODE_PORT_RANGE",
+    placeholder: "FIRST-LAST",
+    help: "Ports for services of type NodePort",
+    fallback: "30000-32767",
+    fallbackText: "30000-32767",
+    parse: parsePortRange,
+  }),
+  "cluster-dns": listSetting({
+    category: "Networking",
+    env: "K3S_CLUSTER_DNS",
+    placeholder: "IP",
+    help: "Service address of the cluster's DNS server",
+    fallbackText: "tenth address of each service-cidr",
+    parse: parseNodeAddress,
+  }),
+  "cluster-domain": valueSetting({
+    category: "Networking",
+    env: "K3S_CLUSTER_DOMAIN",
+    placeholder: "DOMAIN",
+    help: "Domain of the cluster's services",
+    fallback: "cluster.local",
+    fallbackText: "cluster.local",
+    parse: parseDomain,
+  }),
+  "flannel-backend": valueSetting({
+    category: "Networking",
+    env: "K3S_FLANNEL_BACKEND",
+    placeholder: "KIND",
+    help: "How pods reach pods of other nodes; none leaves the pod network to you",
+    fallback: "vxlan",
+    fallbackText: "vxlan",
+    parse: oneOfServed(["none", "vxlan"], ["host-gw", "wireguard-native", "tailscale"]),
+  }),
+  "egress-selector-mode": valueSetting({
+    category: "Networking",
+    env: "K3S_EGRESS_SELECTOR_MODE",
+    placeholder: "MODE",
+    help: "How the API reaches kubelets; on a single node agent and disabled are the same direct way",
+    fallback: "agent",
+    fallbackText: "agent",
+    parse: oneOfServed(["agent", "disabled"], ["cluster", "pod"]),
+  }),
+  "disable-network-policy": switchSetting({
+    category: "Networking",
+    env: "K3S_DISABLE_NETWORK_POLICY",
+    help: "Do not enforce network policies; this version never does",
+    fallback: false,
+  }),
+} as const;
