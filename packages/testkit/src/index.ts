@@ -1,2 +1,3 @@
 export { type HostProcess, TestHost, type TestHostOptions } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
+export { until } from "./until.ts";

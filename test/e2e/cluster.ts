@@ -1,0 +1,112 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { loadComponentSet, writeImageArchive } from "@k3s/components";
+import { type HostProcess, type TestHost, until } from "@k3s/testkit";
+import { readFile } from "node:fs/promises";
+
+/** The product as `build` left it. */
+const DIST = join(import.meta.dirname, "../../dist");
+export const K3S = join(DIST, "k3s");
+const COMPONENTS = join(DIST, "components");
+
+export const TEST_IMAGE = "docker.io/library/busybox:local";
+
+/** Programs that may not outlive their supervisor. */
+const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
+
+const READY_LIMIT_MS = 180_000;
+
+/** One k3s server on a test host, driven the way an operator drives it. */
+export class Cluster {
+  readonly host: TestHost;
+  #server: ChildProcess | undefined;
+  #log = "";
+
+  constructor(host: TestHost) {
+    this.host = host;
+  }
+
+  /** Lays the image archives out, as for a machine without internet. */
+  async provideImages(): Promise<void> {
+    const images = this.host.outside("/var/lib/rancher/k3s/agent/images");
+    await mkdir(images, { recursive: true });
+    const set = await loadComponentSet(COMPONENTS);
+    for (const archive of await readdir(set.imagesDir))
+      await copyFile(join(set.imagesDir, archive), join(images, archive));
+    await writeTestImage(join(images, "busybox.tar"), set.path("busybox"));
+  }
+
+  /** Starts `k3s server` in the host; its log is kept for error messages. */
+  start(...args: readonly string[]): void {
+    const server = this.host.spawn(K3S, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const keep = (chunk: Buffer) => {
+      this.#log = (this.#log + chunk.toString()).slice(-20_000);
+    };
+    server.stdout?.on("data", keep);
+    server.stderr?.on("data", keep);
+    this.#server = server;
+  }
+
+  /** Ends the server with SIGTERM and returns its exit code. */
+  async stop(): Promise<number | null> {
+    const server = this.#server;
+    if (server === undefined) throw new Error("Cannot stop server: never started");
+    const exited = once(server, "exit");
+    const [pid] = await this.supervisors();
+    if (pid === undefined) throw new Error(`Cannot stop server: not running\n${this.#log}`);
+    await this.host.run("kill", String(pid));
+    const [code] = (await exited) as [number | null];
+    return code;
+  }
+
+  async kubectl(...args: readonly string[]): Promise<string> {
+    return this.host.run(K3S, "kubectl", ...args);
+  }
+
+  /** Resolves once the only node is Ready. The server's last log lines are in the error when it does not become so. */
+  async untilReady(): Promise<void> {
+    const type = `jsonpath={range .items[*].status.conditions[?(@.type=="Ready")]}{.status}{end}`;
+    const isReady = async () => (await this.kubectl("get", "nodes", "-o", type)) === "True";
+    await until("the node is Ready", isReady, READY_LIMIT_MS).catch((error: unknown) => {
+      throw new Error(`The node did not become Ready; end of the log:\n${this.#log}`, { cause: error });
+    });
+  }
+
+  /** Process ids, inside the host, of running supervisors. */
+  async supervisors(): Promise<readonly number[]> {
+    const processes = await this.host.processes();
+    return processes.filter(({ commandLine }) => commandLine[0] === "k3s server").map(({ pid }) => pid);
+  }
+
+  /** The supervised programs that run in the host, by name. */
+  async children(): Promise<ReadonlyMap<string, number>> {
+    const found = new Map<string, number>();
+    for (const process of await this.host.processes()) {
+      const name = programOf(process);
+      if (CHILDREN.includes(name)) found.set(name, process.pid);
+    }
+    return found;
+  }
+}
+
+function programOf({ commandLine }: HostProcess): string {
+  return commandLine[0]?.split("/").at(-1) ?? "";
+}
+
+const APPLETS = ["sh", "cat", "httpd", "wget", "nc", "sleep", "echo", "mkdir", "hostname", "ls"];
+
+async function writeTestImage(path: string, busybox: string): Promise<void> {
+  const data = await readFile(busybox);
+  await writeImageArchive(path, {
+    tags: [TEST_IMAGE],
+    entries: [
+      { type: "file", path: "bin/busybox", mode: 0o755, data },
+      ...APPLETS.map((name) => ({ type: "link" as const, path: `bin/${name}`, target: "busybox" })),
+      { type: "directory", path: "www", mode: 0o755 },
+      { type: "directory", path: "tmp", mode: 0o1777 },
+    ],
+    config: { command: ["/bin/sh"] },
+  });
+}

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { TestHost, TestNetwork, until } from "@k3s/testkit";
+import { Cluster, K3S } from "./cluster.ts";
+
+const WORKLOAD = join(import.meta.dirname, "workload.yaml");
+const SECONDS = 1_000;
+
+/** What may not change while programs die around a pod: its name, its start and how often its container was restarted. */
+const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.startTime} {.status.containerStatuses[0].state.running.startedAt} {.status.containerStatuses[0].restartCount}{"\\n"}{end}`;
+
+describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, () => {
+  const undo = new AsyncDisposableStack();
+  let cluster: Cluster;
+  let supervisor: number | undefined;
+  let identity = "";
+
+  const pods = () => cluster.kubectl("get", "pods", "-l", "app=web", "--sort-by=.metadata.name", "-o", POD_IDENTITY);
+  const podName = async () =>
+    (await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")).trim();
+  const clusterIp = () => cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}");
+
+  before(async () => {
+    const network = undo.use(await TestNetwork.create());
+    const host = undo.use(await TestHost.create({ name: "one", address: "10.99.0.11", network }));
+    cluster = new Cluster(host);
+    await cluster.provideImages();
+  });
+  after(() => undo.disposeAsync());
+
+  test("becomes Ready from an empty data dir", async () => {
+    cluster.start();
+    await cluster.untilReady();
+    [supervisor] = await cluster.supervisors();
+    assert.notEqual(supervisor, undefined);
+    assert.equal((await cluster.children()).size, 6);
+  });
+
+  test("runs a Deployment of two replicas", async () => {
+    await cluster.kubectl("apply", "-f", WORKLOAD);
+    await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=55s");
+    identity = await pods();
+    assert.equal(identity.trim().split("\n").length, 2);
+  });
+
+  test("the service answers by its ClusterIP, on the host and in a pod", async () => {
+    const address = await clusterIp();
+    const names = (
+      await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}")
+    ).split(" ");
+    const answers = (text: string) => names.includes(text.trim());
+    await until("the host gets an answer", async () =>
+      answers(await cluster.host.run("curl", "-sfm", "2", `http://${address}/`)),
+    );
+    const name = await podName();
+    await until("a pod gets an answer", async () =>
+      answers(await cluster.kubectl("exec", name, "--", "wget", "-qO-", "-T", "2", `http://${address}/`)),
+    );
+  });
+
+  test("logs and exec work", async () => {
+    const name = await podName();
+    assert.equal((await cluster.kubectl("logs", name)).trim(), `serving ${name}`);
+    assert.equal((await cluster.kubectl("exec", name, "--", "cat", "/page/greeting")).trim(), "first");
+  });
+
+  test("a failing command's exit code comes back through exec", async () => {
+    await assert.rejects(cluster.kubectl("exec", await podName(), "--", "sh", "-c", "exit 7"), { exitCode: 7 });
+  });
+
+  test("port-forward carries a request", async () => {
+    const name = await podName();
+    const forward = cluster.host.spawn(K3S, ["kubectl", "port-forward", `pod/${name}`, "18080:8080"], {
+      stdio: "ignore",
+    });
+    try {
+      const answer = await until("the forwarded port answers", () =>
+        cluster.host.run("curl", "-sfm", "2", "http://127.0.0.1:18080/"),
+      );
+      assert.equal(answer.trim(), name);
+    } finally {
+      forward.kill();
+    }
+  });
+
+  test("a changed ConfigMap reaches the pods that mount it", async () => {
+    await cluster.kubectl("patch", "configmap", "page", "-p", '{"data":{"greeting":"second"}}');
+    const name = await podName();
+    const isNew = async () => (await cluster.kubectl("exec", name, "--", "cat", "/page/greeting")).trim() === "second";
+    await until("the pod sees the new text", isNew, 180 * SECONDS);
+  });
+
+  for (const child of ["kube-apiserver", "kubelet", "containerd"]) {
+    test(`${child} comes back when it is killed, and no pod notices`, async () => {
+      const killed = (await cluster.children()).get(child);
+      await cluster.host.run("kill", "-9", String(killed));
+      await until(`a new ${child} runs`, async () => {
+        const pid = (await cluster.children()).get(child);
+        return pid !== undefined && pid !== killed;
+      });
+      await cluster.untilReady();
+      const name = await podName();
+      await until(
+        "exec works again",
+        async () => (await cluster.kubectl("exec", name, "--", "echo", "alive")).trim() === "alive",
+      );
+      assert.deepEqual(await cluster.supervisors(), [supervisor]);
+      assert.equal(await pods(), identity);
+    });
+  }
+
+  test("SIGKILL of the supervisor ends every Kubernetes process; pods run on", async () => {
+    const address = await clusterIp();
+    await cluster.host.run("kill", "-9", String(supervisor));
+    await until("no supervised process is left", async () => (await cluster.children()).size === 0, 2 * SECONDS);
+    await cluster.host.run("curl", "-sfm", "5", `http://${address}/`);
+  });
+
+  test("the next start finds the same objects and the same pods", async () => {
+    cluster.start();
+    await cluster.untilReady();
+    assert.equal(await pods(), identity);
+    assert.equal((await cluster.kubectl("exec", await podName(), "--", "cat", "/page/greeting")).trim(), "second");
+  });
+
+  test("a stop leaves nothing of ours but the pods", async () => {
+    const address = await clusterIp();
+    assert.equal(await cluster.stop(), 0);
+    assert.deepEqual([...(await cluster.children()).keys(), ...(await cluster.supervisors())], []);
+    await cluster.host.run("curl", "-sfm", "5", `http://${address}/`);
+  });
+
+  test("nothing is left on the machine", async () => {
+    await undo.disposeAsync();
+    const mounts = await readFile("/proc/self/mounts", "utf8");
+    assert.doesNotMatch(mounts, /k3s-host-one/);
+  });
+});
