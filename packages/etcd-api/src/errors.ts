@@ -1,0 +1,29 @@
+import { NodeError } from "@k3s/errors";
+
+/** The etcd API cannot be offered at the address it was given. */
+export class EtcdApiError extends NodeError {
+  override readonly name = "EtcdApiError";
+
+  static socketInUse(path: string): EtcdApiError {
+    const hint = "Stop the other server that uses this data directory";
+    return new EtcdApiError("ERR_ETCD_API_SOCKET_IN_USE", `Cannot listen on "${path}": another process answers there`, {
+      hint,
+    });
+  }
+
+  static notASocket(path: string): EtcdApiError {
+    const hint = "Move the file away if nothing needs it";
+    return new EtcdApiError("ERR_ETCD_API_SOCKET_OCCUPIED", `Cannot listen on "${path}": a file that is no socket`, {
+      hint,
+    });
+  }
+
+  static pathTooLong(path: string, bytesMax: number): EtcdApiError {
+    const message = `Cannot listen on "${path}": path is longer than ${bytesMax} bytes`;
+    return new EtcdApiError("ERR_ETCD_API_SOCKET_PATH", message, { hint: "Choose a shorter data directory" });
+  }
+
+  static cannotListen(address: string, cause: unknown): EtcdApiError {
+    return new EtcdApiError("ERR_ETCD_API_LISTEN", `Cannot listen on "${address}" for the etcd API`, { cause });
+  }
+}

@@ -1,0 +1,71 @@
+import type { Op, OpResult, Txn, TxnResult } from "@k3s/datastore";
+import { writeHeader } from "./messages/common.ts";
+import { decodeRange, encodeRangeResponse } from "./messages/range.ts";
+import { decodeTxn, txnResponseSize, writeTxnResponse } from "./messages/txn.ts";
+import { decodeCompaction, decodeDelete, decodePut, writeDeleteResponse, writePutResponse } from "./messages/write.ts";
+import { unary, type Method } from "./method.ts";
+import { encode } from "./proto/proto-writer.ts";
+import { RpcError } from "./rpc-error.ts";
+import type { ServiceContext } from "./services.ts";
+import { toDeleteOp, toPutOp, toQuery, toTxn } from "./txn-translation.ts";
+
+/** Largest write request, as etcd's default --max-request-bytes. */
+const REQUEST_BYTES_MAX = 1_572_864;
+
+/** etcdserverpb.KV. */
+export function kvService(context: ServiceContext): [string, Method][] {
+  const { store } = context;
+
+  const range = async (bytes: Buffer) => {
+    const result = await store.range(toQuery(decodeRange(bytes)));
+    return encodeRangeResponse(context.header(result.revision), result);
+  };
+  const put = async (bytes: Buffer) => {
+    assertSize(bytes);
+    const [txn, result] = await runOne(context, toPutOp(decodePut(bytes)));
+    const prevKv = result.kind === "put" ? result.prevKv : undefined;
+    return encode((writer) => writePutResponse(writer, context.header(txn.revision), prevKv));
+  };
+  const deleteRange = async (bytes: Buffer) => {
+    assertSize(bytes);
+    const [txn, result] = await runOne(context, toDeleteOp(decodeDelete(bytes)));
+    const deleted = result.kind === "delete" ? result : { deleted: 0, prevKvs: [] };
+    return encode((writer) => writeDeleteResponse(writer, context.header(txn.revision), deleted));
+  };
+  const txn = async (bytes: Buffer) => {
+    const request = toTxn(decodeTxn(bytes));
+    if (hasWrites(request)) assertSize(bytes);
+    const result = await store.txn(request);
+    const header = context.header(result.revision);
+    return encode((writer) => writeTxnResponse(writer, header, result), txnResponseSize(result));
+  };
+  const compact = async (bytes: Buffer) => {
+    const revision = await store.compact(decodeCompaction(bytes));
+    return encode((writer) => writeHeader(writer, context.header(revision)));
+  };
+
+  return [
+    unary("/etcdserverpb.KV/Range", range),
+    unary("/etcdserverpb.KV/Put", put),
+    unary("/etcdserverpb.KV/DeleteRange", deleteRange),
+    unary("/etcdserverpb.KV/Txn", txn),
+    unary("/etcdserverpb.KV/Compact", compact),
+  ];
+}
+
+async function runOne(context: ServiceContext, op: Op): Promise<[TxnResult, OpResult]> {
+  const txn = await context.store.txn({ compare: [], success: [op], failure: [] });
+  const [result] = txn.results;
+  if (result === undefined) throw new Error("Cannot answer request: the store gave no result");
+  return [txn, result];
+}
+
+function hasWrites(txn: Txn): boolean {
+  return [...txn.success, ...txn.failure].some(
+    (op) => op.kind === "put" || op.kind === "delete" || (op.kind === "txn" && hasWrites(op.txn)),
+  );
+}
+
+function assertSize(request: Buffer): void {
+  if (request.length > REQUEST_BYTES_MAX) throw RpcError.of("requestTooLarge");
+}

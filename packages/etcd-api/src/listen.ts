@@ -1,0 +1,89 @@
+import { once } from "node:events";
+import { lstat, unlink } from "node:fs/promises";
+import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { EtcdApiError } from "./errors.ts";
+
+/** Given each accepted connection. */
+export type OnConnection = (connection: Socket) => void;
+
+export interface Listener {
+  /** The bound port; 0 for a unix socket. */
+  readonly port: number;
+  /** Accepts no more and frees the address. Open connections are not touched. */
+  close(): void;
+}
+
+/** sun_path of unix(7) without the terminating zero. */
+const SOCKET_PATH_BYTES_MAX = 107;
+const OWNER_ONLY = 0o177;
+
+/** Rejects with EtcdApiError when `path` cannot become our socket; a socket that nobody answers on can. */
+export async function assertSocketFree(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) throw EtcdApiError.pathTooLong(path, SOCKET_PATH_BYTES_MAX);
+  const found = await lstat(path).catch(ignoreAbsence);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw EtcdApiError.notASocket(path);
+  if (await answers(path)) throw EtcdApiError.socketInUse(path);
+}
+
+/** Listens on a unix socket that has mode 0600 from its first moment. A stale one is replaced. */
+export async function listenUnix(path: string, onConnection: OnConnection): Promise<Listener> {
+  await assertSocketFree(path);
+  await unlink(path).catch(ignoreAbsence);
+  const server = createServer(onConnection);
+  const umask = process.umask(OWNER_ONLY);
+  try {
+    server.listen(path); // binds before it returns, so the mask covers this file only
+  } finally {
+    process.umask(umask);
+  }
+  return listening(server, path);
+}
+
+/** Listens on a TCP address; port 0 takes a free one. */
+export async function listenTcp(address: TcpAddress, onConnection: OnConnection): Promise<Listener> {
+  const server = createServer({ noDelay: true }, onConnection);
+  const options: ListenOptions = { host: address.host, port: address.port };
+  server.listen(options);
+  return listening(server, `${address.host}:${address.port}`);
+}
+
+export interface TcpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function listening(server: Server, where: string): Promise<Listener> {
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw EtcdApiError.cannotListen(where, error);
+  }
+  const bound = server.address();
+  return {
+    port: bound !== null && typeof bound === "object" ? bound.port : 0,
+    close: () => void server.close(), // removes the socket file at once
+  };
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch (error) {
+    if (hasCode(error, "ECONNREFUSED", "ENOENT")) return false;
+    throw EtcdApiError.cannotListen(path, error);
+  } finally {
+    socket.destroy();
+  }
+}
+
+function ignoreAbsence(error: unknown): undefined {
+  if (hasCode(error, "ENOENT")) return undefined;
+  throw error;
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}

@@ -1,0 +1,49 @@
+import { writeHeader } from "./messages/common.ts";
+import { decodeAlarmAction, writeStatus } from "./messages/maintenance.ts";
+import { stream, unary, type Method } from "./method.ts";
+import { encode } from "./proto/proto-writer.ts";
+import { RpcError } from "./rpc-error.ts";
+import type { ServiceContext } from "./services.ts";
+
+/**
+ * The etcd release whose behaviour is offered. kube-apiserver asks for watch progress from 3.5.13 on; 3.7 would
+ * promise RangeStream.
+ */
+const VERSION = "3.6.11";
+const STORAGE_VERSION = "3.6.0";
+
+/** Need etcd's own storage, or more than one member. */
+const UNAVAILABLE = ["Hash", "HashKV", "MoveLeader", "Downgrade"];
+
+/** etcdserverpb.Maintenance. */
+export function maintenanceService(context: ServiceContext): [string, Method][] {
+  const { store } = context;
+
+  const status = async () => {
+    const current = await store.status();
+    const header = context.header(current.revision);
+    return encode((writer) =>
+      writeStatus(writer, header, { ...current, version: VERSION, storageVersion: STORAGE_VERSION }),
+    );
+  };
+  const alarm = (bytes: Buffer) => {
+    const action = decodeAlarmAction(bytes);
+    if (action === "activate" || action === "unknown") throw RpcError.unimplemented("raising an alarm by hand");
+    // There is never one to list or to take back: a full disk is reported by each write it prevents.
+    return encode((writer) => writeHeader(writer, context.header(store.currentRevision)));
+  };
+  const defragment = async () => {
+    await store.defragment();
+    return encode((writer) => writeHeader(writer, context.header(store.currentRevision)));
+  };
+
+  return [
+    unary("/etcdserverpb.Maintenance/Status", status),
+    unary("/etcdserverpb.Maintenance/Alarm", async (bytes) => Promise.resolve(alarm(bytes))),
+    unary("/etcdserverpb.Maintenance/Defragment", defragment),
+    ...UNAVAILABLE.map((name) =>
+      unary(`/etcdserverpb.Maintenance/${name}`, () => Promise.reject(RpcError.unimplemented(name))),
+    ),
+    stream("/etcdserverpb.Maintenance/Snapshot", () => Promise.reject(RpcError.unimplemented("Snapshot"))),
+  ];
+}

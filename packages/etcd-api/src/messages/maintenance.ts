@@ -1,0 +1,47 @@
+import type { StoreStatus } from "@k3s/datastore";
+import { decodeInto } from "../proto/proto-reader.ts";
+import type { ProtoWriter } from "../proto/proto-writer.ts";
+import { writeHeader, type Header } from "./common.ts";
+
+/** etcdserverpb.StatusResponse of the only, and therefore leading, member. */
+export function writeStatus(
+  writer: ProtoWriter,
+  header: Header,
+  status: StoreStatus & { readonly version: string; readonly storageVersion: string },
+): void {
+  writer.string(11, status.storageVersion);
+  writer.int64(9, status.dbSizeInUseBytes);
+  writer.int64(7, header.revision);
+  writer.int64(6, header.raftTerm);
+  writer.int64(5, header.revision);
+  writer.bigint64(4, header.memberId);
+  writer.int64(3, status.dbSizeBytes);
+  writer.string(2, status.version);
+  writeHeader(writer, header);
+}
+
+export type AlarmAction = "get" | "activate" | "deactivate" | "unknown";
+const alarmActions: readonly AlarmAction[] = ["get", "activate", "deactivate"];
+
+/** The action of an etcdserverpb.AlarmRequest. */
+export function decodeAlarmAction(bytes: Buffer): AlarmAction {
+  const { action } = decodeInto({ action: 0 }, bytes, { 1: (m, r) => (m.action = r.int64()) });
+  return alarmActions[action] ?? "unknown";
+}
+
+export interface Member {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+}
+
+/** etcdserverpb.MemberListResponse with one member. */
+export function writeMemberList(writer: ProtoWriter, header: Header, member: Member): void {
+  writer.message(2, () => {
+    for (const url of member.clientUrls.toReversed()) writer.string(4, url);
+    for (const url of member.peerUrls.toReversed()) writer.string(3, url);
+    writer.string(2, member.name);
+    writer.bigint64(1, header.memberId);
+  });
+  writeHeader(writer, header);
+}

@@ -1,0 +1,120 @@
+import type { CompareResult, DeleteOp, OpResult, PutOp, TxnResult } from "@k3s/datastore";
+import { decodeInto, type Fields } from "../proto/proto-reader.ts";
+import type { ProtoWriter } from "../proto/proto-writer.ts";
+import { EMPTY, keyValueSize, writeHeader, type Header } from "./common.ts";
+import { decodeRange, rangeResponseSize, writeRangeResponse, type RangeRequest } from "./range.ts";
+import { decodeDelete, decodePut, writeDeleteResponse, writePutResponse } from "./write.ts";
+
+/** etcdserverpb.RequestOp; `undefined` when its union is empty. */
+export type RequestOp =
+  | PutOp
+  | DeleteOp
+  | { readonly kind: "range"; readonly range: RangeRequest }
+  | { readonly kind: "txn"; readonly txn: TxnRequest }
+  | undefined;
+
+export interface TxnRequest {
+  readonly compare: CompareRequest[];
+  readonly success: RequestOp[];
+  readonly failure: RequestOp[];
+}
+
+/** etcdserverpb.Compare. A union member that was not sent stays zero. */
+export interface CompareRequest {
+  result: number;
+  target: number;
+  key: Buffer;
+  rangeEnd: Buffer;
+  number: number;
+  lease: bigint;
+  value: Buffer;
+}
+
+/** Compare.CompareResult by number. */
+export const compareResults: readonly CompareResult[] = ["equal", "greater", "less", "notEqual"];
+/** Compare.CompareTarget by number. */
+export const compareTargets = ["version", "create", "mod", "value", "lease"] as const;
+
+const compareFields: Fields<CompareRequest> = {
+  1: (m, r) => (m.result = r.int64()),
+  2: (m, r) => (m.target = r.int64()),
+  3: (m, r) => (m.key = r.bytes()),
+  4: (m, r) => (m.number = r.int64()),
+  5: (m, r) => (m.number = r.int64()),
+  6: (m, r) => (m.number = r.int64()),
+  7: (m, r) => (m.value = r.bytes()),
+  8: (m, r) => (m.lease = r.bigint64()),
+  64: (m, r) => (m.rangeEnd = r.bytes()),
+};
+
+const opFields: Fields<{ op: RequestOp }> = {
+  1: (m, r) => (m.op = { kind: "range", range: decodeRange(r.bytes()) }),
+  2: (m, r) => (m.op = decodePut(r.bytes())),
+  3: (m, r) => (m.op = decodeDelete(r.bytes())),
+  4: (m, r) => (m.op = { kind: "txn", txn: decodeTxn(r.bytes()) }),
+};
+
+const txnFields: Fields<TxnRequest> = {
+  1: (m, r) => m.compare.push(decodeCompare(r.bytes())),
+  2: (m, r) => m.success.push(decodeOp(r.bytes())),
+  3: (m, r) => m.failure.push(decodeOp(r.bytes())),
+};
+
+/** etcdserverpb.TxnRequest. */
+export function decodeTxn(bytes: Buffer): TxnRequest {
+  return decodeInto<TxnRequest>({ compare: [], success: [], failure: [] }, bytes, txnFields);
+}
+
+export function writeTxnResponse(writer: ProtoWriter, header: Header, txn: TxnResult): void {
+  for (const result of txn.results.toReversed()) writer.message(3, () => writeOpResult(writer, header, result));
+  writer.bool(2, txn.succeeded);
+  writeHeader(writer, header);
+}
+
+/** Upper bound of the encoded size in bytes. */
+export function txnResponseSize(txn: TxnResult): number {
+  return txn.results.reduce((sum, result) => sum + 64 + opResultSize(result), 128);
+}
+
+function decodeCompare(bytes: Buffer): CompareRequest {
+  const empty = { result: 0, target: 0, key: EMPTY, rangeEnd: EMPTY, number: 0, lease: 0n, value: EMPTY };
+  return decodeInto<CompareRequest>(empty, bytes, compareFields);
+}
+
+function decodeOp(bytes: Buffer): RequestOp {
+  return decodeInto<{ op: RequestOp }>({ op: undefined }, bytes, opFields).op;
+}
+
+function writeOpResult(writer: ProtoWriter, header: Header, result: OpResult): void {
+  switch (result.kind) {
+    case "range": {
+      writer.message(1, () => writeRangeResponse(writer, header, result.range));
+      return;
+    }
+    case "put": {
+      writer.message(2, () => writePutResponse(writer, header, result.prevKv));
+      return;
+    }
+    case "delete": {
+      writer.message(3, () => writeDeleteResponse(writer, header, result));
+      return;
+    }
+    case "txn": {
+      writer.message(4, () => writeTxnResponse(writer, header, result.txn));
+      return;
+    }
+  }
+}
+
+function opResultSize(result: OpResult): number {
+  switch (result.kind) {
+    case "range":
+      return rangeResponseSize(result.range);
+    case "put":
+      return result.prevKv === undefined ? 64 : keyValueSize(result.prevKv);
+    case "delete":
+      return result.prevKvs.reduce((sum, kv) => sum + keyValueSize(kv), 64);
+    case "txn":
+      return txnResponseSize(result.txn);
+  }
+}

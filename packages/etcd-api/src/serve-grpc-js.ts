@@ -1,0 +1,166 @@
+import {
+  Server,
+  ServerCredentials,
+  type handleBidiStreamingCall,
+  type handleUnaryCall,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { abortReason } from "@k3s/async";
+import { listenTcp, listenUnix, type Listener, type TcpAddress } from "./listen.ts";
+import type { MessageStream, Method, MethodTable, StreamHandler, UnaryHandler } from "./method.ts";
+import { Code, RpcError } from "./rpc-error.ts";
+
+export interface ServeAddresses {
+  readonly socketPath: string;
+  /** Only for addresses nobody else can reach: there is neither encryption nor authentication. */
+  readonly tcp?: TcpAddress | undefined;
+}
+
+export interface Serving {
+  /** 0 without a TCP address. */
+  readonly tcpPort: number;
+  /** Frees the addresses at once, lets running calls end, cuts what is left when `hurry` aborts. */
+  close(hurry: AbortSignal): Promise<void>;
+}
+
+// etcd's own server: 1.5 MiB for a request and 512 KiB for what gRPC adds; pings a silent client every 2 h.
+const RECEIVE_BYTES_MAX = 1_572_864 + 524_288;
+const KEEPALIVE_TIME_MS = 7_200_000;
+const KEEPALIVE_TIMEOUT_MS = 20_000;
+const STREAMS_MAX = 4_294_967_295;
+const WINDOW_BYTES = 1 << 20;
+/** Go clients cancel streams in bursts; Node's default of 1000 and then 33 a second takes them for an attack. */
+const STREAM_RESETS_MAX = 1_000_000;
+
+/** Serves the methods with @grpc/grpc-js. Rejects with EtcdApiError when an address cannot be had. */
+export async function serveGrpcJs(methods: MethodTable, addresses: ServeAddresses): Promise<Serving> {
+  const server = createServer(methods);
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const onConnection = injector.injectConnection.bind(injector);
+  const listeners: Listener[] = [];
+  const freeAddresses = () => listeners.splice(0).forEach((listener) => listener.close());
+  try {
+    listeners.push(await listenUnix(addresses.socketPath, onConnection));
+    if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection));
+  } catch (error) {
+    freeAddresses();
+    server.forceShutdown();
+    throw error;
+  }
+  const tcpPort = listeners.at(1)?.port ?? 0;
+  const close = (hurry: AbortSignal) => {
+    freeAddresses();
+    return shutDown(server, hurry);
+  };
+  return { tcpPort, close };
+}
+
+function createServer(methods: MethodTable): Server {
+  const server = new Server({
+    "grpc.max_receive_message_length": RECEIVE_BYTES_MAX,
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": STREAMS_MAX,
+    "grpc.keepalive_time_ms": KEEPALIVE_TIME_MS,
+    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    "grpc.enable_channelz": 0,
+  });
+  tuneHttp2(server);
+  const entries = [...methods].map(([path, method]) => [path, definitionOf(path, method), adapt(method)] as const);
+  const definition: ServiceDefinition = Object.fromEntries(entries.map(([path, entry]) => [path, entry]));
+  const handlers: UntypedServiceImplementation = Object.fromEntries(
+    entries.map(([path, , handler]) => [path, handler]),
+  );
+  server.addService(definition, handlers);
+  return server;
+}
+
+/**
+ * The library passes on no option for these, so they are put where it keeps what it gives to node:http2.
+ * The test of the settings a client receives guards the name.
+ */
+function tuneHttp2(server: Server): void {
+  const options: unknown = Reflect.get(server, "commonServerOptions");
+  if (typeof options !== "object" || options === null) throw new Error("Cannot tune HTTP/2: options not found");
+  Object.assign(options, {
+    settings: { maxConcurrentStreams: STREAMS_MAX, initialWindowSize: WINDOW_BYTES },
+    streamResetBurst: STREAM_RESETS_MAX,
+    streamResetRate: STREAM_RESETS_MAX,
+  });
+}
+
+function definitionOf(path: string, method: Method): ServiceDefinition[string] {
+  const isStream = method.kind === "stream";
+  const asIs = (bytes: Buffer) => bytes;
+  return {
+    path,
+    requestStream: isStream,
+    responseStream: isStream,
+    requestDeserialize: asIs,
+    requestSerialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  };
+}
+
+function adapt(method: Method): UntypedServiceImplementation[string] {
+  return method.kind === "unary" ? adaptUnary(method.handle) : adaptStream(method.handle);
+}
+
+function adaptUnary(handle: UnaryHandler): handleUnaryCall<Buffer, Uint8Array> {
+  return (call, callback) => {
+    handle(call.request).then(
+      (answer) => callback(null, answer),
+      (error: unknown) => callback(toStatus(error)),
+    );
+  };
+}
+
+function adaptStream(handle: StreamHandler): handleBidiStreamingCall<Buffer, Uint8Array> {
+  return (call) => {
+    const gone = new AbortController();
+    call.once("cancelled", () => gone.abort(new Error("Call cancelled by its client")));
+    handle(toMessageStream(call, gone.signal)).then(
+      () => call.end(),
+      (error: unknown) => {
+        if (!gone.signal.aborted) call.emit("error", toStatus(error)); // how this library ends a stream with a status
+      },
+    );
+  };
+}
+
+function toMessageStream(call: ServerDuplexStream<Buffer, Uint8Array>, signal: AbortSignal): MessageStream {
+  const write = async (message: Uint8Array) => {
+    if (signal.aborted) throw abortReason(signal);
+    const written = Promise.withResolvers<void>();
+    const onAbort = () => written.reject(abortReason(signal)); // a write to a stream that is gone is never called back
+    signal.addEventListener("abort", onAbort, { once: true });
+    call.write(message, () => written.resolve());
+    await written.promise.finally(() => signal.removeEventListener("abort", onAbort));
+  };
+  return { requests: requestsOf(call, signal), signal, write };
+}
+
+async function* requestsOf(call: ServerDuplexStream<Buffer, Uint8Array>, signal: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    // Leaving the loop must not destroy the call: its answer is still to be written.
+    for await (const message of call.iterator({ destroyOnReturn: false })) yield message as Buffer; // as deserialized
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+function toStatus(error: unknown): { code: number; details: string; name: string; message: string } {
+  const { code, message } = error instanceof RpcError ? error : new RpcError(Code.unknown, "unexpected failure");
+  return { code, details: message, name: "RpcError", message };
+}
+
+async function shutDown(server: Server, hurry: AbortSignal): Promise<void> {
+  const force = () => server.forceShutdown();
+  const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  if (hurry.aborted) force();
+  hurry.addEventListener("abort", force, { once: true });
+  await closed;
+  hurry.removeEventListener("abort", force);
+}

@@ -1,0 +1,73 @@
+import { createHash } from "node:crypto";
+import type { Store } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import { clusterService } from "./cluster-service.ts";
+import { healthService } from "./health-service.ts";
+import { kvService } from "./kv-service.ts";
+import { leaseService } from "./lease-service.ts";
+import { maintenanceService } from "./maintenance-service.ts";
+import type { Header } from "./messages/common.ts";
+import type { Member } from "./messages/maintenance.ts";
+import type { Method, MethodTable } from "./method.ts";
+import { Code, RpcError, toRpcError } from "./rpc-error.ts";
+import { watchService } from "./watch-service.ts";
+
+export interface ServiceOptions {
+  readonly log: Logger;
+  /** Aborts when serving ends: open streams are then ended with Unavailable, so that clients resume elsewhere. */
+  readonly signal: AbortSignal;
+  /** Named in MemberList; the member id is derived from the name. */
+  readonly member: Member;
+  /** A watch that asked for it learns the revision this often while it is quiet. Default 5 s, as kine in k3s. */
+  readonly progressIntervalMs?: number;
+  /** A watch stream with more than this waiting for its reader is ended with Unavailable. Default 64 MiB. */
+  readonly watchBacklogBytes?: number;
+}
+
+/** What every service is made of. */
+export interface ServiceContext extends Required<ServiceOptions> {
+  readonly store: Store;
+  header(revision: number): Header;
+}
+
+/** Ids only have to be stable and non-zero; every server of one database is a member of the same cluster. */
+const CLUSTER_ID = stableId("k3s datastore");
+const RAFT_TERM = 1;
+const PROGRESS_INTERVAL_MS = 5000;
+const WATCH_BACKLOG_BYTES = 64 << 20;
+
+/** The etcd v3 API over `store` as a table of methods, to be served by any transport. */
+export function createServices(store: Store, options: ServiceOptions): MethodTable {
+  const memberId = stableId(`member ${options.member.name}`);
+  const context: ServiceContext = {
+    progressIntervalMs: PROGRESS_INTERVAL_MS,
+    watchBacklogBytes: WATCH_BACKLOG_BYTES,
+    ...options,
+    store,
+    header: (revision) => ({ clusterId: CLUSTER_ID, memberId, revision, raftTerm: RAFT_TERM }),
+  };
+  const services = [kvService, watchService, leaseService, maintenanceService, clusterService, healthService];
+  const methods = services.flatMap((service) => service(context));
+  return new Map(methods.map(([path, method]) => [path, guard(path, method, options.log)]));
+}
+
+/** Makes a handler reject with RpcError only. A bug is logged here and answered without its details. */
+function guard(path: string, method: Method, log: Logger): Method {
+  const fail = (error: unknown): never => {
+    const known = toRpcError(error);
+    if (known !== undefined) throw known;
+    log.error({ error, path }, "call failed unexpectedly");
+    throw new RpcError(Code.unknown, "etcdserver: unexpected failure, see the log of the server", { cause: error });
+  };
+  if (method.kind === "unary") {
+    const { handle } = method;
+    return { kind: "unary", handle: async (request) => handle(request).catch(fail) };
+  }
+  const { handle } = method;
+  return { kind: "stream", handle: async (stream) => handle(stream).catch(fail) };
+}
+
+function stableId(text: string): bigint {
+  const id = createHash("sha256").update(text).digest().readBigUInt64BE();
+  return id === 0n ? 1n : id;
+}
