@@ -1,3 +1,4 @@
+export { assembled } from "./assembled.ts";
 export type { Component, HealthChecked, StartContext } from "./component.ts";
 export { ComponentManager } from "./component-manager.ts";
 export { atOnce, inSequence } from "./group.ts";
