@@ -1,3 +1,18 @@
+export {
+  DriverError,
+  type CommitBatch,
+  type DatabaseSize,
+  type Driver,
+  type DriverErrorKind,
+  type LeaseRecord,
+  type NewRow,
+  type Pruning,
+  type RowHead,
+  type RowSpan,
+  type SideState,
+} from "./driver.ts";
+export { DatastoreError } from "./errors.ts";
+export { openStore, type OpenStore, type StoreOptions } from "./open-store.ts";
 export { StoreError, type StoreErrorReason } from "./store-errors.ts";
 export { revision } from "./types.ts";
 export type * from "./types.ts";

@@ -1,0 +1,227 @@
+import { Latest } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
+import type { Draft, KeyedEvent, Needs, Plan } from "./draft.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
+import { StoreError } from "./store-errors.ts";
+import type { ValueCache } from "./value-cache.ts";
+
+const MAX_BATCH_ROWS = 256;
+const MAX_BATCH_BYTES = 1024 * 1024;
+
+interface CommitterParts {
+  readonly driver: Driver;
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly log: Logger;
+  /** Tells the watches, in revision order, after the index shows it and before any RPC is answered. */
+  readonly publish: (events: readonly KeyedEvent[], revision: number) => void;
+  /** Brings index and leases to the state on disk after a failed commit. Resolves once that worked, or the store closes. */
+  readonly reload: (onFailure: (error: unknown) => void) => Promise<void>;
+}
+
+/** A change on its way to the disk. */
+interface Entry {
+  readonly draft: Draft<unknown>;
+  readonly logEnd: number;
+  readonly lastRow: number;
+  /** "again": nothing was written, plan it anew. */
+  readonly outcome: PromiseWithResolvers<"committed" | "again">;
+}
+
+/** `settling`: a commit failed and the state on disk is being read. `down`: the database cannot be reached. */
+type State = "ok" | "settling" | "down" | "closed";
+
+/**
+ * Group commit. Plans run at once, on top of what is pending; whatever queued up while one commit ran is the next commit.
+ *
+ *   plan -> queued -> in flight -> durable -> index shows it -> watches -> answer
+ */
+export class Committer {
+  readonly #parts: CommitterParts;
+  readonly #state = new Latest<State>("ok");
+  readonly #never = new AbortController().signal;
+  #queue: Entry[] = [];
+  #loop: Promise<void> | undefined;
+  /** Where the durable part of the index ends: what a rollback goes back to. */
+  #mark = { end: 0, lastRow: 0 };
+
+  constructor(parts: CommitterParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes what the index holds for durable. Once, after loading and before the first plan. */
+  start(): void {
+    const { index } = this.#parts;
+    this.#mark = { end: index.log.end, lastRow: index.lastRow };
+  }
+
+  /** Carries out a plan that changes nothing; works while the database is away, as far as values are in memory. */
+  async read<T>(plan: Plan<T>): Promise<T> {
+    const pinned = new Map<number, Buffer>();
+    for (;;) {
+      const draft = plan(pinned);
+      if (!("needs" in draft)) return draft.result;
+      await this.#pin(draft, pinned);
+    }
+  }
+
+  /** Carries out a plan. Resolves once its change is durable, visible and told to the watches. */
+  async run<T>(plan: Plan<T>): Promise<T> {
+    const pinned = new Map<number, Buffer>();
+    for (;;) {
+      await this.#ready();
+      const draft = plan(pinned);
+      if ("needs" in draft) await this.#pin(draft, pinned);
+      else if (isEmpty(draft.batch) && this.#loop === undefined) return draft.result;
+      else if ((await this.#enqueue(draft)) === "committed") return draft.result;
+    }
+  }
+
+  /** Refuses new changes; resolves when the queued ones are durable. */
+  async close(): Promise<void> {
+    this.#state.set("closed");
+    await this.#loop;
+  }
+
+  async #ready(): Promise<void> {
+    while (this.#state.get() !== "ok") {
+      const state = this.#state.get();
+      if (state === "closed") throw unavailable("the store is closed");
+      if (state === "down") throw unavailable("the database cannot be reached");
+      await this.#state.until((next) => next !== "settling", this.#never);
+    }
+  }
+
+  async #pin({ needs }: Needs, pinned: Map<number, Buffer>): Promise<void> {
+    const wanted = needs.filter(({ row }) => !pinned.has(row));
+    const loaded = await this.#load(wanted);
+    for (const [row, value] of loaded) pinned.set(row, value);
+    const lost = wanted.find(({ row, mod }) => !loaded.has(row) && mod > this.#parts.index.compactRevision);
+    if (lost !== undefined) throw unavailable(`row ${lost.row} is missing in the database`);
+  }
+
+  async #load(wanted: Needs["needs"]): Promise<Map<number, Buffer>> {
+    try {
+      return await this.#parts.values.load(wanted);
+    } catch (error) {
+      throw toStoreError(error);
+    }
+  }
+
+  #enqueue(draft: Draft<unknown>): Promise<"committed" | "again"> {
+    const { index } = this.#parts;
+    const outcome = Promise.withResolvers<"committed" | "again">();
+    this.#queue.push({ draft, logEnd: index.log.end, lastRow: index.lastRow, outcome });
+    this.#loop ??= this.#commitAll().finally(() => {
+      this.#loop = undefined;
+    });
+    return outcome.promise;
+  }
+
+  async #commitAll(): Promise<void> {
+    await Promise.resolve(); // what was asked in the same turn goes into the same commit
+    while (this.#queue.length > 0) {
+      const entries = this.#take();
+      const batch = merge(entries.map(({ draft }) => draft.batch));
+      try {
+        if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
+      } catch (error) {
+        await this.#recover(entries, error);
+        continue;
+      }
+      this.#publish(entries);
+    }
+  }
+
+  #take(): Entry[] {
+    let rows = 0;
+    let bytes = 0;
+    let count = 0;
+    for (const { draft } of this.#queue) {
+      rows += draft.batch.rows.length;
+      bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
+      if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  #publish(entries: readonly Entry[]): void {
+    const { index, publish } = this.#parts;
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    this.#keepValues(last.logEnd);
+    index.commit(last.lastRow);
+    this.#mark = { end: last.logEnd, lastRow: last.lastRow };
+    publish(
+      entries.flatMap(({ draft }) => draft.events),
+      last.lastRow,
+    );
+    for (const { outcome } of entries) outcome.resolve("committed");
+  }
+
+  #keepValues(end: number): void {
+    const { index, values } = this.#parts;
+    for (let position = this.#mark.end; position < end; position++) {
+      const version = index.log.at(position);
+      if (version?.value === undefined) continue;
+      values.set(version.row, version.value);
+      version.value = undefined;
+    }
+  }
+
+  async #recover(inFlight: readonly Entry[], error: unknown): Promise<void> {
+    const { index, log, reload } = this.#parts;
+    const queued = this.#queue.splice(0);
+    for (const { draft } of [...inFlight, ...queued].reverse()) draft.undo();
+    index.rollback(this.#mark.end, this.#mark.lastRow);
+    const wasOpen = this.#state.get() !== "closed";
+    if (wasOpen) this.#state.set("settling");
+    const isConflict = error instanceof DriverError && error.kind === "conflict";
+    if (isConflict) log.warn({ error }, "another program wrote to the datastore, reading its changes");
+    else log.error({ error }, "cannot commit to the datastore");
+    const refused = toStoreError(error);
+    for (const { outcome } of inFlight) {
+      if (isConflict) outcome.resolve("again");
+      else outcome.reject(refused);
+    }
+    for (const { outcome } of queued) outcome.resolve("again");
+    await reload(() => {
+      if (this.#state.get() === "settling") this.#state.set("down");
+    });
+    this.start();
+    if (this.#state.get() !== "closed") this.#state.set("ok");
+  }
+}
+
+function merge(batches: readonly CommitBatch[]): CommitBatch {
+  const targets = batches.map(({ compactRevision }) => compactRevision).filter((target) => target !== undefined);
+  return {
+    rows: batches.flatMap(({ rows }) => rows),
+    spans: batches.flatMap(({ spans }) => spans),
+    leases: batches.flatMap(({ leases }) => leases),
+    endedLeases: batches.flatMap(({ endedLeases }) => endedLeases),
+    rowLeases: batches.flatMap(({ rowLeases }) => rowLeases),
+    compactRevision: targets.length === 0 ? undefined : Math.max(...targets),
+  };
+}
+
+function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision }: CommitBatch): boolean {
+  const parts = [rows, leases, endedLeases, rowLeases];
+  return compactRevision === undefined && parts.every(({ length }) => length === 0);
+}
+
+function unavailable(state: string): StoreError {
+  return new StoreError("unavailable", `Cannot use datastore: ${state}`);
+}
+
+/** What a client is told about a failure of the database. */
+export function toStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  if (error instanceof DriverError && error.kind === "noSpace")
+    return new StoreError("noSpace", "Cannot write to datastore: the disk is full", { cause: error });
+  if (error instanceof DriverError)
+    return new StoreError("unavailable", "Cannot use datastore: the database failed", { cause: error });
+  throw error;
+}

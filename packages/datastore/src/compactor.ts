@@ -1,0 +1,81 @@
+import { retry } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import type { Driver } from "./driver.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
+import type { ValueCache } from "./value-cache.ts";
+
+/** Rows of one slice: a few milliseconds between two commits. */
+const SLICE_ROWS = 500;
+
+interface CompactorParts {
+  readonly driver: Driver;
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Removes in the background what lies below the compacted revision. Survives failures of the database. */
+export class Compactor {
+  readonly #parts: CompactorParts;
+  #running: Promise<void> | undefined;
+  #again = false;
+
+  constructor(parts: CompactorParts) {
+    this.#parts = parts;
+  }
+
+  /** Starts a pass, or has the running one go on to the newest compacted revision. */
+  kick(): void {
+    this.#again = true;
+    this.#running ??= this.#passes().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when nothing is being removed. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #passes(): Promise<void> {
+    const { log, signal } = this.#parts;
+    while (this.#again && !signal.aborted) {
+      this.#again = false;
+      try {
+        await this.#pass();
+      } catch (error) {
+        if (!signal.aborted) log.error({ error }, "cannot remove compacted rows, the next compaction tries again");
+      }
+    }
+  }
+
+  async #pass(): Promise<void> {
+    const { index, values, log, signal } = this.#parts;
+    const startedAt = performance.now();
+    let removed = 0;
+    for (;;) {
+      const garbage = index.garbage(SLICE_ROWS);
+      if (garbage === undefined) break;
+      if (garbage.rows.length > 0) await this.#prune(garbage.rows, 0);
+      index.sweep(garbage);
+      values.forget(garbage.rows);
+      removed += garbage.rows.length;
+      if (signal.aborted) return;
+    }
+    if (removed === 0) return;
+    await this.#prune([], index.compactRevision);
+    const durationMs = Math.round(performance.now() - startedAt);
+    log.debug({ revision: index.compactRevision, rows: removed, durationMs }, "removed compacted rows");
+  }
+
+  async #prune(rows: readonly number[], spansUpTo: number): Promise<void> {
+    const { driver, log, signal } = this.#parts;
+    const policy = {
+      delayMinMs: 250,
+      delayMaxMs: 30_000,
+      onRetry: (error: unknown) => log.warn({ error }, "cannot remove compacted rows, trying again"),
+    };
+    await retry(() => driver.prune({ rows, spansUpTo }), policy, signal);
+  }
+}

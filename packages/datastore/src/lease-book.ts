@@ -1,0 +1,83 @@
+import { randomBytes } from "node:crypto";
+import type { LeaseRecord } from "./driver.ts";
+import type { LeaseId } from "./types.ts";
+import type { Key } from "./version.ts";
+
+/** A lease in memory. Deadlines are monotonic: a step of the wall clock ends no lease. */
+export interface Lease {
+  readonly id: LeaseId;
+  readonly ttlSeconds: number;
+  readonly deadlineMs: number;
+  /** Keys that were ever attached and may still be: the index tells which are. */
+  readonly keys: Set<Key>;
+}
+
+/** All leases that are granted and have not ended, pending changes included. */
+export class LeaseBook {
+  readonly #leases = new Map<LeaseId, Lease>();
+  readonly #onEarlier: (deadlineMs: number) => void;
+
+  /** `onEarlier` is told of every new deadline. */
+  constructor(onEarlier: (deadlineMs: number) => void) {
+    this.#onEarlier = onEarlier;
+  }
+
+  get(id: LeaseId): Lease | undefined {
+    return this.#leases.get(id);
+  }
+
+  ids(): LeaseId[] {
+    return [...this.#leases.keys()];
+  }
+
+  set(lease: Lease): void {
+    this.#leases.set(lease.id, lease);
+    this.#onEarlier(lease.deadlineMs);
+  }
+
+  delete(id: LeaseId): void {
+    this.#leases.delete(id);
+  }
+
+  /** Leases whose time is over. */
+  due(nowMs: number): Lease[] {
+    return [...this.#leases.values()].filter(({ deadlineMs }) => deadlineMs <= nowMs);
+  }
+
+  /** undefined: no lease. */
+  nextDeadlineMs(): number | undefined {
+    let next: number | undefined;
+    for (const { deadlineMs } of this.#leases.values()) if (next === undefined || deadlineMs < next) next = deadlineMs;
+    return next;
+  }
+
+  /** A positive 63-bit number that no lease has. */
+  unusedId(): LeaseId {
+    for (;;) {
+      const id = randomBytes(8).readBigUInt64BE() >> 1n;
+      if (id !== 0n && !this.#leases.has(id)) return id;
+    }
+  }
+
+  /** Makes the book equal to what is on disk; leases that are in both keep their deadline. */
+  sync(records: readonly LeaseRecord[]): void {
+    const stored = new Set(records.map(({ id }) => id));
+    for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
+    for (const record of records) if (!this.#leases.has(record.id)) this.set(fromRecord(record));
+  }
+}
+
+/** A lease that starts its full time now, and the record that lets it survive a restart. */
+export function startLease(id: LeaseId, ttlSeconds: number): { readonly lease: Lease; readonly record: LeaseRecord } {
+  const ttlMs = ttlSeconds * 1000;
+  return {
+    lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, keys: new Set() },
+    record: { id, ttlSeconds, expiresAtMs: Date.now() + ttlMs },
+  };
+}
+
+function fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord): Lease {
+  // A wall clock that was set back must not make a lease longer than it was granted.
+  const leftMs = Math.min(Math.max(expiresAtMs - Date.now(), 0), ttlSeconds * 1000);
+  return { id, ttlSeconds, deadlineMs: performance.now() + leftMs, keys: new Set() };
+}

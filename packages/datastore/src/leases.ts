@@ -1,0 +1,178 @@
+import { sleep } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import type { Committer } from "./committer.ts";
+import { emptyBatch, type LeaseRecord } from "./driver.ts";
+import { sideDraft, type Draft, type Needs, type Pinned } from "./draft.ts";
+import { LeaseBook, startLease, type Lease } from "./lease-book.ts";
+import { LeaseClock } from "./lease-clock.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
+import type { Loaded, Unleased } from "./row-loader.ts";
+import { StoreError } from "./store-errors.ts";
+import { leaseNotFound, TxnWrites } from "./txn-writes.ts";
+import type { LeaseId, LeaseInfo, Revision } from "./types.ts";
+import { revision } from "./types.ts";
+import type { ValueCache } from "./value-cache.ts";
+import { isLive, keyBytes, versionAt, type Version } from "./version.ts";
+
+/** etcd's limit, in seconds. */
+const MAX_TTL_SECONDS = 9_000_000_000;
+/** etcd raises shorter ones to what its elections need; with its default timing this is 2 s. */
+const MIN_TTL_SECONDS = 2;
+const RETRY_MS = 1000;
+/** Keys of kine's that share one lease: bounds the transaction that ends it. */
+const ADOPTED_PER_LEASE = 500;
+
+interface LeasesParts {
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Grants, renews and ends leases; a lease that ends takes its keys with it, in one revision. */
+export class Leases {
+  readonly book: LeaseBook;
+  readonly #parts: LeasesParts;
+  readonly #clock: LeaseClock;
+  #committer: Committer | undefined;
+
+  constructor(parts: LeasesParts) {
+    this.#parts = parts;
+    this.book = new LeaseBook((deadlineMs) => this.#clock.notice(deadlineMs));
+    this.#clock = new LeaseClock({
+      nextDeadlineMs: () => this.book.nextDeadlineMs(),
+      onDue: () => this.#expire(),
+      signal: parts.signal,
+    });
+  }
+
+  /** Ends leases from now on. Resolves when the store's signal aborts. */
+  async run(committer: Committer): Promise<void> {
+    this.#committer = committer;
+    await this.#clock.run();
+  }
+
+  /** Takes over what was read from disk. */
+  sync({ side, versions }: Loaded): void {
+    this.book.sync(side.leases);
+    for (const { key, lease } of versions) if (lease !== 0n) this.book.get(lease)?.keys.add(key);
+  }
+
+  /** Plans a new lease; id 0 lets us choose. */
+  grant(asked: LeaseId, ttlSeconds: number): Draft<LeaseInfo> {
+    if (ttlSeconds > MAX_TTL_SECONDS)
+      throw new StoreError(
+        "leaseTtlTooLarge",
+        `Cannot grant lease of ${ttlSeconds} s: the limit is ${MAX_TTL_SECONDS}`,
+      );
+    if (this.book.get(asked) !== undefined)
+      throw new StoreError("leaseExists", `Cannot grant lease ${asked.toString(16)}: it exists already`);
+    const id = asked === 0n ? this.book.unusedId() : asked;
+    const { lease, record } = startLease(id, Math.max(ttlSeconds, MIN_TTL_SECONDS));
+    this.book.set(lease);
+    return sideDraft(this.#info(lease), { leases: [record] }, () => this.book.delete(id));
+  }
+
+  /** Plans a full new term. Throws when there is no such lease. */
+  renew(id: LeaseId): Draft<LeaseInfo> {
+    const old = this.#get(id);
+    const { lease, record } = startLease(id, old.ttlSeconds);
+    const renewed = { ...lease, keys: old.keys };
+    this.book.set(renewed);
+    return sideDraft(this.#info(renewed), { leases: [record] }, () => this.book.set(old));
+  }
+
+  /** Plans the end of a lease and of its keys. Throws when there is no such lease. */
+  revoke(id: LeaseId, pinned: Pinned): Draft<Revision> | Needs {
+    const { index } = this.#parts;
+    const lease = this.#get(id);
+    const attached = this.#attached(lease, Number.POSITIVE_INFINITY);
+    const values = new Map<number, Buffer>();
+    const needs: Version[] = [];
+    for (const version of attached) {
+      const value = pinned.get(version.row) ?? this.#parts.values.peek(version);
+      if (value === undefined) needs.push(version);
+      else values.set(version.row, value);
+    }
+    if (needs.length > 0) return { needs };
+    const writes = new TxnWrites(index, this.book);
+    const first = index.lastRow + 1;
+    for (const version of attached) writes.delete(version);
+    writes.seal();
+    this.book.delete(id);
+    const last = index.lastRow;
+    const spans = last > first ? [{ first, last }] : [];
+    return {
+      result: revision(last),
+      batch: { ...emptyBatch, rows: writes.rows, spans, endedLeases: [id] },
+      events: writes.events(values),
+      undo: () => this.book.set(lease),
+    };
+  }
+
+  /** What is known of a lease; -1 s remaining when there is none. */
+  describe(id: LeaseId): LeaseInfo {
+    const lease = this.book.get(id);
+    if (lease !== undefined) return this.#info(lease);
+    return { id, grantedTtlSeconds: 0, remainingTtlSeconds: -1, keys: [] };
+  }
+
+  /** Plans leases for keys that kine wrote with nothing but a TTL: they live that long from now, as in kine. */
+  adopt(unleased: readonly Unleased[]): Draft<undefined> {
+    const records: LeaseRecord[] = [];
+    const rowLeases: [row: number, lease: LeaseId][] = [];
+    const open = new Map<number, Lease>();
+    for (const { version, ttlSeconds } of unleased) {
+      let current = open.get(ttlSeconds);
+      if (current === undefined || current.keys.size >= ADOPTED_PER_LEASE) {
+        const { lease, record } = startLease(this.book.unusedId(), ttlSeconds);
+        records.push(record);
+        open.set(ttlSeconds, lease);
+        this.book.set(lease);
+        current = lease;
+      }
+      current.keys.add(version.key);
+      version.lease = current.id;
+      rowLeases.push([version.row, current.id]);
+    }
+    return sideDraft(undefined, { leases: records, rowLeases });
+  }
+
+  #get(id: LeaseId): Lease {
+    const lease = this.book.get(id);
+    if (lease === undefined) throw leaseNotFound(id);
+    return lease;
+  }
+
+  #info(lease: Lease): LeaseInfo {
+    return {
+      id: lease.id,
+      grantedTtlSeconds: lease.ttlSeconds,
+      remainingTtlSeconds: Math.max(0, Math.ceil((lease.deadlineMs - performance.now()) / 1000)),
+      keys: this.#attached(lease, this.#parts.index.committed).map(({ key }) => keyBytes(key)),
+    };
+  }
+
+  #attached(lease: Lease, at: number): Version[] {
+    const found: Version[] = [];
+    for (const key of [...lease.keys].sort()) {
+      const version = versionAt(this.#parts.index.newest(key), at);
+      if (isLive(version) && version.lease === lease.id) found.push(version);
+    }
+    return found;
+  }
+
+  async #expire(): Promise<void> {
+    for (const { id } of this.book.due(performance.now())) {
+      try {
+        await this.#committer?.run((pinned) => this.revoke(id, pinned));
+      } catch (error) {
+        if (error instanceof StoreError && error.reason === "leaseNotFound") continue; // revoked in the meantime
+        if (this.#parts.signal.aborted) return;
+        this.#parts.log.warn({ error }, "cannot end expired leases, trying again");
+        await sleep(RETRY_MS, this.#parts.signal).catch(() => undefined);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import { contains, type Interval } from "./key-range.ts";
+import { KeyTree } from "./key-tree.ts";
+import { isLive, versionAt, type Key, type Version } from "./version.ts";
+import { VersionLog } from "./version-log.ts";
+
+/** Reads with this revision see everything, also what is not durable yet. */
+export const NEWEST = Number.POSITIVE_INFINITY;
+
+/** Log entries looked at in one slice, so that a slice without garbage is short too. */
+const GARBAGE_SCAN = 10_000;
+
+export interface Scan extends Interval {
+  readonly revision: number;
+  /** Most versions to return. */
+  readonly limit: number;
+}
+
+/** What one slice of a compaction removes. */
+export interface Garbage {
+  readonly rows: readonly number[];
+  /** End of the slice in the log. */
+  readonly position: number;
+}
+
+/**
+ * All keys with their versions since the last compaction. Versions above `committed` are pending: they are here so that
+ * later writes are compared with them, and reads do not see them because they read at `committed`.
+ *
+ *   compactRevision <= readable revisions <= committed < pending
+ */
+export class MvccIndex {
+  readonly #tree = new KeyTree();
+  readonly #log = new VersionLog();
+  #committed = 0;
+  #compactRevision = 0;
+  #lastRow = 0;
+  #swept = 0;
+  #gaps: number[] = [];
+
+  /** Newest revision that is durable. */
+  get committed(): number {
+    return this.#committed;
+  }
+
+  get compactRevision(): number {
+    return this.#compactRevision;
+  }
+
+  /** Highest row id given out, pending ones included. */
+  get lastRow(): number {
+    return this.#lastRow;
+  }
+
+  get log(): VersionLog {
+    return this.#log;
+  }
+
+  /** The newest version of a key, pending ones and tombstones included. */
+  newest(key: Key): Version | undefined {
+    return this.#tree.get(key);
+  }
+
+  /** Adds a version on top of its key and of the log. */
+  append(version: Version): void {
+    this.#tree.set(version);
+    this.#log.push(version);
+    this.#lastRow = version.row;
+  }
+
+  /** Takes an id that no key has: kine's marker and gap rows. */
+  skipRow(row: number, isGap: boolean): void {
+    this.#lastRow = row;
+    if (isGap) this.#gaps.push(row);
+  }
+
+  /** Everything up to here is durable from now on. */
+  commit(revision: number): void {
+    this.#committed = Math.max(this.#committed, revision);
+  }
+
+  /** Takes back what was appended after the log had `end` entries and the row ids ended at `lastRow`. */
+  rollback(end: number, lastRow: number): void {
+    while (this.#log.end > end) {
+      const version = this.#log.pop();
+      if (version !== undefined) this.#undo(version);
+    }
+    this.#lastRow = lastRow;
+  }
+
+  /** Live versions of an interval at a revision, in key order. */
+  scan({ from, to, revision, limit }: Scan): Version[] {
+    const found: Version[] = [];
+    if (limit <= 0) return found;
+    this.#tree.visit({ from, to }, (newest) => {
+      const version = versionAt(newest, revision);
+      if (isLive(version)) found.push(version);
+      return found.length < limit;
+    });
+    return found;
+  }
+
+  /** Live keys of an interval at a revision: the count of now, corrected by what happened since. */
+  count(interval: Interval, revision: number): number {
+    let count = this.#tree.countLive(interval);
+    for (let position = this.#log.end - 1; position >= this.#log.start; position--) {
+      const version = this.#log.at(position);
+      if (version === undefined || version.mod <= revision) break;
+      if (contains(interval, version.key)) count -= Number(isLive(version)) - Number(isLive(version.previous));
+    }
+    return count;
+  }
+
+  /** Refuses reads below `revision` from now on. */
+  compact(revision: number): void {
+    this.#compactRevision = Math.max(this.#compactRevision, revision);
+  }
+
+  /** Ids of rows that no read can need any more, about `limit` of them; undefined when there are none left. */
+  garbage(limit: number): Garbage | undefined {
+    const rows = this.#gaps.filter((row) => row <= this.#compactRevision).slice(0, limit);
+    let position = Math.max(this.#swept, this.#log.start);
+    const first = position;
+    const end = position + GARBAGE_SCAN;
+    for (; rows.length < limit && position < end; position++) {
+      const version = this.#log.at(position);
+      if (version === undefined || version.mod > this.#compactRevision) break;
+      if (version.previous !== undefined) rows.push(version.previous.row);
+      if (version.deleted) rows.push(version.row);
+    }
+    return rows.length === 0 && position === first ? undefined : { rows, position };
+  }
+
+  /** Cuts from memory what {@link garbage} listed, after its rows are gone. */
+  sweep({ rows, position }: Garbage): void {
+    for (let at = Math.max(this.#swept, this.#log.start); at < position; at++) {
+      const version = this.#log.at(at);
+      if (version === undefined) continue;
+      version.previous = undefined;
+      if (version.deleted && this.#tree.get(version.key) === version) this.#tree.delete(version.key);
+    }
+    const gone = new Set(rows);
+    this.#gaps = this.#gaps.filter((row) => !gone.has(row));
+    this.#swept = position;
+    // Entries of the compacted revision itself stay: a watch may start there.
+    this.#log.dropBefore(Math.min(position, this.#log.find(this.#compactRevision)));
+  }
+
+  #undo({ key, previous }: Version): void {
+    const isGone = previous?.deleted === true && previous.mod <= this.#compactRevision;
+    if (previous === undefined || isGone) this.#tree.delete(key);
+    else this.#tree.set(previous);
+  }
+}

@@ -1,0 +1,56 @@
+import { retry } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import type { Driver } from "./driver.ts";
+import { toEvent } from "./draft.ts";
+import type { Leases } from "./leases.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
+import { RowLoader } from "./row-loader.ts";
+import type { ValueCache } from "./value-cache.ts";
+import { isLive } from "./version.ts";
+import type { WatchHub } from "./watch-hub.ts";
+
+interface RecoveryParts {
+  readonly driver: Driver;
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly leases: Leases;
+  readonly hub: WatchHub;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** After a failed commit: what is on disk is the truth, whoever wrote it. */
+export class Recovery {
+  readonly #parts: RecoveryParts;
+
+  constructor(parts: RecoveryParts) {
+    this.#parts = parts;
+  }
+
+  /** Reads what is new on disk and tells the watches. Tries until it works or the store closes. */
+  async run(onFailure: (error: unknown) => void): Promise<void> {
+    const { signal, log } = this.#parts;
+    const onRetry = (error: unknown) => {
+      log.warn({ error }, "cannot read the datastore after a failure, trying again");
+      onFailure(error);
+    };
+    try {
+      await this.#readBack({ delayMinMs: 100, delayMaxMs: 5000, onRetry });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #readBack(policy: Parameters<typeof retry>[1]): Promise<void> {
+    const { driver, index, values, leases, hub, log, signal } = this.#parts;
+    const loader = new RowLoader(driver, index, log);
+    const loaded = await retry(() => loader.load(), policy, signal);
+    leases.sync(loaded);
+    const needed = loaded.versions.flatMap((version) => [version, version.previous]).filter(isLive);
+    const found = await retry(() => values.load(needed), policy, signal);
+    const { batch } = leases.adopt(loaded.unleased);
+    if (batch.leases.length > 0) await retry(() => driver.commit(batch), policy, signal);
+    const events = loaded.versions.map((version) => toEvent(version, version.previous, found));
+    hub.publish(events, index.committed);
+  }
+}

@@ -1,0 +1,140 @@
+import { toEvent } from "./draft.ts";
+import { contains, toInterval, type Interval } from "./key-range.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
+import { nextTurn } from "./next-turn.ts";
+import type { Revision, Watch, WatchEnd, WatchEvent, WatchRequest } from "./types.ts";
+import { revision } from "./types.ts";
+import { isLive, type Version } from "./version.ts";
+import type { ValueCache } from "./value-cache.ts";
+import type { WatchHub } from "./watch-hub.ts";
+
+/** Limits of one slice of a replay: events handed over at once, and log entries looked at. */
+const SLICE_EVENTS = 500;
+const SLICE_ENTRIES = 10_000;
+
+interface WatchParts {
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly hub: WatchHub;
+  /** Told when the values of a replay cannot be read; the watch is ended then. */
+  readonly onReplayFailure: (error: unknown) => void;
+}
+
+interface Slice {
+  readonly found: readonly { readonly version: Version; readonly previous: Version | undefined }[];
+  /** First revision that is not in the slice. */
+  readonly next: number;
+}
+
+/**
+ *   replay --caught up--> live
+ *      '--------------------'--- close() or end: no callback after it
+ */
+export class StoreWatch implements Watch {
+  readonly revision: Revision;
+  readonly interval: Interval;
+  readonly #parts: WatchParts;
+  readonly #request: WatchRequest;
+  #phase: "replay" | "live" | "over" = "replay";
+
+  constructor(parts: WatchParts, request: WatchRequest) {
+    this.#parts = parts;
+    this.#request = request;
+    // In watches the empty key means the lowest one.
+    this.interval = toInterval(request.key.length === 0 ? { ...request, key: Buffer.of(0) } : request);
+    this.revision = revision(parts.index.committed);
+    parts.hub.open(this);
+    if (request.startRevision <= 0 || request.startRevision > this.revision) this.#goLive();
+    else this.#replay().catch((error: unknown) => this.#fail(error));
+  }
+
+  progress(): Revision | undefined {
+    return this.#phase === "live" ? revision(this.#parts.hub.delivered) : undefined;
+  }
+
+  close(): void {
+    this.#phase = "over";
+    this.#parts.hub.remove(this);
+  }
+
+  /** Hands events over unless they lie before the start. */
+  deliver(events: readonly WatchEvent[]): void {
+    if (this.#phase === "over") return;
+    const wanted = events.filter(({ kv }) => kv.modRevision >= this.#request.startRevision);
+    const last = wanted.at(-1);
+    if (last !== undefined) this.#request.onEvents({ revision: last.kv.modRevision, events: wanted });
+  }
+
+  /** Ends the watch and tells why. */
+  end(reason: WatchEnd): void {
+    if (this.#phase === "over") return;
+    this.close();
+    this.#request.onEnd(reason);
+  }
+
+  #goLive(): void {
+    this.#phase = "live";
+    this.#parts.hub.goLive(this);
+  }
+
+  #fail(error: unknown): void {
+    this.#parts.onReplayFailure(error);
+    this.end({ reason: "stopped" });
+  }
+
+  async #replay(): Promise<void> {
+    const { index, values } = this.#parts;
+    let from: number = this.#request.startRevision;
+    for (;;) {
+      await nextTurn(); // never before watch() has returned, and not too much at once
+      if (this.#phase === "over") return;
+      if (from < index.compactRevision) {
+        this.#endCompacted();
+        return;
+      }
+      if (from > index.committed) {
+        this.#goLive();
+        return;
+      }
+      const { found, next } = this.#slice(from);
+      const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
+      if (from < index.compactRevision) {
+        this.#endCompacted();
+        return;
+      }
+      this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
+      from = next;
+    }
+  }
+
+  #endCompacted(): void {
+    this.end({ reason: "compacted", compactRevision: revision(this.#parts.index.compactRevision) });
+  }
+
+  /** Whole revisions from `from` on, as far as the limits go. */
+  #slice(from: number): Slice {
+    const { index } = this.#parts;
+    const found: { version: Version; previous: Version | undefined }[] = [];
+    let position = index.log.find(from);
+    let looked = 0;
+    let current = from;
+    for (; ; position++, looked++) {
+      const version = index.log.at(position);
+      if (version === undefined || version.mod > index.committed) return { found, next: index.committed + 1 };
+      const isFull = found.length >= SLICE_EVENTS || looked >= SLICE_ENTRIES;
+      if (isFull && version.mod > current) return { found, next: version.mod };
+      current = version.mod;
+      if (this.#wants(version)) found.push({ version, previous: version.previous });
+    }
+  }
+
+  #wants(version: Version): boolean {
+    // A tombstone of the compacted revision itself is gone, as in etcd.
+    const isGone = version.deleted && version.mod <= this.#parts.index.compactRevision;
+    return !isGone && contains(this.interval, version.key);
+  }
+}
+
+function asList(version: Version | undefined): Version[] {
+  return isLive(version) ? [version] : [];
+}

@@ -1,0 +1,206 @@
+import type { Logger } from "@k3s/log";
+import { Committer, toStoreError } from "./committer.ts";
+import { Compactor } from "./compactor.ts";
+import type { Driver } from "./driver.ts";
+import { sideDraft, type Plan } from "./draft.ts";
+import { Leases } from "./leases.ts";
+import { MvccIndex, NEWEST } from "./mvcc-index.ts";
+import { futureRevision } from "./range-selection.ts";
+import { RangeReader } from "./range-reader.ts";
+import { Recovery } from "./recovery.ts";
+import { RowLoader, type Loaded } from "./row-loader.ts";
+import { StoreError } from "./store-errors.ts";
+import { StoreWatch } from "./store-watch.ts";
+import { checkTxn } from "./txn-check.ts";
+import { canWrite, TxnPlanner } from "./txn-planner.ts";
+import type {
+  LeaseId,
+  LeaseInfo,
+  RangeQuery,
+  RangeResult,
+  Revision,
+  Store,
+  StoreStatus,
+  Txn,
+  TxnResult,
+  Watch,
+  WatchRequest,
+} from "./types.ts";
+import { revision } from "./types.ts";
+import { ValueCache } from "./value-cache.ts";
+import { WatchHub } from "./watch-hub.ts";
+
+export interface MvccStoreOptions {
+  readonly log: Logger;
+  readonly valueCacheBytes: number;
+}
+
+/** The store over one driver: reads from memory, writes through the group commit. Made by `openStore`. */
+export class MvccStore implements Store {
+  readonly #driver: Driver;
+  readonly #log: Logger;
+  readonly #stop = new AbortController();
+  readonly #index = new MvccIndex();
+  readonly #values: ValueCache;
+  readonly #reader: RangeReader;
+  readonly #compactor: Compactor;
+  readonly #leases: Leases;
+  readonly #hub: WatchHub;
+  readonly #committer: Committer;
+  readonly #recovery: Recovery;
+  #compactions: Promise<unknown> = Promise.resolve();
+  #clock: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(driver: Driver, options: MvccStoreOptions) {
+    const { signal } = this.#stop;
+    const log = options.log;
+    this.#driver = driver;
+    this.#log = log;
+    const index = this.#index;
+    const values = new ValueCache(driver, options.valueCacheBytes);
+    this.#values = values;
+    this.#reader = new RangeReader(index, values);
+    this.#compactor = new Compactor({ driver, index, values, log, signal });
+    this.#leases = new Leases({ index, values, log, signal });
+    this.#hub = new WatchHub();
+    this.#recovery = new Recovery({ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases });
+    this.#committer = new Committer({
+      driver,
+      index,
+      values,
+      log,
+      publish: (events, at) => this.#hub.publish(events, at),
+      reload: (onFailure) => this.#recovery.run(onFailure),
+    });
+  }
+
+  get currentRevision(): Revision {
+    return revision(this.#index.committed);
+  }
+
+  /** Loads everything. Once, before anything else; what it returns decides how a new table is filled. */
+  async load(): Promise<Loaded> {
+    const loaded = await new RowLoader(this.#driver, this.#index, this.#log).load();
+    this.#leases.sync(loaded);
+    return loaded;
+  }
+
+  /** Begins the background work, after {@link load} and after the table was completed. */
+  async begin(loaded: Loaded): Promise<void> {
+    this.#committer.start();
+    this.#hub.publish([], this.#index.committed);
+    if (loaded.staleMarkers.length > 0) await this.#driver.prune({ rows: loaded.staleMarkers, spansUpTo: 0 });
+    await this.#adopt(loaded);
+    this.#clock = this.#leases.run(this.#committer);
+    this.#compactor.kick();
+  }
+
+  range(query: RangeQuery): Promise<RangeResult> {
+    return this.#asStoreError(this.#reader.read(query));
+  }
+
+  async txn(txn: Txn): Promise<TxnResult> {
+    checkTxn(txn);
+    const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
+    if (canWrite(txn)) return this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn));
+    return this.#committer.read((pinned) => new TxnPlanner(parts, pinned, this.#index.committed).plan(txn));
+  }
+
+  async compact(at: number): Promise<Revision> {
+    const done = this.#compactions.then(() => this.#compact(at));
+    this.#compactions = done.catch(() => undefined);
+    return done;
+  }
+
+  watch(request: WatchRequest): Watch {
+    const watch = new StoreWatch(
+      {
+        index: this.#index,
+        values: this.#values,
+        hub: this.#hub,
+        onReplayFailure: (error) => this.#log.error({ error }, "cannot replay history for a watch"),
+      },
+      request,
+    );
+    if (this.#stop.signal.aborted) setImmediate(() => watch.end({ reason: "stopped" }));
+    return watch;
+  }
+
+  leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo> {
+    return this.#committer.run(() => this.#leases.grant(lease.id, lease.ttlSeconds));
+  }
+
+  leaseRevoke(id: LeaseId): Promise<Revision> {
+    return this.#committer.run((pinned) => this.#leases.revoke(id, pinned));
+  }
+
+  leaseKeepAlive(id: LeaseId): Promise<LeaseInfo> {
+    return this.#committer.run(() => this.#leases.renew(id));
+  }
+
+  leaseTimeToLive(id: LeaseId): Promise<LeaseInfo> {
+    return Promise.resolve(this.#leases.describe(id));
+  }
+
+  leaseList(): Promise<readonly LeaseId[]> {
+    return Promise.resolve(this.#leases.book.ids());
+  }
+
+  async status(): Promise<StoreStatus> {
+    const { totalBytes, inUseBytes } = await this.#asStoreError(this.#driver.size());
+    const { committed, compactRevision } = this.#index;
+    return {
+      revision: revision(committed),
+      compactRevision: revision(compactRevision),
+      dbSizeBytes: totalBytes,
+      dbSizeInUseBytes: inUseBytes,
+    };
+  }
+
+  defragment(): Promise<void> {
+    return this.#asStoreError(this.#driver.defragment());
+  }
+
+  /** Finishes the writes that were accepted, ends the watches, closes the driver. Any number of times. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#stop.abort(new Error("The store is closed"));
+    await this.#committer.close();
+    await Promise.all([this.#clock, this.#compactor.idle()]);
+    this.#hub.stop();
+    await this.#driver.close();
+  }
+
+  async #compact(at: number): Promise<Revision> {
+    const index = this.#index;
+    const plan: Plan<Revision> = () => {
+      if (at <= index.compactRevision)
+        throw new StoreError("compacted", `Cannot compact at ${at}: compacted up to ${index.compactRevision}`);
+      if (at > index.committed) throw futureRevision(at, index.committed);
+      return sideDraft(revision(index.committed), { compactRevision: at });
+    };
+    const current = await this.#committer.run(plan);
+    index.compact(at);
+    this.#compactor.kick();
+    return current;
+  }
+
+  async #adopt({ unleased }: Loaded): Promise<void> {
+    if (unleased.length === 0) return;
+    await this.#committer.run(() => this.#leases.adopt(unleased));
+    this.#log.info({ keys: unleased.length }, "gave leases to keys that were written with a time to live only");
+  }
+
+  async #asStoreError<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      throw toStoreError(error);
+    }
+  }
+}
