@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { describe, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { flock, notify, waitpid } from "@k3s/native";
+
+const run = promisify(execFile);
+
+function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "native-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+function openFile(t: TestContext, path: string): number {
+  const fd = openSync(path, "a");
+  t.after(() => closeSync(fd));
+  return fd;
+}
+
+describe("flock()", () => {
+  test("takes a lock that flock(1) then cannot have", async (t) => {
+    const path = join(temporaryFolder(t), "lock");
+    assert.equal(flock(openFile(t, path)), true);
+    await assert.rejects(run("flock", ["--nonblock", path, "true"]), { code: 1 });
+  });
+
+  test("is false when another open file has the lock, true again once that is closed", (t) => {
+    const path = join(temporaryFolder(t), "lock");
+    const first = openSync(path, "a");
+    const second = openFile(t, path);
+    assert.equal(flock(first), true);
+    assert.equal(flock(second), false);
+    closeSync(first);
+    assert.equal(flock(second), true);
+  });
+
+  test("throws with the system's code when there is no such file descriptor", () => {
+    assert.throws(() => flock(-1), { code: "EBADF", message: "Cannot lock file: Bad file descriptor" });
+  });
+});
+
+// perl-base is part of every Debian system, and the Socket module of it.
+const LISTENER = `
+  use Socket; $| = 1;
+  my $name = $ARGV[0]; $name =~ s/^@/\\0/;
+  socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die $!;
+  bind($s, pack_sockaddr_un($name)) or die $!;
+  print "listening\\n";
+  while (defined recv($s, my $m, 65536, 0)) { print unpack("H*", $m), "\\n"; }
+`;
+
+describe("notify()", () => {
+  const cases = [
+    { name: "a path", address: (folder: string) => join(folder, "notify.sock") },
+    { name: "an abstract name", address: (folder: string) => `@${folder}` },
+  ];
+  for (const { name, address } of cases) {
+    test(`delivers the message as one datagram to ${name}`, { timeout: 10_000 }, async (t) => {
+      const socket = address(temporaryFolder(t));
+      const listener = spawn("perl", ["-e", LISTENER, socket], { stdio: ["ignore", "pipe", "inherit"] });
+      t.after(() => listener.kill("SIGKILL"));
+      const lines = createInterface(listener.stdout)[Symbol.asyncIterator]();
+      await lines.next();
+      notify(socket, "READY=1\nSTATUS=größer\n");
+      const { value } = await lines.next();
+      assert.equal(Buffer.from(String(value), "hex").toString(), "READY=1\nSTATUS=größer\n");
+    });
+  }
+
+  const mistakes = [
+    { name: "nobody listens", address: "/nonexistent/notify.sock", message: "x", code: "ENOENT" },
+    { name: "the path is too long for a socket", address: `/${"x".repeat(200)}`, message: "x", code: "ENAMETOOLONG" },
+    { name: "the message is too long", address: "/run/x", message: "x".repeat(5000), code: "EMSGSIZE" },
+    { name: "the path is empty", address: "", message: "x", code: "EINVAL" },
+  ];
+  for (const { name, address, message, code } of mistakes) {
+    test(`throws ${code} when ${name}`, () => assert.throws(() => notify(address, message), { code }));
+  }
+});
+
+describe("waitpid()", () => {
+  test("is undefined while the child runs, and leaves it to Node", async (t) => {
+    const child = spawn("sleep", ["1000"]);
+    t.after(() => child.kill("SIGKILL"));
+    assert.equal(waitpid(child.pid ?? 0), undefined);
+    child.kill("SIGKILL");
+    assert.deepEqual(await once(child, "exit"), [null, "SIGKILL"]);
+  });
+
+  test("throws ECHILD when the process is not a child", () => {
+    assert.throws(() => waitpid(process.pid), { code: "ECHILD" });
+  });
+
+  for (const pid of [0, -1]) {
+    test(`refuses ${pid}, which would reap children at random`, () => assert.throws(() => waitpid(pid), TypeError));
+  }
+});
