@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readIfExists, writeFileAtomic } from "@k3s/files";
 import { caHash } from "./ca-hash.ts";
 import { TokenError } from "./errors.ts";
-import type { Passwords } from "./passwd-file.ts";
+import { readPasswd, type Passwords } from "./passwd-file.ts";
 import { formatToken } from "./token.ts";
 
 const TOKEN = "token";
@@ -43,16 +43,23 @@ export async function writeTokenFiles(options: TokenFilesOptions): Promise<strin
   }
 }
 
-/** The token this server is to use: the one given, else the one in `server/token`, else undefined. */
+/**
+ * The token this server is to use: the one given, else the one in `server/token`, else the password of the user `server`
+ * in `cred/passwd` (a first start that was cut off got that far), else undefined.
+ */
 export async function readServerToken(serverDir: string, given: string | undefined): Promise<string | undefined> {
   if (given !== undefined && given !== "") return given;
   const path = tokenPaths(serverDir).token;
+  let stored: string | undefined;
   try {
-    const stored = (await readIfExists(path))?.toString("utf8").trim();
-    return stored === "" ? undefined : stored;
+    stored = (await readIfExists(path))?.toString("utf8").trim();
   } catch (error) {
     throw TokenError.fileUnusable(path, error);
   }
+  if (stored !== undefined && stored !== "") return stored;
+  const entries = await readPasswd(join(serverDir, "cred", "passwd"));
+  const password = entries.find(({ user }) => user === "server")?.password;
+  return password === "" ? undefined : password;
 }
 
 /** A regular file, also where a link was before. Left alone when it has this content already. */
