@@ -1,0 +1,64 @@
+import { nearest } from "@k3s/config";
+import { Command, CommanderError } from "commander";
+import type { CommandContext } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { normalizeArguments, serverCommand } from "./server-flags.ts";
+import { TOOLS, type Tool } from "./tools/tool-environment.ts";
+
+const TOOL_HELP: Readonly<Record<Tool, string>> = {
+  kubectl: "Talk to the cluster with the bundled kubectl",
+  ctr: "Talk to containerd with the bundled ctr",
+  crictl: "Talk to the container runtime with the bundled crictl",
+};
+
+/** Understands the command line and runs what it asks for. Resolves with the exit code, rejects with UsageError. */
+export async function runCli(context: CommandContext): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram(context, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...normalizeArguments(context.args)], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return 0; // help was asked for, and shown
+    throw UsageError.wrongArguments(error.message.replace(/^error: /, "").replace(/[.\n]+$/, ""), "k3s");
+  }
+}
+
+function createProgram(context: CommandContext, exit: (code: number) => void): Command {
+  const program = new Command("k3s")
+    .description("Kubernetes in one executable")
+    .usage("[command]")
+    .helpOption("-h, --help", "Show this help")
+    .helpCommand("help [command]", "Show the help of a command")
+    .option("-v, --version", "Print the versions of k3s and of its runtime")
+    .argument("[command]")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureHelp({ optionDescription: ({ description }) => description, subcommandTerm: (command) => command.name() })
+    .configureOutput({ writeOut: context.write, writeErr: ignoreText, getOutHelpWidth: () => 120 });
+  program.action(async (name: string | undefined, options: { readonly version?: true }) => {
+    if (options.version === true) context.write(await loadVersion(context));
+    else if (name === undefined) context.write(program.helpInformation());
+    else throw UsageError.unknownCommand(name, nearest(name, ["server", "help", ...TOOLS]));
+  });
+  const server = serverCommand(async (parsed) => {
+    const { runServerCommand } = await import("./server-command.ts");
+    exit(await runServerCommand(parsed, context));
+  });
+  program.addCommand(server.copyInheritedSettings(program));
+  // Only their names are needed here, for help: main.ts runs them before this file is loaded.
+  for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
+  return program;
+}
+
+function ignoreText(): void {
+  // Mistakes are thrown, and printed once by main.ts.
+}
+
+async function loadVersion({ componentsDir }: CommandContext): Promise<string> {
+  const { formatVersion } = await import("./version.ts");
+  return await formatVersion(componentsDir);
+}

@@ -1,0 +1,10 @@
+/** What the process was given. Only main.ts reads it from the process itself. */
+export interface CommandContext {
+  /** Arguments after the name of the program. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder with the upstream programs, as the build makes it. */
+  readonly componentsDir: string;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+}

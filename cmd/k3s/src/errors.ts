@@ -1,0 +1,105 @@
+import { NodeError } from "@k3s/errors";
+
+/** The command line cannot be understood. */
+export class UsageError extends NodeError {
+  override readonly name = "UsageError";
+
+  static wrongArguments(reason: string, command: string): UsageError {
+    return new UsageError("ERR_USAGE", `Cannot run k3s: ${reason}`, { hint: `See ${command} --help` });
+  }
+
+  static unknownCommand(name: string, suggestion: string | undefined): UsageError {
+    const guess = suggestion === undefined ? "" : `, did you mean "${suggestion}"?`;
+    return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: "${name}" is not a command${guess}`, {
+      hint: "See k3s --help for the commands there are",
+    });
+  }
+}
+
+/** A bundled tool cannot be run. */
+export class ToolError extends NodeError {
+  override readonly name = "ToolError";
+
+  static absent(name: string, place: string): ToolError {
+    return new ToolError("ERR_TOOL_ABSENT", `Cannot run ${name}: the components in "${place}" do not have it`, {
+      hint: `Install ${name} on this machine, or use a component set that has it`,
+    });
+  }
+
+  static notExecutable(path: string, cause: unknown): ToolError {
+    return new ToolError("ERR_TOOL_NOT_EXECUTABLE", `Cannot run "${path}": the kernel refuses to execute it`, {
+      hint: "Make sure that the file system is not mounted noexec and that you may read the file",
+      cause,
+    });
+  }
+}
+
+/** What holds a port: its process when that can be seen. */
+export interface PortOwner {
+  readonly pid: number;
+  readonly name: string;
+}
+
+/** The machine is not in a state in which a node can start. Nothing has been written yet. */
+export class PreflightError extends NodeError {
+  override readonly name = "PreflightError";
+
+  static notRoot(uid: number): PreflightError {
+    return new PreflightError("ERR_NOT_ROOT", `Cannot start k3s server: it runs as user ${uid}, not as root`, {
+      hint: "Start it with sudo or as a system service; with --disable-agent any user may run the control plane",
+    });
+  }
+
+  static clock(now: Date): PreflightError {
+    return new PreflightError("ERR_CLOCK", `Cannot start k3s server: the clock says ${now.toISOString()}`, {
+      hint: "Set the clock first: certificates made now would already be invalid",
+    });
+  }
+
+  static alreadyRunning(dataDir: string, pid: string): PreflightError {
+    const owner = pid === "" ? "another k3s" : `k3s process ${pid}`;
+    return new PreflightError("ERR_ALREADY_RUNNING", `Cannot use data dir "${dataDir}": ${owner} is running on it`, {
+      hint: "Stop that one first, for example with systemctl stop k3s, or give this one another --data-dir",
+    });
+  }
+
+  static portTaken(
+    port: number,
+    use: { readonly purpose: string; readonly owner: PortOwner | undefined },
+  ): PreflightError {
+    const owner =
+      use.owner === undefined
+        ? "a process that cannot be seen from here"
+        : `${use.owner.name}, process ${use.owner.pid}`;
+    return new PreflightError("ERR_PORT_TAKEN", `Cannot use port ${port} for ${use.purpose}: it is taken by ${owner}`, {
+      hint: "Stop that process, or choose another port with --https-listen-port or an argument of that component",
+    });
+  }
+
+  static dataDirNotFolder(path: string, found: string): PreflightError {
+    return new PreflightError("ERR_DATA_DIR_NOT_FOLDER", `Cannot use data dir "${path}": "${found}" is not a folder`, {
+      hint: "Move that file away or choose another --data-dir",
+    });
+  }
+
+  static dataDirReadOnly(path: string, cause: unknown): PreflightError {
+    return new PreflightError("ERR_DATA_DIR_READ_ONLY", `Cannot use data dir "${path}": it cannot be written`, {
+      hint: "Mount that file system writable, or choose another --data-dir",
+      cause,
+    });
+  }
+
+  static dataDirFull(path: string, free: { readonly what: string; readonly needed: string }): PreflightError {
+    const message = `Cannot use data dir "${path}": its file system has ${free.what} left, at least ${free.needed} are needed`;
+    return new PreflightError("ERR_DATA_DIR_FULL", message, {
+      hint: "Free some space there, or choose another --data-dir",
+    });
+  }
+
+  static dataDirNoExec(path: string, mountPoint: string): PreflightError {
+    const message = `Cannot use data dir "${path}": "${mountPoint}" is mounted noexec`;
+    return new PreflightError("ERR_DATA_DIR_NOEXEC", message, {
+      hint: "Programs and containers run from there: remount it with exec, or choose another --data-dir",
+    });
+  }
+}

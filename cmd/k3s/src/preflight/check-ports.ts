@@ -1,0 +1,100 @@
+import { readFile } from "node:fs/promises";
+import { endianness } from "node:os";
+import { parseAddress, type ServerConfig } from "@k3s/config";
+import { PreflightError } from "../errors.ts";
+import { findOwner, readListeners, type Listener } from "./listeners.ts";
+
+/** A port that a node will listen on. */
+export interface NeededPort {
+  readonly port: number;
+  readonly purpose: string;
+  /** Only this address will be used; undefined: every address. */
+  readonly address: string | undefined;
+}
+
+/** Ports that follow from the configuration. A port that an argument of its component moves is not ours to judge. */
+export function neededPorts(config: ServerConfig): readonly NeededPort[] {
+  const loopback = config.loopbackAddress;
+  const own = [
+    { port: config.httpsListenPort, purpose: "the Kubernetes API", address: config.bindAddress },
+    { port: config.apiserverPort, purpose: "kube-apiserver", address: loopback },
+    ...unlessMoved(config.kubeControllerManagerArg, "secure-port", {
+      port: 10_257,
+      purpose: "kube-controller-manager",
+      address: loopback,
+    }),
+  ];
+  const scheduler = config.disableScheduler
+    ? []
+    : unlessMoved(config.kubeSchedulerArg, "secure-port", {
+        port: 10_259,
+        purpose: "kube-scheduler",
+        address: loopback,
+      });
+  return [...own, ...scheduler, ...(config.disableAgent ? [] : agentPorts(config))];
+}
+
+function agentPorts(config: ServerConfig): readonly NeededPort[] {
+  const loopback = config.loopbackAddress;
+  const kubelet = [
+    ...unlessMoved(config.kubeletArg, "port", { port: 10_250, purpose: "the kubelet", address: undefined }),
+    ...unlessMoved(config.kubeletArg, "healthz-port", { port: 10_248, purpose: "the kubelet", address: loopback }),
+  ];
+  if (config.disableKubeProxy) return kubelet;
+  const proxy = config.kubeProxyArg;
+  return [
+    ...kubelet,
+    ...unlessMoved(proxy, "metrics-bind-address", { port: 10_249, purpose: "kube-proxy", address: loopback }),
+    ...unlessMoved(proxy, "healthz-bind-address", { port: 10_256, purpose: "kube-proxy", address: loopback }),
+  ];
+}
+
+function unlessMoved(args: readonly string[], name: string, port: NeededPort): readonly NeededPort[] {
+  const isMoved = args.some((argument) => argument.startsWith(`${name}=`) || argument.startsWith("config="));
+  return isMoved ? [] : [port];
+}
+
+/**
+ * Rejects with PreflightError when a port is taken. Processes for which `isOurs` holds are children that an earlier
+ * k3s left behind; they are ended before anything starts, so their ports count as free.
+ */
+export async function checkPorts(
+  needed: readonly NeededPort[],
+  isOurs: (pid: number) => Promise<boolean>,
+): Promise<void> {
+  const listeners = await readListeners();
+  for (const { port, purpose, address } of needed) {
+    for (const listener of listeners.filter((candidate) => candidate.port === port && collides(candidate, address))) {
+      const owner = await findOwner(listener.inode);
+      if (owner === undefined || !(await isOurs(owner.pid))) throw PreflightError.portTaken(port, { purpose, owner });
+    }
+  }
+}
+
+/** Two sockets of one port collide when one of them takes every address, or both take the same. */
+function collides({ rawAddress }: Listener, address: string | undefined): boolean {
+  if (address === undefined || address === "0.0.0.0" || address === "::" || /^0+$/.test(rawAddress)) return true;
+  return rawForms(address).includes(rawAddress);
+}
+
+/** Addresses as /proc/net/tcp spells them; an IPv4 address may also be listened on through an IPv6 socket. */
+function rawForms(text: string): readonly string[] {
+  const address = parseAddress(text);
+  if (address === undefined) return [];
+  const hex = address.value.toString(16).padStart(address.family === 4 ? 8 : 32, "0");
+  const words = (hex.match(/.{8}/g) ?? []).map(toHostOrder);
+  const mapped = ["0".repeat(16), toHostOrder("0000ffff"), ...words].join("");
+  return address.family === 4 ? [...words, mapped] : [words.join("")];
+}
+
+/** The kernel prints each 32-bit word of an address as a number of the machine. */
+function toHostOrder(word: string): string {
+  const bytes = Buffer.from(word, "hex");
+  return (endianness() === "LE" ? bytes.reverse() : bytes).toString("hex").toUpperCase();
+}
+
+/** Whether a process carries the mark that a k3s on this data dir puts on its children; `owner` comes from ownerOf. */
+export async function isMarkedBy(owner: string, pid: number): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+  return environment.split("\0").some((variable) => variable.startsWith(`K3S_SUPERVISED_BY=${owner}:`));
+}

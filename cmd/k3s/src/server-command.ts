@@ -1,0 +1,74 @@
+import { loadServerConfig, readHostFacts, type ServerConfig } from "@k3s/config";
+import { createNotifier } from "@k3s/process";
+import type { CommandContext } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { failureFields, formatFailure } from "./format-failure.ts";
+import { openLog, type LogOutput } from "./log-output.ts";
+import { runPreflight } from "./preflight/run-preflight.ts";
+import { serve } from "./serve.ts";
+import type { ParsedFlags } from "./server-flags.ts";
+import { listenForStop, type StopRequests } from "./signals.ts";
+
+/** Runs a server to its end and resolves with the exit code. */
+export async function runServerCommand(parsed: ParsedFlags, context: CommandContext): Promise<number> {
+  // Arguments may hold a token: from here on a process list shows the title instead.
+  process.title = "k3s server";
+  // Signals first: Ctrl-C during the slow steps below must not leave children behind.
+  using requests = listenForStop();
+
+  const [unexpected] = parsed.operands;
+  if (parsed.unknownFlags.length === 0 && unexpected !== undefined) {
+    throw UsageError.wrongArguments(`server takes no argument "${unexpected}"`, "k3s server");
+  }
+  // Configuration once. Past this line nobody reads arguments, variables or a settings file.
+  const config = await loadServerConfig({
+    ...parsed,
+    env: context.env,
+    host: await readHostFacts(),
+    signal: requests.shutdown,
+  });
+  const output = openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
+  exitOnBug(output);
+  try {
+    await runNode(config, { context, output, requests });
+    return 0;
+  } catch (error) {
+    output.log.error(failureFields(error), "node failed"); // the one place that logs a fatal error
+    if (!output.isOnStderr) context.writeError(formatFailure(error));
+    return 1;
+  } finally {
+    await output.close();
+  }
+}
+
+interface NodeSurroundings {
+  readonly context: CommandContext;
+  readonly output: LogOutput;
+  readonly requests: StopRequests;
+}
+
+async function runNode(config: ServerConfig, { context, output, requests }: NodeSurroundings): Promise<void> {
+  const { log } = output;
+  const { env, componentsDir } = context;
+  for (const warning of config.warnings) log.warn({ setting: warning }, "check the configuration");
+  // The lock is given back last: until then another k3s must not touch the data dir.
+  await using _lock = await runPreflight(config);
+
+  const { serverComponents } = await import("@k3s/server");
+  // Children must not speak to the service manager in our name.
+  const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;
+  const components = serverComponents(config, { log, componentsDir, env: childEnv });
+  const notifier = createNotifier(notifySocket, { log, watchdogUsec: env["WATCHDOG_USEC"] });
+  await serve(components, { log, notifier, shutdown: requests.shutdown, impatient: requests.impatient });
+}
+
+/** After a bug nothing can be trusted: say so and end. Children end with us, the service manager starts us again. */
+function exitOnBug(output: LogOutput): void {
+  const onBug = (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    output.log.error({ ...failureFields(error), stack }, "node failed by a bug");
+    void output.close().finally(() => process.exit(1));
+  };
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", onBug);
+}

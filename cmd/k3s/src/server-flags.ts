@@ -1,0 +1,74 @@
+import { CATEGORIES, settingEntries, type Setting } from "@k3s/config";
+import { Command, Option } from "commander";
+
+/** What the command line says, before anything is checked. */
+export interface ParsedFlags {
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+  readonly unknownFlags: readonly string[];
+  readonly operands: readonly string[];
+}
+
+/** The command with the flags of the table, in the groups of its help. `run` gets what was given. */
+export function serverCommand(run: (parsed: ParsedFlags) => Promise<void>): Command {
+  const flags = new Map<string, string[]>();
+  const command = new Command("server")
+    .description("Run a Kubernetes server on this machine, with its control plane and a node")
+    .usage("[flags]")
+    .helpOption("-h, --help", "Show this help")
+    .allowUnknownOption()
+    .argument("[operands...]");
+  for (const category of CATEGORIES) {
+    command.optionsGroup(`${category}:`);
+    for (const [name, setting] of settingEntries.filter(([, { category: its }]) => its === category)) {
+      for (const option of optionsOf(name, setting)) command.addOption(option.argParser(collect(flags, name)));
+    }
+  }
+  command.action(async (rest: readonly string[]) => {
+    await run({ flags, ...splitRest(rest) });
+  });
+  return command;
+}
+
+function optionsOf(name: string, setting: Setting<unknown>): Option[] {
+  const value = setting.kind === "switch" ? "[boolean]" : `<${setting.placeholder ?? "value"}>`;
+  const isLetter = name.length === 1;
+  const short = setting.short === undefined ? "" : `-${setting.short}, `;
+  const main = new Option(isLetter ? `-${name} ${value}` : `${short}--${name} ${value}`, helpText(setting));
+  const former = setting.formerly === undefined ? [] : [new Option(`--${setting.formerly} ${value}`).hideHelp()];
+  return [main, ...former].map((option) => (setting.kind === "switch" ? option.preset("true") : option));
+}
+
+function helpText({ help, fallbackText, env, kind }: Setting<unknown>): string {
+  const notes = [
+    ...(kind === "list" ? ["repeatable"] : []),
+    ...(fallbackText === undefined || kind === "switch" ? [] : [`default: ${fallbackText}`]),
+    `env: ${env}`,
+  ];
+  return `${help} (${notes.join("; ")})`;
+}
+
+function collect(flags: Map<string, string[]>, name: string) {
+  return (text: string): string => {
+    flags.set(name, [...(flags.get(name) ?? []), text]);
+    return text;
+  };
+}
+
+function splitRest(rest: readonly string[]): Pick<ParsedFlags, "unknownFlags" | "operands"> {
+  const isFlag = (text: string) => text.startsWith("-") && text.length > 1;
+  return {
+    unknownFlags: rest.filter(isFlag).map((text) => text.split("=")[0] ?? text),
+    operands: rest.filter((text) => !isFlag(text)),
+  };
+}
+
+/** Spellings that Go programs accept: one dash before a long name, `-x=value`. */
+export function normalizeArguments(args: readonly string[]): readonly string[] {
+  return args.flatMap((text) => {
+    const match = /^-([A-Za-z][\w-]*)(=(.*))?$/s.exec(text);
+    if (match === null) return [text];
+    const [, name = "", , value] = match;
+    if (name.length > 1) return settingEntries.some(([known]) => known === name) ? [`-${text}`] : [text];
+    return value === undefined ? [text] : [`-${name}`, value];
+  });
+}
