@@ -1,0 +1,120 @@
+import type { Server } from "node:net";
+import { repeat } from "@k3s/async";
+import type { Component } from "@k3s/lifecycle";
+import type { Logger } from "@k3s/log";
+import { ApiserverProxy } from "./apiserver-proxy.ts";
+import type { PasswordCheck } from "./authenticate.ts";
+import { ConnectionTable, defaultLimits, type ConnectionLimits } from "./connection-table.ts";
+import { WatchedCredentials, type CredentialFiles } from "./credentials.ts";
+import { HttpsEndpoint } from "./https-endpoint.ts";
+import { listen, portOf } from "./listen.ts";
+import { Router } from "./router.ts";
+import { ServingContext, type ServingCertificate, type TlsPolicy } from "./serving-context.ts";
+import { Upstream, type UpstreamAddress } from "./upstream.ts";
+
+export interface SupervisorOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Undefined: every address. With a specific one the loopbacks are added where possible. */
+  readonly bindAddress?: string;
+  readonly files: CredentialFiles;
+  readonly certificate: ServingCertificate;
+  readonly passwords: PasswordCheck;
+  readonly apiserver: UpstreamAddress;
+  readonly tls?: TlsPolicy;
+  readonly limits?: Partial<ConnectionLimits>;
+  readonly log: Logger;
+}
+
+const SWEEP_MS = 2_000;
+const REFRESH_MS = 30_000;
+
+/** The one port: answers what is the supervisor's and passes everything else to kube-apiserver. */
+export class SupervisorListener implements Component {
+  readonly name = "supervisor-listener";
+  readonly #options: SupervisorOptions;
+  readonly #table: ConnectionTable;
+  readonly #router: Router;
+  readonly #stopping = new AbortController();
+  #servers: readonly Server[] = [];
+  #upstream: Upstream | undefined;
+  #proxy: ApiserverProxy | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#table = new ConnectionTable({ ...defaultLimits, ...options.limits });
+    this.#router = new Router({ isCrowded: () => this.#table.isCrowded, log: options.log });
+  }
+
+  /** The port that is listened on; throws before the start. */
+  get port(): number {
+    const [server] = this.#servers;
+    if (server === undefined) throw new Error("Cannot tell the port: the listener has not started");
+    return portOf(server);
+  }
+
+  /** Whether kube-apiserver answers; until then its requests get 503. */
+  setApiserverReady(isReady: boolean): void {
+    this.#router.setApiserverReady(isReady);
+  }
+
+  /** The controllers' caches are there: agents may go on. */
+  setCoreReady(): void {
+    this.#router.setCoreReady();
+  }
+
+  /** Resolves once the port is open. Rejects with SupervisorError when it cannot be had. */
+  async start(): Promise<void> {
+    const { files, certificate, tls, apiserver, passwords, log, port, bindAddress } = this.#options;
+    const credentials = await WatchedCredentials.load(files);
+    const context = new ServingContext(certificate, credentials.current, tls ?? {});
+    const upstream = new Upstream(apiserver, credentials.current.get());
+    const proxy = new ApiserverProxy(upstream, log);
+    const endpoint = new HttpsEndpoint({ context, table: this.#table, router: this.#router, log });
+    this.#upstream = upstream;
+    this.#proxy = proxy;
+    this.#router.setMain({ proxy, passwords, serverCa: () => credentials.current.get().serverCa });
+    this.#servers = await listen({
+      bindAddress,
+      port,
+      onConnection: (socket) => endpoint.accept(socket),
+      onError: (error) => log.warn({ error }, "connection could not be accepted"),
+    });
+    this.#keepTidy(credentials, upstream);
+    log.info({ port: this.port, bindAddress }, "listening");
+  }
+
+  /** Takes no more; ends watches and idle connections at once, the rest when done or when `hurry` aborts. */
+  stop(hurry: AbortSignal): Promise<void> {
+    return (this.#stopped ??= this.#stop(hurry));
+  }
+
+  async #stop(hurry: AbortSignal): Promise<void> {
+    this.#stopping.abort();
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const force = () => this.#table.destroy();
+    this.#proxy?.endStreams();
+    this.#table.drain();
+    if (hurry.aborted) force();
+    else hurry.addEventListener("abort", force, { once: true });
+    await Promise.all(closed);
+    hurry.removeEventListener("abort", force);
+    this.#upstream?.close();
+  }
+
+  #keepTidy(credentials: WatchedCredentials, upstream: Upstream): void {
+    const { signal } = this.#stopping;
+    const sweep = () => this.#table.sweep(performance.now());
+    const refresh = async () => {
+      try {
+        if (await credentials.refresh()) upstream.use(credentials.current.get());
+      } catch (error) {
+        this.#options.log.warn({ error }, "certificates could not be read again");
+      }
+    };
+    // Neither task throws, so neither loop rejects.
+    void repeat(SWEEP_MS, sweep, signal);
+    void repeat(REFRESH_MS, refresh, signal);
+  }
+}
