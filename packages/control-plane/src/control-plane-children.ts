@@ -1,0 +1,76 @@
+import type { ComponentSet } from "@k3s/components";
+import type { Logger } from "@k3s/log";
+import { serverTlsPaths } from "@k3s/pki";
+import { SupervisedChild, type ReadinessProbe, type RecordsPlace } from "@k3s/process";
+import type { ControlPlaneOptions } from "./control-plane-options.ts";
+import { CONTROLLER_MANAGER_PORT, controllerManagerArgs } from "./controller-manager-args.ts";
+import { httpsProbe } from "./https-probe.ts";
+import { kubeApiserverArgs } from "./kube-apiserver-args.ts";
+import { SCHEDULER_PORT, schedulerArgs } from "./scheduler-args.ts";
+
+/** What running the programs needs besides their arguments. */
+export interface ControlPlaneRuntime {
+  readonly set: ComponentSet;
+  /** The whole environment of the children. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly records?: RecordsPlace;
+  readonly log: Logger;
+}
+
+/** Long enough to give up leases and to end watches in order; then the program is killed. */
+const KILL_GRACE_MS = 20_000;
+/** What k3s runs these with: the last to be killed when memory runs out, before the node's pods. */
+const OOM_SCORE = -999;
+
+/** kube-apiserver, ready when it says so to the supervisor's own certificate. */
+export function kubeApiserver(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
+  const tls = serverTlsPaths(options.serverDirectory);
+  const isReady = httpsProbe({
+    host: options.apiserverBindAddress ?? options.loopback,
+    port: options.apiserverPort,
+    path: "/readyz?verbose",
+    caFile: tls.serverCa.cert,
+    client: tls.clientSupervisor,
+  });
+  return supervised({ name: "kube-apiserver", args: kubeApiserverArgs(options), isReady }, options, runtime);
+}
+
+/** kube-controller-manager; to be started once kube-apiserver is ready. */
+export function kubeControllerManager(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
+  const isReady = healthProbe(options, CONTROLLER_MANAGER_PORT);
+  return supervised(
+    { name: "kube-controller-manager", args: controllerManagerArgs(options), isReady },
+    options,
+    runtime,
+  );
+}
+
+/** kube-scheduler; to be started once kube-apiserver is ready. */
+export function kubeScheduler(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
+  const isReady = healthProbe(options, SCHEDULER_PORT);
+  return supervised({ name: "kube-scheduler", args: schedulerArgs(options), isReady }, options, runtime);
+}
+
+function healthProbe(options: ControlPlaneOptions, port: number): ReadinessProbe {
+  const tls = serverTlsPaths(options.serverDirectory);
+  return httpsProbe({ host: options.loopback, port, path: "/healthz", caFile: tls.serverCa.cert });
+}
+
+function supervised(
+  child: { readonly name: string; readonly args: readonly string[]; readonly isReady: ReadinessProbe },
+  options: ControlPlaneOptions,
+  runtime: ControlPlaneRuntime,
+): SupervisedChild {
+  const file = runtime.set.path(child.name);
+  return new SupervisedChild({
+    name: child.name,
+    log: runtime.log,
+    executable: file,
+    // The datastore's socket is named relative to this folder.
+    command: () => ({ file, args: child.args, env: runtime.env, cwd: options.serverDirectory }),
+    isReady: child.isReady,
+    killGraceMs: KILL_GRACE_MS,
+    oomScoreAdj: OOM_SCORE,
+    ...(runtime.records === undefined ? {} : { records: runtime.records }),
+  });
+}

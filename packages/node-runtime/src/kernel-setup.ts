@@ -1,0 +1,110 @@
+import { access, readFile, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { describeError } from "@k3s/errors";
+import type { Logger } from "@k3s/log";
+import { runProgram } from "./run-program.ts";
+
+export interface KernelSetupOptions {
+  readonly log: Logger;
+  /** Search path for modprobe. */
+  readonly path: string;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  /** False when nothing on this node handles service traffic of bridged pods. */
+  readonly bridgeFiltering: boolean;
+  /** False in a user namespace, where the host's connection tracking is not ours. */
+  readonly conntrack: boolean;
+}
+
+interface Module {
+  readonly name: string;
+  /** A file that exists when the feature is there, be it as a module or built in. */
+  readonly evidence?: string;
+}
+
+/** The modules that k3s loads, in its order. */
+const MODULES: readonly Module[] = [
+  { name: "overlay" },
+  { name: "nf_conntrack", evidence: "/proc/sys/net/netfilter/nf_conntrack_max" },
+  { name: "br_netfilter", evidence: "/proc/sys/net/bridge/bridge-nf-call-iptables" },
+  { name: "iptable_nat" },
+  { name: "iptable_filter" },
+  { name: "nft-expr-counter" },
+  { name: "nfnetlink-subsys-11" },
+  { name: "nft-chain-2-nat" },
+];
+const MODULES_IPV6: readonly Module[] = [{ name: "ip6table_nat" }, { name: "ip6table_filter" }];
+
+/** kube-proxy's defaults: it is told to leave these alone, so that a refusal is a warning and not its end. */
+const CONNTRACK_PER_CPU = 32_768;
+const CONNTRACK_MIN = 131_072;
+
+/** Loads modules and sets sysctls for pod networking. A refusal is one warning each kind, never an error. */
+export async function setUpKernel(options: KernelSetupOptions): Promise<void> {
+  const missing = await loadModules([...MODULES, ...(options.ipv6 ? MODULES_IPV6 : [])], options.path);
+  if (missing.length > 0) {
+    const effect = "if they are not built into the kernel, services and pod networking do not work";
+    const cure = "load them on the host (modprobe) before this node starts";
+    options.log.warn({ modules: missing, effect, cure }, "kernel modules could not be loaded");
+  }
+  const refused = await writeSysctls(wantedSysctls(options, availableParallelism()));
+  for (const { name, value, error } of refused)
+    options.log.warn({ sysctl: name, value, error, cure: "set it on the host" }, "kernel setting could not be changed");
+}
+
+/** Settings and values by path below /proc/sys. */
+export function wantedSysctls(
+  options: Pick<KernelSetupOptions, "ipv4" | "ipv6" | "bridgeFiltering" | "conntrack">,
+  cpus: number,
+): Record<string, string> {
+  const wanted: Record<string, string> = {};
+  if (options.ipv4) {
+    wanted["net/ipv4/conf/all/forwarding"] = "1";
+    wanted["net/ipv4/conf/default/forwarding"] = "1";
+  }
+  if (options.ipv6) {
+    wanted["net/ipv6/conf/all/forwarding"] = "1";
+    wanted["net/ipv6/conf/default/forwarding"] = "1";
+    wanted["net/core/devconf_inherit_init_net"] = "1";
+  }
+  if (options.bridgeFiltering) wanted["net/bridge/bridge-nf-call-iptables"] = "1";
+  if (options.bridgeFiltering && options.ipv6) wanted["net/bridge/bridge-nf-call-ip6tables"] = "1";
+  if (options.conntrack) {
+    wanted["net/netfilter/nf_conntrack_max"] = String(Math.max(CONNTRACK_PER_CPU * cpus, CONNTRACK_MIN));
+    wanted["net/netfilter/nf_conntrack_tcp_timeout_established"] = "86400";
+    wanted["net/netfilter/nf_conntrack_tcp_timeout_close_wait"] = "3600";
+  }
+  return wanted;
+}
+
+async function loadModules(modules: readonly Module[], path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (const { name, evidence } of modules) {
+    if (await exists(`/sys/module/${name.replaceAll("-", "_")}`)) continue;
+    if (evidence !== undefined && (await exists(evidence))) continue;
+    if (name === "overlay" && (await readFile("/proc/filesystems", "utf8")).includes("\toverlay\n")) continue;
+    await runProgram(["modprobe", name], { path }).catch(() => missing.push(name));
+  }
+  return missing;
+}
+
+async function writeSysctls(wanted: Readonly<Record<string, string>>) {
+  const refused: { name: string; value: string; error: string }[] = [];
+  for (const [name, value] of Object.entries(wanted)) {
+    const file = join("/proc/sys", name);
+    try {
+      if ((await readFile(file, "utf8")).trim() !== value) await writeFile(file, value);
+    } catch (error) {
+      refused.push({ name: name.replaceAll("/", "."), value, error: describeError(error) });
+    }
+  }
+  return refused;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,48 @@
+import { access } from "node:fs/promises";
+import { SupervisedChild } from "@k3s/process";
+import { httpProbe } from "./http-probe.ts";
+import { kubeletArgs } from "./kubelet-args.ts";
+import { writeKubeletFiles } from "./kubelet-files.ts";
+import type { NodeRuntimeOptions } from "./node-runtime-options.ts";
+
+/** Port of the kubelet's health listener (upstream default). */
+const HEALTH_PORT = 10_248;
+const KILL_GRACE_MS = 10_000;
+const OOM_SCORE = -999;
+
+/** The kubelet with a configuration written anew before each start; to be started once containerd is ready. */
+export function kubelet(options: NodeRuntimeOptions): SupervisedChild {
+  const file = options.set.path("kubelet");
+  return new SupervisedChild({
+    name: "kubelet",
+    log: options.log,
+    executable: file,
+    command: async () => {
+      const userArgs = await writeKubeletFiles(options);
+      const args = kubeletArgs({
+        ...withoutProvider(options),
+        kubernetesVersion: options.set.versions.kubernetes.text,
+        kubeletArgs: userArgs,
+        ...((await hasCredentialProvider(options)) ? { imageCredentialProvider: options.imageCredentialProvider } : {}),
+      });
+      return { file, args, env: { ...options.env, PATH: options.path } };
+    },
+    isReady: httpProbe({ host: options.loopback, port: HEALTH_PORT, path: "/healthz" }),
+    killGraceMs: KILL_GRACE_MS,
+    oomScoreAdj: OOM_SCORE,
+    ...(options.records === undefined ? {} : { records: options.records }),
+  });
+}
+
+function withoutProvider(options: NodeRuntimeOptions): Omit<NodeRuntimeOptions, "imageCredentialProvider"> {
+  const { imageCredentialProvider: _, ...rest } = options;
+  return rest;
+}
+
+async function hasCredentialProvider({ imageCredentialProvider }: NodeRuntimeOptions): Promise<boolean> {
+  const { binDirectory, configFile } = imageCredentialProvider;
+  return await Promise.all([access(binDirectory), access(configFile)]).then(
+    () => true,
+    () => false,
+  );
+}
