@@ -10,7 +10,7 @@ export interface PasswordCheck {
 
 /** `refused`: credentials were shown and none of them held. `unknown`: none were shown. `busy`: try later. */
 export type Authentication =
-  { readonly kind: "known"; readonly identity: Identity } | { readonly kind: "refused" } | { readonly kind: "unknown" };
+  { readonly kind: "known"; readonly identity: Identity } | { readonly kind: "refused" | "unknown" | "busy" };
 
 /** Who makes the request, for the supervisor's own routes: Basic first, then the client certificate. */
 export async function authenticate(exchange: Exchange, passwords: PasswordCheck): Promise<Authentication> {
