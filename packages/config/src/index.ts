@@ -7,4 +7,5 @@ export { defaultDataDir, nodePaths, type NodePaths } from "./paths.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { settingEntries } from "./server-settings.ts";
 export { nearest } from "./suggest.ts";
+export { unsupportedFlags } from "./unsupported.ts";
 export { CATEGORIES, type Setting } from "./setting.ts";
