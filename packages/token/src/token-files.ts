@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { lstat, readFile, readlink, rename, rm, symlink } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readIfExists, writeFileAtomic } from "@k3s/files";
+import { ensureSymlink, readIfExists, writeFileAtomic } from "@k3s/files";
 import { caHash } from "./ca-hash.ts";
 import { TokenError } from "./errors.ts";
 import { readPasswd, type Passwords } from "./passwd-file.ts";
@@ -34,9 +33,9 @@ export async function writeTokenFiles(options: TokenFilesOptions): Promise<strin
     const hash = caHash(await readFile(caFile));
     const token = formatToken(hash, `server:${passwords.server}`);
     await writeSecret(paths.token, `${token}\n`);
-    await linkTo(TOKEN, paths.nodeToken);
+    await ensureSymlink(TOKEN, paths.nodeToken);
     if (options.hasAgentToken) await writeSecret(paths.agentToken, `${formatToken(hash, `node:${passwords.node}`)}\n`);
-    else await linkTo(TOKEN, paths.agentToken);
+    else await ensureSymlink(TOKEN, paths.agentToken);
     return token;
   } catch (error) {
     throw error instanceof TokenError ? error : TokenError.fileUnusable(serverDir, error);
@@ -68,16 +67,4 @@ async function writeSecret(path: string, text: string): Promise<void> {
   const isSame =
     current?.isFile() === true && (current.mode & 0o777) === 0o600 && (await readFile(path, "utf8")) === text;
   if (!isSame) await writeFileAtomic(path, text, { mode: 0o600 });
-}
-
-async function linkTo(target: string, path: string): Promise<void> {
-  if ((await readlink(path).catch(() => undefined)) === target) return;
-  const temporary = `${path}.tmp-${randomBytes(6).toString("hex")}`;
-  await symlink(target, temporary);
-  try {
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
 }
