@@ -1,1 +1,2 @@
-export {};
+export { SqliteError } from "./errors.ts";
+export { openSqliteDriver, type SqliteDriverOptions } from "./open-sqlite-driver.ts";

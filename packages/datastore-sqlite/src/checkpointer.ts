@@ -1,0 +1,76 @@
+import { sleep } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import type { CheckpointResult } from "./worker-protocol.ts";
+
+/** Written-back after this much: the log file is used anew from its start then and stays about this large. */
+const PASSIVE_BYTES = 4 * 1024 * 1024;
+/** A log file beyond this is cut although somebody may have to wait a moment. */
+const MAX_WAL_BYTES = 64 * 1024 * 1024;
+const IDLE_MS = 10_000;
+
+interface CheckpointerParts {
+  readonly run: (options: { readonly truncate: boolean }) => Promise<CheckpointResult>;
+  readonly log: Logger;
+}
+
+/**
+ * Writes SQLite's write-ahead log back from a connection beside the writer: PASSIVE, which nobody waits for, while there
+ * are commits, and TRUNCATE once there were none for a while.
+ */
+export class Checkpointer {
+  readonly #parts: CheckpointerParts;
+  readonly #stop = new AbortController();
+  #pendingBytes = 0;
+  #commits = 0;
+  #running: Promise<void> | undefined;
+  #idle: Promise<void> | undefined;
+
+  constructor(parts: CheckpointerParts) {
+    this.#parts = parts;
+  }
+
+  /** Tells of a commit and about how much it added to the log. */
+  note(bytes: number): void {
+    this.#commits++;
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes >= PASSIVE_BYTES) this.#start(false);
+    this.#idle ??= this.#whenIdle().finally(() => {
+      this.#idle = undefined;
+    });
+  }
+
+  /** Resolves when none runs and none will. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error("The database is closed"));
+    await Promise.all([this.#idle, this.#running]);
+  }
+
+  async #whenIdle(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let seen = -1; seen !== this.#commits && !signal.aborted;) {
+      seen = this.#commits;
+      await sleep(IDLE_MS, signal).catch(() => undefined);
+    }
+    if (!signal.aborted) this.#start(true);
+    await this.#running;
+  }
+
+  #start(truncate: boolean): void {
+    this.#running ??= this.#run(truncate).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(truncate: boolean): Promise<void> {
+    const { run, log } = this.#parts;
+    this.#pendingBytes = 0;
+    try {
+      const { walBytes } = await run({ truncate });
+      if (walBytes <= MAX_WAL_BYTES) return;
+      const after = await run({ truncate: true });
+      if (after.busy) log.warn({ walBytes }, "another program keeps the log of the datastore from being written back");
+    } catch (error) {
+      log.warn({ error }, "cannot write back the log of the datastore, the next commits try again");
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { createRequire } from "node:module";
+import Database from "better-sqlite3";
+import { bundledAddon } from "./location.ts";
+import type { WorkerSettings } from "./worker-protocol.ts";
+
+export type Connection = Database.Database;
+
+/** Opens the file for reading and writing; it must exist. Checkpoints never run by themselves. */
+export function connect(settings: WorkerSettings): Connection {
+  const addon = bundledAddon();
+  const database = new Database(settings.path, {
+    fileMustExist: true,
+    timeout: settings.busyTimeoutMs,
+    // sound: the library takes the loaded add-on as well as its path; its types know the path only
+    ...(addon === undefined ? {} : { nativeBinding: createRequire(import.meta.url)(addon) as string }),
+  });
+  database.pragma("auto_vacuum = INCREMENTAL"); // has an effect in new files only, and there only before WAL
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = FULL");
+  database.pragma("wal_autocheckpoint = 0");
+  database.pragma(`cache_size = -${settings.cacheKib}`);
+  return database;
+}

@@ -1,0 +1,124 @@
+import { NodeError } from "@k3s/errors";
+import { DriverError, type DriverErrorKind } from "@k3s/datastore";
+import type { WorkerFailure } from "./worker-protocol.ts";
+
+/** The database's own word for a failure, as cause of the errors below. */
+class SqliteFailure extends Error {
+  override readonly name = "SqliteFailure";
+  readonly code: string;
+
+  constructor({ code, message }: WorkerFailure) {
+    super(`${message} (${code})`);
+    this.code = code;
+  }
+}
+
+/** The database file cannot be opened as it is. */
+export class SqliteError extends NodeError {
+  override readonly name = "SqliteError";
+
+  static locked(path: string, owner: string): SqliteError {
+    const by = owner === "" ? "another process" : `process ${owner}`;
+    return new SqliteError("ERR_SQLITE_LOCKED", `Cannot open datastore "${path}": it is in use by ${by}`, {
+      hint: "Stop the other server, or give this one a data directory of its own",
+    });
+  }
+
+  static notWritable(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NOT_WRITABLE", `Cannot open datastore "${path}": it is not writable`, {
+      hint: "Make the folder and its files writable for this user; look whether the file system is mounted read-only",
+      cause,
+    });
+  }
+
+  static diskFull(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_DISK_FULL", `Cannot open datastore "${path}": the disk is full`, {
+      hint: "Free space on the file system that holds the data directory",
+      cause,
+    });
+  }
+
+  static corrupt(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_CORRUPT", `Cannot open datastore "${path}": the file is damaged`, {
+      hint: "Restore the file from a backup; keep the damaged one, most of it can be read with: sqlite3 state.db .recover",
+      cause,
+    });
+  }
+
+  static notDatabase(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NOT_A_DATABASE", `Cannot open datastore "${path}": it is no SQLite database`, {
+      hint: "Move the file away, or name another one",
+      cause,
+    });
+  }
+
+  static otherSchema(path: string, cause: unknown): SqliteError {
+    return new SqliteError(
+      "ERR_SQLITE_OTHER_SCHEMA",
+      `Cannot open datastore "${path}": its table kine is a different one`,
+      {
+        hint: "Name a file of k3s or kine, or one that does not exist",
+        cause,
+      },
+    );
+  }
+
+  static newerSchema(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NEWER_SCHEMA", `Cannot open datastore "${path}": a newer version wrote it`, {
+      hint: "Use the version that wrote it, or a newer one",
+      cause,
+    });
+  }
+
+  static inputOutput(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_IO", `Cannot open datastore "${path}": reading or writing it failed`, {
+      hint: "Look at the kernel log for errors of the disk or the file system",
+      cause,
+    });
+  }
+}
+
+type Make = (path: string, cause: unknown) => SqliteError;
+
+// The first entry whose text begins the code is taken.
+const AT_OPEN: readonly (readonly [code: string, make: Make])[] = [
+  ["SCHEMA_OTHER", (path, cause) => SqliteError.otherSchema(path, cause)],
+  ["SCHEMA_NEWER", (path, cause) => SqliteError.newerSchema(path, cause)],
+  ["SCHEMA_DAMAGED", (path, cause) => SqliteError.corrupt(path, cause)],
+  ["SQLITE_CORRUPT", (path, cause) => SqliteError.corrupt(path, cause)],
+  ["SQLITE_NOTADB", (path, cause) => SqliteError.notDatabase(path, cause)],
+  ["SQLITE_FULL", (path, cause) => SqliteError.diskFull(path, cause)],
+  ["ENOSPC", (path, cause) => SqliteError.diskFull(path, cause)],
+  ["EDQUOT", (path, cause) => SqliteError.diskFull(path, cause)],
+  ["SQLITE_READONLY", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["SQLITE_CANTOPEN", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["SQLITE_PERM", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["EACCES", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["EPERM", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["EROFS", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["ENOTDIR", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["EISDIR", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["SQLITE_BUSY", (path) => SqliteError.locked(path, "")],
+  ["SQLITE_IOERR", (path, cause) => SqliteError.inputOutput(path, cause)],
+  ["EIO", (path, cause) => SqliteError.inputOutput(path, cause)],
+];
+
+/** What an operator is told when opening fails; errors that are no failure of the file come back as they are. */
+export function toOpenError(path: string, error: unknown): unknown {
+  const source = error instanceof DriverError ? error.cause : error;
+  if (!(source instanceof Error && "code" in source && typeof source.code === "string")) return error;
+  const { code } = source;
+  return AT_OPEN.find(([prefix]) => code.startsWith(prefix))?.[1](path, source) ?? error;
+}
+
+/** What the store is told of a failed request. */
+export function toDriverError(failure: WorkerFailure): DriverError {
+  return new DriverError(kindOf(failure.code), "Cannot carry out request: SQLite refused it", {
+    cause: new SqliteFailure(failure),
+  });
+}
+
+function kindOf(code: string): DriverErrorKind {
+  if (code === "SQLITE_CONSTRAINT_PRIMARYKEY" || code === "SQLITE_CONSTRAINT_UNIQUE") return "conflict";
+  return code === "SQLITE_FULL" ? "noSpace" : "failed";
+}

@@ -1,0 +1,82 @@
+import { statSync } from "node:fs";
+import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
+import type { Connection } from "./connection.ts";
+import type { CheckpointResult, PackedSide, PackedValues, RawHead } from "./worker-protocol.ts";
+
+export interface ReaderOperations {
+  heads(page: { readonly after: number; readonly limit: number }): RawHead[];
+  side(): PackedSide;
+  values(rows: readonly number[]): PackedValues;
+  size(): DatabaseSize;
+  checkpoint(options: { readonly truncate: boolean }): CheckpointResult;
+}
+
+/**
+ * What only reads, and the write-back of the log, which must not hold up the writer.
+ * Rows are found by id alone: files of old kine declare `name INTEGER`, where text bounds are not compared as text.
+ */
+export function readerOperations(database: Connection): ReaderOperations {
+  const heads = database
+    .prepare<[number, number]>(
+      "SELECT id, name, created, deleted, create_revision, prev_revision, lease FROM kine WHERE id > ? ORDER BY id LIMIT ?",
+    )
+    .raw();
+  return {
+    heads: ({ after, limit }) => heads.all(after, limit) as unknown as RawHead[], // sound: the columns of the statement
+    side: () => readSide(database),
+    values: valueReader(database),
+    size: () => readSize(database),
+    checkpoint: ({ truncate }) => checkpoint(database, truncate),
+  };
+}
+
+function readSide(database: Connection): PackedSide {
+  const all = <T>(sql: string) => database.prepare<[], T>(sql).safeIntegers().all();
+  const leases = all<{ id: bigint; ttl: bigint; expires_at: bigint }>("SELECT id, ttl, expires_at FROM kine_lease");
+  const rows = all<{ row_id: bigint; lease: bigint }>("SELECT row_id, lease FROM kine_lease_row");
+  const spans = all<{ first_id: bigint; last_id: bigint }>("SELECT first_id, last_id FROM kine_span ORDER BY last_id");
+  return {
+    leases: leases.map((lease): LeaseRecord => ({
+      id: lease.id,
+      ttlSeconds: Number(lease.ttl),
+      expiresAtMs: Number(lease.expires_at),
+    })),
+    rowLeases: rows.map(({ row_id, lease }) => [Number(row_id), lease] as const),
+    spans: spans.map((span): RowSpan => ({ first: Number(span.first_id), last: Number(span.last_id) })),
+  };
+}
+
+function valueReader(database: Connection): (rows: readonly number[]) => PackedValues {
+  const select = database
+    .prepare<[number], Buffer | string | number | null>("SELECT value FROM kine WHERE id = ?")
+    .pluck();
+  return (rows) => {
+    const values = rows.map((row) => {
+      const value = select.get(row);
+      if (value === undefined) return undefined;
+      return Buffer.isBuffer(value) ? value : Buffer.from(value === null ? "" : String(value));
+    });
+    const lengths = values.map((value) => value?.length ?? -1);
+    const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(length, 0), 0));
+    let offset = 0;
+    for (const value of values) {
+      if (value === undefined) continue;
+      bytes.set(value, offset);
+      offset += value.length;
+    }
+    return { lengths, bytes: bytes.buffer };
+  };
+}
+
+function readSize(database: Connection): DatabaseSize {
+  const number = (pragma: string) => Number(database.pragma(pragma, { simple: true }));
+  const pageBytes = number("page_size");
+  const pages = number("page_count");
+  return { totalBytes: pages * pageBytes, inUseBytes: (pages - number("freelist_count")) * pageBytes };
+}
+
+function checkpoint(database: Connection, truncate: boolean): CheckpointResult {
+  const [result] = database.pragma(`wal_checkpoint(${truncate ? "TRUNCATE" : "PASSIVE"})`) as { busy: number }[];
+  const wal = statSync(`${database.name}-wal`, { throwIfNoEntry: false });
+  return { busy: result?.busy !== 0, walBytes: wal?.size ?? 0 };
+}

@@ -1,0 +1,80 @@
+import type { Connection } from "./connection.ts";
+
+/** The file is not one we can work with; `code` tells which kind of wrong. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+  readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER" | "SCHEMA_DAMAGED";
+
+  constructor(code: SchemaError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Version of the side tables, kept in `user_version`, which kine leaves at 0. */
+const SIDE_VERSION = 1;
+
+const COLUMNS = ["id", "name", "created", "deleted", "create_revision", "prev_revision", "lease", "value", "old_value"];
+
+// Kine's table and indexes, character for character where SQLite keeps the text.
+const KINE = [
+  `CREATE TABLE IF NOT EXISTS kine
+			(
+				id INTEGER PRIMARY KEY AUTOINCREMENT,
+				name TEXT,
+				created INTEGER,
+				deleted INTEGER,
+				create_revision INTEGER,
+				prev_revision INTEGER,
+				lease INTEGER,
+				value BLOB,
+				old_value BLOB
+			)`,
+  "CREATE INDEX IF NOT EXISTS kine_name_index ON kine (name)",
+  "CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name,id)",
+  "CREATE INDEX IF NOT EXISTS kine_id_deleted_index ON kine (id,deleted)",
+  "CREATE INDEX IF NOT EXISTS kine_prev_revision_index ON kine (prev_revision)",
+  `CREATE INDEX IF NOT EXISTS kine_id_compact_rev_key_with_prev_revision_index ON kine (id, name, prev_revision)
+   WHERE name <> 'compact_rev_key' AND prev_revision <> 0`,
+];
+const UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision)";
+
+/** What kine has no column for; kine ignores these tables. */
+const SIDE = [
+  "CREATE TABLE IF NOT EXISTS kine_lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL, expires_at INTEGER NOT NULL)",
+  "CREATE TABLE IF NOT EXISTS kine_lease_row (row_id INTEGER PRIMARY KEY, lease INTEGER NOT NULL)",
+  "CREATE TABLE IF NOT EXISTS kine_span (last_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL)",
+];
+
+/** Makes the tables in one transaction, or throws SchemaError and changes nothing. */
+export function prepareSchema(database: Connection, options: { readonly quickCheck: boolean }): void {
+  if (options.quickCheck) assertSound(database);
+  assertKnown(database);
+  const make = database.transaction(() => {
+    for (const statement of [...KINE, ...SIDE]) database.exec(statement);
+    removeDuplicates(database);
+    database.exec(UNIQUE);
+    database.pragma(`user_version = ${SIDE_VERSION}`);
+  });
+  make.immediate();
+}
+
+function assertSound(database: Connection): void {
+  const report = database.pragma("quick_check(1)", { simple: true });
+  if (report !== "ok") throw new SchemaError("SCHEMA_DAMAGED", String(report));
+}
+
+function assertKnown(database: Connection): void {
+  const version = Number(database.pragma("user_version", { simple: true }));
+  if (version > SIDE_VERSION) throw new SchemaError("SCHEMA_NEWER", `version ${version}, known is ${SIDE_VERSION}`);
+  const columns = database.prepare<[], string>("SELECT name FROM pragma_table_info('kine')").pluck().all();
+  if (columns.length > 0 && columns.join() !== COLUMNS.join())
+    throw new SchemaError("SCHEMA_OTHER", `columns of table kine are ${columns.join(", ")}`);
+}
+
+/** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
+function removeDuplicates(database: Connection): void {
+  const guard = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get();
+  if (guard !== undefined) return;
+  database.exec("DELETE FROM kine WHERE id NOT IN (SELECT MAX(id) FROM kine GROUP BY name, prev_revision)");
+}

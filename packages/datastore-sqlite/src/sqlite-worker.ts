@@ -1,0 +1,83 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { connect, type Connection } from "./connection.ts";
+import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
+import { prepareSchema } from "./schema.ts";
+import type {
+  Operation,
+  Requests,
+  WorkerFailure,
+  WorkerRequest,
+  WorkerResponse,
+  WorkerSettings,
+} from "./worker-protocol.ts";
+import { writerOperations, type WriterOperations } from "./writer-operations.ts";
+
+type Handlers = { readonly [Name in Operation]: (argument: Requests[Name]["argument"]) => Requests[Name]["answer"] };
+
+/** Runs requests one after the other on one connection. The same code serves the writer and the reader. */
+class SqliteWorker {
+  readonly #settings: WorkerSettings;
+  #database: Connection | undefined;
+  #reader: ReaderOperations | undefined;
+  #writer: WriterOperations | undefined;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+  }
+
+  readonly #handlers: Handlers = {
+    prepare: (options) => prepareSchema(this.#connection(), options),
+    commit: (batch) => this.#writing().commit(batch),
+    prune: (pruning) => this.#writing().prune(pruning),
+    vacuum: () => this.#writing().vacuum(),
+    heads: (page) => this.#reading().heads(page),
+    side: () => this.#reading().side(),
+    values: (rows) => this.#reading().values(rows),
+    size: () => this.#reading().size(),
+    checkpoint: (options) => this.#reading().checkpoint(options),
+    close: () => this.#database?.close(),
+  };
+
+  answer({ id, operation, argument }: WorkerRequest): WorkerResponse {
+    // sound: WorkerChannel.call() pairs the argument with the operation
+    const handler = this.#handlers[operation] as (argument: unknown) => Requests[Operation]["answer"];
+    try {
+      return { id, answer: handler(argument) };
+    } catch (error) {
+      return { id, failure: toFailure(error) };
+    }
+  }
+
+  #connection(): Connection {
+    this.#database ??= connect(this.#settings);
+    return this.#database;
+  }
+
+  #reading(): ReaderOperations {
+    this.#reader ??= readerOperations(this.#connection());
+    return this.#reader;
+  }
+
+  #writing(): WriterOperations {
+    this.#writer ??= writerOperations(this.#connection());
+    return this.#writer;
+  }
+}
+
+function toFailure(error: unknown): WorkerFailure {
+  if (!(error instanceof Error)) return { code: "UNKNOWN", message: String(error) };
+  const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+  return { code, message: error.message };
+}
+
+function transferable(response: WorkerResponse): ArrayBuffer[] {
+  const answer = "answer" in response ? response.answer : undefined;
+  return typeof answer === "object" && "bytes" in answer ? [answer.bytes] : [];
+}
+
+const worker = new SqliteWorker(workerData as WorkerSettings); // sound: given by WorkerChannel
+parentPort?.on("message", (request: WorkerRequest) => {
+  const response = worker.answer(request);
+  parentPort?.postMessage(response, transferable(response));
+  if (request.operation === "close") parentPort?.close();
+});

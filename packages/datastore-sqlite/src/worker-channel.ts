@@ -1,0 +1,74 @@
+import { Worker } from "node:worker_threads";
+import { DriverError } from "@k3s/datastore";
+import { toDriverError } from "./errors.ts";
+import { workerUrl } from "./location.ts";
+import type { Operation, Requests, WorkerResponse, WorkerSettings } from "./worker-protocol.ts";
+
+/** Memory of one worker: it holds one batch or one answer at a time. */
+const LIMITS = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 4, stackSizeMb: 2 };
+
+type Answer = Requests[Operation]["answer"];
+
+/** Asks a worker thread and hears its answers. A worker that dies fails what it was asked; the next request starts another. */
+export class WorkerChannel {
+  readonly #settings: WorkerSettings;
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  #worker: Worker | undefined;
+  #nextId = 1;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+  }
+
+  /** Rejects with DriverError. Buffers in `transfer` are moved to the worker. */
+  async call<Name extends Operation>(
+    operation: Name,
+    argument: Requests[Name]["argument"],
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Requests[Name]["answer"]> {
+    this.#worker ??= this.#start();
+    const id = this.#nextId++;
+    const outcome = Promise.withResolvers<Answer>();
+    this.#waiting.set(id, outcome);
+    this.#worker.postMessage({ id, operation, argument }, transfer);
+    return await outcome.promise; // sound: the worker answers what it was asked
+  }
+
+  /** Closes the connection after what was asked before, and waits for the thread to end. */
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    const ended = new Promise((resolve) => worker.once("exit", resolve));
+    await this.call("close", undefined).catch(() => undefined); // a dead worker has nothing to close
+    await ended;
+  }
+
+  #start(): Worker {
+    const worker = new Worker(workerUrl(), {
+      workerData: this.#settings,
+      resourceLimits: LIMITS,
+      execArgv: [],
+      name: "sqlite",
+    });
+    let reason: unknown;
+    worker.on("message", (response: WorkerResponse) => this.#settle(response));
+    worker.on("error", (error) => (reason = error));
+    worker.on("exit", () => this.#lose(worker, reason));
+    return worker;
+  }
+
+  #settle(response: WorkerResponse): void {
+    const outcome = this.#waiting.get(response.id);
+    this.#waiting.delete(response.id);
+    if ("answer" in response) outcome?.resolve(response.answer);
+    else outcome?.reject(toDriverError(response.failure));
+  }
+
+  #lose(worker: Worker, cause: unknown): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    const lost = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of lost)
+      reject(new DriverError("failed", "Cannot use SQLite: its worker thread ended", { cause }));
+  }
+}

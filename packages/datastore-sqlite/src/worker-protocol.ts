@@ -1,0 +1,95 @@
+import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
+
+/** Columns of one row as SQLite gives them: id, name, created, deleted, create_revision, prev_revision, lease. */
+export type RawHead = readonly [
+  id: number,
+  name: string | number | null,
+  created: number | null,
+  deleted: number | null,
+  createRevision: number | null,
+  prevRevision: number | null,
+  lease: number | null,
+];
+
+/** A row to insert; its value lies in the shared buffer, length -1 for NULL. */
+export type PackedRow = readonly [
+  id: number,
+  name: string,
+  created: 0 | 1,
+  deleted: 0 | 1,
+  createRevision: number,
+  prevRevision: number,
+  ttlSeconds: number,
+  offset: number,
+  length: number,
+];
+
+export interface PackedBatch {
+  readonly rows: readonly PackedRow[];
+  readonly values: ArrayBuffer;
+  readonly spans: readonly RowSpan[];
+  readonly leases: readonly LeaseRecord[];
+  readonly endedLeases: readonly bigint[];
+  readonly rowLeases: readonly (readonly [row: number, lease: bigint])[];
+  readonly compactRevision: number | undefined;
+}
+
+export interface PackedValues {
+  /** Bytes of each value, -1 where there is no such row. */
+  readonly lengths: readonly number[];
+  readonly bytes: ArrayBuffer;
+}
+
+export interface PackedSide {
+  readonly leases: readonly LeaseRecord[];
+  readonly rowLeases: readonly (readonly [row: number, lease: bigint])[];
+  readonly spans: readonly RowSpan[];
+}
+
+export interface CheckpointResult {
+  /** Whether another connection kept part of the log from being written back. */
+  readonly busy: boolean;
+  readonly walBytes: number;
+}
+
+/** What a worker can be asked, by name. Each request has one argument. */
+export interface Requests {
+  /** Checks the file and brings its tables into being. */
+  prepare: { readonly argument: { readonly quickCheck: boolean }; readonly answer: void };
+  commit: { readonly argument: PackedBatch; readonly answer: void };
+  prune: { readonly argument: Pruning; readonly answer: void };
+  /** Returns free pages to the file system, a limited number at a time. Answers whether there are more. */
+  vacuum: { readonly argument: undefined; readonly answer: boolean };
+  heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: readonly RawHead[] };
+  side: { readonly argument: undefined; readonly answer: PackedSide };
+  values: { readonly argument: readonly number[]; readonly answer: PackedValues };
+  size: { readonly argument: undefined; readonly answer: DatabaseSize };
+  checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
+  /** Closes the connection and ends the thread. */
+  close: { readonly argument: undefined; readonly answer: void };
+}
+export type Operation = keyof Requests;
+
+export interface WorkerRequest {
+  readonly id: number;
+  readonly operation: Operation;
+  readonly argument: Requests[Operation]["argument"];
+}
+
+export type WorkerResponse =
+  | { readonly id: number; readonly answer: Requests[Operation]["answer"] }
+  | { readonly id: number; readonly failure: WorkerFailure };
+
+/** `code` is SQLite's, as `SQLITE_FULL`, or one of ours beginning with `SCHEMA_`. */
+export interface WorkerFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface WorkerSettings {
+  readonly path: string;
+  /** Page cache of the connection. */
+  readonly cacheKib: number;
+  /** How long SQLite waits for a lock that another connection holds. */
+  readonly busyTimeoutMs: number;
+}

@@ -1,0 +1,84 @@
+import type { Pruning } from "@k3s/datastore";
+import type { Connection } from "./connection.ts";
+import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+
+const VACUUM_PAGES = 2000;
+const INCREMENTAL = 2;
+
+export interface WriterOperations {
+  commit(batch: PackedBatch): void;
+  prune(pruning: Pruning): void;
+  /** Answers whether there is more to do. */
+  vacuum(): boolean;
+}
+
+/** What changes the database, with its statements prepared once. */
+export function writerOperations(database: Connection): WriterOperations {
+  const commit = committing(database);
+  const prune = pruning(database);
+  return {
+    commit: (batch) => commit.immediate(batch),
+    prune: (what) => prune.immediate(what),
+    vacuum: () => vacuum(database),
+  };
+}
+
+function committing(database: Connection) {
+  const insertRow = rowInserter(database);
+  const putLease = database.prepare("INSERT OR REPLACE INTO kine_lease (id, ttl, expires_at) VALUES (?, ?, ?)");
+  const endLease = database.prepare("DELETE FROM kine_lease WHERE id = ?");
+  const putRowLease = database.prepare("INSERT OR REPLACE INTO kine_lease_row (row_id, lease) VALUES (?, ?)");
+  const putSpan = database.prepare("INSERT OR REPLACE INTO kine_span (last_id, first_id) VALUES (?, ?)");
+  const moveMarker = database.prepare(
+    "UPDATE kine SET prev_revision = ? WHERE name = 'compact_rev_key' AND prev_revision < ?",
+  );
+  return database.transaction((batch: PackedBatch) => {
+    for (const row of batch.rows) insertRow(row, batch.values);
+    for (const { id, ttlSeconds, expiresAtMs } of batch.leases) putLease.run(id, ttlSeconds, expiresAtMs);
+    for (const id of batch.endedLeases) endLease.run(id);
+    for (const [row, lease] of batch.rowLeases) putRowLease.run(row, lease);
+    for (const { first, last } of batch.spans) putSpan.run(last, first);
+    if (batch.compactRevision !== undefined) moveMarker.run(batch.compactRevision, batch.compactRevision);
+  });
+}
+
+function rowInserter(database: Connection): (row: PackedRow, values: ArrayBuffer) => void {
+  const head =
+    "INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value) VALUES";
+  const insert = database.prepare(`${head} (?, ?, ?, ?, ?, ?, ?, ?, (SELECT value FROM kine WHERE id = ?))`);
+  // Binding an empty Buffer would store NULL, by which kine knows a missing value.
+  const insertEmpty = database.prepare(
+    `${head} (?, ?, ?, ?, ?, ?, ?, zeroblob(0), (SELECT value FROM kine WHERE id = ?))`,
+  );
+  return ([id, name, created, deleted, createRevision, prevRevision, ttl, offset, length], values) => {
+    const columns = [id, name, created, deleted, createRevision, prevRevision, ttl];
+    const source = created === 1 ? null : prevRevision;
+    if (length === 0) insertEmpty.run(...columns, source);
+    else insert.run(...columns, length < 0 ? null : Buffer.from(values, offset, length), source);
+  };
+}
+
+function pruning(database: Connection) {
+  const deleteRow = database.prepare("DELETE FROM kine WHERE id = ?");
+  const deleteRowLease = database.prepare("DELETE FROM kine_lease_row WHERE row_id = ?");
+  const deleteSpans = database.prepare(
+    `DELETE FROM kine_span WHERE last_id <= ?
+     AND NOT EXISTS (SELECT 1 FROM kine WHERE id BETWEEN kine_span.first_id AND kine_span.last_id)`,
+  );
+  return database.transaction(({ rows, spansUpTo }: Pruning) => {
+    for (const row of rows) {
+      deleteRow.run(row);
+      deleteRowLease.run(row);
+    }
+    if (spansUpTo > 0) deleteSpans.run(spansUpTo);
+  });
+}
+
+function vacuum(database: Connection): boolean {
+  if (database.pragma("auto_vacuum", { simple: true }) !== INCREMENTAL) {
+    database.exec("VACUUM");
+    return false;
+  }
+  database.pragma(`incremental_vacuum(${VACUUM_PAGES})`);
+  return Number(database.pragma("freelist_count", { simple: true })) > 0;
+}
