@@ -4,14 +4,19 @@ import { ComponentError } from "./errors.ts";
 import { loadManifest, type Manifest } from "./manifest.ts";
 import type { ComponentVersions } from "./version.ts";
 
-/** Programs without which no node runs. */
-export const REQUIRED_PROGRAMS = [
+/** The programs that come from Kubernetes itself, always of one version. */
+export const KUBERNETES_PROGRAMS = [
   "kube-apiserver",
   "kube-controller-manager",
   "kube-scheduler",
   "kubelet",
   "kube-proxy",
   "kubectl",
+] as const;
+
+/** Programs without which no node runs. */
+export const REQUIRED_PROGRAMS = [
+  ...KUBERNETES_PROGRAMS,
   "containerd",
   "containerd-shim-runc-v2",
   "ctr",

@@ -5,3 +5,6 @@ export { writeImageArchive, type ImageConfig, type ImageContent } from "./image-
 export { formatTar, type TarEntry } from "./tar-archive.ts";
 export { unpackComponents, type UnpackOptions } from "./unpack-components.ts";
 export { compareVersions, parseVersion, type ComponentVersions, type Version } from "./version.ts";
+export type { Progress, ProgressEvent } from "./progress.ts";
+export { provideComponents, type ProvideOptions, type SourceName } from "./provide-components.ts";
+export type { SourceContext } from "./source-context.ts";
