@@ -12,7 +12,8 @@ export function parseTokenText(text: string): string {
     normalizeToken(token);
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
-    throw new RangeError(`must be a password or a whole K10 token: ${error.message.replace(/^Cannot [^:]*: /, "")}`);
+    const { message } = error.cause instanceof TokenError ? error.cause : error; // the inner one says what is wrong
+    throw new RangeError(`must be a password or a whole K10 token: ${message.replace(/^Cannot [^:]*: /, "")}`);
   }
   return token;
 }
