@@ -1,13 +1,13 @@
 import type { Op, OpResult, Txn, TxnResult } from "@k3s/datastore";
 import { writeHeader } from "./messages/common.ts";
 import { decodeRange, encodeRangeResponse } from "./messages/range.ts";
-import { decodeTxn, txnResponseSize, writeTxnResponse } from "./messages/txn.ts";
+import { txnResponseSize, writeTxnResponse } from "./messages/txn.ts";
 import { decodeCompaction, decodeDelete, decodePut, writeDeleteResponse, writePutResponse } from "./messages/write.ts";
 import { unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
 import type { ServiceContext } from "./services.ts";
-import { toDeleteOp, toPutOp, toQuery, toTxn } from "./txn-translation.ts";
+import { toQuery, toTxn } from "./txn-translation.ts";
 
 /** Largest write request, as etcd's default --max-request-bytes. */
 const REQUEST_BYTES_MAX = 1_572_864;
@@ -22,18 +22,18 @@ export function kvService(context: ServiceContext): [string, Method][] {
   };
   const put = async (bytes: Buffer) => {
     assertSize(bytes);
-    const [txn, result] = await runOne(context, toPutOp(decodePut(bytes)));
+    const [txn, result] = await runOne(context, decodePut(bytes));
     const prevKv = result.kind === "put" ? result.prevKv : undefined;
     return encode((writer) => writePutResponse(writer, context.header(txn.revision), prevKv));
   };
   const deleteRange = async (bytes: Buffer) => {
     assertSize(bytes);
-    const [txn, result] = await runOne(context, toDeleteOp(decodeDelete(bytes)));
+    const [txn, result] = await runOne(context, decodeDelete(bytes));
     const deleted = result.kind === "delete" ? result : { deleted: 0, prevKvs: [] };
     return encode((writer) => writeDeleteResponse(writer, context.header(txn.revision), deleted));
   };
   const txn = async (bytes: Buffer) => {
-    const request = toTxn(decodeTxn(bytes));
+    const request = toTxn(bytes);
     if (hasWrites(request)) assertSize(bytes);
     const result = await store.txn(request);
     const header = context.header(result.revision);

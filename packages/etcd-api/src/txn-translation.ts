@@ -1,70 +1,51 @@
-import type { Compare, DeleteOp, Op, PutOp, RangeQuery, Txn } from "@k3s/datastore";
+import type { Compare, Op, RangeQuery, Txn } from "@k3s/datastore";
 import { toRangeQuery, type RangeRequest } from "./messages/range.ts";
-import {
-  compareResults,
-  compareTargets,
-  type CompareRequest,
-  type RequestOp,
-  type TxnRequest,
-} from "./messages/txn.ts";
-import { RpcError } from "./rpc-error.ts";
+import { compareResults, compareTargets, decodeTxn, type CompareRequest, type RequestOp } from "./messages/txn.ts";
+import { Code, RpcError } from "./rpc-error.ts";
 
 /** Most operations in any list of a transaction, as etcd's default --max-txn-ops. */
 const TXN_OPS_MAX = 128;
 
-/** Refuses what etcd refuses before it looks at data; duplicate keys are found by the store. Throws RpcError. */
-export function toTxn(request: TxnRequest): Txn {
-  return translate(request, TXN_OPS_MAX);
+/**
+ * An etcdserverpb.TxnRequest as the store takes it. Refuses what the store cannot be told of; keys, flags and
+ * duplicates are its to check. Throws RpcError and ProtoError.
+ */
+export function toTxn(bytes: Buffer): Txn {
+  return translate(bytes, TXN_OPS_MAX);
 }
 
+/** Throws RpcError for a sort that does not exist. */
 export function toQuery(request: RangeRequest): RangeQuery {
-  if (request.key.length === 0) throw RpcError.of("emptyKey");
   const query = toRangeQuery(request);
   if (query === undefined) throw RpcError.of("invalidSortOption");
   return query;
 }
 
-export function toPutOp(put: PutOp): PutOp {
-  if (put.key.length === 0) throw RpcError.of("emptyKey");
-  if (put.ignoreValue && put.value.length > 0) throw RpcError.of("valueProvided");
-  if (put.ignoreLease && put.lease !== 0n) throw RpcError.of("leaseProvided");
-  return put;
-}
-
-export function toDeleteOp(request: DeleteOp): DeleteOp {
-  if (request.key.length === 0) throw RpcError.of("emptyKey");
-  return request;
-}
-
-/** `opsMax` shrinks with each level, as in etcd: a nested list takes what its parent left. */
-function translate({ compare, success, failure }: TxnRequest, opsMax: number): Txn {
+/** `opsMax` shrinks with each level, as in etcd: a nested list takes what its parent left. So depth is limited too. */
+function translate(bytes: Buffer, opsMax: number): Txn {
+  const { compare, success, failure } = decodeTxn(bytes);
   const longest = Math.max(compare.length, success.length, failure.length);
   if (longest > opsMax) throw RpcError.of("tooManyOps");
-  if (compare.some(({ key }) => key.length === 0)) throw RpcError.of("emptyKey");
   const toOps = (ops: readonly RequestOp[]) => ops.map((op) => toOp(op, opsMax - longest));
   return { success: toOps(success), failure: toOps(failure), compare: compare.map(toCompare) };
 }
 
 function toOp(op: RequestOp, opsMax: number): Op {
-  switch (op?.kind) {
+  if (op === undefined) throw RpcError.of("keyNotFound");
+  switch (op.kind) {
     case "range":
       return { kind: "range", query: toQuery(op.range) };
-    case "put":
-      return toPutOp(op);
-    case "delete":
-      return toDeleteOp(op);
     case "txn":
-      return { kind: "txn", txn: translate(op.txn, opsMax) };
-    case undefined:
-      throw RpcError.of("keyNotFound");
+      return { kind: "txn", txn: translate(op.encoded, opsMax) };
+    default:
+      return op;
   }
 }
 
 function toCompare(request: CompareRequest): Compare {
   const { key, rangeEnd } = request;
   const result = compareResults[request.result];
-  // etcd treats a comparison it does not know as fulfilled; refusing is the safer answer to a newer client.
-  if (result === undefined) throw RpcError.of("keyNotFound");
+  if (result === undefined) throw unknownCompare("result", request.result);
   return { key, rangeEnd, result, target: toTarget(request) };
 }
 
@@ -76,8 +57,13 @@ function toTarget(request: CompareRequest): Compare["target"] {
     case "lease":
       return { field, value: request.lease };
     case undefined:
-      throw RpcError.of("keyNotFound");
+      throw unknownCompare("target", request.target);
     default:
       return { field, value: request.number };
   }
+}
+
+/** etcd takes a comparison it does not know for fulfilled; refusing is the safer answer to a newer client. */
+function unknownCompare(what: string, value: number): RpcError {
+  return new RpcError(Code.invalidArgument, `etcdserver: unknown compare ${what} ${value}`);
 }

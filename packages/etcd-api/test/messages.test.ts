@@ -182,11 +182,7 @@ describe("requests recorded from etcd's client", () => {
       decodeTxn,
       {
         compare: [],
-        success: [
-          { kind: "txn", txn: { compare: [compare], success: [fullPut], failure: [] } },
-          deleteRange,
-          undefined,
-        ],
+        success: [{ kind: "txn", encoded: bytesOf("txn.create") }, deleteRange, undefined],
         failure: [],
       },
     ],

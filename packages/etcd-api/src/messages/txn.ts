@@ -5,12 +5,12 @@ import { EMPTY, keyValueSize, writeHeader, type Header } from "./common.ts";
 import { decodeRange, rangeResponseSize, writeRangeResponse, type RangeRequest } from "./range.ts";
 import { decodeDelete, decodePut, writeDeleteResponse, writePutResponse } from "./write.ts";
 
-/** etcdserverpb.RequestOp; `undefined` when its union is empty. */
+/** etcdserverpb.RequestOp; `undefined` when its union is empty. A nested transaction waits for {@link decodeTxn}. */
 export type RequestOp =
   | PutOp
   | DeleteOp
   | { readonly kind: "range"; readonly range: RangeRequest }
-  | { readonly kind: "txn"; readonly txn: TxnRequest }
+  | { readonly kind: "txn"; readonly encoded: Buffer }
   | undefined;
 
 export interface TxnRequest {
@@ -51,7 +51,7 @@ const opFields: Fields<{ op: RequestOp }> = {
   1: (m, r) => (m.op = { kind: "range", range: decodeRange(r.bytes()) }),
   2: (m, r) => (m.op = decodePut(r.bytes())),
   3: (m, r) => (m.op = decodeDelete(r.bytes())),
-  4: (m, r) => (m.op = { kind: "txn", txn: decodeTxn(r.bytes()) }),
+  4: (m, r) => (m.op = { kind: "txn", encoded: r.bytes() }),
 };
 
 const txnFields: Fields<TxnRequest> = {
@@ -65,8 +65,10 @@ export function decodeTxn(bytes: Buffer): TxnRequest {
   return decodeInto<TxnRequest>({ compare: [], success: [], failure: [] }, bytes, txnFields);
 }
 
+/** Answers inside the answer carry a header with nothing but the revision, as etcd's do. */
 export function writeTxnResponse(writer: ProtoWriter, header: Header, txn: TxnResult): void {
-  for (const result of txn.results.toReversed()) writer.message(3, () => writeOpResult(writer, header, result));
+  const inner: Header = { clusterId: 0n, memberId: 0n, raftTerm: 0, revision: header.revision };
+  for (const result of txn.results.toReversed()) writer.message(3, () => writeOpResult(writer, inner, result));
   writer.bool(2, txn.succeeded);
   writeHeader(writer, header);
 }

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { stat, symlink, writeFile } from "node:fs/promises";
+import { connect as connectHttp2 } from "node:http2";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { EtcdApiError } from "../src/errors.ts";
+import { listenUnix } from "../src/listen.ts";
+import { startApi, temporaryFolder } from "./support/api.ts";
+import { RawClient } from "./support/client.ts";
+import { putRequest, rangeRequest, readAnswer } from "./support/wire.ts";
+
+const UNIMPLEMENTED = 12;
+
+describe("listenUnix()", () => {
+  test("makes a socket only its owner can use, whatever the umask, and leaves the umask alone", async (t) => {
+    const path = join(await temporaryFolder(t), "s");
+    const before = process.umask(0);
+    t.after(() => process.umask(before));
+    const listening = listenUnix(path, () => undefined);
+    const listener = await listening;
+    t.after(() => listener.close());
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+    assert.equal(process.umask(), 0);
+  });
+
+  test("replaces a socket nobody listens on", async (t) => {
+    const path = join(await temporaryFolder(t), "s");
+    const { execPath } = process;
+    const { execFileSync } = await import("node:child_process");
+    // A process that is killed leaves its socket behind.
+    const leaveSocket = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+    assert.throws(() => execFileSync(execPath, ["-e", leaveSocket]));
+    assert.ok((await stat(path)).isSocket());
+    const accepted = Promise.withResolvers<void>();
+    const listener = await listenUnix(path, (socket) => {
+      socket.destroy();
+      accepted.resolve();
+    });
+    t.after(() => listener.close());
+    connect(path);
+    await accepted.promise;
+  });
+
+  test("refuses a socket another server answers on, and leaves it there", async (t) => {
+    const path = join(await temporaryFolder(t), "s");
+    const other = createServer().listen(path);
+    t.after(() => other.close());
+    await once(other, "listening");
+    await assert.rejects(
+      listenUnix(path, () => undefined),
+      { name: "EtcdApiError", code: "ERR_ETCD_API_SOCKET_IN_USE" },
+    );
+    assert.ok((await stat(path)).isSocket());
+  });
+
+  test("refuses a file that is no socket, a link, and a path too long for a socket", async (t) => {
+    const folder = await temporaryFolder(t);
+    const [file, link] = [join(folder, "file"), join(folder, "link")];
+    await writeFile(file, "precious");
+    await symlink(file, link);
+    for (const path of [file, link])
+      await assert.rejects(
+        listenUnix(path, () => undefined),
+        { code: "ERR_ETCD_API_SOCKET_OCCUPIED" },
+      );
+    await assert.rejects(
+      listenUnix(join(folder, "x".repeat(108)), () => undefined),
+      { code: "ERR_ETCD_API_SOCKET_PATH" },
+    );
+  });
+
+  test("names the address it cannot have", async (t) => {
+    const path = join(await temporaryFolder(t), "none", "s");
+    const refused = listenUnix(path, () => undefined);
+    await assert.rejects(refused, (error) => error instanceof EtcdApiError && error.message.includes(path));
+  });
+});
+
+describe("EtcdApiServer", () => {
+  test("serves on the socket and on a TCP address", async (t) => {
+    const api = await startApi(t, { tcp: { host: "127.0.0.1", port: 0 } });
+    const other = new RawClient(t, `127.0.0.1:${api.server.tcpPort}`);
+    await other.call("/etcdserverpb.KV/Put", putRequest({ key: "/a", value: "1" }));
+    const answer = await api.client.call("/etcdserverpb.KV/Range", rangeRequest({ key: "/a" }));
+    assert.equal(readAnswer.range(answer).kvs[0]?.value, "1");
+  });
+
+  test("prepare() fails early when the socket is taken", async (t) => {
+    const api = await startApi(t);
+    await assert.rejects(api.server.prepare(), { code: "ERR_ETCD_API_SOCKET_IN_USE" });
+  });
+
+  test("stop() frees the socket, cuts what does not end in time, and may come twice or first", async (t) => {
+    const api = await startApi(t);
+    const stalled = connect(api.socketPath); // a connection that never speaks
+    t.after(() => stalled.destroy());
+    await once(stalled, "connect");
+    await api.client.call("/etcdserverpb.KV/Range", rangeRequest({ key: "/a" }));
+    await api.server.stop(AbortSignal.abort());
+    await api.server.stop(AbortSignal.abort());
+    await assert.rejects(stat(api.socketPath), { code: "ENOENT" });
+  });
+
+  test("tells clients the HTTP/2 settings a busy API server needs", async (t) => {
+    const api = await startApi(t);
+    const session = connectHttp2("http://localhost", { createConnection: () => connect(api.socketPath) });
+    t.after(() => session.destroy());
+    const [settings] = (await once(session, "remoteSettings")) as [
+      { initialWindowSize: number; maxConcurrentStreams: number },
+    ];
+    assert.equal(settings.initialWindowSize, 1 << 20);
+    assert.equal(settings.maxConcurrentStreams, 4_294_967_295);
+  });
+
+  test("lets a client cancel thousands of calls at once and goes on", async (t) => {
+    const api = await startApi(t);
+    const session = connectHttp2("http://localhost", { createConnection: () => connect(api.socketPath) });
+    t.after(() => session.destroy());
+    const headers = { ":method": "POST", ":path": "/etcdserverpb.Watch/Watch", "content-type": "application/grpc" };
+    const closed = Array.from({ length: 3000 }, async () => {
+      const call = session.request(headers);
+      call.on("error", () => undefined);
+      call.close(8);
+      await once(call, "close");
+    });
+    await Promise.all(closed);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    session.ping((error) => (error === null ? resolve() : reject(error)));
+    await promise;
+  });
+
+  for (const path of [
+    "/etcdserverpb.KV/RangeStream",
+    "/etcdserverpb.Maintenance/HashKV",
+    "/etcdserverpb.Cluster/MemberAdd",
+    "/etcdserverpb.Auth/AuthEnable",
+  ]) {
+    test(`answers ${path} with Unimplemented`, async (t) => {
+      const api = await startApi(t);
+      await assert.rejects(api.client.call(path, Buffer.alloc(0)), { code: UNIMPLEMENTED });
+    });
+  }
+
+  test("answers a request that is no message with Internal", async (t) => {
+    const api = await startApi(t);
+    await assert.rejects(api.client.call("/etcdserverpb.KV/Range", Buffer.from("0a05", "hex")), { code: 13 });
+  });
+});

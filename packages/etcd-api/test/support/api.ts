@@ -1,0 +1,45 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { openStore, type OpenStore } from "@k3s/datastore";
+import { openSqliteDriver } from "@k3s/datastore-sqlite";
+import { createLogger, type Logger } from "@k3s/log";
+import { EtcdApiServer, type EtcdApiServerOptions } from "../../src/etcd-api-server.ts";
+import { RawClient } from "./client.ts";
+
+export interface TestApi {
+  readonly store: OpenStore;
+  readonly server: EtcdApiServer;
+  readonly client: RawClient;
+  readonly folder: string;
+  readonly socketPath: string;
+}
+
+export const quietLog: Logger = createLogger({
+  level: "error",
+  format: "text",
+  write: (line) => process.stderr.write(line),
+});
+
+/** A folder that is gone after the test. */
+export async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-api-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** An empty store at revision 1 behind a real server on a unix socket, and a client of it. */
+export async function startApi(t: TestContext, options: Partial<EtcdApiServerOptions> = {}): Promise<TestApi> {
+  const folder = await temporaryFolder(t);
+  const store = await openStore(await openSqliteDriver({ path: join(folder, "state.db"), log: quietLog }), {
+    log: quietLog,
+    healthKey: false,
+  });
+  t.after(() => store.close());
+  const socketPath = join(folder, "kine.sock");
+  const server = new EtcdApiServer({ store: () => store, socketPath, memberName: "node1", log: quietLog, ...options });
+  await server.start({ signal: new AbortController().signal });
+  t.after(() => server.stop(AbortSignal.timeout(2000)));
+  return { store, server, client: new RawClient(t, `unix:${socketPath}`), folder, socketPath };
+}

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+
+/** Folder with upstream programs that are not installed, such as a component folder of the product. */
+const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
+const OUTPUT_CHARS_MAX = 64 << 10;
+const STOP_GRACE_MS = 10_000;
+
+/** Path of an upstream program that a test needs: from PATH, else from the folder that K3S_TEST_BIN_DIR names. */
+export async function findProgram(name: string): Promise<string> {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), process.env[FOLDER_VARIABLE] ?? ""];
+  for (const folder of folders.filter(Boolean)) {
+    const path = join(folder, name);
+    const isThere = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return path;
+  }
+  throw new Error(`Cannot find program "${name}": neither in PATH nor in the folder named by ${FOLDER_VARIABLE}`);
+}
+
+export interface ProgramOptions {
+  readonly args: readonly string[];
+  readonly cwd: string;
+}
+
+/** A program of someone else that runs beside a test. */
+export class Program {
+  readonly #child: ChildProcess;
+  #output = "";
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.#output = (this.#output + text).slice(-OUTPUT_CHARS_MAX);
+      });
+    }
+  }
+
+  /** Rejects when the program cannot be found or executed. */
+  static async start(name: string, options: ProgramOptions): Promise<Program> {
+    const child = spawn(await findProgram(name), options.args, { cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] });
+    await once(child, "spawn");
+    return new Program(child);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get hasExited(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** The newest of what it wrote on both streams. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** SIGTERM, and SIGKILL ten seconds later. Resolves when it is gone; may be called twice. */
+  async stop(): Promise<void> {
+    if (this.hasExited) return;
+    const exited = once(this.#child, "exit");
+    const hurry = AbortSignal.timeout(STOP_GRACE_MS);
+    hurry.addEventListener("abort", () => this.#child.kill("SIGKILL"), { once: true });
+    this.#child.kill("SIGTERM");
+    await exited;
+  }
+}

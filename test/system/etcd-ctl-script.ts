@@ -1,0 +1,88 @@
+import type { CtlStep } from "./etcd-ctl.ts";
+
+const step = (line: string, more: Omit<CtlStep, "args"> = {}): CtlStep => ({ args: line.split(" "), ...more });
+
+/** Commands whose answers must not tell one server from another. Each builds on those before it. */
+export const script: readonly CtlStep[] = [
+  step("put /a/1 one"), // rev+1
+  step("put /a/2 two"),
+  step("put /a/1 uno --prev-kv"),
+  step("put /b/1 bee"), // rev+4
+  step("get /a/1"),
+  step("get /a/1 -w json"),
+  step("get /a --prefix -w json"),
+  step("get /a --prefix --limit=1 -w json"),
+  step("get /a --prefix --keys-only -w json"),
+  step("get /a/2 --from-key -w json"),
+  { args: ["get", "", "--prefix", "-w", "json"] },
+  step("get / --prefix --order=DESCEND --sort-by=KEY"),
+  step("get / --prefix --order=ASCEND --sort-by=VALUE"),
+  step("get / --prefix --order=DESCEND --sort-by=MODIFY"),
+  step("get / --prefix --sort-by=VERSION --order=DESCEND --limit=1 -w json"),
+  step("get / --prefix --sort-by=CREATE --consistency=s"),
+  step("get /a/1 --rev={rev+1} -w json"),
+  step("get / --prefix --rev={rev+2} -w json"),
+  step("get /b /a -w json"),
+  step("get /a /b -w json"),
+  step("get /nothing -w json"),
+  step("get /a/1 --rev={rev+99}"),
+
+  step("put /a/1 --ignore-value", { input: "" }),
+  step("put /never x --ignore-lease"),
+  step("put /never --ignore-value"),
+  step("put /a/1 dos -w json"),
+
+  step("txn", { input: 'mod("/new") = "0"\n\nput /new fresh\nget /new\n\nget /new\n\n' }),
+  step("txn -w json", { input: 'mod("/new") = "0"\n\nput /new again\n\nget /new\n\n' }),
+  step("txn -w json", { input: 'value("/new") = "fresh"\nversion("/new") > "0"\n\ndel /new\nput /newer x\n\n\n' }),
+  step("txn -w json", { input: 'create("/a/2") < "1"\n\nget /a/1\n\nget /a/2\ndel /nothing\n\n' }),
+  step("txn -w json", { input: 'value("/missing") = ""\n\nput /t/1 yes\n\nput /t/1 no\n\n' }),
+  step("txn", { input: "\nput /dup 1\nput /dup 2\n\n\n" }),
+  step("txn", { input: "\ndel /dup\nput /dup 2\n\n\n" }),
+  step("txn -w json", { input: "\n\n\n" }),
+
+  step("del /nothing -w json"),
+  step("del /b/1 --prev-kv -w json"),
+  step("get /b/1 --rev={rev+4} -w json"),
+  step("del /a --prefix --prev-kv"),
+  step("put /a/1 reborn"),
+  step("get /a/1 -w json"),
+
+  step("watch / --prefix --rev={rev+1} -w json", { events: 14 }),
+  step("watch /a --prefix --rev={rev+1} --prev-kv -w json", { events: 8 }),
+  step("watch /a/1 --rev={rev+1} -w json", { events: 6 }),
+
+  step("lease grant 100"),
+  step("put /l/1 x --lease={lease0}"),
+  step("put /l/2 y --lease={lease0}"),
+  step("get /l --prefix -w json"),
+  step("lease timetolive {lease0} --keys"),
+  step("lease list"),
+  step("lease keep-alive --once {lease0}"),
+  step("put /l/2 y"),
+  step("lease timetolive {lease0} --keys"),
+  step("put /l/2 z --ignore-lease"),
+  step("put /l/1 z --ignore-lease"),
+  step("get /l --prefix -w json"),
+  step("lease revoke {lease0}"),
+  step("get /l --prefix -w json"),
+  step("lease timetolive {lease0}"),
+  step("lease revoke {lease0}"),
+  step("put /l/3 x --lease=1234"),
+  step("lease grant 9000000001"),
+  step("lease list"),
+
+  step("compaction {rev+6}"),
+  step("compaction {rev+6}"),
+  step("compaction {rev+99999}"),
+  step("get /a/1 --rev={rev+5}"),
+  step("get /a/1 --rev={rev+6} -w json"),
+  step("get / --prefix --rev={rev+7} -w json"),
+  step("watch / --prefix --rev={rev+5}"),
+  step("watch / --prefix --rev={rev+7} --prev-kv -w json", { events: 14 }),
+
+  step("alarm list"),
+  step("alarm disarm"),
+  step("endpoint health"),
+  step("get / --prefix -w json"),
+];

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { before, describe, test, after } from "node:test";
+import { startEtcd } from "@k3s/testkit";
+import { Etcdctl } from "./etcd-ctl.ts";
+import { script } from "./etcd-ctl-script.ts";
+import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
+
+describe("etcdctl", () => {
+  const undo = new AsyncDisposableStack();
+  after(() => undo.disposeAsync());
+  let folder = "";
+  let endpoint = "";
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "k3s-etcd-tools-"));
+    undo.defer(() => rm(folder, { recursive: true, force: true }));
+    const api = undo.use(await startEtcdApi(folder));
+    endpoint = `127.0.0.1:${api.tcpPort}`;
+  });
+
+  test("gets from the store the answers it gets from etcd", async (t) => {
+    const etcd = await startEtcd(folder);
+    t.after(() => etcd.program.stop());
+    const ours = await Etcdctl.connect(endpoint, folder);
+    const theirs = await Etcdctl.connect(etcd.endpoint, folder);
+    for (const step of script) {
+      const [actual, expected] = await Promise.all([ours.run(step), theirs.run(step)]);
+      assert.equal(actual, expected, `etcdctl ${step.args.join(" ")}`);
+    }
+  });
+
+  test("reports the endpoint's status", async () => {
+    const ctl = await Etcdctl.connect(endpoint, folder);
+    const output = await ctl.run({ args: ["endpoint", "status", "-w", "fields"] });
+    assert.match(output, /^"Version" : "3\.6\.11"$/m);
+    assert.match(output, /^"DBSize" : [1-9]\d*$/m);
+    assert.match(output, /^"RaftIndex" : [1-9]\d*$/m);
+    assert.match(output, /^"RaftTerm" : 1$/m);
+    const [, member] = /^"MemberID" : (\d+)$/m.exec(output) ?? [];
+    const [, leader] = /^"Leader" : (\d+)$/m.exec(output) ?? [];
+    assert.equal(leader, member);
+  });
+
+  test("lists the one member", async () => {
+    const ctl = await Etcdctl.connect(endpoint, folder);
+    assert.match(await ctl.run({ args: ["member", "list"] }), /^exit 0\n[0-9a-f]+, started, node1, , unix:\/\//);
+  });
+
+  test("defragments", async () => {
+    const ctl = await Etcdctl.connect(endpoint, folder);
+    assert.match(await ctl.run({ args: ["defrag"] }), /Finished defragmenting/);
+  });
+
+  test("is told that snapshots are not available", async () => {
+    const ctl = await Etcdctl.connect(endpoint, folder);
+    const output = await ctl.run({ args: ["snapshot", "save", join(folder, "snapshot.db")] });
+    assert.match(output, /^exit [1-9]/);
+    assert.match(output, /Snapshot is not available on this datastore/);
+  });
+
+  test("reaches the store through a relative unix socket", async () => {
+    const ctl = await Etcdctl.connect("unix://kine.sock", folder);
+    assert.match(await ctl.run({ args: ["put", "/unix", "works"] }), /^exit 0\nOK/);
+  });
+});
