@@ -1,0 +1,20 @@
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/**
+ * Counts of a run from the end of its TAP report, as `node --test` writes it. A cancelled test is a failed one. A report
+ * without the counts (the runner died) or a bad exit code without a failure counts as one failure.
+ */
+export function summarizeTap(report: string, exitCode: number): Counts {
+  const count = (name: string) => {
+    const matches = [...report.matchAll(new RegExp(`^# ${name} (\\d+)$`, "gm"))];
+    return Number(matches.at(-1)?.[1] ?? Number.NaN);
+  };
+  const passed = count("pass");
+  const failed = count("fail") + count("cancelled");
+  if (Number.isNaN(passed) || Number.isNaN(failed)) return { passed: 0, failed: 1, skipped: 0 };
+  return { passed, failed: failed === 0 && exitCode !== 0 ? 1 : failed, skipped: count("skipped") || 0 };
+}

@@ -1,0 +1,98 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { glob, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { NodeError } from "@k3s/errors";
+import { runMain, type BuildHost } from "./run-main.ts";
+import { summarizeTap, type Counts } from "./tap-summary.ts";
+import { SUITES, type Suite } from "./test-suites.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const NAMES = SUITES.map((suite) => suite.name);
+
+/** Runs the named suites, or all, and ends with one line of counts. */
+async function main({ argv, environment, signal }: BuildHost): Promise<number> {
+  const unknown = argv.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined)
+    throw new NodeError("ERR_BUILD_SUITE", `Cannot run suite "${unknown}": it is not known`, {
+      hint: `Name none for all of them, or some of ${NAMES.join(", ")}`,
+    });
+  const host = { environment: { ...environment, PATH: pathOf(environment) }, signal };
+  const results: { readonly name: string; readonly counts: Counts; readonly seconds: number }[] = [];
+  for (const suite of SUITES.filter(({ name }) => argv.length === 0 || argv.includes(name))) {
+    process.stdout.write(`\n=== ${suite.name}\n`);
+    const startedAt = performance.now();
+    const counts = suite.kind === "script" ? await runScript(suite, host) : await runTests(suite, host);
+    results.push({ name: suite.name, counts, seconds: (performance.now() - startedAt) / 1000 });
+  }
+  process.stdout.write("\n");
+  for (const { name, counts, seconds } of results) process.stdout.write(`${formatResult(name, counts, seconds)}\n`);
+  const sum = (key: keyof Counts) => results.reduce((total, { counts }) => total + counts[key], 0);
+  process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed\n`);
+  return sum("failed") === 0 ? 0 : 1;
+}
+
+function formatResult(name: string, { passed, failed, skipped }: Counts, seconds: number): string {
+  const extra = skipped === 0 ? "" : `, ${skipped} skipped`;
+  return `${name.padEnd(12)} ${passed} passed, ${failed} failed${extra} (${seconds.toFixed(0)} s)`;
+}
+
+/** The project's own programs first, the pinned Node among them. */
+function pathOf(environment: BuildHost["environment"]): string {
+  return `${join(ROOT, "node_modules/.bin")}:${environment["PATH"] ?? "/usr/bin:/bin"}`;
+}
+
+type SuiteHost = Pick<BuildHost, "environment" | "signal">;
+
+async function runScript(suite: Suite & { readonly kind: "script" }, host: SuiteHost): Promise<Counts> {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as PackageFile;
+  const script = scripts[suite.script];
+  if (script === undefined) throw new Error(`No script "${suite.script}" in package.json`);
+  const isGood = (await exitCodeOf(["sh", "-c", script], host)) === 0;
+  return { passed: isGood ? 1 : 0, failed: isGood ? 0 : 1, skipped: 0 };
+}
+
+interface PackageFile {
+  readonly scripts: Readonly<Record<string, string>>;
+}
+
+async function runTests(suite: Suite & { readonly kind: "tests" }, host: SuiteHost): Promise<Counts> {
+  const files = await Array.fromAsync(glob(suite.files, { cwd: ROOT, exclude: ["**/node_modules/**"] }));
+  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  const folder = await mkdtemp(join(tmpdir(), "k3s-test-report-"));
+  try {
+    const report = join(folder, "report.tap");
+    const argv = [
+      ...[process.execPath, "--test", `--test-timeout=${suite.timeoutMs}`],
+      ...(suite.concurrency === undefined ? [] : [`--test-concurrency=${suite.concurrency}`]),
+      ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
+      ...["--test-reporter=tap", `--test-reporter-destination=${report}`],
+      ...files.sort(),
+    ] as const;
+    const code = await exitCodeOf([argv[0] ?? "node", ...argv.slice(1)], host);
+    return summarizeTap(await readFile(report, "utf8").catch(() => ""), code);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Output goes where ours goes. A signal counts as code 1; our own abort rejects. */
+async function exitCodeOf(
+  [command, ...args]: readonly [string, ...string[]],
+  { environment, signal }: SuiteHost,
+): Promise<number> {
+  signal.throwIfAborted();
+  const child = spawn(command, args, { cwd: ROOT, env: { ...environment }, stdio: ["ignore", "inherit", "inherit"] });
+  const onAbort = () => child.kill("SIGTERM");
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const [code] = (await once(child, "close")) as [number | null];
+    signal.throwIfAborted();
+    return code ?? 1;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+await runMain(main);
