@@ -10,7 +10,7 @@ import { hasBody, Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { Router } from "./router.ts";
 import type { ServingContext } from "./serving-context.ts";
-import { hostAddress } from "./serving-names.ts";
+import { hostAddress } from "./host-address.ts";
 import { failures, sendFailure } from "./status.ts";
 
 export interface EndpointOptions {
@@ -75,9 +75,8 @@ export class HttpsEndpoint {
     const key = tuple(socket);
     this.#handshaking.set(key, connection);
     socket.once("close", () => this.#handshaking.delete(key));
-    const { context } = this.#options;
-    if (context.isOffered(connection.localAddress)) this.#shake(socket);
-    else void context.offer(connection.localAddress).then(() => this.#shake(socket));
+    // Before the handshake, so that the first one with a new address succeeds.
+    void this.#options.context.offer(connection.localAddress).then(() => this.#shake(socket));
   }
 
   #shake(socket: Socket): void {

@@ -1,15 +1,14 @@
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import { deadline, type Latest } from "@k3s/async";
+import { aborted, deadline, type Latest } from "@k3s/async";
 import type { Credentials } from "./credentials.ts";
-import { servingName } from "./serving-names.ts";
 
 /** The certificate of the one port. It grows with the names that clients use. */
 export interface ServingCertificate {
   /** PEM, the certificate with its chain. */
-  readonly current: Latest<{ readonly cert: string; readonly key: string }>;
+  readonly current: { get(): { readonly certPem: string; readonly keyPem: string } };
   /** Asks for names to be added; resolves when `current` has them, or when they are refused. */
-  offer(names: readonly string[]): Promise<void>;
+  offerNames(names: readonly string[]): Promise<void>;
 }
 
 export interface TlsPolicy {
@@ -30,8 +29,6 @@ const CIPHERS = [
 ];
 const CIPHERS_TLS13 = ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"];
 
-/** A name is offered once in a while, not with every connection: whoever is refused would cost a signature each time. */
-const OFFERED_MAX = 256;
 /** A newcomer's name is waited for, so that its first handshake succeeds, but not for long. */
 const OFFER_WAIT_MS = 2_000;
 
@@ -40,7 +37,6 @@ export class ServingContext {
   readonly #certificate: ServingCertificate;
   readonly #credentials: Latest<Credentials>;
   readonly #policy: TlsPolicy;
-  readonly #offered = new Set<string>();
   #made: { readonly pair: object; readonly credentials: Credentials; readonly context: SecureContext } | undefined;
 
   constructor(certificate: ServingCertificate, credentials: Latest<Credentials>, policy: TlsPolicy) {
@@ -50,7 +46,7 @@ export class ServingContext {
   }
 
   options(): SecureContextOptions {
-    const { cert, key } = this.#certificate.current.get();
+    const { certPem: cert, keyPem: key } = this.#certificate.current.get();
     return {
       cert,
       key,
@@ -74,18 +70,11 @@ export class ServingContext {
     return this.#made.context;
   }
 
-  /** Whether the certificate has been asked for `name` before, so that there is nothing to wait for. */
-  isOffered(name: string): boolean {
-    return this.#offered.has(name);
-  }
-
-  /** Resolves when the certificate has the name, is refused it, or takes too long. Never rejects. */
+  /** Resolves when the certificate has the name, refuses it, or takes too long. Never rejects. */
   async offer(name: string): Promise<void> {
-    if (this.#offered.has(name) || servingName(name) === undefined || this.#offered.size >= OFFERED_MAX) return;
-    this.#offered.add(name);
     using limit = deadline(OFFER_WAIT_MS, "adding a name to the serving certificate");
-    const late = Promise.withResolvers<void>();
-    limit.addEventListener("abort", () => late.resolve(), { once: true });
-    await Promise.race([this.#certificate.offer([name]).catch(() => undefined), late.promise]);
+    // A certificate that cannot be signed now still serves the names it has.
+    const offered = this.#certificate.offerNames([name]).catch(() => undefined);
+    await Promise.race([offered, aborted(limit)]);
   }
 }
