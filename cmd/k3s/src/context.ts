@@ -5,6 +5,8 @@ export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Folder with the upstream programs, as the build makes it. */
   readonly componentsDir: string;
+  /** Folder with the manifests of the release. */
+  readonly manifestsDir: string;
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
 }

@@ -42,6 +42,7 @@ function contextOfProcess(): CommandContext {
     args: process.argv.slice(2),
     env,
     componentsDir: env["K3S_COMPONENTS_DIR"] ?? join(import.meta.dirname, "components"),
+    manifestsDir: join(import.meta.dirname, "manifests"),
     write: (text) => void process.stdout.write(text),
     writeError: (text) => void process.stderr.write(text),
   };

@@ -18,25 +18,39 @@ const STOP_GRACE_MS = 30_000;
 
 /** Runs the components to their end. Resolves after a stop that was asked for, rejects with what made the node fail. */
 export async function serve(components: readonly Component[], host: ServeHost): Promise<void> {
-  const { log, notifier, shutdown, impatient } = host;
-  const startedAt = performance.now();
   const manager = new ComponentManager(components, { onProgress: progressLog(host) });
+  const failure = await run(manager, host);
   try {
-    await manager.start(AbortSignal.any([shutdown, manager.lost]));
+    await stop(manager, host);
+  } catch (error) {
+    if (failure === undefined) throw error;
+    host.log.warn({ error }, "cannot stop every component"); // what made the node fail is thrown below
+  }
+  if (failure !== undefined) throw failure.error;
+}
+
+/** Starts and waits. The failure that ended it, or undefined when it was asked to end, be it during the start. */
+async function run(manager: ComponentManager, host: ServeHost): Promise<{ readonly error: unknown } | undefined> {
+  const { log, notifier, shutdown } = host;
+  const ended = AbortSignal.any([shutdown, manager.lost]);
+  const startedAt = performance.now();
+  try {
+    await manager.start(ended);
     log.info({ durationMs: elapsedMs(startedAt) }, "node is up");
     await notifier.ready();
     await notifier.status("Running");
-    await aborted(AbortSignal.any([shutdown, manager.lost]));
-    manager.lost.throwIfAborted();
+    await aborted(ended);
   } catch (error) {
-    // A start that was cut short by the shutdown is no failure; one that failed before it is.
-    if (!shutdown.aborted || manager.lost.aborted) throw manager.lost.aborted ? manager.lost.reason : error;
-  } finally {
-    await notifier.stopping();
-    using grace = deadline(STOP_GRACE_MS, "Stopping the node");
-    await manager.stop(AbortSignal.any([impatient, grace]));
-    log.info({}, "node has stopped");
+    if (!ended.aborted) return { error };
   }
+  return manager.lost.aborted ? { error: manager.lost.reason } : undefined;
+}
+
+async function stop(manager: ComponentManager, { log, notifier, impatient }: ServeHost): Promise<void> {
+  await notifier.stopping();
+  using grace = deadline(STOP_GRACE_MS, "Stopping the node");
+  await manager.stop(AbortSignal.any([impatient, grace]));
+  log.info({}, "node has stopped");
 }
 
 /** One line per step, with the time it took; the service manager shows the step that is under way. */

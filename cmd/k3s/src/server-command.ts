@@ -2,6 +2,7 @@ import { loadServerConfig, readHostFacts, type ServerConfig } from "@k3s/config"
 import { createNotifier } from "@k3s/process";
 import type { CommandContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
+import { exitOnBug } from "./exit-on-bug.ts";
 import { failureFields, formatFailure } from "./format-failure.ts";
 import { openLog, type LogOutput } from "./log-output.ts";
 import { runPreflight } from "./preflight/run-preflight.ts";
@@ -21,12 +22,8 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
     throw UsageError.wrongArguments(`server takes no argument "${unexpected}"`, "k3s server");
   }
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
-  const config = await loadServerConfig({
-    ...parsed,
-    env: context.env,
-    host: await readHostFacts(),
-    signal: requests.shutdown,
-  });
+  const config = await loadConfig(parsed, { context, requests });
+  if (config === undefined) return 0;
   const output = openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
   exitOnBug(output);
   try {
@@ -41,6 +38,20 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
   }
 }
 
+/** Undefined when we were asked to end meanwhile. */
+async function loadConfig(
+  parsed: ParsedFlags,
+  { context, requests }: Pick<NodeSurroundings, "context" | "requests">,
+): Promise<ServerConfig | undefined> {
+  try {
+    const host = await readHostFacts();
+    return await loadServerConfig({ ...parsed, env: context.env, host, signal: requests.shutdown });
+  } catch (error) {
+    if (requests.shutdown.aborted) return undefined;
+    throw error;
+  }
+}
+
 interface NodeSurroundings {
   readonly context: CommandContext;
   readonly output: LogOutput;
@@ -49,7 +60,7 @@ interface NodeSurroundings {
 
 async function runNode(config: ServerConfig, { context, output, requests }: NodeSurroundings): Promise<void> {
   const { log } = output;
-  const { env, componentsDir } = context;
+  const { args, env, componentsDir, manifestsDir } = context;
   for (const warning of config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
   await using _lock = await runPreflight(config);
@@ -57,18 +68,7 @@ async function runNode(config: ServerConfig, { context, output, requests }: Node
   const { serverComponents } = await import("@k3s/server");
   // Children must not speak to the service manager in our name.
   const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;
-  const components = serverComponents(config, { log, componentsDir, env: childEnv });
+  const components = serverComponents(config, { log, componentsDir, manifestsDir, env: childEnv, args });
   const notifier = createNotifier(notifySocket, { log, watchdogUsec: env["WATCHDOG_USEC"] });
   await serve(components, { log, notifier, shutdown: requests.shutdown, impatient: requests.impatient });
-}
-
-/** After a bug nothing can be trusted: say so and end. Children end with us, the service manager starts us again. */
-function exitOnBug(output: LogOutput): void {
-  const onBug = (error: unknown) => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    output.log.error({ ...failureFields(error), stack }, "node failed by a bug");
-    void output.close().finally(() => process.exit(1));
-  };
-  process.on("uncaughtException", onBug);
-  process.on("unhandledRejection", onBug);
 }

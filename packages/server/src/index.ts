@@ -1,1 +1,2 @@
-export {};
+export { serverComponents } from "./server-components.ts";
+export type { ServerHost } from "./server-host.ts";

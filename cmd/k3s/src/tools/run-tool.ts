@@ -8,7 +8,7 @@ export async function runTool(tool: Tool, context: CommandContext): Promise<neve
   const { args, env, componentsDir } = context;
   const set = await loadComponentSet(componentsDir);
   if (!set.has(tool)) throw ToolError.absent(tool, componentsDir);
-  const presets = await toolPresets(tool, args, env);
+  const presets = await toolPresets(tool, { args, env });
   if (presets.hint !== undefined) context.writeError(`${presets.hint}\n`);
   const path = set.path(tool);
   const variables = {

@@ -14,16 +14,24 @@ export interface ToolPresets {
   readonly hint?: string;
 }
 
+/** How a tool was called. */
+export interface ToolCall {
+  readonly args: readonly string[];
+  readonly env: Environment;
+  /** Where a server writes its kubeconfig; the default is that of `--write-kubeconfig`. */
+  readonly systemKubeconfig?: string;
+}
+
 const KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 const SYSTEM_DATA_DIR = "/var/lib/rancher/k3s";
 
 /** Points a tool to the node on this machine, unless arguments or variables already say where to go. */
-export async function toolPresets(tool: Tool, args: readonly string[], env: Environment): Promise<ToolPresets> {
+export async function toolPresets(tool: Tool, { args, env, systemKubeconfig }: ToolCall): Promise<ToolPresets> {
   switch (tool) {
     case "kubectl":
       return args.some((arg) => /^--kubeconfig(=|$)/.test(arg)) || isSet(env["KUBECONFIG"])
         ? { env: {} }
-        : kubeconfig(env);
+        : kubeconfig(env, systemKubeconfig ?? KUBECONFIG);
     case "ctr":
       return { env: containerdVariables(env) };
     case "crictl":
@@ -31,8 +39,8 @@ export async function toolPresets(tool: Tool, args: readonly string[], env: Envi
   }
 }
 
-async function kubeconfig(env: Environment): Promise<ToolPresets> {
-  const candidates = [KUBECONFIG, ...(isSet(env["HOME"]) ? [join(env["HOME"], ".kube/k3s.yaml")] : [])];
+async function kubeconfig(env: Environment, systemPath: string): Promise<ToolPresets> {
+  const candidates = [systemPath, ...(isSet(env["HOME"]) ? [join(env["HOME"], ".kube/k3s.yaml")] : [])];
   const path = await firstFile(candidates);
   if (path === undefined) return { env: {} };
   const isReadable = await access(path, constants.R_OK).then(

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { settingEntries } from "@k3s/config";
+import { run } from "./cli-process.ts";
+
+describe("k3s", () => {
+  for (const args of [[], ["--help"], ["-h"], ["help"]]) {
+    test(`lists its commands for "${args.join(" ")}"`, async (t) => {
+      const { code, stdout, stderr } = await run(t, args);
+      assert.equal(code, 0);
+      assert.match(stdout, /^ {2}server {2,}\S/m);
+      assert.match(stdout, /^ {2}kubectl {2,}\S/m);
+      assert.equal(stderr, "");
+    });
+  }
+
+  for (const args of [
+    ["server", "--help"],
+    ["help", "server"],
+  ]) {
+    test(`shows every flag with its variable for "${args.join(" ")}"`, async (t) => {
+      const { code, stdout } = await run(t, args);
+      assert.equal(code, 0);
+      const flat = stdout.replace(/\s+/g, " ");
+      for (const [name, { env }] of settingEntries) {
+        assert.ok(flat.includes(name.length === 1 ? ` -${name} ` : `--${name} `), name);
+        assert.ok(flat.includes(env), env);
+      }
+      assert.match(stdout, /^Networking:$/m);
+      assert.doesNotMatch(stdout, /kube-controller-arg|preset/);
+    });
+  }
+
+  test("suggests the nearest command", async (t) => {
+    const { code, stdout, stderr } = await run(t, ["sevrer"]);
+    assert.equal(code, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, /^Error: Cannot run k3s: "sevrer" is not a command, did you mean "server"\?$/m);
+    assert.match(stderr, /^Code: {2}ERR_USAGE_COMMAND$/m);
+    assert.match(stderr, /^Hint: {2}\S/m);
+  });
+});
+
+describe("k3s server: mistakes on the command line", () => {
+  const cases = [
+    [["--clutser-cidr", "10.0.0.0/16"], /--clutser-cidr is not a flag of k3s server: did you mean --cluster-cidr\?/],
+    [["--server=https://a:6443"], /--server is not supported by this version/],
+    [["-s", "https://a:6443"], /-s is not supported by this version/],
+    [["--cluster-init", "--kubelet-arg", "--v=2"], /--cluster-init is not supported by this version/],
+    [["--https-listen-port=x"], /--https-listen-port must be a port/],
+    [["-https-listen-port=x"], /--https-listen-port must be a port/],
+    [["-d=x"], /--data-dir must be an absolute path: current value is "x"/],
+    [["--token="], /--token must not be empty/],
+    [["--token", "K10abc::server:hunter2"], /--token must be a password or a whole K10 token/],
+    [["--debug=perhaps"], /--debug must be true or false/],
+    [["extra"], /server takes no argument "extra"/],
+    [["--token"], /option '-t, --token <TOKEN>' argument missing/],
+  ] as const;
+  for (const [args, expected] of cases) {
+    test(`${args.join(" ")}: one error, exit code 1`, async (t) => {
+      const { code, stdout, stderr } = await run(t, ["server", ...args]);
+      assert.equal(code, 1);
+      assert.equal(stdout, "");
+      assert.match(stderr, expected);
+      assert.match(stderr, /^Code: {2}ERR_(CONFIG_INVALID|USAGE)$/m);
+      assert.match(stderr, /^Hint: {2}\S/m);
+      assert.doesNotMatch(stderr, /hunter2|at .*\.ts:/);
+    });
+  }
+
+  test("understands flags before the command", async (t) => {
+    const { stderr } = await run(t, ["--debug", "--data-dir", "x", "server"]);
+    assert.match(stderr, /--data-dir must be an absolute path: current value is "x"/);
+  });
+});

@@ -1,0 +1,62 @@
+import { join } from "node:path";
+import { unpackComponents } from "@k3s/components";
+import type { ServerConfig } from "@k3s/config";
+import { assembled, inBackground, type Component } from "@k3s/lifecycle";
+import { endLeftovers, ownerOf, type RecordsPlace, ZombieReaper } from "@k3s/process";
+import { api } from "./api.ts";
+import { ApiClients } from "./api-clients.ts";
+import { childEnvironment } from "./child-environment.ts";
+import { controllers } from "./controllers.ts";
+import { Datastore } from "./datastore.ts";
+import { Milestone } from "./milestone.ts";
+import { nodePrograms, nodeRuntime, prepareMachine } from "./node.ts";
+import type { ServerHost } from "./server-host.ts";
+import { ServerState } from "./server-state.ts";
+import { apiClientsOptions, type ServerParts } from "./server-parts.ts";
+
+/**
+ * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
+ * node that cannot register keeps neither the service manager nor other nodes waiting.
+ */
+export function serverComponents(config: ServerConfig, host: ServerHost): readonly Component[] {
+  const { log } = host;
+  // As process 1 we inherit every orphan of the machine, shims and pods included: somebody has to collect them.
+  const reaper = process.pid === 1 ? [new ZombieReaper(log)] : [];
+  return [...reaper, leftovers(config, host), assembled("server", (signal) => parts(config, host, signal))];
+}
+
+/** Before anything of ours runs: a kube-apiserver that was left behind holds ports and writes to the datastore. */
+function leftovers(config: ServerConfig, { log }: ServerHost): Component {
+  return {
+    name: "leftovers",
+    start: async ({ signal }) => {
+      const count = await endLeftovers(await recordsPlace(config), log.child({ component: "leftovers" }), signal);
+      if (count > 0) log.warn({ count }, "ended programs that an earlier k3s left behind");
+    },
+    stop: () => Promise.resolve(),
+  };
+}
+
+async function recordsPlace(config: ServerConfig): Promise<RecordsPlace> {
+  return { directory: join(config.paths.runDir, "children"), owner: await ownerOf(config.dataDir) };
+}
+
+async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal): Promise<readonly Component[]> {
+  const { log, componentsDir, env: inherited } = host;
+  const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, signal });
+  const env = childEnvironment(config, set, inherited);
+  const settings = config.disableAgent ? undefined : await prepareMachine(config, env, host);
+  const datastore = new Datastore({ file: config.datastoreFile, log: log.child({ component: "datastore" }) });
+  const clients = new ApiClients(apiClientsOptions(config));
+  const common: ServerParts = { config, host, set, env, records: await recordsPlace(config), clients };
+  const runtimeReady = new Milestone("container-runtime");
+  return [
+    datastore,
+    new ServerState({ config, store: () => datastore.store, apiServerUrl: apiClientsOptions(config).server, log }),
+    // While kube-apiserver starts, so does containerd. It stops after the kubelet, which still ends its probes through it.
+    ...(settings === undefined ? [] : [inBackground(nodeRuntime(common, settings, runtimeReady))]),
+    api(common, () => datastore.store),
+    inBackground(controllers(common)),
+    ...(settings === undefined ? [] : [inBackground(nodePrograms(common, settings, runtimeReady))]),
+  ];
+}

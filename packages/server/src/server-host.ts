@@ -1,0 +1,13 @@
+import type { Logger } from "@k3s/log";
+
+/** What a server takes from the outside world besides its configuration. */
+export interface ServerHost {
+  readonly log: Logger;
+  /** Folder of upstream programs, as the build leaves it. */
+  readonly componentsDir: string;
+  /** Folder of the manifests that belong to the release. */
+  readonly manifestsDir: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Our own arguments, recorded on the Node with secrets masked. */
+  readonly args: readonly string[];
+}

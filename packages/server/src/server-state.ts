@@ -1,0 +1,69 @@
+import { bootstrapPolicy, bootstrapStoreOn, prepareBootstrap, saveBootstrap } from "@k3s/bootstrap-data";
+import type { ServerConfig } from "@k3s/config";
+import type { Store } from "@k3s/datastore";
+import { ensureDirectory } from "@k3s/files";
+import type { Component, StartContext } from "@k3s/lifecycle";
+import type { Logger } from "@k3s/log";
+import { ensureAgentPki, ensureServerPki } from "@k3s/pki";
+import { ensureNodePassword, ensurePasswd, readServerToken, writeTokenFiles } from "@k3s/token";
+
+export interface ServerStateOptions {
+  readonly config: ServerConfig;
+  readonly store: () => Store;
+  /** Where programs on this machine reach kube-apiserver. */
+  readonly apiServerUrl: string;
+  readonly log: Logger;
+}
+
+/** A SQLite file has one server: a lock in it was left by a start that did not come to its end. */
+const POLICY = { ...bootstrapPolicy, pollMs: 100, lockPatience: 0 };
+
+/**
+ * The identity of the cluster and of this server: what the datastore knows of it is brought to disk first, then whatever is
+ * missing is made, then a new identity is stored. After start every certificate, key, kubeconfig and token file is in place.
+ */
+export class ServerState implements Component {
+  readonly name = "server-state";
+  readonly #options: ServerStateOptions;
+
+  constructor(options: ServerStateOptions) {
+    this.#options = options;
+  }
+
+  async start({ signal }: StartContext): Promise<void> {
+    const { config, store, log } = this.#options;
+    const { serverDir } = config.paths;
+    const bootstrapStore = bootstrapStoreOn(store());
+    const token = await readServerToken(serverDir, config.token);
+    const preparation = await prepareBootstrap({
+      store: bootstrapStore,
+      serverDir,
+      token,
+      log,
+      signal,
+      policy: POLICY,
+    });
+    await this.#makeCertificates();
+    const passwords = await ensurePasswd({ serverDir, token, agentToken: config.agentToken });
+    if (preparation.kind === "must-save") {
+      await saveBootstrap({ store: bootstrapStore, serverDir, token: passwords.server, log, signal });
+    }
+    await writeTokenFiles({ serverDir, passwords, hasAgentToken: config.agentToken !== undefined });
+  }
+
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #makeCertificates(): Promise<void> {
+    const { config, apiServerUrl, log } = this.#options;
+    const { paths, clusterDomain, servingSans: sans, nodeName, nodeIp, nodeExternalIp } = config;
+    const { made } = await ensureServerPki({ serverDir: paths.serverDir, clusterDomain, sans, apiServerUrl });
+    for (const { path, reason } of made) log.info({ path, reason }, "certificate made");
+    if (config.disableAgent) return;
+    await ensureDirectory(paths.agentDir, 0o700);
+    const nodeIps = [...nodeIp, ...nodeExternalIp];
+    await ensureAgentPki({ agentDir: paths.agentDir, serverDir: paths.serverDir, nodeName, nodeIps, apiServerUrl });
+    await ensureNodePassword({ path: paths.nodePasswordFile });
+  }
+}
