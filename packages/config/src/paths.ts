@@ -11,8 +11,6 @@ export function nodePaths(dataDir: string) {
     dataDir,
     /** Held while a k3s runs on this data dir. */
     lockFile: join(dataDir, "k3s.lock"),
-    /** Which version on which architecture wrote the data dir. */
-    stampFile: join(dataDir, "k3s-version.json"),
     /** Unpacked programs, and the stable folder of CNI plugins. */
     programsDir: join(dataDir, "data"),
     cniPluginsDir: join(dataDir, "data", "cni"),
