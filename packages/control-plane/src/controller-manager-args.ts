@@ -1,6 +1,6 @@
 import { serverCredPaths, serverTlsPaths } from "@k3s/pki";
 import { loggingFlags, type ControlPlaneOptions } from "./control-plane-options.ts";
-import { kubernetesMinor, selectFlags, type Lifetimes } from "./flag-lifetime.ts";
+import { existsIn, kubernetesMinor, selectFlags, type Lifetimes } from "./flag-lifetime.ts";
 import { mergeArgs, type FlagDefaults } from "./merge-args.ts";
 
 /** Port of kube-controller-manager's HTTPS listener (upstream default, kept by k3s). */
@@ -9,6 +9,14 @@ export const CONTROLLER_MANAGER_PORT = 10_257;
 const LIFETIMES: Lifetimes = {
   // Turns off the plain HTTP listener of old releases, which would be open to everybody on port 10252.
   port: { until: 24 },
+};
+
+/** Since this release controllers have names of one form; the old names go on as undocumented aliases. */
+const LONG_NAMES = { since: 28 };
+const shortNames = { tokenCleaner: "tokencleaner", cloud: ["service", "route", "cloud-node-lifecycle"] };
+const longNames = {
+  tokenCleaner: "token-cleaner-controller",
+  cloud: ["service-lb-controller", "node-route-controller", "cloud-node-lifecycle-controller"],
 };
 
 /** The whole argument list of kube-controller-manager, for the release named in the options. */
@@ -27,7 +35,7 @@ export function controllerManagerArgs(options: ControlPlaneOptions): string[] {
     "cluster-cidr": options.clusterCidrs.join(","),
     "service-cluster-ip-range": options.serviceCidrs.join(","),
     "use-service-account-credentials": "true",
-    ...controllerFlags(options),
+    ...controllerFlags(options, minor),
     ...fileFlags(options.serverDirectory),
     ...(options.singleServerDatastore ? { "leader-elect": "false" } : {}),
     ...loggingFlags(options),
@@ -35,12 +43,12 @@ export function controllerManagerArgs(options: ControlPlaneOptions): string[] {
   return mergeArgs(selectFlags(defaults, LIFETIMES, minor), options.controllerManagerArgs);
 }
 
-function controllerFlags({ cloudController }: ControlPlaneOptions): FlagDefaults {
-  if (!cloudController) return { controllers: "*,tokencleaner" };
-  return {
-    controllers: "*,tokencleaner,-service,-route,-cloud-node-lifecycle",
-    "configure-cloud-routes": "false",
-  };
+function controllerFlags({ cloudController }: ControlPlaneOptions, minor: number): FlagDefaults {
+  const names = existsIn(minor, LONG_NAMES) ? longNames : shortNames;
+  const enabled = ["*", names.tokenCleaner];
+  if (!cloudController) return { controllers: enabled.join(",") };
+  const disabled = names.cloud.map((name) => `-${name}`);
+  return { controllers: [...enabled, ...disabled].join(","), "configure-cloud-routes": "false" };
 }
 
 function fileFlags(serverDirectory: string): FlagDefaults {

@@ -11,6 +11,8 @@ interface RecordedProgram {
   readonly flags: readonly string[];
   /** Flags that the program takes although the page does not list them, by where that is known from. */
   readonly hidden: Readonly<Record<string, readonly string[]>>;
+  /** Of kube-controller-manager: the controllers that `--controllers` takes. */
+  readonly controllers?: readonly string[];
 }
 
 const FOLDER = new URL("recorded/", import.meta.url);
@@ -39,6 +41,15 @@ describe("flags of each release", () => {
   });
 
   for (const minor of minors) {
+    test(`kube-controller-manager 1.${minor} knows every controller it is told about`, () => {
+      const args = controllerManagerArgs(fullOptions({ kubernetesVersion: `v1.${minor}.3` }));
+      const given = flagsOf(args).get("controllers")?.split(",") ?? [];
+      const known = new Set(recorded(minor)["kube-controller-manager"].controllers);
+      const unknown = given.filter((item) => item !== "*" && !known.has(item.replace(/^-/, "")));
+      assert.deepEqual(unknown, []);
+      assert.equal(given.length, 5);
+    });
+
     for (const [name, makeArgs] of Object.entries(PROGRAMS)) {
       test(`${name} 1.${minor} knows every flag it is given`, () => {
         const program = recorded(minor)[name as keyof typeof PROGRAMS]; // a key of the object just listed
