@@ -8,10 +8,8 @@ export interface ResponseHead {
   readonly headers: RawHeaders;
   /** Ask the client not to use the connection again. */
   readonly lastOnConnection?: boolean;
-  /** Send the head before there is a body. */
-  readonly flush?: boolean;
-  /** `end()` will be given trailers. */
-  readonly hasTrailers?: boolean;
+  /** Its length is not known: the head goes out at once, and the end may bring trailers. */
+  readonly isOpenEnded?: boolean;
 }
 
 /** One request and the means to answer it, the same for HTTP/1.1 and HTTP/2. */

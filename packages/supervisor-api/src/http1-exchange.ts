@@ -51,7 +51,7 @@ export class Http1Exchange implements Exchange {
     const response = this.#response;
     const headers = head.lastOnConnection === true ? [...head.headers, "Connection", "close"] : [...head.headers];
     response.writeHead(head.status, head.reason ?? STATUS_CODES[head.status] ?? "", headers);
-    if (head.flush === true) response.flushHeaders();
+    if (head.isOpenEnded === true) response.flushHeaders();
     return response;
   }
 

@@ -48,7 +48,8 @@ export class Http2Exchange implements Exchange {
     if (this.#isGone()) return stream;
     const headers = [":status", String(head.status)];
     for (const [name, value] of headerPairs(head.headers)) headers.push(name.toLowerCase(), value);
-    stream.respond(headers, { waitForTrailers: head.hasTrailers === true });
+    // Node marks the last data frame as the end also when a stream is closed with an error, unless trailers may follow.
+    stream.respond(headers, { waitForTrailers: head.isOpenEnded === true });
     if (head.lastOnConnection === true) stream.session?.close();
     // The answer is complete: a body that is still on its way has no reader any more.
     stream.once("finish", () => {
@@ -64,6 +65,7 @@ export class Http2Exchange implements Exchange {
   }
 
   abort(): void {
+    this.#stream.once("wantTrailers", ignore); // left out, so that nothing looks like a regular end
     if (!this.#stream.closed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
@@ -98,5 +100,5 @@ function expects(headers: RawHeaders): boolean {
 }
 
 function ignore(): void {
-  // Reported through onClose().
+  // What matters is reported through onClose().
 }

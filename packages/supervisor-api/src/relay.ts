@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "@k3s/log";
 import type { Exchange } from "./exchange.ts";
 import type { Identity } from "./identity.ts";
-import { headerPairs, headerTokens, headerValue } from "./raw-headers.ts";
+import { headerPairs, headerValue } from "./raw-headers.ts";
 import { forwardedHeaders, returnedHeaders } from "./request-headers.ts";
 import { failures, sendFailure } from "./status.ts";
 import { joinSockets } from "./join-sockets.ts";
@@ -106,9 +106,8 @@ export class Relay {
       status: incoming.statusCode ?? 502,
       ...(incoming.statusMessage === undefined ? {} : { reason: incoming.statusMessage }),
       headers: returnedHeaders(incoming.rawHeaders),
-      // The length tells that a body follows at once; a watch may have nothing to say for minutes.
-      flush: headerValue(incoming.rawHeaders, "content-length") === undefined,
-      hasTrailers: headerTokens(incoming.rawHeaders, "trailer").length > 0,
+      // A length tells that the body follows at once; a watch may have nothing to say for minutes.
+      isOpenEnded: headerValue(incoming.rawHeaders, "content-length") === undefined,
     });
     incoming.on("error", () => this.#exchange.abort());
     incoming.once("close", () => {

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
-import type { TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import type { TestPki } from "./test-pki.ts";
 
 /** What arrived, as `/echo` answers it. */
@@ -26,7 +26,6 @@ export class FakeApiserver {
   readonly #server: Server;
   readonly #sockets: ReadonlySet<Socket>;
   onRequest: Answer = (_request, response) => response.writeHead(404).end();
-  onContinue: Answer | undefined;
   onUpgrade: Upgrade = (_request, socket) => socket.destroy();
 
   private constructor(server: Server, sockets: ReadonlySet<Socket>) {
@@ -63,6 +62,11 @@ export class FakeApiserver {
     return this.#sockets.size;
   }
 
+  /** From now on a request that waits for leave to send its body does not get it. */
+  refuseBodies(): void {
+    this.#server.on("checkContinue", (_request, response) => response.writeHead(413).end());
+  }
+
   /** Gone at once, as after SIGKILL. */
   async kill(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -78,7 +82,7 @@ async function echo(request: IncomingMessage, response: ServerResponse): Promise
     method: request.method ?? "",
     url: request.url ?? "",
     rawHeaders: request.rawHeaders,
-    isTrusted: (request.socket as TLSSocket).authorized,
+    isTrusted: request.socket instanceof TLSSocket && request.socket.authorized,
     bodyBytes,
   };
   const status = /status=(\d+)/.exec(seen.url)?.[1] ?? "200";
