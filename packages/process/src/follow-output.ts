@@ -17,6 +17,7 @@ export interface OutputSinks {
 const MAX_LINE_BYTES = 16 * 1024;
 /** More than a component says at its most verbose; beyond that a child in a loop would take our CPU with it. */
 const MAX_LINES_PER_SECOND = 5000;
+const MAX_CHARACTERS_PER_SECOND = 4 * 1024 * 1024;
 
 /**
  * Reads a child's output to its end, one chunk at a time: a slow sink slows the child down instead of filling our
@@ -47,7 +48,8 @@ function nextTurn(): Promise<void> {
 class FloodGate {
   readonly #sinks: OutputSinks;
   #windowEndsAt = 0;
-  #passed = 0;
+  #passedLines = 0;
+  #passedCharacters = 0;
   #droppedLines = 0;
 
   constructor(sinks: OutputSinks) {
@@ -59,13 +61,15 @@ class FloodGate {
     if (now >= this.#windowEndsAt) {
       this.settle();
       this.#windowEndsAt = now + 1000;
-      this.#passed = 0;
+      this.#passedLines = 0;
+      this.#passedCharacters = 0;
     }
-    if (this.#passed >= MAX_LINES_PER_SECOND) {
+    if (this.#passedLines >= MAX_LINES_PER_SECOND || this.#passedCharacters >= MAX_CHARACTERS_PER_SECOND) {
       this.#droppedLines++;
       return;
     }
-    this.#passed++;
+    this.#passedLines++;
+    this.#passedCharacters += line.length;
     this.#emit(line);
   }
 

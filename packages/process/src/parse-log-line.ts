@@ -66,7 +66,8 @@ function parseLogrus(line: string): ParsedLine | undefined {
   const [, level = "", rest = ""] = LOGRUS.exec(line) ?? [];
   if (level === "") return undefined;
   const [found = "", quoted = ""] = LOGRUS_MESSAGE.exec(rest) ?? [];
-  return { level: levelOf(level), message: `${unquote(quoted)}${rest.replace(found, "")}` };
+  const parts = [unquote(quoted), rest.replace(found, "").trim()];
+  return { level: levelOf(level), message: parts.filter(Boolean).join(" ") };
 }
 
 /** Go's quoting is JSON's but for escapes such as \x00, which then stay as they are. */
