@@ -11,6 +11,7 @@ import {
   rangeRequest,
   readAnswer,
   txnRequest,
+  type Answer,
   type PutArgs,
   type RangeArgs,
   type TxnArgs,
@@ -168,43 +169,50 @@ describe("KV.Put and KV.DeleteRange", () => {
 });
 
 describe("KV.Txn", () => {
-  test("creates, updates and deletes by comparison of the revision", async (t) => {
+  test("creates when the key is not there, and else answers the failure branch", async (t) => {
     const kv = await startKv(t);
     const create = { compare: [modEquals("/a", 0)], success: [op.put({ key: "/a", value: "1" })] };
-    const created = await kv.txn(create);
-    assert.deepEqual(
-      [created.succeeded, created.header?.revision, created.responses[0]?.header?.revision],
-      [true, 2, 2],
-    );
+    assert.deepEqual(brief(await kv.txn(create)), {
+      succeeded: true,
+      revision: 2,
+      inner: 2,
+      kv: undefined,
+      deleted: 0,
+    });
     const again = await kv.txn(create);
     assert.deepEqual([again.succeeded, again.responses, again.header?.revision], [undefined, [], 2]);
+  });
 
+  test("updates the version it compared with, and else answers the newer one", async (t) => {
+    const kv = await startKv(t);
+    await kv.put({ key: "/a", value: "1" });
     const update = (rev: number) => ({
       compare: [modEquals("/a", rev)],
       success: [op.put({ key: "/a", value: "2" })],
       failure: [op.range({ key: "/a" })],
     });
-    const lost = await kv.txn(update(9));
-    assert.deepEqual(
-      [lost.succeeded, lost.responses[0]?.kvs[0]?.mod, lost.responses[0]?.header?.revision],
-      [undefined, 2, 2],
-    );
-    assert.equal((await kv.txn(update(2))).header?.revision, 3);
+    assert.deepEqual(brief(await kv.txn(update(9))), { succeeded: false, revision: 2, inner: 2, kv: 2, deleted: 0 });
+    assert.deepEqual(brief(await kv.txn(update(2))), {
+      succeeded: true,
+      revision: 3,
+      inner: 3,
+      kv: undefined,
+      deleted: 0,
+    });
+  });
 
+  test("deletes the version it compared with; a missing key has revision 0", async (t) => {
+    const kv = await startKv(t);
+    await kv.put({ key: "/a", value: "1" });
     const remove = (rev: number) => ({
       compare: [modEquals("/a", rev)],
       success: [op.delete("/a")],
       failure: [op.range({ key: "/a" })],
     });
-    const removed = await kv.txn(remove(3));
-    assert.deepEqual([removed.responses[0]?.deleted, removed.responses[0]?.header?.revision], [1, 4]);
-    const missing = await kv.txn(remove(3));
-    assert.deepEqual([missing.succeeded, missing.responses[0]?.kvs], [undefined, []]);
-    const nothing = await kv.txn(remove(0));
-    assert.deepEqual(
-      [nothing.succeeded, nothing.responses[0]?.deleted, nothing.header?.revision],
-      [true, undefined, 4],
-    );
+    const none = { inner: 3, kv: undefined, deleted: 0 };
+    assert.deepEqual(brief(await kv.txn(remove(2))), { ...none, succeeded: true, revision: 3, deleted: 1 });
+    assert.deepEqual(brief(await kv.txn(remove(2))), { ...none, succeeded: false, revision: 3 });
+    assert.deepEqual(brief(await kv.txn(remove(0))), { ...none, succeeded: true, revision: 3 });
   });
 
   test("runs many operations as one revision, each seeing those before", async (t) => {
@@ -249,3 +257,9 @@ describe("KV.Txn", () => {
     assert.equal((await kv.txn({ success: [op.txn(nest(100))] })).header?.revision, 2);
   });
 });
+
+/** What the tests compare of a transaction with one operation. */
+function brief({ succeeded = false, header, responses: [first] }: Answer) {
+  const inner = first?.header?.revision;
+  return { succeeded, revision: header?.revision, inner, kv: first?.kvs[0]?.mod, deleted: first?.deleted ?? 0 };
+}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { stat, symlink, writeFile } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
@@ -18,20 +19,17 @@ describe("listenUnix()", () => {
     const path = join(await temporaryFolder(t), "s");
     const before = process.umask(0);
     t.after(() => process.umask(before));
-    const listening = listenUnix(path, () => undefined);
-    const listener = await listening;
+    const listener = await listenUnix(path, () => undefined);
     t.after(() => listener.close());
     assert.equal((await stat(path)).mode & 0o777, 0o600);
-    assert.equal(process.umask(), 0);
+    assert.equal(process.umask(before), 0);
   });
 
   test("replaces a socket nobody listens on", async (t) => {
     const path = join(await temporaryFolder(t), "s");
-    const { execPath } = process;
-    const { execFileSync } = await import("node:child_process");
     // A process that is killed leaves its socket behind.
     const leaveSocket = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
-    assert.throws(() => execFileSync(execPath, ["-e", leaveSocket]));
+    assert.throws(() => execFileSync(process.execPath, ["-e", leaveSocket]));
     assert.ok((await stat(path)).isSocket());
     const accepted = Promise.withResolvers<void>();
     const listener = await listenUnix(path, (socket) => {

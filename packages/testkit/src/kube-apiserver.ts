@@ -51,10 +51,11 @@ export class KubeApiserver {
     return server;
   }
 
-  /** One call of the Kubernetes API. Rejects only when there is no answer. */
+  /** One call of the Kubernetes API; PATCH takes a merge patch. Rejects only when there is no answer. */
   async request(method: string, path: string, object?: unknown): Promise<ApiAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<ApiAnswer>();
-    const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
+    const contentType = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const headers = { authorization: `Bearer ${TOKEN}`, "content-type": contentType };
     const call = request(
       { host: "127.0.0.1", port: this.#port, method, path, headers, agent: this.#agent },
       (response) => {
