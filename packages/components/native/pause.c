@@ -46,6 +46,7 @@ int main(void)
 		perror("pause: cannot set signal handlers");
 		return 1;
 	}
+	on_child(SIGCHLD); /* children that ended before the handler was there */
 	sigdelset(&before, SIGTERM);
 	sigdelset(&before, SIGINT);
 	while (!ending)

@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeImageArchive } from "./image-archive.ts";
 import { runCommand, type CommandOptions } from "./run-command.ts";
@@ -8,6 +9,13 @@ import type { SourceContext } from "./source-context.ts";
 const PAUSE_IMAGE = "docker.io/rancher/mirrored-pause:3.10.2";
 
 const SOURCES = join(import.meta.dirname, "../native");
+
+/** Changes with the source of our own programs, so that cached sets do. */
+export async function ownProgramsDigest(): Promise<string> {
+  const hash = createHash("sha256");
+  for (const name of (await readdir(SOURCES)).sort()) hash.update(await readFile(join(SOURCES, name)));
+  return hash.digest("hex").slice(0, 8);
+}
 
 export interface CompileOptions extends Pick<CommandOptions, "env" | "signal"> {
   /** Name of the C source in this package's `native` folder, without its ending. */

@@ -11,6 +11,7 @@ import { DEFAULT_DOWNLOAD_POLICY } from "./download.ts";
 import { ComponentError } from "./errors.ts";
 import { installFiles } from "./install-files.ts";
 import { loadManifest, manifestDigest, MANIFEST_NAME, type Manifest } from "./manifest.ts";
+import { ownProgramsDigest } from "./pause-image.ts";
 import { findRelease, NEWEST_MINOR } from "./releases.ts";
 import type { SourceContext } from "./source-context.ts";
 import { stageUpstream } from "./upstream-source.ts";
@@ -50,8 +51,9 @@ export async function provideComponents(options: ProvideOptions, context: Source
     return loadComponentSet(out);
   }
   await mkdir(join(context.cacheDir, "sets"), { recursive: true });
-  await using _lock = await waitForLock(join(context.cacheDir, "sets", `${plan.key}.lock`), context);
-  const cached = join(context.cacheDir, "sets", plan.key);
+  const name = `${plan.key}-${await ownProgramsDigest()}`;
+  await using _lock = await waitForLock(join(context.cacheDir, "sets", `${name}.lock`), context);
+  const cached = join(context.cacheDir, "sets", name);
   const manifest = (await intactManifest(cached, context)) ?? (await makeSet(cached, plan));
   const present = await loadManifest(out).catch(() => undefined);
   const isSame = present !== undefined && manifestDigest(present) === manifestDigest(manifest);
