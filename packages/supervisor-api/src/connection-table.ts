@@ -64,8 +64,8 @@ export class Connection {
     this.#isProven = true;
   }
 
-  /** The handshake is done. `sayGoodbye` tells the client to send no more and closes after what is in flight. */
-  secured(socket: TLSSocket, sayGoodbye?: () => void): void {
+  /** The handshake is done. `sayGoodbye` closes what is idle gently; it is called again after each request. */
+  secured(socket: TLSSocket, sayGoodbye: () => void): void {
     this.#peer = peerProof(socket);
     this.#sayGoodbye = sayGoodbye;
     if (this.#peer.kind === "proven") this.prove();
@@ -78,14 +78,14 @@ export class Connection {
   requestEnds(): void {
     this.#inFlight -= 1;
     this.#idleSinceMs = performance.now();
-    if (this.#isDraining && this.#inFlight === 0) this.destroy();
+    if (this.#isDraining) this.#sayGoodbye?.();
   }
 
   /** Ends the connection after what is in flight. */
   drain(): void {
-    this.#isDraining = this.#sayGoodbye === undefined;
-    if (this.#sayGoodbye !== undefined) this.#sayGoodbye();
-    else if (this.#inFlight === 0) this.destroy();
+    this.#isDraining = true;
+    if (this.#sayGoodbye === undefined) this.destroy();
+    else this.#sayGoodbye();
   }
 
   destroy(): void {
@@ -127,7 +127,11 @@ export class ConnectionTable {
 
   /** Ends every connection that is over its limits. */
   sweep(nowMs: number): void {
-    for (const connection of this.#connections.values()) if (this.#isOver(connection, nowMs)) connection.destroy();
+    for (const connection of this.#connections.values()) {
+      if (!this.#isOver(connection, nowMs)) continue;
+      if (connection.isProven) connection.drain();
+      else connection.destroy();
+    }
   }
 
   drain(): void {

@@ -97,7 +97,9 @@ export class HttpsEndpoint {
     this.#connections.set(socket, connection);
     if (socket.alpnProtocol === "h2") this.#serveHttp2(socket, connection);
     else {
-      connection.secured(socket);
+      connection.secured(socket, () => {
+        if (connection.inFlight === 0) socket.destroySoon();
+      });
       this.#http1.emit("connection", socket);
     }
   }

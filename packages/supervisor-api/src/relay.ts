@@ -165,6 +165,7 @@ export function hasBearer({ headers }: Exchange): boolean {
 
 function upstreamHead({ exchange, identity, switchTo }: Forwarding) {
   const headers = forwardedHeaders(exchange.headers, {
+    method: exchange.method,
     identity,
     clientAddress: exchange.connection.remoteAddress,
     hasBody: exchange.body !== undefined,

@@ -2,6 +2,7 @@ import type { Identity } from "./identity.ts";
 import { headerPairs, headerTokens, headerValue, headerValues, type RawHeaders } from "./raw-headers.ts";
 
 export interface ForwardingFacts {
+  readonly method: string;
   /** Who the client is; undefined leaves it to kube-apiserver to find out. */
   readonly identity: Identity | undefined;
   readonly clientAddress: string;
@@ -26,6 +27,7 @@ const REPLACED = new Set([
   "content-length",
   "x-forwarded-for",
 ]);
+const USUALLY_EMPTY = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 const HOP_BY_HOP = new Set([
   "connection",
   "keep-alive",
@@ -67,12 +69,13 @@ function isIdentityHeader(name: string): boolean {
 }
 
 function framing(headers: RawHeaders, facts: ForwardingFacts): string[] {
-  if (facts.upgrade !== undefined) return ["Connection", "Upgrade", "Upgrade", facts.upgrade];
+  const out = facts.upgrade === undefined ? [] : ["Connection", "Upgrade", "Upgrade", facts.upgrade];
   const length = headerValue(headers, "content-length");
   const isChunked = headerValues(headers, "transfer-encoding").length > 0;
-  const out: string[] = [];
   if (length !== undefined && !isChunked) out.push("Content-Length", length);
   else if (facts.hasBody) out.push("Transfer-Encoding", "chunked");
+  // Said aloud, as Node would otherwise announce chunks: to a switched protocol their end is garbage.
+  else if (!USUALLY_EMPTY.has(facts.method)) out.push("Content-Length", "0");
   if (facts.expectsContinue) out.push("Expect", "100-continue");
   return out;
 }

@@ -37,6 +37,7 @@ export class SupervisorListener implements Component {
   readonly #router: Router;
   readonly #stopping = new AbortController();
   #servers: readonly Server[] = [];
+  #credentials: WatchedCredentials | undefined;
   #upstream: Upstream | undefined;
   #proxy: ApiserverProxy | undefined;
   #stopped: Promise<void> | undefined;
@@ -64,6 +65,16 @@ export class SupervisorListener implements Component {
     this.#router.setCoreReady();
   }
 
+  /** Reads the certificate files again if they have changed; done by itself now and then. Never rejects. */
+  async refresh(): Promise<void> {
+    try {
+      const hasChanged = await this.#credentials?.refresh();
+      if (hasChanged === true && this.#credentials !== undefined) this.#upstream?.use(this.#credentials.current.get());
+    } catch (error) {
+      this.#options.log.warn({ error }, "certificates could not be read again");
+    }
+  }
+
   /** Resolves once the port is open. Rejects with SupervisorError when it cannot be had. */
   async start(): Promise<void> {
     const { files, certificate, tls, apiserver, passwords, log, port, bindAddress } = this.#options;
@@ -72,6 +83,7 @@ export class SupervisorListener implements Component {
     const upstream = new Upstream(apiserver, credentials.current.get());
     const proxy = new ApiserverProxy(upstream, log);
     const endpoint = new HttpsEndpoint({ context, table: this.#table, router: this.#router, log });
+    this.#credentials = credentials;
     this.#upstream = upstream;
     this.#proxy = proxy;
     this.#router.setMain({ proxy, passwords, serverCa: () => credentials.current.get().serverCa });
@@ -81,7 +93,7 @@ export class SupervisorListener implements Component {
       onConnection: (socket) => endpoint.accept(socket),
       onError: (error) => log.warn({ error }, "connection could not be accepted"),
     });
-    this.#keepTidy(credentials, upstream);
+    this.#keepTidy();
     log.info({ port: this.port, bindAddress }, "listening");
   }
 
@@ -103,18 +115,10 @@ export class SupervisorListener implements Component {
     this.#upstream?.close();
   }
 
-  #keepTidy(credentials: WatchedCredentials, upstream: Upstream): void {
+  #keepTidy(): void {
     const { signal } = this.#stopping;
-    const sweep = () => this.#table.sweep(performance.now());
-    const refresh = async () => {
-      try {
-        if (await credentials.refresh()) upstream.use(credentials.current.get());
-      } catch (error) {
-        this.#options.log.warn({ error }, "certificates could not be read again");
-      }
-    };
-    // Neither task throws, so neither loop rejects.
-    void repeat(SWEEP_MS, sweep, signal);
-    void repeat(REFRESH_MS, refresh, signal);
+    // Neither task rejects, so neither loop does.
+    void repeat(SWEEP_MS, () => this.#table.sweep(performance.now()), signal);
+    void repeat(REFRESH_MS, () => this.refresh(), signal);
   }
 }

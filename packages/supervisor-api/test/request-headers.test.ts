@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { forwardedHeaders, returnedHeaders, type ForwardingFacts } from "../src/request-headers.ts";
 
 const facts: ForwardingFacts = {
+  method: "GET",
   identity: undefined,
   clientAddress: "192.0.2.7",
   hasBody: false,
@@ -78,18 +79,19 @@ describe("forwardedHeaders()", () => {
     },
     { name: "an unknown length", sent: [], hasBody: true, framing: ["Transfer-Encoding", "chunked"] },
     { name: "no body", sent: [], hasBody: false, framing: [] },
+    { name: "no body of a POST", method: "POST", sent: [], hasBody: false, framing: ["Content-Length", "0"] },
   ];
-  for (const { name, sent, hasBody, framing } of framings) {
+  for (const { name, method = "GET", sent, hasBody, framing } of framings) {
     test(`frames the body for ${name}`, () => {
-      assert.deepEqual(forwarded(sent, { hasBody }).slice(2), framing);
+      assert.deepEqual(forwarded(sent, { hasBody, method }).slice(2), framing);
     });
   }
 
   test("states the protocol of an upgrade itself", () => {
     const sent = ["Connection", "keep-alive, Upgrade", "Upgrade", "SPDY/3.1", "Sec-WebSocket-Key", "k"];
-    assert.deepEqual(forwarded(sent, { upgrade: "SPDY/3.1" }), [
+    assert.deepEqual(forwarded(sent, { upgrade: "SPDY/3.1", method: "POST" }), [
       ...["Sec-WebSocket-Key", "k", "X-Forwarded-For", "192.0.2.7"],
-      ...["Connection", "Upgrade", "Upgrade", "SPDY/3.1"],
+      ...["Connection", "Upgrade", "Upgrade", "SPDY/3.1", "Content-Length", "0"],
     ]);
   });
 });

@@ -21,6 +21,8 @@ export interface Ask {
   readonly as?: Pair;
 }
 
+type Http2Head = Record<string, string> & { ":status": number };
+
 export type Protocol = "http/1.1" | "h2";
 export const protocols: readonly Protocol[] = ["http/1.1", "h2"];
 
@@ -51,6 +53,7 @@ export class Client {
       headers,
       ca: this.#ca,
       ...as,
+      servername: "",
       agent: false,
       ...options,
     });
@@ -90,7 +93,9 @@ export class Client {
     try {
       const stream = session.request({ ":path": path, ":method": method, ...headers });
       stream.end(body);
-      const [answer] = (await once(stream, "response")) as [Record<string, string> & { ":status": number }];
+      const gone = once(stream, "close").then(() => Promise.reject(new Error("closed without an answer")));
+      const [answer] = (await Promise.race([once(stream, "response"), gone])) as [Http2Head];
+      gone.catch(() => undefined); // it closes after the answer as well
       return { status: answer[":status"], headers: answer, text: await textOf(stream) };
     } finally {
       session.close();

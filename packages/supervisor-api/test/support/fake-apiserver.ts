@@ -43,6 +43,7 @@ export class FakeApiserver {
     const server = createServer({
       ...pki.read("apiserver"),
       ca: pki.caOf("request-header-ca"),
+      maxHeaderSize: 2 ** 20, // as Go has it
       requestCert: true,
       rejectUnauthorized: false,
     });
