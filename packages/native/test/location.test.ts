@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { NativeError } from "../src/errors.ts";
+import { NativeError } from "@k3s/native";
 import { locate } from "../src/location.ts";
 
 function folders(t: TestContext): { readonly module: string; readonly out: string } {

@@ -1,10 +1,9 @@
 export { ownerOf, type RecordsPlace } from "./child-record.ts";
-export { endLeftovers, type LeftoverOptions } from "./end-leftovers.ts";
+export { endLeftovers } from "./end-leftovers.ts";
 export { ProcessError } from "./errors.ts";
-export { createNotifier, type Notifier, type NotifierOptions } from "./notifier.ts";
-export { rawLogLimits, RotatingFile, type RotatingFileOptions } from "./rotating-file.ts";
-export type { ExitStatus, RestartPolicy } from "./restart-policy.ts";
-export { runChild, type ChildCommand, type RunChildOptions } from "./run-child.ts";
-export { SupervisedChild, type ChildPhase, type ChildState, type SupervisedChildOptions } from "./supervised-child.ts";
+export { createNotifier, type Notifier } from "./notifier.ts";
+export { rawLogLimits, RotatingFile } from "./rotating-file.ts";
+export { runChild, type ChildCommand } from "./run-child.ts";
+export { SupervisedChild } from "./supervised-child.ts";
 export type { ReadinessProbe } from "./wait-until-ready.ts";
 export { ZombieReaper } from "./zombie-reaper.ts";

@@ -46,7 +46,7 @@ export interface SupervisedChildOptions {
  *      ^                   '------exit------------------------^
  *      '---- reaped ---- stopping <--stop-- (any)
  */
-export type ChildPhase = "stopped" | "starting" | "ready" | "backoff" | "stopping";
+type ChildPhase = "stopped" | "starting" | "ready" | "backoff" | "stopping";
 
 export interface ChildState {
   readonly phase: ChildPhase;

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { ProcessError } from "../src/errors.ts";
-import { RotatingFile } from "../src/rotating-file.ts";
-import { runChild, type RunChildOptions } from "../src/run-child.ts";
+import { ProcessError, RotatingFile, runChild } from "@k3s/process";
+import type { RunChildOptions } from "../src/run-child.ts";
 import { isRunning, killAfter, limit, LogBook, temporaryFolder, untilState } from "./support.ts";
 
 const ENV = { PATH: "/usr/bin:/bin" };
