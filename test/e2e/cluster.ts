@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises";
 /** The product as `build` left it. */
 const DIST = join(import.meta.dirname, "../../dist");
 export const K3S = join(DIST, "k3s");
-const COMPONENTS = join(DIST, "components");
+const COMPONENTS = join(DIST, "lib/components");
 
 export const TEST_IMAGE = "docker.io/library/busybox:local";
 

@@ -11,7 +11,6 @@ export interface ConflistOptions {
  */
 export function conflist(options: ConflistOptions): string {
   const ranges = options.podCidrs.map((subnet) => [{ subnet }]);
-  const routes = options.podCidrs.map((cidr) => ({ dst: cidr.includes(":") ? "::/0" : "0.0.0.0/0" }));
   const network = {
     name: "cbr0",
     cniVersion: "1.0.0",
@@ -19,11 +18,11 @@ export function conflist(options: ConflistOptions): string {
       {
         type: "bridge",
         bridge: options.bridge,
-        isDefaultGateway: true,
+        isDefaultGateway: true, // adds the default routes: one in `ipam` would be a second one, and an error
         hairpinMode: true,
         forceAddress: true,
         ipMasq: true,
-        ipam: { type: "host-local", ranges, routes },
+        ipam: { type: "host-local", ranges },
       },
       { type: "portmap", capabilities: { portMappings: true } },
       { type: "bandwidth", capabilities: { bandwidth: true } },
