@@ -1,3 +1,4 @@
+import type { ComponentVersions } from "@k3s/components";
 import { ensureDirectory, writeFileAtomic } from "@k3s/files";
 import { SupervisedChild, type ChildCommand } from "@k3s/process";
 import { containerdConfig, containerdConfigVersion } from "./containerd-config.ts";
@@ -32,11 +33,12 @@ export function containerd(options: NodeRuntimeOptions): SupervisedChild {
   });
 }
 
+type CommandOptions = Pick<NodeRuntimeOptions, "agentDirectory" | "stateDirectory" | "env" | "path"> & {
+  readonly set: { readonly versions: Pick<ComponentVersions, "containerd"> };
+};
+
 /** Command line and environment of containerd. */
-export function containerdCommand(
-  options: Pick<NodeRuntimeOptions, "agentDirectory" | "stateDirectory" | "set" | "env" | "path">,
-  file: string,
-): ChildCommand {
+export function containerdCommand(options: CommandOptions, file: string): ChildCommand {
   const paths = nodePaths(options);
   const { own, rest } = splitEnvironment(options.env);
   const level = own.get("LOG_LEVEL");

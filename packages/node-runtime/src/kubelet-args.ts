@@ -40,6 +40,9 @@ const LIFETIMES: Lifetimes = {
   containerd: { until: 37 },
 };
 
+/** Since this release an external cloud provider and two addresses go together (CloudDualStackNodeIPs). */
+const DUAL_STACK = { since: 29 };
+
 /** Whether release 1.`minor` of the kubelet reads a folder of drop-ins. */
 export function readsDropIns(minor: number): boolean {
   return existsIn(minor, DROP_INS);
@@ -60,6 +63,7 @@ export function kubeletArgs(options: KubeletArgsOptions): string[] {
     "container-runtime-endpoint": `unix://${paths.containerdSocket}`,
     "pod-infra-container-image": options.pauseImage,
     ...nodeFlags(options),
+    ...addressFlags(options, minor),
     ...loggingFlags(options),
   };
   return mergeArgs(selectFlags(defaults, LIFETIMES, minor), options.kubeletArgs);
@@ -72,8 +76,6 @@ function nodeFlags(options: KubeletArgsOptions): Record<string, string> {
     ...(options.nodeLabels.length === 0 ? {} : { "node-labels": options.nodeLabels.join(",") }),
     ...(options.nodeTaints.length === 0 ? {} : { "register-with-taints": options.nodeTaints.join(",") }),
     ...(options.cloudController ? { "cloud-provider": "external" } : {}),
-    // A kubelet without a cloud provider takes one address only.
-    ...(options.cloudController || options.nodeIps.length === 1 ? { "node-ip": options.nodeIps.join(",") } : {}),
     ...(runtimeCgroups === undefined ? {} : { "runtime-cgroups": runtimeCgroups }),
     ...(provider === undefined
       ? {}
@@ -83,4 +85,10 @@ function nodeFlags(options: KubeletArgsOptions): Record<string, string> {
         }),
     ...(options.settings.userNamespace ? { "feature-gates": "KubeletInUserNamespace=true" } : {}),
   };
+}
+
+/** Without a cloud provider a second address has to be found by the kubelet itself (k3s). */
+function addressFlags({ nodeIps, cloudController }: KubeletArgsOptions, minor: number): Record<string, string> {
+  const taken = cloudController && !existsIn(minor, DUAL_STACK) ? nodeIps.slice(0, 1) : nodeIps;
+  return cloudController || taken.length === 1 ? { "node-ip": taken.join(",") } : {};
 }

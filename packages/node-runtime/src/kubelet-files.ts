@@ -5,27 +5,28 @@ import { ensureDirectory, writeFileAtomic } from "@k3s/files";
 import { parse, stringify } from "yaml";
 import { NodeRuntimeError } from "./errors.ts";
 import { readsDropIns } from "./kubelet-args.ts";
-import { kubeletConfig, type JsonObject } from "./kubelet-config.ts";
-import { nodePaths, type NodeRuntimeOptions } from "./node-runtime-options.ts";
+import { kubeletConfig, type JsonObject, type KubeletConfigOptions } from "./kubelet-config.ts";
+import { nodePaths } from "./node-runtime-options.ts";
 import { ensureResolvConf } from "./resolv-conf.ts";
+
+export interface KubeletFilesOptions extends Omit<KubeletConfigOptions, "resolvConf"> {
+  /** Absent: found or made. */
+  readonly resolvConf?: string;
+  readonly kubeletArgs: readonly string[];
+}
 
 /**
  * Writes the kubelet's configuration and returns the user's arguments without those that name configuration files:
  * these have become later drop-ins. A release that reads one file only gets all drop-ins merged.
  */
-export async function writeKubeletFiles(options: NodeRuntimeOptions): Promise<readonly string[]> {
-  const kubernetesVersion = options.set.versions.kubernetes.text;
+export async function writeKubeletFiles(options: KubeletFilesOptions): Promise<readonly string[]> {
   const paths = nodePaths(options);
   await ensureDirectory(paths.kubeletDropIns, 0o700);
   await ensureDirectory(paths.podManifests, 0o750);
   const resolvConf = options.resolvConf ?? (await ensureResolvConf(paths.resolvConf));
-  await writeDropIn(
-    paths.kubeletDropIns,
-    "00-k3s-defaults.conf",
-    kubeletConfig({ ...options, kubernetesVersion, resolvConf }),
-  );
+  await writeDropIn(paths.kubeletDropIns, "00-k3s-defaults.conf", kubeletConfig({ ...options, resolvConf }));
   const rest = await copyUserConfig(paths.kubeletDropIns, options.kubeletArgs);
-  if (!readsDropIns(kubernetesMinor(kubernetesVersion))) {
+  if (!readsDropIns(kubernetesMinor(options.kubernetesVersion))) {
     const merged = await mergeDropIns(paths.kubeletDropIns);
     await writeFileAtomic(paths.kubeletConfig, stringify(merged), { mode: 0o600 });
   }

@@ -18,10 +18,11 @@ export function kubelet(options: NodeRuntimeOptions): SupervisedChild {
     log: options.log,
     executable: file,
     command: async () => {
-      const userArgs = await writeKubeletFiles(options);
+      const kubernetesVersion = options.set.versions.kubernetes.text;
+      const userArgs = await writeKubeletFiles({ ...options, kubernetesVersion });
       const args = kubeletArgs({
         ...withoutProvider(options),
-        kubernetesVersion: options.set.versions.kubernetes.text,
+        kubernetesVersion,
         kubeletArgs: userArgs,
         ...((await hasCredentialProvider(options)) ? { imageCredentialProvider: options.imageCredentialProvider } : {}),
       });
