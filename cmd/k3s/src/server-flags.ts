@@ -62,13 +62,31 @@ function splitRest(rest: readonly string[]): Pick<ParsedFlags, "unknownFlags" | 
   };
 }
 
-/** Spellings that Go programs accept: one dash before a long name, `-x=value`. */
+/** Spellings that Go programs accept: one dash before a long name, `-x=value`. What is the value of a flag stays as it is. */
 export function normalizeArguments(args: readonly string[]): readonly string[] {
-  return args.flatMap((text) => {
-    const match = /^-([A-Za-z][\w-]*)(=(.*))?$/s.exec(text);
-    if (match === null) return [text];
-    const [, name = "", , value] = match;
-    if (name.length > 1) return settingEntries.some(([known]) => known === name) ? [`-${text}`] : [text];
-    return value === undefined ? [text] : [`-${name}`, value];
-  });
+  const result: string[] = [];
+  let isValueNext = false;
+  for (const text of args) {
+    const flag = isValueNext ? undefined : parseFlag(text);
+    result.push(...(flag === undefined ? [text] : spellFlag(flag)));
+    isValueNext = flag !== undefined && flag.value === undefined && flag.setting.kind !== "switch";
+  }
+  return result;
+}
+
+interface Flag {
+  readonly name: string;
+  readonly value: string | undefined;
+  readonly setting: Setting<unknown>;
+}
+
+function parseFlag(text: string): Flag | undefined {
+  const [, name = "", value] = /^--?([A-Za-z][\w-]*)(?:=(.*))?$/s.exec(text) ?? [];
+  const found = settingEntries.find(([main, { short, formerly }]) => [main, short, formerly].includes(name));
+  return found === undefined ? undefined : { name, value, setting: found[1] };
+}
+
+function spellFlag({ name, value }: Flag): readonly string[] {
+  if (name.length === 1) return value === undefined ? [`-${name}`] : [`-${name}`, value];
+  return [value === undefined ? `--${name}` : `--${name}=${value}`];
 }

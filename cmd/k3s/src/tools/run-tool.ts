@@ -1,3 +1,5 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
 import { executablePath, loadComponentSet } from "@k3s/components";
 import type { CommandContext } from "../context.ts";
 import { ToolError } from "../errors.ts";
@@ -11,21 +13,21 @@ export async function runTool(tool: Tool, context: CommandContext): Promise<neve
   const presets = await toolPresets(tool, { args, env });
   if (presets.hint !== undefined) context.writeError(`${presets.hint}\n`);
   const path = set.path(tool);
-  const variables = {
-    ...env,
-    ...presets.env,
-    PATH: executablePath({ set, inherited: env["PATH"] ?? "", preferBundled: false }),
-  };
-  return becomeProgram(path, [tool, ...args], variables);
+  await assertExecutable(path);
+  const PATH = executablePath({ set, inherited: env["PATH"] ?? "", preferBundled: false });
+  return becomeProgram(path, [tool, ...args], { ...env, ...presets.env, PATH });
 }
 
-function becomeProgram(path: string, args: readonly string[], env: CommandContext["env"]): never {
-  if (process.execve === undefined)
-    throw ToolError.notExecutable(path, new Error("this runtime cannot replace itself"));
-  const variables = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+/** The runtime aborts when it cannot become a program, so what can be known is found out before. */
+async function assertExecutable(path: string): Promise<void> {
   try {
-    return process.execve(path, args, variables);
+    await access(path, constants.X_OK);
   } catch (error) {
     throw ToolError.notExecutable(path, error);
   }
+}
+
+function becomeProgram(path: string, args: readonly string[], env: CommandContext["env"]): never {
+  if (process.execve === undefined) throw new Error("Cannot replace this process: the runtime is too old");
+  return process.execve(path, args, Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)));
 }
