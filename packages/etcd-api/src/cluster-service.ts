@@ -2,7 +2,7 @@ import { writeMemberList } from "./messages/maintenance.ts";
 import { unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 
 const UNAVAILABLE = ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"];
 

@@ -3,7 +3,8 @@ import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { assertSocketFree, type TcpAddress } from "./listen.ts";
 import { serveGrpcJs, type Serving } from "./serve-grpc-js.ts";
-import { createServices, type ServiceOptions } from "./services.ts";
+import type { ServiceOptions } from "./service-context.ts";
+import { createServices } from "./services.ts";
 
 export interface EtcdApiServerOptions extends Pick<ServiceOptions, "progressIntervalMs" | "watchBacklogBytes"> {
   /** Asked for once, in start(): the store is opened by a component that starts earlier. */

@@ -2,7 +2,7 @@ import { aborted } from "@k3s/async";
 import { decodeHealthCheck, encodeHealth, ServingStatus } from "./messages/health.ts";
 import { stream, unary, type MessageStream, type Method } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 
 /** The server as a whole, and the services whose health is the same thing. */
 const KNOWN_SERVICES: ReadonlySet<string> = new Set([

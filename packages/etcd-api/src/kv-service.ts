@@ -6,7 +6,7 @@ import { decodeCompaction, decodeDelete, decodePut, writeDeleteResponse, writePu
 import { unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 import { toQuery, toTxn } from "./txn-translation.ts";
 
 /** Largest write request, as etcd's default --max-request-bytes. */

@@ -10,7 +10,7 @@ import {
 } from "./messages/lease.ts";
 import { stream, unary, type MessageStream, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 
 /** etcdserverpb.Lease. */
 export function leaseService(context: ServiceContext): [string, Method][] {

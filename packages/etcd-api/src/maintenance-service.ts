@@ -3,7 +3,7 @@ import { decodeAlarmAction, writeStatus } from "./messages/maintenance.ts";
 import { stream, unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 
 /**
  * The etcd release whose behaviour is offered. kube-apiserver asks for watch progress from 3.5.13 on; 3.7 would

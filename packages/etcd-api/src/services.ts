@@ -6,29 +6,10 @@ import { healthService } from "./health-service.ts";
 import { kvService } from "./kv-service.ts";
 import { leaseService } from "./lease-service.ts";
 import { maintenanceService } from "./maintenance-service.ts";
-import type { Header } from "./messages/common.ts";
-import type { Member } from "./messages/maintenance.ts";
 import type { Method, MethodTable } from "./method.ts";
 import { Code, RpcError, toRpcError } from "./rpc-error.ts";
+import type { ServiceContext, ServiceOptions } from "./service-context.ts";
 import { watchService } from "./watch-service.ts";
-
-export interface ServiceOptions {
-  readonly log: Logger;
-  /** Aborts when serving ends: open streams are then ended with Unavailable, so that clients resume elsewhere. */
-  readonly signal: AbortSignal;
-  /** Named in MemberList; the member id is derived from the name. */
-  readonly member: Member;
-  /** A watch that asked for it learns the revision this often while it is quiet. Default 5 s, as kine in k3s. */
-  readonly progressIntervalMs?: number;
-  /** A watch stream with more than this waiting for its reader is ended with Unavailable. Default 64 MiB. */
-  readonly watchBacklogBytes?: number;
-}
-
-/** What every service is made of. */
-export interface ServiceContext extends Required<ServiceOptions> {
-  readonly store: Store;
-  header(revision: number): Header;
-}
 
 /** Ids only have to be stable and non-zero; every server of one database is a member of the same cluster. */
 const CLUSTER_ID = stableId("k3s datastore");

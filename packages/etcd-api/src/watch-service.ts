@@ -2,7 +2,7 @@ import { aborted, repeat } from "@k3s/async";
 import { stream, type MessageStream, type Method } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 import { RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 import { WatchStream } from "./watch-stream.ts";
 
 /** etcdserverpb.Watch. */

@@ -8,7 +8,7 @@ import {
 } from "./messages/watch.ts";
 import type { Outbox } from "./outbox.ts";
 import { RpcError } from "./rpc-error.ts";
-import type { ServiceContext } from "./services.ts";
+import type { ServiceContext } from "./service-context.ts";
 
 /** Id in answers that belong to no watch, or to all of the stream. */
 const NO_WATCH = -1;
