@@ -1,6 +1,6 @@
 /** Rows of a CSV text (RFC 4180, as Go's encoding/csv reads it): quoted fields may hold commas, quotes and line feeds. */
 export function parseCsv(text: string): string[][] {
-  const field = /(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,|\r?\n|$)/y;
+  const field = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
   const rows: string[][] = [];
   let row: string[] = [];
   while (field.lastIndex < text.length || row.length > 0) {

@@ -37,13 +37,13 @@ const NODE = { user: "node", group: "k3s:agent" } as const;
 
 /** The users of a passwd file, in its order; none when there is no file. Rejects with TokenError. */
 export async function readPasswd(path: string): Promise<PasswdEntry[]> {
-  let content: Buffer | undefined;
+  let rows: string[][];
   try {
-    content = await readIfExists(path);
+    rows = parseCsv((await readIfExists(path))?.toString("utf8") ?? "");
   } catch (error) {
     throw TokenError.fileUnusable(path, error);
   }
-  return parseCsv(content?.toString("utf8") ?? "").map((columns) => {
+  return rows.map((columns) => {
     const [password, user, uid = "", groups = ""] = columns;
     if (password === undefined || user === undefined) throw TokenError.passwdColumns(path, columns.length);
     return { password, user, uid, groups: groups === "" ? [] : groups.split(",") };

@@ -24,27 +24,29 @@ interface Account {
 }
 
 /** A slow hash takes 32 MiB and a tenth of a second: strangers get one at a time, and a short queue. */
-const QUEUE_LIMIT = 64;
+const QUEUE_LIMIT = 16;
 
 /** Checks user names and passwords against the passwd file as it was at start. Keeps hashes only. */
 export class PasswordAuthenticator {
   readonly #accounts: ReadonlyMap<string, Account>;
+  readonly #queueLimit: number;
   readonly #digestKey = randomBytes(32);
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  private constructor(accounts: ReadonlyMap<string, Account>) {
+  private constructor(accounts: ReadonlyMap<string, Account>, queueLimit: number) {
     this.#accounts = accounts;
+    this.#queueLimit = queueLimit;
   }
 
   /** Hashes the passwords of the entries; an entry without a password matches nobody. */
-  static async create(entries: readonly PasswdEntry[]): Promise<PasswordAuthenticator> {
+  static async create(entries: readonly PasswdEntry[], queueLimit = QUEUE_LIMIT): Promise<PasswordAuthenticator> {
     const accounts = new Map<string, Account>();
     for (const { user: name, uid, groups, password } of entries) {
       if (password === "") continue;
       accounts.set(name, { user: { name, uid, groups }, hash: await hashPassword(password), accepted: undefined });
     }
-    return new PasswordAuthenticator(accounts);
+    return new PasswordAuthenticator(accounts, queueLimit);
   }
 
   async check(name: string, password: string): Promise<Verdict> {
@@ -54,7 +56,7 @@ export class PasswordAuthenticator {
     if (account.accepted !== undefined && timingSafeEqual(account.accepted, digest)) {
       return { kind: "accepted", user: account.user };
     }
-    if (this.#waiting >= QUEUE_LIMIT) return { kind: "busy" };
+    if (this.#waiting >= this.#queueLimit) return { kind: "busy" };
     if (!(await this.#inTurn(() => matchesHash(password, account.hash)))) return { kind: "rejected" };
     account.accepted = digest;
     return { kind: "accepted", user: account.user };
