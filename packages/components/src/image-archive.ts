@@ -3,7 +3,7 @@ import { writeFileAtomic } from "@k3s/files";
 import { formatTar, type TarEntry } from "./tar-archive.ts";
 
 /** What a container of the image runs with; names follow the OCI image configuration. */
-export interface ImageConfig {
+interface ImageConfig {
   readonly entrypoint?: readonly string[];
   readonly command?: readonly string[];
   /** `NAME=value` each. */
@@ -29,7 +29,7 @@ export async function writeImageArchive(path: string, content: ImageContent): Pr
 }
 
 /** The archive itself: `manifest.json`, the image configuration and `layer.tar` (docker-save layout). */
-export function formatImageArchive(content: ImageContent): Buffer {
+function formatImageArchive(content: ImageContent): Buffer {
   const layer = formatTar(withFolders(content.entries));
   const config = Buffer.from(JSON.stringify(imageConfig(content, sha256(layer))));
   const configName = `${sha256(config)}.json`;
