@@ -1,15 +1,18 @@
+import { dirname } from "node:path";
 import type { ComponentSet } from "@k3s/components";
+import { ensureDirectory, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { serverTlsPaths } from "@k3s/pki";
 import { SupervisedChild, type ReadinessProbe, type RecordsPlace } from "@k3s/process";
 import type { ControlPlaneOptions } from "./control-plane-options.ts";
 import { CONTROLLER_MANAGER_PORT, controllerManagerArgs } from "./controller-manager-args.ts";
+import { egressSelectorConfig, egressSelectorPath } from "./egress-selector-config.ts";
 import { httpsProbe } from "./https-probe.ts";
 import { kubeApiserverArgs } from "./kube-apiserver-args.ts";
 import { SCHEDULER_PORT, schedulerArgs } from "./scheduler-args.ts";
 
 /** What running the programs needs besides their arguments. */
-export interface ControlPlaneRuntime {
+interface ControlPlaneRuntime {
   readonly set: ComponentSet;
   /** The whole environment of the children. */
   readonly env: Readonly<Record<string, string>>;
@@ -32,7 +35,8 @@ export function kubeApiserver(options: ControlPlaneOptions, runtime: ControlPlan
     caFile: tls.serverCa.cert,
     client: tls.clientSupervisor,
   });
-  return supervised({ name: "kube-apiserver", args: kubeApiserverArgs(options), isReady }, options, runtime);
+  const prepare = () => writeEgressConfig(options);
+  return supervised({ name: "kube-apiserver", args: kubeApiserverArgs(options), isReady, prepare }, options, runtime);
 }
 
 /** kube-controller-manager; to be started once kube-apiserver is ready. */
@@ -56,18 +60,31 @@ function healthProbe(options: ControlPlaneOptions, port: number): ReadinessProbe
   return httpsProbe({ host: options.loopback, port, path: "/healthz", caFile: tls.serverCa.cert });
 }
 
-function supervised(
-  child: { readonly name: string; readonly args: readonly string[]; readonly isReady: ReadinessProbe },
-  options: ControlPlaneOptions,
-  runtime: ControlPlaneRuntime,
-): SupervisedChild {
+/** Rewritten at each start: only that start reads it. */
+async function writeEgressConfig(options: ControlPlaneOptions): Promise<void> {
+  const path = egressSelectorPath(options.serverDirectory);
+  await ensureDirectory(dirname(path), 0o700);
+  await writeFileAtomic(path, egressSelectorConfig(options), { mode: 0o600 });
+}
+
+interface Child {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly isReady: ReadinessProbe;
+  readonly prepare?: () => Promise<void>;
+}
+
+function supervised(child: Child, options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
   const file = runtime.set.path(child.name);
   return new SupervisedChild({
     name: child.name,
     log: runtime.log,
     executable: file,
     // The datastore's socket is named relative to this folder.
-    command: () => ({ file, args: child.args, env: runtime.env, cwd: options.serverDirectory }),
+    command: async () => {
+      await child.prepare?.();
+      return { file, args: child.args, env: runtime.env, cwd: options.serverDirectory };
+    },
     isReady: child.isReady,
     killGraceMs: KILL_GRACE_MS,
     oomScoreAdj: OOM_SCORE,

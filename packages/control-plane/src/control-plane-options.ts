@@ -1,5 +1,5 @@
 /** Where kube-apiserver finds its store. */
-export interface EtcdEndpoint {
+interface EtcdEndpoint {
   /** Comma list as the flag takes it; a relative `unix://` address starts at the server folder. */
   readonly servers: string;
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
@@ -16,7 +16,7 @@ export interface ControlPlaneOptions {
   readonly apiserverBindAddress?: string;
   /** Port of kube-apiserver itself, normally the public one + 1. */
   readonly apiserverPort: number;
-  /** Port clients use: the supervisor's listener. */
+  /** Port of the supervisor's listener, through which kube-apiserver reaches nodes unless egress is disabled. */
   readonly httpsPort: number;
   readonly advertiseAddress?: string;
   readonly clusterCidrs: readonly string[];

@@ -5,7 +5,7 @@ import type { FlagDefaults } from "./merge-args.ts";
 export const KNOWN_MINORS = { oldest: 20, newest: 36 } as const;
 
 /** When a flag or field exists. Both ends are minor releases of Kubernetes 1.x. */
-export interface Lifetime {
+interface Lifetime {
   /** First release that has it; absent: all we know. */
   readonly since?: number;
   /** First release that has it no more; absent: none yet. */

@@ -1,11 +1,11 @@
-import { join } from "node:path";
 import { serverCredPaths, serverTlsPaths } from "@k3s/pki";
 import { loggingFlags, type ControlPlaneOptions } from "./control-plane-options.ts";
+import { egressSelectorPath } from "./egress-selector-config.ts";
 import { kubernetesMinor, selectFlags, type Lifetimes } from "./flag-lifetime.ts";
 import { mergeArgs, userGives, type FlagDefaults } from "./merge-args.ts";
 
 /** Go's names of the suites that the public listener offers, too (k3s: `tls-cipher-suites`). */
-export const DEFAULT_CIPHER_SUITES =
+const DEFAULT_CIPHER_SUITES =
   "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384," +
   "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256," +
   "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305";
@@ -98,7 +98,7 @@ function kubeletAndProxyFlags(options: ControlPlaneOptions): FlagDefaults {
 function egressFlags(options: ControlPlaneOptions): FlagDefaults {
   if (options.egressMode === "disabled") return {};
   return {
-    "egress-selector-config-file": join(options.serverDirectory, "etc/egress-selector-config.yaml"),
+    "egress-selector-config-file": egressSelectorPath(options.serverDirectory),
     "enable-aggregator-routing": "true",
   };
 }

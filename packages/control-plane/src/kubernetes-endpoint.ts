@@ -4,7 +4,7 @@ import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 
-export interface KubernetesEndpointOptions {
+interface KubernetesEndpointOptions {
   readonly client: () => KubeClient;
   /** Where pods reach the API: address and port of the supervisor's listener. */
   readonly address: string;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { egressSelectorConfig } from "../src/egress-selector-config.ts";
 import { ControlPlaneError } from "../src/errors.ts";
 import { kubeApiserverArgs } from "../src/kube-apiserver-args.ts";
 import { flagsOf, fullOptions } from "./control-plane-options.ts";
@@ -68,4 +69,26 @@ describe("kubeApiserverArgs()", () => {
   for (const version of ["1.20.2", "v1.34.1+k3s1", "v1.36.0-rc.1", "v1.40.0"])
     test(`takes version "${version}"`, () =>
       assert.ok(kubeApiserverArgs(fullOptions({ kubernetesVersion: version })).length > 20));
+});
+
+describe("egressSelectorConfig()", () => {
+  const parse = (options: Parameters<typeof egressSelectorConfig>[0]) =>
+    JSON.parse(egressSelectorConfig(options)) as { apiVersion: string; egressSelections: unknown }; // our own text
+
+  test("sends node traffic through the supervisor as kube-apiserver", () => {
+    const { apiVersion, egressSelections } = parse(fullOptions({ loopback: "::1" }));
+    assert.equal(apiVersion, "apiserver.k8s.io/v1beta1");
+    const tlsConfig = {
+      caBundle: "/data/server/tls/server-ca.crt",
+      clientKey: "/data/server/tls/client-kube-apiserver.key",
+      clientCert: "/data/server/tls/client-kube-apiserver.crt",
+    };
+    const transport = { tcp: { url: "https://[::1]:6443", tlsConfig } };
+    assert.deepEqual(egressSelections, [{ name: "cluster", connection: { proxyProtocol: "HTTPConnect", transport } }]);
+  });
+
+  test("connects directly when egress is disabled", () => {
+    const { egressSelections } = parse(fullOptions({ egressMode: "disabled" }));
+    assert.deepEqual(egressSelections, [{ name: "cluster", connection: { proxyProtocol: "Direct" } }]);
+  });
 });

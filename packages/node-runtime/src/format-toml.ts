@@ -1,5 +1,5 @@
 /** A value of TOML as far as containerd's configuration needs them. */
-export type TomlValue = string | number | boolean | readonly string[];
+type TomlValue = string | number | boolean | readonly string[];
 
 /** One `[a.b.c]` table; an empty path stands for the top of the file. */
 export interface TomlTable {

@@ -81,7 +81,7 @@ export class ImageStore {
 }
 
 /** Rows of `ctr images ls`: name, type, digest, … under a heading. */
-export function parseImageList(text: string): StoredImage[] {
+function parseImageList(text: string): StoredImage[] {
   return text
     .split("\n")
     .slice(1)

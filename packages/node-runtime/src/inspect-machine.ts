@@ -18,7 +18,7 @@ const KUBELET_SYSCTLS: Readonly<Record<string, string>> = {
   "kernel/keys/root_maxbytes": "25000000",
 };
 
-export interface InspectOptions {
+interface InspectOptions {
   /** Where overlay mounts are tried: below the folder that containerd will use. Made when it is missing. */
   readonly overlayDirectory: string;
   /** Search path of the programs that pods need, such as iptables. */

@@ -5,7 +5,7 @@ import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { runProgram } from "./run-program.ts";
 
-export interface KernelSetupOptions {
+interface KernelSetupOptions {
   readonly log: Logger;
   /** Search path for modprobe. */
   readonly path: string;

@@ -34,7 +34,7 @@ export async function writeKubeletFiles(options: KubeletFilesOptions): Promise<r
 }
 
 /** Later objects win; maps are merged, everything else is replaced, as the kubelet does with its drop-ins. */
-export function mergeConfig(base: JsonObject, over: JsonObject): JsonObject {
+function mergeConfig(base: JsonObject, over: JsonObject): JsonObject {
   const merged: Record<string, JsonObject[string]> = { ...base };
   for (const [name, value] of Object.entries(over)) {
     const current = merged[name];
