@@ -67,7 +67,7 @@ export function normalizeArguments(args: readonly string[]): readonly string[] {
   const result: string[] = [];
   let isValueNext = false;
   for (const text of args) {
-    const flag = isValueNext ? undefined : parseFlag(text);
+    const flag: Flag | undefined = isValueNext ? undefined : parseFlag(text);
     result.push(...(flag === undefined ? [text] : spellFlag(flag)));
     isValueNext = flag !== undefined && flag.value === undefined && flag.setting.kind !== "switch";
   }

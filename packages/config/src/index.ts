@@ -1,9 +1,6 @@
-export { ConfigError } from "./errors.ts";
-export { readHostFacts, type HostFacts } from "./host-facts.ts";
+export { readHostFacts } from "./host-facts.ts";
 export { parseAddress } from "./ip.ts";
-export { loadServerConfig, type Environment, type ServerConfigSource } from "./load-server-config.ts";
-export type { NodeLabel, NodeTaint } from "./node-metadata.ts";
-export { defaultDataDir, nodePaths, type NodePaths } from "./paths.ts";
+export { loadServerConfig } from "./load-server-config.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { settingEntries } from "./server-settings.ts";
 export { nearest } from "./suggest.ts";

@@ -106,8 +106,7 @@ export function parseComponentArgument(text: string): string {
     : refuse("must be an argument without dashes such as v=4", text);
 }
 
-/** One of the values named, or an error that names them all. */
-export function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
+function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
   return (text) =>
     values.find((value) => value === text) ?? refuse(`must be ${values.map((v) => `"${v}"`).join(" or ")}`, text);
 }

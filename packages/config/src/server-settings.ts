@@ -12,7 +12,7 @@ export const serverSettings = {
   ...nodeSettings,
 } as const satisfies Record<string, Setting<unknown>>;
 
-export type SettingName = keyof typeof serverSettings;
+type SettingName = keyof typeof serverSettings;
 
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 
