@@ -62,16 +62,21 @@ export class Etcdctl {
     step: CtlStep,
   ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
     const args = [`--endpoints=${this.#endpoint}`, ...step.args.map((arg) => this.#fill(arg))];
-    const child = spawn(this.#program, args, { cwd: this.#cwd, env: { ETCDCTL_API: "3" }, timeout: PATIENCE_MS });
+    const child = spawn(this.#program, args, {
+      cwd: this.#cwd,
+      env: { ETCDCTL_API: "3" },
+      timeout: PATIENCE_MS,
+      stdio: [step.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    });
     const output = { stdout: "", stderr: "" };
     const exited = once(child, "close") as Promise<[number | null]>;
     for (const name of ["stdout", "stderr"] as const) {
-      child[name].setEncoding("utf8").on("data", (text: string) => {
+      child[name]?.setEncoding("utf8").on("data", (text: string) => {
         output[name] += text;
         if (step.events !== undefined && eventsIn(output.stdout).length >= step.events) child.kill();
       });
     }
-    child.stdin.end(step.input ?? "");
+    child.stdin?.end(step.input);
     const [code] = await exited;
     return { code, ...output };
   }
