@@ -101,7 +101,7 @@ async function unpack(options: UnpackOptions, place: Place, manifest: Manifest):
 
 /** The lists that the original product leaves too (checksums and links, relative to `bin`), and the record for isComplete. */
 async function writeLists(folder: string, manifest: Manifest): Promise<void> {
-  const toBin = (path: string) => relative("bin", path);
+  const toBin = (path: string) => relative("/bin", `/${path}`);
   const sums = manifest.files.map((file) => `${file.sha256}  ${toBin(file.path)}\n`).join("");
   const links = manifest.links.map((link) => `${toBin(link.path)} ${link.target}\n`).join("");
   await writeFileAtomic(join(folder, "bin/.sha256sums"), sums, { mode: 0o644 });
