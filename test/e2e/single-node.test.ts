@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { TestHost, TestNetwork, until } from "@k3s/testkit";
-import { Cluster, K3S } from "./cluster.ts";
+import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 
 const WORKLOAD = join(import.meta.dirname, "workload.yaml");
 const SECONDS = 1_000;
@@ -13,7 +12,7 @@ const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.startT
 
 describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, () => {
   const undo = new AsyncDisposableStack();
-  let cluster: Cluster;
+  let cluster: K3sServer;
   let supervisor: number | undefined;
   let identity = "";
 
@@ -25,7 +24,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   before(async () => {
     const network = undo.use(await TestNetwork.create());
     const host = undo.use(await TestHost.create({ name: "one", address: "10.99.0.11", network }));
-    cluster = new Cluster(host);
+    cluster = new K3sServer(host);
     await cluster.provideImages();
   });
   after(() => undo.disposeAsync());
@@ -72,7 +71,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
 
   test("port-forward carries a request", async () => {
     const name = await podName();
-    const forward = cluster.host.spawn(K3S, ["kubectl", "port-forward", `pod/${name}`, "18080:8080"], {
+    const forward = cluster.host.spawn(cluster.file, ["kubectl", "port-forward", `pod/${name}`, "18080:8080"], {
       stdio: "ignore",
     });
     try {

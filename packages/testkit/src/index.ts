@@ -1,5 +1,6 @@
 export { startEtcd } from "./etcd.ts";
 export { freePort } from "./free-port.ts";
+export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { findProgram } from "./programs.ts";
 export { type HostProcess, TestHost, type TestHostOptions } from "./test-host.ts";

@@ -12,6 +12,8 @@ export interface KubeApiserverOptions {
   /** Value of --etcd-servers. */
   readonly etcdServers: string;
   readonly args?: readonly string[];
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 export interface ApiAnswer {
@@ -25,17 +27,17 @@ const READY_WITHIN_MS = 90_000;
 /** A real kube-apiserver on loopback, with nothing around it but its datastore, and a client that may do everything. */
 export class KubeApiserver {
   readonly program: Program;
-  readonly #port: number;
+  readonly port: number;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64, rejectUnauthorized: false });
 
   private constructor(program: Program, port: number) {
     this.program = program;
-    this.#port = port;
+    this.port = port;
   }
 
   /** Resolves when /readyz says so. The caller stops it. */
   static async start(options: KubeApiserverOptions): Promise<KubeApiserver> {
-    const port = await freePort();
+    const port = options.port ?? (await freePort());
     const args = [...(await argumentsFor(options.folder)), `--secure-port=${port}`, ...(options.args ?? [])];
     const program = await Program.start("kube-apiserver", {
       args: [...args, `--etcd-servers=${options.etcdServers}`],
@@ -57,7 +59,7 @@ export class KubeApiserver {
     const contentType = method === "PATCH" ? "application/merge-patch+json" : "application/json";
     const headers = { authorization: `Bearer ${TOKEN}`, "content-type": contentType };
     const call = request(
-      { host: "127.0.0.1", port: this.#port, method, path, headers, agent: this.#agent },
+      { host: "127.0.0.1", port: this.port, method, path, headers, agent: this.#agent },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -76,7 +78,7 @@ export class KubeApiserver {
   async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
     const headers = { authorization: `Bearer ${TOKEN}` };
     const { promise, resolve, reject } = Promise.withResolvers<AsyncIterable<Buffer>>();
-    const options = { host: "127.0.0.1", port: this.#port, path, headers, agent: this.#agent, signal };
+    const options = { host: "127.0.0.1", port: this.port, path, headers, agent: this.#agent, signal };
     request(options, resolve).on("error", reject).end();
     let rest = "";
     for await (const chunk of await promise) {

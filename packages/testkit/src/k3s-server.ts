@@ -1,17 +1,16 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, readdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { loadComponentSet, writeImageArchive } from "@k3s/components";
-import { type HostProcess, type TestHost, until } from "@k3s/testkit";
-import { readFile } from "node:fs/promises";
+import type { HostProcess, TestHost } from "./test-host.ts";
+import { until } from "./until.ts";
 
 /** The product as `build` left it. */
-const DIST = join(import.meta.dirname, "../../dist");
-export const K3S = join(DIST, "k3s");
+export const DIST = join(import.meta.dirname, "../../../dist");
 const COMPONENTS = join(DIST, "lib/components");
 
-export const TEST_IMAGE = "docker.io/library/busybox:local";
+const TEST_IMAGE = "docker.io/library/busybox:local";
 
 /** Programs that may not outlive their supervisor. */
 const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
@@ -19,13 +18,16 @@ const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler",
 const READY_LIMIT_MS = 180_000;
 
 /** One k3s server on a test host, driven the way an operator drives it. */
-export class Cluster {
+export class K3sServer {
   readonly host: TestHost;
+  /** The executable, as seen in the host. */
+  readonly file: string;
   #server: ChildProcess | undefined;
   #log = "";
 
-  constructor(host: TestHost) {
+  constructor(host: TestHost, file = join(DIST, "k3s")) {
     this.host = host;
+    this.file = file;
   }
 
   /** Lays the image archives out, as for a machine without internet. */
@@ -40,7 +42,7 @@ export class Cluster {
 
   /** Starts `k3s server` in the host; its log is kept for error messages. */
   start(...args: readonly string[]): void {
-    const server = this.host.spawn(K3S, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const server = this.host.spawn(this.file, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer) => {
       this.#log = (this.#log + chunk.toString()).slice(-20_000);
     };
@@ -62,7 +64,7 @@ export class Cluster {
   }
 
   async kubectl(...args: readonly string[]): Promise<string> {
-    return this.host.run(K3S, "kubectl", ...args);
+    return this.host.run(this.file, "kubectl", ...args);
   }
 
   /** Resolves once the only node is Ready. The server's last log lines are in the error when it does not become so. */

@@ -1,0 +1,112 @@
+/**
+ * How long from `k3s server` to a Ready node, cold (empty data dir) and warm (everything there), beside the same programs with the same
+ * arguments, certificates and network configuration started by hand on etcd, in the same run on the same host.
+ *
+ *   node bench/start.ts [--rounds 5]
+ */
+import { once } from "node:events";
+import { cp, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
+import { execa } from "execa";
+import { byHandScript, captureChildren } from "./by-hand.ts";
+import { median } from "./median.ts";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
+const DATA = "/var/lib/rancher/k3s";
+const PRODUCT = "/var/lib/k3s-dist";
+/** Of kube-apiserver itself; by hand there is nothing in front of it. */
+const API_PORT = 6444;
+const WATCH = join(import.meta.dirname, "ready-watch.ts");
+
+type Kind = "k3s cold" | "k3s warm" | "by hand cold" | "by hand warm";
+const seconds = new Map<Kind, number[]>();
+
+/** Starts something and waits until the node behind `port` is Ready. Milliseconds. */
+async function measure(host: TestHost, port: number, start: () => void): Promise<number> {
+  const since = Date.now();
+  start();
+  const done = await host
+    .run(process.execPath, WATCH, `https://127.0.0.1:${port}`, `${DATA}/server/tls`, String(since))
+    .catch(() => "");
+  if (done === "") throw new Error("The node did not become Ready");
+  return Number(done) - since;
+}
+
+async function measured(kind: Kind, ms: Promise<number>): Promise<void> {
+  const value = (await ms) / 1000;
+  seconds.set(kind, [...(seconds.get(kind) ?? []), value]);
+  process.stdout.write(`${kind}: ${value.toFixed(2)} s\n`);
+}
+
+/** What a cold start makes: the database, containerd's and the kubelet's state. Keys and network configuration stay, in favour of the other side. */
+async function wipeState(host: TestHost): Promise<void> {
+  await host.run(
+    "sh",
+    "-c",
+    `umount -l $(awk '$2 ~ "^(/run/k3s|/var/lib/kubelet)" {print $2}' /proc/mounts) 2>/dev/null; true`,
+  );
+  await host.run(
+    "rm",
+    "-rf",
+    "/var/lib/bench-etcd",
+    "/var/lib/kubelet",
+    `${DATA}/agent/containerd`,
+    "/run/k3s/containerd",
+  );
+}
+
+async function byHand(host: TestHost, script: string, kind: Kind): Promise<void> {
+  const holder = host.spawn("sh", ["-c", script], { stdio: "ignore" });
+  await measured(
+    kind,
+    measure(host, API_PORT, () => undefined),
+  );
+  const gone = once(holder, "exit");
+  await host.run("pkill", "-KILL", "-f", "^(/var/lib/rancher/k3s/data|/var/lib/k3s-dist)/[^ ]*/bin/");
+  await gone;
+}
+
+async function round(network: TestNetwork, index: number): Promise<void> {
+  await using host = await TestHost.create({ name: `r${index}`, address: `10.99.0.${11 + index}`, network });
+  const product = host.outside(PRODUCT);
+  await mkdir(product, { recursive: true });
+  // Hard links, as on a machine where the product lies on the disk of the data dir.
+  await execa("cp", ["-al", `${DIST}/.`, product]).catch(() => cp(DIST, product, { recursive: true }));
+  const server = new K3sServer(host, `${PRODUCT}/k3s`);
+
+  await measured(
+    "k3s cold",
+    measure(host, 6443, () => server.start()),
+  );
+  const children = await until(
+    "all programs run",
+    async () => (await server.children()).size === 6 && captureChildren(server),
+  );
+  await server.stop();
+  await measured(
+    "k3s warm",
+    measure(host, 6443, () => server.start()),
+  );
+  await server.stop();
+
+  const script = byHandScript(children, {
+    etcd: `${PRODUCT}/lib/components/bin/etcd`,
+    workingDirectory: `${DATA}/server`,
+  });
+  await wipeState(host);
+  await byHand(host, script, "by hand cold");
+  await byHand(host, script, "by hand warm");
+  await rm(product, { recursive: true });
+}
+
+await using network = await TestNetwork.create();
+for (let index = 0; index < Number(values.rounds); index++) await round(network, index);
+
+process.stdout.write(`\nmedian of ${values.rounds} rounds, seconds from start to a Ready node\n`);
+for (const [kind, samples] of seconds) process.stdout.write(`${kind.padEnd(14)} ${median(samples).toFixed(2)}\n`);
+for (const how of ["cold", "warm"] as const) {
+  const ours = median(seconds.get(`k3s ${how}`) ?? []) - median(seconds.get(`by hand ${how}`) ?? []);
+  process.stdout.write(`ours, ${how}: ${ours.toFixed(2)} s more than by hand\n`);
+}
