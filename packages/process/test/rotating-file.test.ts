@@ -35,22 +35,29 @@ describe("RotatingFile", () => {
     assert.equal(statSync(join(folder, backup)).mode & 0o777, 0o600);
   });
 
-  test("removes backups beyond their number and age, and nothing else", async (t) => {
-    const folder = temporaryFolder(t);
-    const path = join(folder, "child.log");
-    const old = join(folder, "child-2023-01-01T00-00-00.000.log.gz");
-    const newer = ["child-2023-01-02T00-00-00.000.log.gz", "child-2023-01-03T00-00-00.000.log.gz"];
-    for (const name of [...newer, "other.log.gz"]) writeFileSync(join(folder, name), "");
-    writeFileSync(old, "");
-    utimesSync(old, 0, 0);
-    const file = new RotatingFile({ path, ...LIMITS }, new LogBook().log);
-    await file.write(Buffer.from("0123456\n"));
-    await file.write(Buffer.from("abcdefg\n"));
-    await file.close();
-    const kept = readdirSync(folder).filter((name) => name.startsWith("child-"));
-    assert.deepEqual([kept.length, kept[0]], [2, newer[1]]);
-    assert.ok(readdirSync(folder).includes("other.log.gz"));
-  });
+  for (const { name, backups, kept } of [
+    { name: "beyond their number", backups: 2, kept: ["child-2023-01-03T00-00-00.000.log.gz"] },
+    {
+      name: "beyond their age",
+      backups: 9,
+      kept: ["child-2023-01-01T00-00-00.000.log.gz", "child-2023-01-03T00-00-00.000.log.gz"],
+    },
+  ]) {
+    test(`removes backups ${name}, and nothing else`, async (t) => {
+      const folder = temporaryFolder(t);
+      const path = join(folder, "child.log");
+      const names = [1, 2, 3].map((day) => `child-2023-01-0${day}T00-00-00.000.log.gz`);
+      for (const file of [...names, "other.log.gz"]) writeFileSync(join(folder, file), "");
+      utimesSync(join(folder, "child-2023-01-02T00-00-00.000.log.gz"), 0, 0);
+      const file = new RotatingFile({ path, ...LIMITS, backups }, new LogBook().log);
+      await file.write(Buffer.from("0123456\n"));
+      await file.write(Buffer.from("abcdefg\n"));
+      await file.close();
+      const left = readdirSync(folder).sort();
+      const [newest = ""] = left.filter((entry) => entry.startsWith("child-") && !names.includes(entry));
+      assert.deepEqual(left, [...kept, newest, "child.log", "other.log.gz"].sort());
+    });
+  }
 
   test("loses data instead of failing where it cannot write, says so once, and recovers", async (t) => {
     const folder = join(temporaryFolder(t), "missing");

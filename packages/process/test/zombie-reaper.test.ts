@@ -18,6 +18,7 @@ describe("ZombieReaper", () => {
     assert.deepEqual(result, {
       pid: 1,
       ownCodes: Array.from({ length: 20 }, (_, code) => code),
+      threadCode: 9,
       zombies: 0,
       listeners: 0,
     });
