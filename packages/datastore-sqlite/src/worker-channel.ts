@@ -15,6 +15,7 @@ export class WorkerChannel {
   readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
   #worker: Worker | undefined;
   #nextId = 1;
+  #isClosed = false;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
@@ -26,6 +27,7 @@ export class WorkerChannel {
     argument: Requests[Name]["argument"],
     transfer: readonly ArrayBuffer[] = [],
   ): Promise<Requests[Name]["answer"]> {
+    if (this.#isClosed) throw new DriverError("failed", "Cannot use SQLite: the database is closed");
     this.#worker ??= this.#start();
     const id = this.#nextId++;
     const outcome = Promise.withResolvers<Answer>();
@@ -37,9 +39,14 @@ export class WorkerChannel {
   /** Closes the connection after what was asked before, and waits for the thread to end. */
   async close(): Promise<void> {
     const worker = this.#worker;
-    if (worker === undefined) return;
+    if (worker === undefined || this.#isClosed) {
+      this.#isClosed = true;
+      return;
+    }
     const ended = new Promise((resolve) => worker.once("exit", resolve));
-    await this.call("close", undefined).catch(() => undefined); // a dead worker has nothing to close
+    const closed = this.call("close", undefined);
+    this.#isClosed = true;
+    await closed.catch(() => undefined); // a dead worker has nothing to close
     await ended;
   }
 

@@ -4,6 +4,8 @@ import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
 const INCREMENTAL = 2;
+/** A view of an empty ArrayBuffer would be stored as NULL, by which kine knows a missing value. */
+const EMPTY = Buffer.alloc(0);
 
 export interface WriterOperations {
   commit(batch: PackedBatch): void;
@@ -43,18 +45,14 @@ function committing(database: Connection) {
 }
 
 function rowInserter(database: Connection): (row: PackedRow, values: ArrayBuffer) => void {
-  const head =
-    "INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value) VALUES";
-  const insert = database.prepare(`${head} (?, ?, ?, ?, ?, ?, ?, ?, (SELECT value FROM kine WHERE id = ?))`);
-  // Binding an empty Buffer would store NULL, by which kine knows a missing value.
-  const insertEmpty = database.prepare(
-    `${head} (?, ?, ?, ?, ?, ?, ?, zeroblob(0), (SELECT value FROM kine WHERE id = ?))`,
+  const insert = database.prepare(
+    `INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT value FROM kine WHERE id = ?))`,
   );
   return ([id, name, created, deleted, createRevision, prevRevision, ttl, offset, length], values) => {
-    const columns = [id, name, created, deleted, createRevision, prevRevision, ttl];
+    const value = length < 0 ? null : length === 0 ? EMPTY : Buffer.from(values, offset, length);
     const source = created === 1 ? null : prevRevision;
-    if (length === 0) insertEmpty.run(...columns, source);
-    else insert.run(...columns, length < 0 ? null : Buffer.from(values, offset, length), source);
+    insert.run(id, name, created, deleted, createRevision, prevRevision, ttl, value, source);
   };
 }
 

@@ -113,9 +113,7 @@ export class Committer {
     const { index } = this.#parts;
     const outcome = Promise.withResolvers<"committed" | "again">();
     this.#queue.push({ draft, logEnd: index.log.end, lastRow: index.lastRow, outcome });
-    this.#loop ??= this.#commitAll().finally(() => {
-      this.#loop = undefined;
-    });
+    this.#loop ??= this.#commitAll();
     return outcome.promise;
   }
 
@@ -132,6 +130,7 @@ export class Committer {
       }
       this.#publish(entries);
     }
+    this.#loop = undefined; // in the same turn as the last look at the queue: nobody can queue unseen
   }
 
   #take(): Entry[] {

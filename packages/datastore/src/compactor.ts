@@ -2,6 +2,7 @@ import { retry } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import type { Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
+import { nextTurn } from "./next-turn.ts";
 import type { ValueCache } from "./value-cache.ts";
 
 /** Rows of one slice: a few milliseconds between two commits. */
@@ -28,9 +29,7 @@ export class Compactor {
   /** Starts a pass, or has the running one go on to the newest compacted revision. */
   kick(): void {
     this.#again = true;
-    this.#running ??= this.#passes().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#passes();
   }
 
   /** Resolves when nothing is being removed. */
@@ -40,6 +39,7 @@ export class Compactor {
 
   async #passes(): Promise<void> {
     const { log, signal } = this.#parts;
+    await nextTurn();
     while (this.#again && !signal.aborted) {
       this.#again = false;
       try {
@@ -48,6 +48,7 @@ export class Compactor {
         if (!signal.aborted) log.error({ error }, "cannot remove compacted rows, the next compaction tries again");
       }
     }
+    this.#running = undefined;
   }
 
   async #pass(): Promise<void> {

@@ -85,15 +85,11 @@ export class StoreWatch implements Watch {
   async #replay(): Promise<void> {
     const { index, values } = this.#parts;
     let from: number = this.#request.startRevision;
-    for (;;) {
+    while (from <= index.committed) {
       await nextTurn(); // never before watch() has returned, and not too much at once
       if (this.#phase === "over") return;
       if (from < index.compactRevision) {
         this.#endCompacted();
-        return;
-      }
-      if (from > index.committed) {
-        this.#goLive();
         return;
       }
       const { found, next } = this.#slice(from);
@@ -105,6 +101,7 @@ export class StoreWatch implements Watch {
       this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
       from = next;
     }
+    if (this.#phase === "replay") this.#goLive();
   }
 
   #endCompacted(): void {

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { describe, test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { DriverError, openStore, StoreError, type CommitBatch, type Driver, type OpenStore } from "@k3s/datastore";
+import { openSqliteDriver } from "../src/index.ts";
+import { create, query, rangeOf, update } from "./support/ops.ts";
+import { sql } from "./support/python.ts";
+import { Recorder } from "./support/recorder.ts";
+import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
+
+const run = promisify(execFile);
+const failed = () => new DriverError("failed", "Cannot commit: the test says so");
+const unavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
+
+/** The real driver with a commit and a load that tests can break. */
+class BrokenDriver implements Driver {
+  readonly #inner: Driver;
+  commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
+    real(batch);
+  isAway = false;
+
+  constructor(inner: Driver) {
+    this.#inner = inner;
+  }
+
+  heads: Driver["heads"] = (after, limit) => (this.isAway ? Promise.reject(failed()) : this.#inner.heads(after, limit));
+  side: Driver["side"] = () => this.#inner.side();
+  values: Driver["values"] = (rows) => this.#inner.values(rows);
+  commit: Driver["commit"] = (batch) => this.commitWith(batch, (real) => this.#inner.commit(real));
+  prune: Driver["prune"] = (pruning) => this.#inner.prune(pruning);
+  size: Driver["size"] = () => this.#inner.size();
+  defragment: Driver["defragment"] = () => this.#inner.defragment();
+  close: Driver["close"] = () => this.#inner.close();
+}
+
+async function brokenStore(t: TestContext): Promise<{ store: OpenStore; driver: BrokenDriver }> {
+  const driver = new BrokenDriver(await openSqliteDriver({ path: await tempDatabase(t), log: silent }));
+  const store = await openStore(driver, { log: silent });
+  t.after(() => store.close());
+  return { store, driver };
+}
+
+/** The next commit ends like this, the later ones as they should. */
+function nextCommit(driver: BrokenDriver, how: BrokenDriver["commitWith"]): void {
+  driver.commitWith = (batch, real) => {
+    driver.commitWith = (later, commit) => commit(later);
+    return how(batch, real);
+  };
+}
+
+describe("failures of the database", () => {
+  test("a commit that fails is refused, leaves no trace, and does not use up a revision", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    nextCommit(driver, () => Promise.reject(failed()));
+    await assert.rejects(store.txn(create("/a", "1")), unavailable);
+    assert.equal((await store.range(query(rangeOf("/a")))).count, 0);
+    assert.equal((await store.txn(create("/a", "2"))).revision, 3);
+  });
+
+  test("writes queued behind a failed commit are compared anew and carried out", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    const gate = Promise.withResolvers<undefined>();
+    const begun = Promise.withResolvers<undefined>();
+    nextCommit(driver, async () => {
+      begun.resolve(undefined);
+      await gate.promise;
+      throw failed();
+    });
+    const first = store.txn(create("/a", "lost"));
+    await begun.promise;
+    const second = store.txn(create("/a", "kept"));
+    const third = store.txn(update("/a", 3, "on top"));
+    gate.resolve(undefined);
+    await assert.rejects(first, unavailable);
+    const results = [(await second).succeeded, (await third).succeeded];
+    assert.deepEqual(results, [true, true]);
+    assert.equal((await store.range(query(rangeOf("/a")))).kvs[0]?.value.toString(), "on top");
+  });
+
+  test("a commit that was written although it failed is shown, and its watches are told", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    const seen = new Recorder(store, rangeOf("/a"));
+    nextCommit(driver, async (batch, real) => {
+      await real(batch);
+      throw failed();
+    });
+    await assert.rejects(store.txn(create("/a", "1")), unavailable);
+    await seen.count(1);
+    assert.deepEqual([seen.lines, store.currentRevision], [["3 put /a=1"], 3]);
+    assert.equal((await store.txn(create("/a", "2"))).succeeded, false);
+  });
+
+  test("reads go on and see nothing unfinished while a commit hangs", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    const gate = Promise.withResolvers<undefined>();
+    nextCommit(driver, async (batch, real) => {
+      await gate.promise;
+      await real(batch);
+    });
+    const slow = store.txn(update("/a", 3, "2"));
+    const { kvs, revision, count } = await store.range(query(rangeOf("/a", "/b")));
+    assert.deepEqual([kvs[0]?.value.toString(), revision, count], ["1", 3, 1]);
+    gate.resolve(undefined);
+    assert.equal((await slow).revision, 4);
+  });
+
+  test("while the database is away writes are refused and reads served; it recovers by itself", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    driver.isAway = true;
+    nextCommit(driver, () => Promise.reject(failed()));
+    await assert.rejects(store.txn(create("/b", "1")), unavailable);
+    await assert.rejects(store.txn(create("/b", "1")), unavailable);
+    assert.equal((await store.range(query(rangeOf("/a")))).kvs[0]?.value.toString(), "1");
+    driver.isAway = false;
+    await eventually(async () => assert.equal((await store.txn(create("/b", "1"))).revision, 4));
+  });
+
+  test("rows of another program are taken in, told to watches, and written after", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await store.txn(create("/a", "1"));
+    const seen = new Recorder(store, rangeOf("/", "0"));
+    await sql(path, "INSERT INTO kine VALUES (4, '/a', 0, 0, 3, 3, 0, CAST('theirs' AS BLOB), CAST('1' AS BLOB))");
+    const late = await store.txn(update("/a", 3, "ours"));
+    const fresh = await store.txn(create("/b", "ours"));
+    assert.deepEqual([late.succeeded, fresh.revision], [false, 5]);
+    assert.deepEqual(seen.lines, ["4 put /a=theirs was 1@3", "5 put /b=ours"]);
+  });
+
+  test("a full disk refuses writes with noSpace, keeps what was promised, and takes writes when there is room", async (t) => {
+    const folder = await tempFolder(t);
+    const fixture = fileURLToPath(new URL("./fixtures/disk-full.ts", import.meta.url));
+    const script = 'mount -t tmpfs -o size=8m none "$1" && exec "$2" "$3" "$1"';
+    // The mount lives in a namespace of its own and goes with the process.
+    const args = ["-m", "sh", "-c", script, "sh", folder, process.execPath, fixture];
+    const { stdout } = await run("unshare", args, { timeout: 60_000 });
+    const told = JSON.parse(stdout) as Record<
+      "promised" | "refused" | "count" | "values" | "gap" | "survived",
+      unknown
+    >;
+    const { promised } = told;
+    assert.ok(Number(promised) > 5);
+    assert.deepEqual(told, {
+      promised,
+      refused: "noSpace",
+      count: promised,
+      values: promised,
+      gap: 1,
+      survived: Number(promised) + 1,
+    });
+  });
+});

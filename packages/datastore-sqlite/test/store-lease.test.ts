@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { StoreError, type StoreErrorReason } from "@k3s/datastore";
+import { create, just, put, query, rangeOf } from "./support/ops.ts";
+import { sql } from "./support/python.ts";
+import { Recorder } from "./support/recorder.ts";
+import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
+
+const reason = (expected: StoreErrorReason) => (error: unknown) =>
+  error instanceof StoreError && error.reason === expected;
+
+describe("leases", () => {
+  test("leaseGrant() takes full 64-bit ids, chooses one for 0, and raises tiny times", async (t) => {
+    const store = await tempStore(t);
+    const big = 0x7fff_ffff_ffff_fffen;
+    assert.deepEqual((await store.leaseGrant({ id: big, ttlSeconds: 60 })).id, big);
+    const own = await store.leaseGrant({ id: 0n, ttlSeconds: 0 });
+    assert.ok(own.id > 0n);
+    assert.equal(own.grantedTtlSeconds, 2);
+    await assert.rejects(store.leaseGrant({ id: big, ttlSeconds: 60 }), reason("leaseExists"));
+    await assert.rejects(store.leaseGrant({ id: 1n, ttlSeconds: 9_000_000_001 }), reason("leaseTtlTooLarge"));
+    assert.deepEqual(new Set(await store.leaseList()), new Set([big, own.id]));
+  });
+
+  test("expiry deletes the attached keys in one revision and leaves detached ones", async (t) => {
+    const store = await tempStore(t);
+    const { id } = await store.leaseGrant({ id: 0n, ttlSeconds: 2 });
+    const grantedAt = performance.now();
+    for (const key of ["/a", "/b", "/c"]) await store.txn(create(key, key, id));
+    await store.txn(just(put("/c", "kept")));
+    const seen = new Recorder(store, rangeOf("/a", "/z"));
+    await seen.count(2);
+    assert.ok(performance.now() - grantedAt >= 1950);
+    assert.deepEqual(seen.lines, ["8 delete /a= was /a@3", "8 delete /b= was /b@4"]);
+    assert.equal((await store.range(query(rangeOf("/a", "/z")))).count, 1);
+    await assert.rejects(store.txn(create("/d", "", id)), reason("leaseNotFound"));
+    assert.equal((await store.leaseTimeToLive(id)).remainingTtlSeconds, -1);
+  });
+
+  test("leaseRevoke() deletes the keys, and only once", async (t) => {
+    const store = await tempStore(t);
+    const { id } = await store.leaseGrant({ id: 77n, ttlSeconds: 60 });
+    await store.txn(create("/a", "1", id));
+    assert.deepEqual((await store.leaseTimeToLive(id)).keys.map(String), ["/a"]);
+    assert.equal(await store.leaseRevoke(id), 4);
+    assert.equal((await store.range(query(rangeOf("/a")))).count, 0);
+    await assert.rejects(store.leaseRevoke(id), reason("leaseNotFound"));
+    await assert.rejects(store.leaseKeepAlive(id), reason("leaseNotFound"));
+  });
+
+  test("the remaining time survives a restart, a renewal too", async (t) => {
+    const path = await tempDatabase(t);
+    const first = await storeAt(t, path);
+    await first.leaseGrant({ id: 5n, ttlSeconds: 1000 });
+    await first.leaseGrant({ id: 6n, ttlSeconds: 1000 });
+    await first.txn(create("/a", "1", 5n));
+    await first.close();
+    await sql(path, "UPDATE kine_lease SET expires_at = expires_at - 700000");
+    const second = await storeAt(t, path);
+    const left = await second.leaseTimeToLive(5n);
+    assert.ok(left.remainingTtlSeconds > 250 && left.remainingTtlSeconds <= 300, `left: ${left.remainingTtlSeconds}`);
+    assert.deepEqual(left.keys.map(String), ["/a"]);
+    await second.leaseKeepAlive(6n);
+    await second.close();
+    const third = await storeAt(t, path);
+    assert.ok((await third.leaseTimeToLive(6n)).remainingTtlSeconds > 900);
+    assert.deepEqual(await sql(path, "SELECT lease FROM kine WHERE name = '/a'"), [[1000]]);
+  });
+
+  test("a lease that ended while nobody ran ends its keys at the start", async (t) => {
+    const path = await tempDatabase(t);
+    const first = await storeAt(t, path);
+    await first.leaseGrant({ id: 5n, ttlSeconds: 1000 });
+    await first.txn(create("/a", "1", 5n));
+    await first.close();
+    await sql(path, "UPDATE kine_lease SET expires_at = 0");
+    const store = await storeAt(t, path);
+    const seen = new Recorder(store, rangeOf("/a"), 4);
+    await seen.count(1);
+    assert.deepEqual(seen.lines, ["4 delete /a= was 1@3"]);
+    assert.deepEqual(await sql(path, "SELECT COUNT(*) FROM kine_lease"), [[0]]);
+  });
+});
