@@ -17,24 +17,42 @@ interface KernelSetupOptions {
   readonly conntrack: boolean;
 }
 
-interface Module {
-  readonly name: string;
-  /** A file that exists when the feature is there, be it as a module or built in. */
-  readonly evidence?: string;
+/** Finds out whether the feature of a module is there, be it as a module or built in. */
+type Evidence = (path: string) => Promise<boolean>;
+
+const file =
+  (name: string): Evidence =>
+  () =>
+    exists(name);
+/** Listing the tables works with either backend of iptables, and only when the kernel has what that backend needs. */
+const tables =
+  (program: string): Evidence =>
+  async (path) =>
+    await Promise.all(
+      ["nat", "filter"].map((table) => runProgram([program, "-w", "5", "-t", table, "-S"], { path })),
+    ).then(
+      () => true,
+      () => false,
+    );
+
+interface ModuleGroup {
+  readonly names: readonly string[];
+  readonly evidence: Evidence;
 }
 
 /** The modules that k3s loads, in its order. */
-const MODULES: readonly Module[] = [
-  { name: "overlay" },
-  { name: "nf_conntrack", evidence: "/proc/sys/net/netfilter/nf_conntrack_max" },
-  { name: "br_netfilter", evidence: "/proc/sys/net/bridge/bridge-nf-call-iptables" },
-  { name: "iptable_nat" },
-  { name: "iptable_filter" },
-  { name: "nft-expr-counter" },
-  { name: "nfnetlink-subsys-11" },
-  { name: "nft-chain-2-nat" },
+const MODULES: readonly ModuleGroup[] = [
+  { names: ["overlay"], evidence: async () => (await readFile("/proc/filesystems", "utf8")).includes("\toverlay\n") },
+  { names: ["nf_conntrack"], evidence: file("/proc/sys/net/netfilter/nf_conntrack_max") },
+  { names: ["br_netfilter"], evidence: file("/proc/sys/net/bridge/bridge-nf-call-iptables") },
+  {
+    names: ["iptable_nat", "iptable_filter", "nft-expr-counter", "nfnetlink-subsys-11", "nft-chain-2-nat"],
+    evidence: tables("iptables"),
+  },
 ];
-const MODULES_IPV6: readonly Module[] = [{ name: "ip6table_nat" }, { name: "ip6table_filter" }];
+const MODULES_IPV6: readonly ModuleGroup[] = [
+  { names: ["ip6table_nat", "ip6table_filter"], evidence: tables("ip6tables") },
+];
 
 /** kube-proxy's defaults: it is told to leave these alone, so that a refusal is a warning and not its end. */
 const CONNTRACK_PER_CPU = 32_768;
@@ -44,7 +62,7 @@ const CONNTRACK_MIN = 131_072;
 export async function setUpKernel(options: KernelSetupOptions): Promise<void> {
   const missing = await loadModules([...MODULES, ...(options.ipv6 ? MODULES_IPV6 : [])], options.path);
   if (missing.length > 0) {
-    const effect = "if they are not built into the kernel, services and pod networking do not work";
+    const effect = "services and pod networking do not work";
     const cure = "load them on the host (modprobe) before this node starts";
     options.log.warn({ modules: missing, effect, cure }, "kernel modules could not be loaded");
   }
@@ -78,15 +96,23 @@ export function wantedSysctls(
   return wanted;
 }
 
-async function loadModules(modules: readonly Module[], path: string): Promise<string[]> {
+/** The modules that are neither loaded nor built in. */
+async function loadModules(groups: readonly ModuleGroup[], path: string): Promise<string[]> {
   const missing: string[] = [];
-  for (const { name, evidence } of modules) {
-    if (await exists(`/sys/module/${name.replaceAll("-", "_")}`)) continue;
-    if (evidence !== undefined && (await exists(evidence))) continue;
-    if (name === "overlay" && (await readFile("/proc/filesystems", "utf8")).includes("\toverlay\n")) continue;
-    await runProgram(["modprobe", name], { path }).catch(() => missing.push(name));
+  for (const { names, evidence } of groups) {
+    const refused: string[] = [];
+    for (const name of names) if (!(await loadModule(name, path))) refused.push(name);
+    if (refused.length > 0 && !(await evidence(path))) missing.push(...refused);
   }
   return missing;
+}
+
+async function loadModule(name: string, path: string): Promise<boolean> {
+  if (await exists(`/sys/module/${name.replaceAll("-", "_")}`)) return true;
+  return await runProgram(["modprobe", name], { path }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function writeSysctls(wanted: Readonly<Record<string, string>>) {

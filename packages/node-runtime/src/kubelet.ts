@@ -1,6 +1,7 @@
 import { access } from "node:fs/promises";
 import { SupervisedChild } from "@k3s/process";
 import { httpProbe } from "./http-probe.ts";
+import { instanceMetadataEnvironment } from "./instance-metadata.ts";
 import { kubeletArgs } from "./kubelet-args.ts";
 import { writeKubeletFiles } from "./kubelet-files.ts";
 import type { NodeRuntimeOptions } from "./node-runtime-options.ts";
@@ -26,7 +27,8 @@ export function kubelet(options: NodeRuntimeOptions): SupervisedChild {
         kubeletArgs: userArgs,
         ...((await hasCredentialProvider(options)) ? { imageCredentialProvider: options.imageCredentialProvider } : {}),
       });
-      return { file, args, env: { ...options.env, PATH: options.path } };
+      const metadata = await instanceMetadataEnvironment(kubernetesVersion);
+      return { file, args, env: { ...metadata, ...options.env, PATH: options.path } };
     },
     isReady: httpProbe({ host: options.loopback, port: HEALTH_PORT, path: "/healthz" }),
     killGraceMs: KILL_GRACE_MS,
