@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type { CgroupFacts } from "./machine-facts.ts";
 
-const CGROUP_ROOT = "/sys/fs/cgroup";
+/** Where every distribution mounts its cgroups. */
+export const CGROUP_ROOT = "/sys/fs/cgroup";
 
 /** Reads which cgroup hierarchy is mounted and what it offers; see cgroups(7). */
 export async function inspectCgroups(): Promise<CgroupFacts> {

@@ -3,6 +3,8 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
+import { CGROUP_ROOT, inspectCgroups } from "./inspect-cgroups.ts";
+import { leaveRootCgroup } from "./leave-root-cgroup.ts";
 import { runProgram } from "./run-program.ts";
 
 interface KernelSetupOptions {
@@ -58,8 +60,9 @@ const MODULES_IPV6: readonly ModuleGroup[] = [
 const CONNTRACK_PER_CPU = 32_768;
 const CONNTRACK_MIN = 131_072;
 
-/** Loads modules and sets sysctls for pod networking. A refusal is one warning each kind, never an error. */
+/** Loads modules and sets sysctls for pod networking; as process 1 of a container makes room for the cgroups of pods. A refusal is one warning each kind, never an error. */
 export async function setUpKernel(options: KernelSetupOptions): Promise<void> {
+  if (process.pid === 1 && (await inspectCgroups()).version === "v2") await leaveRootCgroupLogged(options.log);
   const missing = await loadModules([...MODULES, ...(options.ipv6 ? MODULES_IPV6 : [])], options.path);
   if (missing.length > 0) {
     const effect = "services and pod networking do not work";
@@ -69,6 +72,15 @@ export async function setUpKernel(options: KernelSetupOptions): Promise<void> {
   const refused = await writeSysctls(wantedSysctls(options, availableParallelism()));
   for (const { name, value, error } of refused)
     options.log.warn({ sysctl: name, value, error, cure: "set it on the host" }, "kernel setting could not be changed");
+}
+
+async function leaveRootCgroupLogged(log: Logger): Promise<void> {
+  try {
+    await leaveRootCgroup(CGROUP_ROOT);
+  } catch (error) {
+    const effect = "limits of pods cannot be enforced, and the kubelet may not start";
+    log.warn({ error, effect, cure: "give the container a writable cgroup tree" }, "root cgroup could not be left");
+  }
 }
 
 /** Settings and values by path below /proc/sys. */
