@@ -21,7 +21,7 @@ export type Reconciliation =
   | { readonly kind: "restored"; readonly paths: readonly string[]; readonly backup?: string };
 
 /** How the files on disk stand to the record. Paths; a file in both lists does not exist. */
-export interface Comparison {
+interface Comparison {
   /** Missing on disk, or different and not newer. */
   readonly outdated: readonly string[];
   readonly newerOnDisk: readonly string[];
@@ -51,7 +51,7 @@ export async function reconcile(request: ReconcileRequest): Promise<Reconciliati
 }
 
 /** Sorts the files of the record by how the disk differs from it. */
-export function compareFiles(
+function compareFiles(
   { content, paths }: Pick<ReconcileRequest, "content" | "paths">,
   onDisk: BootstrapContent,
 ): Comparison {

@@ -35,7 +35,7 @@ export async function loadCertificates(path: string): Promise<readonly [Certific
 }
 
 /** The first private key of a file; undefined when there is no file. Makes sure others cannot read it. */
-export async function loadKey(path: string): Promise<KeyObject | undefined> {
+async function loadKey(path: string): Promise<KeyObject | undefined> {
   const text = await readText(path);
   if (text === undefined) return undefined;
   const key = parseKeys(text, path)[0];

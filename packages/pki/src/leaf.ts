@@ -37,11 +37,11 @@ export type RenewalReason =
   | "missing";
 
 /** Days before its end from which on a leaf is renewed. */
-export const RENEWAL_WINDOW_DAYS = 120;
+const RENEWAL_WINDOW_DAYS = 120;
 const DAY_MS = 86_400_000;
 
 /** The first rule by which the certificate has to be made anew, or undefined when it is fine. */
-export function renewalReason(plan: LeafPlan, certificate: Certificate, now: Date): RenewalReason | undefined {
+function renewalReason(plan: LeafPlan, certificate: Certificate, now: Date): RenewalReason | undefined {
   const rules: readonly (readonly [RenewalReason, boolean])[] = [
     ["authority-new", plan.issuer.isNew],
     ["expiring", isExpiring(certificate.notAfter, now)],
@@ -60,7 +60,7 @@ export function isExpiring(notAfter: Date, now: Date): boolean {
 }
 
 /** Whether a certificate names `name`, exactly: wildcards stand for themselves. */
-export function covers(certificate: Pick<Certificate, "dnsNames" | "ipAddresses">, name: string): boolean {
+function covers(certificate: Pick<Certificate, "dnsNames" | "ipAddresses">, name: string): boolean {
   const address = ipBytes(name);
   if (address === undefined) return certificate.dnsNames.includes(name);
   return certificate.ipAddresses.some((present) => present.equals(address));

@@ -45,8 +45,10 @@ export class ServerState implements Component {
     });
     await this.#makeCertificates();
     const passwords = await ensurePasswd({ serverDir, token, agentToken: config.agentToken });
-    if (preparation.kind === "must-save") {
-      await saveBootstrap({ store: bootstrapStore, serverDir, token: passwords.server, log, signal });
+    if (preparation.kind === "must-save" || passwords.isChanged) {
+      // A changed passwd goes into an existing record too, else the next start finds it newer than the datastore.
+      const isOverriding = passwords.isChanged;
+      await saveBootstrap({ store: bootstrapStore, serverDir, token: passwords.server, log, signal, isOverriding });
     }
     await writeTokenFiles({ serverDir, passwords, hasAgentToken: config.agentToken !== undefined });
   }

@@ -1,11 +1,10 @@
 export { caHash, verifyCaHash } from "./ca-hash.ts";
 export { TokenError } from "./errors.ts";
-export { ensureNodePassword, type NodePasswordOptions } from "./node-password-file.ts";
+export { ensureNodePassword } from "./node-password-file.ts";
 export { ensurePasswd, readPasswd, writePasswd } from "./passwd-file.ts";
-export type { EnsuredPasswd, PasswdEntry, PasswdOptions, Passwords } from "./passwd-file.ts";
-export { PasswordAuthenticator, type AuthenticatedUser, type Verdict } from "./password-authenticator.ts";
+export { PasswordAuthenticator, type Verdict } from "./password-authenticator.ts";
 export { hashPassword, matchesHash } from "./scrypt-hash.ts";
-export { readServerToken, tokenPaths, writeTokenFiles, type TokenFilesOptions } from "./token-files.ts";
+export { readServerToken, tokenPaths, writeTokenFiles } from "./token-files.ts";
 export {
   authorizationHeader,
   formatCredentials,
@@ -16,5 +15,4 @@ export {
   tokenHash,
   withUser,
   type Credentials,
-  type Token,
 } from "./token.ts";

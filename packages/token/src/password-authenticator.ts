@@ -3,7 +3,7 @@ import type { PasswdEntry } from "./passwd-file.ts";
 import { hashPassword, matchesHash } from "./scrypt-hash.ts";
 
 /** A user whose password was right. */
-export interface AuthenticatedUser {
+interface AuthenticatedUser {
   readonly name: string;
   readonly uid: string;
   readonly groups: readonly string[];
