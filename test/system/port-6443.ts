@@ -44,6 +44,7 @@ export async function startOnePort(): Promise<OnePort> {
     apiServerUrl,
   });
   undo.use(await startEtcdApi(folder));
+  const apiservers = undo.use(new AsyncDisposableStack());
   const startApiserver = async () => {
     const started = await KubeApiserver.start({
       folder,
@@ -51,7 +52,7 @@ export async function startOnePort(): Promise<OnePort> {
       etcdServers: "unix://kine.sock",
       args: apiserverArgs(tls),
     });
-    undo.defer(() => started.stop());
+    apiservers.defer(() => started.stop());
     return started;
   };
   const apiserver = await startApiserver();
