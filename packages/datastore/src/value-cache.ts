@@ -7,6 +7,8 @@ export const NO_VALUE: Buffer = Buffer.alloc(0);
 /** What an entry costs besides its bytes: map entry, Buffer and ArrayBuffer objects. */
 const ENTRY_BYTES = 250;
 const READ_ROWS = 256;
+/** Larger reads are lists of everything, which would only drive out what is in use. */
+const KEPT_ROWS = 512;
 
 /** Values by row id: the most recently used up to a limit in memory, the others read through the driver. */
 export class ValueCache {
@@ -60,19 +62,21 @@ export class ValueCache {
       if (value === undefined) missing.push(version);
       else found.set(version.row, value);
     }
+    const reads: Promise<void>[] = [];
     for (let start = 0; start < missing.length; start += READ_ROWS)
-      await this.#read(missing.slice(start, start + READ_ROWS), found);
+      reads.push(this.#read(missing.slice(start, start + READ_ROWS), found, missing.length <= KEPT_ROWS));
+    await Promise.all(reads);
     return found;
   }
 
-  async #read(versions: readonly Version[], found: Map<number, Buffer>): Promise<void> {
+  async #read(versions: readonly Version[], found: Map<number, Buffer>, isKept: boolean): Promise<void> {
     const stored = await this.#driver.values(versions.map(({ row }) => row));
     for (const [index, version] of versions.entries()) {
       const raw = stored[index];
       if (raw === undefined) continue;
       const value = version.key === COMPACT_KEY ? unpackCompactValue(raw).value : raw;
       found.set(version.row, value);
-      this.set(version.row, value);
+      if (isKept) this.set(version.row, value);
     }
   }
 
