@@ -50,11 +50,13 @@ describe("k3s server: refusals before anything is written", () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  test("a second k3s on the same data dir, naming the first", async (t) => {
+  test("a second k3s on the same data dir, naming the first and not its ports", async (t) => {
     const folder = await temporaryFolder(t);
     const lock = await acquireLock(join(folder, "k3s.lock"));
     t.after(() => lock.release());
-    const { code, stderr } = await run(t, ["server", "--data-dir", folder]);
+    const port = await freePort();
+    await listen(t, port);
+    const { code, stderr } = await run(t, ["server", "--data-dir", folder, "--https-listen-port", String(port)]);
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`k3s process ${process.pid} is running on it.+code=ERR_ALREADY_RUNNING`));
   });

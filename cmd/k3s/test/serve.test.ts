@@ -121,7 +121,8 @@ describe("serve()", () => {
     assert.deepEqual(events, ["STOPPING", "stop a"]);
   });
 
-  test("a second request ends the patience with a component that does not stop", async () => {
+  test("a second request ends the patience with a component that does not stop", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] }); // the grace never ends by itself
     const { events, host, shutdown, impatient, up } = recorder();
     const stubborn = component("a", events, {
       stop: async (hurry) => {

@@ -25,6 +25,7 @@ describe("defaultInterfaceIPv6()", () => {
     const table = [
       `fe80${"0".repeat(28)} 40 ${zero} 00 ${zero} 00000100 00000001 00000000 00000001     eth0`,
       `${zero} 00 ${zero} 00 ${zero} ffffffff 00000001 00000000 00200200       lo`,
+      `${zero} 00 ${zero} 00 ${zero} 00000001 00000001 00000000 00000201     eth9`,
       `${zero} 00 ${zero} 00 fe80${"0".repeat(27)}1 00000400 00000001 00000000 00000003     eth3`,
     ].join("\n");
     assert.equal(defaultInterfaceIPv6(table), "eth3");

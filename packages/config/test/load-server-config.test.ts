@@ -45,6 +45,13 @@ describe("loadServerConfig(): where a value comes from", () => {
     assert.equal((await load({ env: { K3S_CONFIG_FILE: "" }, flags: { config: two } })).nodeName, "two");
   });
 
+  test("takes the last of repeated keys in one file, and adds key+ to the one before", async (t) => {
+    const file = await configFiles(t, "node-name: one\ntls-san: a.example\nnode-name: two\ntls-san+: b.example");
+    const config = await load({ env: { K3S_CONFIG_FILE: file } });
+    assert.equal(config.nodeName, "two");
+    assert.deepEqual(config.tlsSan, ["a.example", "b.example"]);
+  });
+
   test("reads drop-ins without a main file", async (t) => {
     const file = await configFiles(t, undefined, { "a.yaml": "node-name: only" });
     assert.equal((await load({ env: { K3S_CONFIG_FILE: file } })).nodeName, "only");
