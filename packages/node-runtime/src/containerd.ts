@@ -1,7 +1,7 @@
-import type { ComponentVersions } from "@k3s/components";
 import { ensureDirectory, writeFileAtomic } from "@k3s/files";
 import { SupervisedChild, type ChildCommand } from "@k3s/process";
 import { containerdConfig, containerdConfigVersion } from "./containerd-config.ts";
+import { renderConfig } from "./containerd-template.ts";
 import { criVersion } from "./cri-version.ts";
 import { nodePaths, type NodeRuntimeOptions } from "./node-runtime-options.ts";
 
@@ -20,8 +20,8 @@ export function containerd(options: NodeRuntimeOptions): SupervisedChild {
     log: options.log,
     executable: file,
     command: async () => {
-      await writeContainerdFiles(options);
-      return containerdCommand(options, file);
+      const configVersion = await writeContainerdFiles(options);
+      return containerdCommand(options, { file, configVersion });
     },
     isReady: async (signal) => {
       await criVersion(paths.containerdSocket, signal);
@@ -33,12 +33,11 @@ export function containerd(options: NodeRuntimeOptions): SupervisedChild {
   });
 }
 
-type CommandOptions = Pick<NodeRuntimeOptions, "agentDirectory" | "stateDirectory" | "env" | "path"> & {
-  readonly set: { readonly versions: Pick<ComponentVersions, "containerd"> };
-};
-
 /** Command line and environment of containerd. */
-export function containerdCommand(options: CommandOptions, file: string): ChildCommand {
+export function containerdCommand(
+  options: Pick<NodeRuntimeOptions, "agentDirectory" | "stateDirectory" | "env" | "path">,
+  { file, configVersion }: { readonly file: string; readonly configVersion: 2 | 3 },
+): ChildCommand {
   const paths = nodePaths(options);
   const { own, rest } = splitEnvironment(options.env);
   const level = own.get("LOG_LEVEL");
@@ -48,23 +47,26 @@ export function containerdCommand(options: CommandOptions, file: string): ChildC
     file,
     args: [
       ...["-c", paths.containerdConfig],
-      ...(containerdConfigVersion(options.set.versions.containerd.major) === 2 ? places : []),
+      ...(configVersion === 2 ? places : []),
       ...(level === undefined ? [] : ["--log-level", level]),
     ],
     env: { ...rest, ...Object.fromEntries(own), PATH: options.path },
   };
 }
 
-async function writeContainerdFiles(options: NodeRuntimeOptions): Promise<void> {
+/** Returns the version of the configuration that was written. */
+async function writeContainerdFiles(options: NodeRuntimeOptions): Promise<2 | 3> {
   const paths = nodePaths(options);
-  const version = containerdConfigVersion(options.set.versions.containerd.major);
   await ensureDirectory(paths.containerdRoot, 0o700);
   await ensureDirectory(`${paths.containerdEtc}/certs.d`, 0o700);
   await ensureDirectory(paths.containerdState, 0o711);
-  const config = containerdConfig({ ...options, cniBinDirectory: options.set.cniBinDir }, version);
-  await writeFileAtomic(paths.containerdConfig, config, { mode: 0o644 });
+  const newest = containerdConfigVersion(options.set.versions.containerd.major);
+  const base = { ...options, cniBinDirectory: options.set.cniBinDir };
+  const { version, text } = await renderConfig(paths.containerdEtc, newest, (wanted) => containerdConfig(base, wanted));
+  await writeFileAtomic(paths.containerdConfig, text, { mode: 0o644 });
   const crictl = `runtime-endpoint: unix://${paths.containerdSocket}\n`;
   await writeFileAtomic(paths.crictlConfig, crictl, { mode: 0o600 });
+  return version;
 }
 
 function splitEnvironment(env: Readonly<Record<string, string>>) {

@@ -33,4 +33,12 @@ export class NodeRuntimeError extends NodeError {
       hint: "The file must be a YAML document of kind KubeletConfiguration",
     });
   }
+
+  static containerdTemplate(path: string, action: string): NodeRuntimeError {
+    return new NodeRuntimeError(
+      "ERR_CONTAINERD_TEMPLATE",
+      `Cannot use containerd template "${path}": "${action}" is not understood`,
+      { hint: 'Only {{ template "base" . }} stands for something; write the rest out, or use a drop-in file' },
+    );
+  }
 }

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 import { findProgram } from "@k3s/testkit";
 import { containerdConfig, containerdConfigVersion } from "../src/containerd-config.ts";
 import { containerdCommand } from "../src/containerd.ts";
+import { renderConfig } from "../src/containerd-template.ts";
 import { formatToml } from "../src/format-toml.ts";
 import { runProgram } from "../src/run-program.ts";
 import { allSettings, goodSettings } from "./node-options.ts";
@@ -96,13 +97,13 @@ describe("containerdConfig()", () => {
 });
 
 describe("containerdCommand()", () => {
-  const set = (major: number) => ({ versions: { containerd: { major, minor: 0, patch: 0, text: `${major}.0.0` } } });
   const places = { agentDirectory: "/data/agent", stateDirectory: "/run/k3s", path: "/bin" };
 
   test("names its places on the command line for version 2 only", () => {
-    const args = (major: number) => containerdCommand({ ...places, env: {}, set: set(major) }, "containerd").args;
-    assert.deepEqual(args(2), ["-c", "/data/agent/etc/containerd/config.toml"]);
-    assert.deepEqual(args(1), [
+    const args = (configVersion: 2 | 3) =>
+      containerdCommand({ ...places, env: {} }, { file: "containerd", configVersion }).args;
+    assert.deepEqual(args(3), ["-c", "/data/agent/etc/containerd/config.toml"]);
+    assert.deepEqual(args(2), [
       ...["-c", "/data/agent/etc/containerd/config.toml", "-a", "/run/k3s/containerd/containerd.sock"],
       ...["--state", "/run/k3s/containerd", "--root", "/data/agent/containerd"],
     ]);
@@ -110,9 +111,44 @@ describe("containerdCommand()", () => {
 
   test("takes the prefix off variables that are meant for containerd", () => {
     const env = { CONTAINERD_LOG_LEVEL: "debug", CONTAINERD_HTTPS_PROXY: "http://p", HTTPS_PROXY: "http://q", A: "b" };
-    const command = containerdCommand({ ...places, env, set: set(2) }, "containerd");
+    const command = containerdCommand({ ...places, env }, { file: "containerd", configVersion: 3 });
     assert.deepEqual(command.env, { HTTPS_PROXY: "http://p", A: "b", PATH: "/bin" });
     assert.deepEqual(command.args.slice(-2), ["--log-level", "debug"]);
+  });
+});
+
+describe("renderConfig()", () => {
+  const base = (version: 2 | 3) => `version = ${version}\n\n\n[table]\nkey = "$& {"\n`;
+  async function render(t: TestContext, newest: 2 | 3, files: Readonly<Record<string, string>>) {
+    const folder = await mkdtemp(join(tmpdir(), "containerd-template-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    return renderConfig(folder, newest, base);
+  }
+  const extended = 'first = 1\n{{ template "base" . }}\n\n[own]\n';
+
+  test("is the tidy default without a template", async (t) => {
+    const text = 'version = 3\n\n[table]\nkey = "$& {"\n';
+    assert.deepEqual(await render(t, 3, {}), { version: 3, text });
+  });
+
+  test("puts the default of the template's version into it", async (t) => {
+    const text = 'first = 1\nversion = 2\n\n[table]\nkey = "$& {"\n\n[own]\n';
+    assert.deepEqual(await render(t, 2, { "config.toml.tmpl": extended }), { version: 2, text });
+    assert.deepEqual(await render(t, 3, { "config.toml.tmpl": extended }), { version: 2, text });
+  });
+
+  test("takes the newer of two templates, where containerd knows its version", async (t) => {
+    const files = { "config.toml.tmpl": "two = 2\n", "config-v3.toml.tmpl": "three = 3\n" };
+    assert.deepEqual(await render(t, 3, files), { version: 3, text: "three = 3\n" });
+    assert.deepEqual(await render(t, 2, files), { version: 2, text: "two = 2\n" });
+  });
+
+  test("refuses actions that it does not understand", async (t) => {
+    await assert.rejects(render(t, 2, { "config.toml.tmpl": "{{ if .IsRunningInUserNS }}\nx = 1\n{{ end }}\n" }), {
+      code: "ERR_CONTAINERD_TEMPLATE",
+      message: /"\{\{ if \.IsRunningInUserNS \}\}" is not understood/,
+    });
   });
 });
 
