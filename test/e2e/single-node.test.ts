@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,6 +11,20 @@ const SECONDS = 1_000;
 
 /** What may not change while programs die around a pod: its name, its start and how often its container was restarted. */
 const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.startTime} {.status.containerStatuses[0].state.running.startedAt} {.status.containerStatuses[0].restartCount}{"\\n"}{end}`;
+
+/** The numbers of the first two ticks that a program passes on as they happen. Ends the program. */
+async function ticksOf(program: ChildProcess): Promise<readonly number[]> {
+  const ticks: number[] = [];
+  try {
+    if (program.stdout === null) throw new Error("Cannot read from a program without a pipe");
+    for await (const line of createInterface({ input: program.stdout })) {
+      if (ticks.push(Number(/^tick (\d+)$/.exec(line)?.[1])) === 2) break;
+    }
+    return ticks;
+  } finally {
+    program.kill();
+  }
+}
 
 describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, () => {
   const undo = new AsyncDisposableStack();
@@ -67,6 +83,30 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
 
   test("a failing command's exit code comes back through exec", async () => {
     await assert.rejects(cluster.kubectl("exec", await podName(), "--", "sh", "-c", "exit 7"), { exitCode: 7 });
+  });
+
+  for (const [name, ...args] of [
+    ["logs -f", "logs", "-f", "--tail=1", "clock"] as const,
+    ["attach", "attach", "clock"] as const,
+  ]) {
+    test(`${name} streams while the pod runs`, async () => {
+      await cluster.kubectl("wait", "--for=condition=Ready", "pod/clock", "--timeout=55s");
+      const ticks = await ticksOf(
+        cluster.host.spawn(cluster.file, ["kubectl", ...args], { stdio: ["ignore", "pipe", "inherit"] }),
+      );
+      assert.equal((ticks[1] ?? 0) - (ticks[0] ?? 0), 1);
+    });
+  }
+
+  test("a second server on the data dir is refused by name of the first", async () => {
+    const refused = cluster.host.run(cluster.file, "server", "--https-listen-port", "7443");
+    await assert.rejects(refused, (error: unknown) => {
+      assert.match(
+        String(error),
+        new RegExp(`ERR_[A-Z_]+[^]*${String(supervisor)}|${String(supervisor)}[^]*ERR_[A-Z_]+`),
+      );
+      return true;
+    });
   });
 
   test("port-forward carries a request", async () => {
