@@ -4,7 +4,7 @@ import { chmod, copyFile, cp, mkdir, readFile, rename, rm, stat } from "node:fs/
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { provideComponents, type Progress } from "@k3s/components";
+import { provideComponents, waitForLock, type Progress } from "@k3s/components";
 import { NodeError } from "@k3s/errors";
 import { readIfExists, writeFileAtomic } from "@k3s/files";
 import { bundleProduct } from "./bundle.ts";
@@ -17,6 +17,8 @@ const DIST = join(ROOT, "dist");
 const LIB = join(DIST, "lib");
 /** Suffix of the version, counted per version of Kubernetes as the original does. */
 const RELEASE = "k3s1";
+
+const LOCK_WAIT_MS = 60 * 60_000;
 
 const HELP = `Builds dist/k3s and what it needs beside it, the upstream programs included.
 
@@ -34,6 +36,11 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   }
   const wanted = readComponentOptions(values, environment);
   await mkdir(LIB, { recursive: true });
+  await using _lock = await waitForLock(join(DIST, ".lock"), {
+    limitMs: LOCK_WAIT_MS,
+    onWait: (owner) => progress({ step: "Wait for another build", note: `process ${owner} builds here` }),
+    signal,
+  });
   await buildProgram(progress);
   const context = { cacheDir: cacheDirectory(environment), environment, progress, signal };
   const { versions } = await provideComponents({ ...wanted, out: join(LIB, "components") }, context);

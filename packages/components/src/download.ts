@@ -1,7 +1,5 @@
-import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open as openFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { deadline, retry } from "@k3s/async";
 import { ComponentError } from "./errors.ts";
 import { absentAsUndefined, hashFile, setAside } from "./verify.ts";
@@ -48,7 +46,7 @@ const MAX_TEXT_BYTES = 1 << 20;
 /** Fetches a small text file. Rejects with ERR_COMPONENT_DOWNLOAD. */
 export async function fetchText(options: FetchOptions): Promise<string> {
   return persist(options, async (watch) => {
-    const response = await open(options.url, {}, watch.signal);
+    const response = await request(options.url, {}, watch.signal);
     let text = "";
     for await (const chunk of bodyOf(response)) {
       watch.touch();
@@ -135,22 +133,19 @@ function watchStall(ms: number, parent: AbortSignal, onKept: (bytes: number) => 
 
 async function transfer(options: DownloadOptions, part: string, watch: StallWatch): Promise<void> {
   const present = await sizeOf(part);
-  const response = await open(options.url, present > 0 ? { Range: `bytes=${present}-` } : {}, watch.signal);
+  const response = await request(options.url, present > 0 ? { Range: `bytes=${present}-` } : {}, watch.signal);
   if (response.status === 416) return confirmComplete(response, part, present);
   const offset = response.status === 206 ? present : 0;
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   const total = Number.isNaN(length) ? undefined : offset + length;
   let done = offset;
-  const count = async function* (chunks: AsyncIterable<Uint8Array>) {
-    for await (const chunk of chunks) {
-      done += chunk.length;
-      watch.touch(done);
-      options.onProgress?.(done, total);
-      yield chunk;
-    }
-  };
-  const target = createWriteStream(part, { flags: offset > 0 ? "a" : "w" });
-  await pipeline(bodyOf(response), count, target, { signal: watch.signal });
+  await using file = await openFile(part, offset > 0 ? "a" : "w");
+  for await (const chunk of bodyOf(response)) {
+    await file.write(chunk); // at once: what has arrived survives a cut
+    done += chunk.length;
+    watch.touch(done);
+    options.onProgress?.(done, total);
+  }
   if (total !== undefined && done !== total) throw new Error(`the connection ended after ${done} of ${total} bytes`);
 }
 
@@ -163,7 +158,7 @@ async function confirmComplete(response: Response, part: string, present: number
   throw new Error("the partial file does not fit the server's");
 }
 
-async function open(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+async function request(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
   const response = await fetch(url, { headers: { ...headers, "Accept-Encoding": "identity" }, signal });
   if (response.ok || response.status === 416) return response;
   await response.body?.cancel();

@@ -7,3 +7,4 @@ export { parseVersion, type ComponentVersions, type Version } from "./version.ts
 export type { Progress, ProgressEvent } from "./progress.ts";
 export { provideComponents, type ProvideOptions, type SourceName } from "./provide-components.ts";
 export type { SourceContext } from "./source-context.ts";
+export { waitForLock } from "./wait-for-lock.ts";

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { deadline, retry } from "@k3s/async";
-import { acquireLock, LockHeldError, writeFileAtomic, type Lock } from "@k3s/files";
+import { writeFileAtomic } from "@k3s/files";
 import { hostArchitecture, type Architecture } from "./architecture.ts";
 import { loadComponentSet, type ComponentSet } from "./component-set.ts";
 import { findDebianSuite, stageDebian, type DebianSuite } from "./debian-source.ts";
@@ -16,6 +15,7 @@ import { findRelease, NEWEST_MINOR } from "./releases.ts";
 import type { SourceContext } from "./source-context.ts";
 import { stageUpstream } from "./upstream-source.ts";
 import { absentAsUndefined, verifyFiles } from "./verify.ts";
+import { waitForLock } from "./wait-for-lock.ts";
 
 /** Where components come from; `auto` is `debian` on a suite that can make the wanted version, else `upstream`. */
 export type SourceName = "auto" | "upstream" | "debian" | "dir";
@@ -52,7 +52,12 @@ export async function provideComponents(options: ProvideOptions, context: Source
   }
   await mkdir(join(context.cacheDir, "sets"), { recursive: true });
   const name = `${plan.key}-${await ownProgramsDigest()}`;
-  await using _lock = await waitForLock(join(context.cacheDir, "sets", `${name}.lock`), context);
+  await using _lock = await waitForLock(join(context.cacheDir, "sets", `${name}.lock`), {
+    limitMs: LOCK_WAIT_MS,
+    onWait: (owner) =>
+      context.progress({ step: "Wait for another build", note: `process ${owner} makes the same components` }),
+    signal: context.signal,
+  });
   const cached = join(context.cacheDir, "sets", name);
   const manifest = (await intactManifest(cached, context)) ?? (await makeSet(cached, plan));
   const present = await loadManifest(out).catch(() => undefined);
@@ -162,18 +167,4 @@ function architecture(): Architecture {
       "Use an amd64 machine",
     );
   return found;
-}
-
-async function waitForLock(path: string, { progress, signal }: SourceContext): Promise<Lock> {
-  using limit = deadline(LOCK_WAIT_MS, `Waiting for the lock "${path}"`, signal);
-  const policy = {
-    delayMinMs: 20,
-    delayMaxMs: 1_000,
-    isRetryable: (error: unknown) => error instanceof LockHeldError,
-    onRetry: (error: unknown, attempt: number) => {
-      if (attempt === 1 && error instanceof LockHeldError)
-        progress({ step: "Wait for another build", note: `process ${error.owner} makes the same components` });
-    },
-  };
-  return await retry(() => acquireLock(path), policy, limit);
 }

@@ -1,8 +1,7 @@
 import { mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
-import { deadline, retry } from "@k3s/async";
 import { NodeError } from "@k3s/errors";
-import { acquireLock, LockHeldError, writeFileAtomic, type Lock } from "@k3s/files";
+import { writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { linkCniPlugins } from "./cni-links.ts";
 import { assertUsable, createComponentSet, type ComponentSet } from "./component-set.ts";
@@ -11,6 +10,7 @@ import { ComponentError } from "./errors.ts";
 import { installFiles } from "./install-files.ts";
 import { loadManifest, manifestDigest, MANIFEST_NAME, type Manifest } from "./manifest.ts";
 import { absentAsUndefined, sameTime } from "./verify.ts";
+import { waitForLock } from "./wait-for-lock.ts";
 
 export interface UnpackOptions {
   /** Folder with `components.json`, as made by the build. */
@@ -56,7 +56,8 @@ async function unpackLocked(options: UnpackOptions, place: Place, manifest: Mani
   const { dataDir, log, signal } = options;
   try {
     await mkdir(place.data, { recursive: true, mode: 0o755 });
-    await using _lock = await waitForLock(join(place.data, ".lock"), log, signal);
+    const onWait = (owner: string) => log.info({ owner }, "waiting for another process to unpack components");
+    await using _lock = await waitForLock(join(place.data, ".lock"), { limitMs: LOCK_WAIT_MS, onWait, signal });
     const startedAt = performance.now();
     if (!(await isComplete(place, manifest))) await unpack(options, place, manifest); // else another process was faster
     await rotateLinks(place);
@@ -67,19 +68,6 @@ async function unpackLocked(options: UnpackOptions, place: Place, manifest: Mani
     signal?.throwIfAborted();
     throw error instanceof NodeError ? error : ComponentError.unpack(dataDir, error);
   }
-}
-
-async function waitForLock(path: string, log: Logger, parent?: AbortSignal): Promise<Lock> {
-  using limit = deadline(LOCK_WAIT_MS, `Waiting for the lock "${path}"`, parent);
-  const policy = {
-    delayMinMs: 20,
-    delayMaxMs: 500,
-    isRetryable: (error: unknown) => error instanceof LockHeldError,
-    onRetry: (error: unknown, attempt: number) => {
-      if (attempt === 1) log.info({ error }, "waiting for another process to unpack components");
-    },
-  };
-  return await retry(() => acquireLock(path), policy, limit);
 }
 
 async function unpack(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {

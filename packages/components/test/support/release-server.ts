@@ -81,7 +81,7 @@ function startOf(range: string | undefined): number {
 }
 
 function sendBody(response: ServerResponse, body: Buffer, fault: Fault | undefined): void {
-  if (fault?.kind === "cut") response.write(body.subarray(0, fault.afterBytes), () => response.destroy());
+  if (fault?.kind === "cut") response.write(body.subarray(0, fault.afterBytes), () => response.socket?.end());
   else if (fault?.kind === "stall") response.write(body.subarray(0, fault.afterBytes));
   else response.end(body);
 }
