@@ -82,8 +82,8 @@ export const nodeSettings = {
     env: "K3S_SNAPSHOTTER",
     placeholder: "NAME",
     help: "How containerd stacks the layers of an image",
-    fallback: "overlayfs",
-    fallbackText: "overlayfs",
+    fallback: undefined,
+    fallbackText: "overlayfs, or native where overlay mounts fail",
     parse: oneOfServed(["overlayfs", "native", "btrfs", "zfs"], ["fuse-overlayfs", "stargz", "nix"]),
   }),
   "prefer-bundled-bin": switchSetting({
