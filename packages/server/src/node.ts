@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { addressAnnotations, nodeArgumentAnnotations, NodeMetadata } from "@k3s/controllers";
 import type { ServerConfig } from "@k3s/config";
-import { inSequence, type Component } from "@k3s/lifecycle";
+import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { PodNetwork } from "@k3s/network";
 import {
   chooseSettings,
@@ -40,23 +40,32 @@ export async function prepareMachine(config: ServerConfig, env: Environment, hos
   return chooseSettings(facts, user);
 }
 
-/** containerd and the images that lie ready for it. */
+/**
+ * containerd, the images that lie ready for it, and the kubelet. None of them needs the API in order to start: the kubelet
+ * spends its first seconds looking at the machine, and then tries to register until somebody answers.
+ */
 export function nodeRuntime(parts: ServerParts, settings: NodeSettings, ready: Milestone): Component {
   const options = nodeOptions({ ...parts, settings, log: parts.host.log });
-  return inSequence("node-runtime", [containerd(options), new ImageImport(options), ready.reached]);
+  return inSequence("node-runtime", [
+    containerd(options),
+    new ImageImport(options), // before any pod can look for one of them
+    kubelet(options),
+    ready.reached,
+  ]);
 }
 
-/** The programs that join this machine to its cluster, once containers can run. */
-export function nodePrograms(parts: ServerParts, settings: NodeSettings, runtimeReady: Milestone): Component {
+/** What joins this machine's containers to its cluster, once the kubelet runs and the API serves. */
+export function nodeNetwork(parts: ServerParts, settings: NodeSettings, kubeletReady: Milestone): Component {
   const { config } = parts;
   const options = nodeOptions({ ...parts, settings, log: parts.host.log });
   return inSequence("node", [
-    runtimeReady.awaited,
-    kubelet(options),
+    kubeletReady.awaited,
     registration(parts),
-    // It looks its own Node up to learn its address, and settles for the loopback address when there is none.
-    ...(config.disableKubeProxy ? [] : [kubeProxy(options)]),
-    ...(config.flannelBackend === "none" ? [] : [podNetwork(parts)]),
+    atOnce("node-network", [
+      // It looks its own Node up to learn its address, and settles for the loopback address when there is none.
+      ...(config.disableKubeProxy ? [] : [kubeProxy(options)]),
+      ...(config.flannelBackend === "none" ? [] : [podNetwork(parts)]),
+    ]),
   ]);
 }
 

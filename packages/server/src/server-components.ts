@@ -9,7 +9,7 @@ import { childEnvironment } from "./child-environment.ts";
 import { controllers } from "./controllers.ts";
 import { Datastore } from "./datastore.ts";
 import { Milestone } from "./milestone.ts";
-import { nodePrograms, nodeRuntime, prepareMachine } from "./node.ts";
+import { nodeNetwork, nodeRuntime, prepareMachine } from "./node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiClientsOptions, type ServerParts } from "./server-parts.ts";
@@ -49,14 +49,14 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
   const datastore = new Datastore({ file: config.datastoreFile, log: log.child({ component: "datastore" }) });
   const clients = new ApiClients(apiClientsOptions(config));
   const common: ServerParts = { config, host, set, env, records: await recordsPlace(config), clients };
-  const runtimeReady = new Milestone("container-runtime");
+  const kubeletReady = new Milestone("kubelet");
   return [
     datastore,
     new ServerState({ config, store: () => datastore.store, apiServerUrl: apiClientsOptions(config).server, log }),
-    // While kube-apiserver starts, so does containerd. It stops after the kubelet, which still ends its probes through it.
-    ...(settings === undefined ? [] : [inBackground(nodeRuntime(common, settings, runtimeReady))]),
+    // At the same time as the API. containerd stops last of these: the kubelet still ends its probes through it.
+    ...(settings === undefined ? [] : [inBackground(nodeRuntime(common, settings, kubeletReady))]),
     api(common, () => datastore.store),
     inBackground(controllers(common)),
-    ...(settings === undefined ? [] : [inBackground(nodePrograms(common, settings, runtimeReady))]),
+    ...(settings === undefined ? [] : [inBackground(nodeNetwork(common, settings, kubeletReady))]),
   ];
 }
