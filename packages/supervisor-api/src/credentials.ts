@@ -1,4 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
 import { Latest } from "@k3s/async";
 
 /** Where the certificates are that the port works with; each may be replaced while it runs. */
@@ -35,7 +36,7 @@ export class WatchedCredentials {
     return new WatchedCredentials(files, await versionOf(files), await read(files));
   }
 
-  /** Tells whether anything had changed. Keeps what it has when a file cannot be read. */
+  /** Tells whether anything had changed. Rejects, and keeps what it has, when a file cannot be read or used. */
   async refresh(): Promise<boolean> {
     const version = await versionOf(this.#files);
     if (version === this.#version) return false;
@@ -58,5 +59,8 @@ async function read(files: CredentialFiles): Promise<Credentials> {
     readFile(files.proxyCertificate),
     readFile(files.proxyKey),
   ]);
+  // Fails here, once, rather than in each connection.
+  createSecureContext({ ca: serverCa, cert: proxyCertificate, key: proxyKey });
+  createSecureContext({ ca: clientCa });
   return { serverCa, clientCa, proxyCertificate, proxyKey };
 }

@@ -60,7 +60,13 @@ export class Http2Exchange implements Exchange {
 
   end(trailers: RawHeaders = []): void {
     const stream = this.#stream;
-    stream.once("wantTrailers", () => stream.sendTrailers(groupHeaders(trailers)));
+    stream.once("wantTrailers", () => {
+      try {
+        stream.sendTrailers(groupHeaders(trailers));
+      } catch {
+        this.abort(); // HTTP/2 cannot say them
+      }
+    });
     stream.end();
   }
 

@@ -45,12 +45,10 @@ export class HttpsEndpoint {
   /** Connections in their handshake, by their four-tuple. */
   readonly #handshaking = new Map<string, Connection>();
   readonly #connections = new WeakMap<Duplex, Connection>();
-  #applied: SecureContext;
 
   constructor(options: EndpointOptions) {
     const { context, router } = options;
     this.#options = options;
-    this.#applied = context.current();
     this.#http1 = createHttpServer({
       ...HTTP1_OPTIONS,
       shouldUpgradeCallback: (request) => router.wouldForward(originForm(request.url)) && !hasBody(request),
@@ -63,7 +61,12 @@ export class HttpsEndpoint {
         requestCert: true,
         rejectUnauthorized: false, // a certificate is asked for, not required: routes decide what they need
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-        SNICallback: (name, done) => void context.offer(name).then(() => done(null, context.current())),
+        SNICallback: (name, done) => {
+          context
+            .offer(name)
+            .then(() => context.current())
+            .then((current) => done(null, current), done);
+        },
       },
       (socket) => this.#secured(socket),
     );
@@ -76,16 +79,18 @@ export class HttpsEndpoint {
     this.#handshaking.set(key, connection);
     socket.once("close", () => this.#handshaking.delete(key));
     // Before the handshake, so that the first one with a new address succeeds.
-    void this.#options.context.offer(connection.localAddress).then(() => this.#shake(socket));
+    this.#options.context
+      .offer(connection.localAddress)
+      .then(() => this.#shake(socket))
+      .catch((error: unknown) => {
+        this.#options.log.error({ error }, "connection cannot be served");
+        socket.destroy();
+      });
   }
 
   #shake(socket: Socket): void {
     if (socket.destroyed) return;
-    const { context } = this.#options;
-    if (this.#applied !== context.current()) {
-      this.#applied = context.current();
-      this.#tls.setSecureContext(context.options());
-    }
+    useContext(this.#tls, this.#options.context.current());
     this.#tls.emit("connection", socket);
   }
 
@@ -115,6 +120,7 @@ export class HttpsEndpoint {
   }
 
   #serveHttp1(): void {
+    const { router } = this.#options;
     const begin = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => {
       const connection = this.#connectionOf(request.socket);
       const target = originForm(request.url);
@@ -127,8 +133,8 @@ export class HttpsEndpoint {
       const detached = this.#detach(request, socket);
       if (detached === undefined) return;
       const { exchange, accept } = detached;
-      this.#begin(exchange);
-      this.#options.router.switch(exchange, { protocol: request.headers.upgrade ?? "", early, accept });
+      const protocol = request.headers.upgrade ?? "";
+      this.#handle(exchange, () => router.switch(exchange, { protocol, early, accept }));
     });
     this.#http1.on("connect", (request, socket) => {
       const detached = this.#detach(request, socket);
@@ -167,14 +173,24 @@ export class HttpsEndpoint {
     if (address !== undefined) void this.#options.context.offer(address);
   }
 
-  #handle(exchange: Exchange): void {
+  #handle(exchange: Exchange, route: () => void | Promise<void> = () => this.#options.router.route(exchange)): void {
     this.#begin(exchange);
-    this.#options.router.route(exchange).catch((error: unknown) => {
+    const failed = (error: unknown) => {
       this.#options.log.error({ error }, "request failed");
       if (exchange.isResponding) exchange.abort();
       else sendFailure(exchange, failures.internal);
-    });
+    };
+    const run = async () => route();
+    run().catch(failed);
   }
+}
+
+/**
+ * What setSecureContext() does, with a context that is there already: tls.Server drops `allowPartialTrustChain` when it makes
+ * one itself, and would then know an intermediate client CA only in handshakes that go through SNICallback.
+ */
+function useContext(server: TlsServer, context: SecureContext): void {
+  Object.assign(server, { _sharedCreds: context });
 }
 
 /** Path and query, also of a request that names the whole URL (RFC 9112, 3.2.2). */

@@ -90,8 +90,8 @@ export class Relay {
     const outgoing = this.#context.upstream.request(upstreamHead(this.#forwarding));
     this.#outgoing = outgoing;
     outgoing.on("error", (error) => this.#failed(outgoing, error));
-    outgoing.on("information", (info) => this.#exchange.inform(info.statusCode, info.rawHeaders));
-    outgoing.once("response", (incoming) => this.#answer(incoming));
+    outgoing.on("information", (info) => this.#hand(() => this.#exchange.inform(info.statusCode, info.rawHeaders)));
+    outgoing.once("response", (incoming) => this.#hand(() => this.#answer(incoming)));
     if (this.#forwarding.switchTo !== undefined)
       outgoing.once("upgrade", (incoming, socket, early) => this.#switch({ incoming, socket, early }));
     if (this.#exchange.body === undefined) outgoing.end();
@@ -114,9 +114,21 @@ export class Relay {
       if (!incoming.complete) this.#exchange.abort();
     });
     incoming.once("end", () => {
-      if (incoming.complete) this.#exchange.end(incoming.rawTrailers);
+      if (incoming.complete) this.#hand(() => this.#exchange.end(incoming.rawTrailers));
     });
     incoming.pipe(out, { end: false });
+  }
+
+  /** A pod behind kube-apiserver may answer with what the client's protocol cannot say: that is its failure, not ours. */
+  #hand(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#outgoing?.destroy();
+      this.#context.log.debug({ error }, "answer cannot be passed on");
+      if (this.#exchange.isResponding) this.#exchange.abort();
+      else sendFailure(this.#exchange, failures.badGateway);
+    }
   }
 
   #switch({ incoming, socket, early }: Switched): void {

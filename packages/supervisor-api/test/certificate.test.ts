@@ -8,8 +8,9 @@ import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { SupervisorError } from "../src/index.ts";
 import { Client } from "./support/client.ts";
+import { FakeApiserver } from "./support/fake-apiserver.ts";
 import { fileScope } from "./support/scope.ts";
-import { servedPair, startListener } from "./support/start-listener.ts";
+import { filesOf, servedPair, startListener } from "./support/start-listener.ts";
 import { TestPki } from "./support/test-pki.ts";
 
 const run = promisify(execFile);
@@ -112,27 +113,27 @@ describe("serving certificate and address", async () => {
   });
 
   test("a replaced client CA counts for new connections", async (t) => {
-    const files = {
-      serverCa: "server-ca.crt",
-      clientCa: "client-ca.crt",
-      proxyCertificate: "proxy.crt",
-      proxyKey: "proxy.key",
-    };
-    const paths = {
-      ...files,
-      serverCa: pki.path("server-ca.crt"),
-      clientCa: pki.path("changing-ca.crt"),
-      proxyCertificate: pki.path("proxy.crt"),
-      proxyKey: pki.path("proxy.key"),
-    };
-    await copyFile(pki.path("other-ca.crt"), paths.clientCa);
-    const { port, listener } = await startListener(t, { pki, files: paths });
+    const files = filesOf(pki, "changing-ca");
+    await copyFile(pki.path("other-ca.crt"), files.clientCa);
+    const { port, listener } = await startListener(t, { pki, files });
     const client = new Client(pki, port);
     const asked = { path: "/v1-k3s/readyz", as: pki.read("admin") };
     assert.equal((await client.ask("h2", asked)).status, 401);
-    await writeFile(paths.clientCa, pki.caOf("client-ca"));
+    await writeFile(files.clientCa, pki.caOf("client-ca"));
     await listener.refresh();
     assert.equal((await client.ask("h2", asked)).status, 403);
+  });
+
+  test("a certificate file that makes no sense changes nothing", async (t) => {
+    const files = { ...filesOf(pki), proxyKey: pki.path("broken.key") };
+    await copyFile(pki.path("proxy.key"), files.proxyKey);
+    const fake = await FakeApiserver.start(t, pki);
+    const { port, listener, log } = await startListener(t, { pki, files, apiserverPort: fake.port });
+    await writeFile(files.proxyKey, "half a k");
+    await listener.refresh();
+    const answer = await new Client(pki, port).ask("h2", { path: "/echo", as: pki.read("admin") });
+    assert.equal(answer.status, 200);
+    assert.ok(log.some((line) => line.includes("certificates could not be read again")));
   });
 
   test("start() rejects with the port when it is taken", async (t) => {

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { Client, protocols, type Ask } from "./support/client.ts";
 import { FakeApiserver, type Seen } from "./support/fake-apiserver.ts";
 import { fileScope } from "./support/scope.ts";
-import { startListener } from "./support/start-listener.ts";
+import { filesOf, startListener } from "./support/start-listener.ts";
 import { TestPki } from "./support/test-pki.ts";
 
 /** What kube-apiserver would take for the user, and whether it would believe it. */
@@ -117,6 +117,14 @@ describe("identity", async () => {
       });
     }
   }
+
+  test("the client CA may be an intermediate one", async (t) => {
+    await pki.intermediate("below", "other-ca");
+    const as = await pki.leaf("anchored", { ca: "below", subject: "/O=dev/O=qa/CN=jane" });
+    const anchored = await startListener(t, { pki, apiserverPort: fake.port, files: filesOf(pki, "below") });
+    const answer = await new Client(pki, anchored.port).ask("h2", { path: "/echo", as });
+    assert.deepEqual(identityOf(answer.text), asJane);
+  });
 
   test("a token beside a refused certificate is still passed on", async () => {
     const answer = await client.ask("h2", { path: "/echo", as: pki.read("stranger"), headers: bearer });

@@ -234,6 +234,42 @@ describe("proxy", async () => {
     assert.equal(requests, 3);
   });
 
+  test("asks once when a fresh connection is lost", async (t) => {
+    const { fake, client } = await setUp(t);
+    let requests = 0;
+    fake.onRequest = (request) => {
+      requests += 1;
+      request.socket.destroy();
+    };
+    const { status } = await client.ask("h2", { path: "/x", as: admin });
+    assert.deepEqual([status, requests], [502, 1]);
+  });
+
+  const unspeakable = [
+    { name: "a status that HTTP/2 does not have", raw: "HTTP/1.1 700 Odd\r\nContent-Length: 0\r\n\r\n" },
+    { name: "a header that HTTP/2 forbids", raw: "HTTP/1.1 200 OK\r\nHTTP2-Settings: a\r\nContent-Length: 0\r\n\r\n" },
+  ];
+  for (const { name, raw } of unspeakable) {
+    test(`answers 502 for ${name}`, async (t) => {
+      const { fake, client } = await setUp(t);
+      fake.onRequest = (request) => request.socket.end(raw);
+      assert.equal((await client.ask("h2", { path: "/x", as: admin })).status, 502);
+      assert.equal((await client.ask("h2", { path: "/echo", as: admin })).status, 200);
+    });
+  }
+
+  for (const protocol of protocols) {
+    test(`survives hints and trailers that make no sense (${protocol})`, async (t) => {
+      const { fake, client } = await setUp(t);
+      const hints = "HTTP/1.1 103 Early Hints\r\nLink: nonsense\r\n\r\n";
+      const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+      fake.onRequest = (request) =>
+        request.socket.end(`${hints}${head}2\r\nhi\r\n0\r\nConnection: close\r\nHTTP2-Settings: a\r\n\r\n`);
+      await client.ask(protocol, { path: "/x", as: admin }).catch(() => undefined);
+      assert.equal((await client.ask(protocol, { path: "/echo", as: admin })).status, 200);
+    });
+  }
+
   test("one reader that stops reading does not hold up the other streams of its HTTP/2 connection", async (t) => {
     const { fake, client } = await setUp(t);
     fake.onRequest = (_request, response) => response.writeHead(200).end(Buffer.alloc(30 * 2 ** 20));

@@ -46,12 +46,7 @@ export async function startListener(t: Pick<TestContext, "after">, options: Star
   const listener = new SupervisorListener({
     port: 0,
     bindAddress: "127.0.0.1",
-    files: {
-      serverCa: pki.path("server-ca.crt"),
-      clientCa: pki.path("client-ca.crt"),
-      proxyCertificate: pki.path("proxy.crt"),
-      proxyKey: pki.path("proxy.key"),
-    },
+    files: filesOf(pki),
     certificate: { current: certificate, offerNames },
     passwords,
     apiserver: { host: "127.0.0.1", port: apiserverPort ?? 1 },
@@ -67,4 +62,14 @@ export async function startListener(t: Pick<TestContext, "after">, options: Star
 export function servedPair(pki: TestPki, name: string): Served {
   const { cert, key } = pki.read(name);
   return { certPem: cert, keyPem: key };
+}
+
+/** The files of a server whose client CA is the one named. */
+export function filesOf(pki: TestPki, clientCa = "client-ca"): SupervisorOptions["files"] {
+  return {
+    serverCa: pki.path("server-ca.crt"),
+    clientCa: pki.path(`${clientCa}.crt`),
+    proxyCertificate: pki.path("proxy.crt"),
+    proxyKey: pki.path("proxy.key"),
+  };
 }

@@ -77,6 +77,25 @@ export class TestPki {
     );
   }
 
+  /** A CA below another one. */
+  async intermediate(name: string, issuer: string): Promise<void> {
+    const [file, above] = [this.path(name), this.path(issuer)];
+    await this.#openssl("req", ...newKey(file), "-out", `${file}.csr`, "-subj", `/CN=${name}`);
+    await writeFile(`${file}.ext`, "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n");
+    const signing = ["-CA", `${above}.crt`, "-CAkey", `${above}.key`, "-set_serial", String(serial()), "-days", "20"];
+    await this.#openssl(
+      "x509",
+      "-req",
+      "-in",
+      `${file}.csr`,
+      ...signing,
+      "-extfile",
+      `${file}.ext`,
+      "-out",
+      `${file}.crt`,
+    );
+  }
+
   async leaf(name: string, options: LeafOptions): Promise<Pair> {
     const file = this.path(name);
     const { ca, subject, usage = "clientAuth", san, days = 20 } = options;
