@@ -1,2 +1,1 @@
-export { SqliteError } from "./errors.ts";
-export { openSqliteDriver, type SqliteDriverOptions } from "./open-sqlite-driver.ts";
+export { openSqliteDriver } from "./open-sqlite-driver.ts";

@@ -14,7 +14,7 @@ const BUSY_TIMEOUT_MS = 30_000;
 /** A write-back that has to wait for others may as well come later. */
 const CHECKPOINT_TIMEOUT_MS = 100;
 
-export interface SqliteDriverOptions {
+interface SqliteDriverOptions {
   /** The database file, usually `…/db/state.db`. It and its folder are made when missing, for the owner only. */
   readonly path: string;
   readonly log: Logger;

@@ -1,7 +1,7 @@
 import type { Connection } from "./connection.ts";
 
 /** The file is not one we can work with; `code` tells which kind of wrong. */
-export class SchemaError extends Error {
+class SchemaError extends Error {
   override readonly name = "SchemaError";
   readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER" | "SCHEMA_DAMAGED";
 

@@ -11,7 +11,6 @@ export {
   type RowSpan,
   type SideState,
 } from "./driver.ts";
-export { DatastoreError } from "./errors.ts";
 export { openStore, type OpenStore, type StoreOptions } from "./open-store.ts";
 export { StoreError, type StoreErrorReason } from "./store-errors.ts";
 export { revision } from "./types.ts";

@@ -3,9 +3,9 @@ import type { Key } from "./version.ts";
 /** Kine's compaction marker; clients see the row {@link COMPACT_ROW} under this name instead. */
 export const MARKER_NAME = "compact_rev_key";
 /** Where kine keeps what the API server writes to `compact_rev_key`; its value is `version|value`. */
-export const COMPACT_ROW = "compact_rev_key_apiserver";
+const COMPACT_ROW = "compact_rev_key_apiserver";
 /** The key of the API server's compaction lock. */
-export const COMPACT_KEY: Key = MARKER_NAME;
+export const COMPACT_KEY: Key = "compact_rev_key";
 /** Kine writes this key on every start of a new table. */
 export const HEALTH_NAME = "/registry/health";
 

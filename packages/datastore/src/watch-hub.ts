@@ -1,12 +1,19 @@
 import type { KeyedEvent } from "./draft.ts";
+import type { Interval } from "./key-range.ts";
 import { WatchRoutes } from "./watch-routes.ts";
-import type { StoreWatch } from "./store-watch.ts";
-import type { WatchEvent } from "./types.ts";
+import type { WatchEnd, WatchEvent } from "./types.ts";
+
+/** A watch as the hub sees it. */
+interface Member {
+  readonly interval: Interval;
+  deliver(events: readonly WatchEvent[]): void;
+  end(reason: WatchEnd): void;
+}
 
 /** Hands events to the watches that want them: live ones at once, those still in replay find them in the log. */
 export class WatchHub {
-  readonly #routes = new WatchRoutes<StoreWatch>();
-  readonly #all = new Set<StoreWatch>();
+  readonly #routes = new WatchRoutes<Member>();
+  readonly #all = new Set<Member>();
   #delivered = 0;
 
   /** Every live watch has been told of everything up to here. */
@@ -14,22 +21,22 @@ export class WatchHub {
     return this.#delivered;
   }
 
-  open(watch: StoreWatch): void {
+  open(watch: Member): void {
     this.#all.add(watch);
   }
 
   /** From the next publication on the watch is told as it happens. */
-  goLive(watch: StoreWatch): void {
+  goLive(watch: Member): void {
     this.#routes.add(watch.interval, watch);
   }
 
-  remove(watch: StoreWatch): void {
+  remove(watch: Member): void {
     this.#all.delete(watch);
     this.#routes.delete(watch.interval, watch);
   }
 
   publish(events: readonly KeyedEvent[], revision: number): void {
-    const batches = new Map<StoreWatch, WatchEvent[]>();
+    const batches = new Map<Member, WatchEvent[]>();
     for (const { key, event } of events) {
       for (const watch of this.#routes.match(key)) {
         const batch = batches.get(watch);
