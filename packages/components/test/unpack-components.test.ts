@@ -180,6 +180,16 @@ describe("unpackComponents()", () => {
     await assert.rejects(unpackComponents(options), { code: "ERR_COMPONENT_MISSING", message: /bin\/kubelet/ });
   });
 
+  test("keeps a bad file aside also when it has to copy", async (t) => {
+    const { options, from } = await fixture(t);
+    const dataDir = join("/dev/shm", `k3s-unpack-bad-${process.pid}`);
+    t.after(() => rm(dataDir, { recursive: true, force: true }));
+    await appendFile(join(from, "bin/kubelet"), "# changed\n");
+    await assert.rejects(unpackComponents({ ...options, dataDir }), { code: "ERR_COMPONENT_CHECKSUM" });
+    assert.deepEqual(await readdir(join(dataDir, "data")), [".lock"]);
+    assert.ok((await readdir(join(from, "bin"))).some((name) => name.startsWith("kubelet.bad-")));
+  });
+
   test("accepts a folder that was copied without its times", async (t) => {
     const { options, from } = await fixture(t);
     const moved = `${from}-moved`;
