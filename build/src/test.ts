@@ -18,7 +18,8 @@ async function main({ argv, environment, signal }: BuildHost): Promise<number> {
     throw new NodeError("ERR_BUILD_SUITE", `Cannot run suite "${unknown}": it is not known`, {
       hint: `Name none for all of them, or some of ${NAMES.join(", ")}`,
     });
-  const host = { environment: { ...environment, PATH: pathOf(environment) }, signal };
+  const programs = { K3S_TEST_BIN_DIR: join(ROOT, "dist/lib/components/bin"), ...environment };
+  const host = { environment: { ...programs, PATH: pathOf(environment) }, signal };
   const results: { readonly name: string; readonly counts: Counts; readonly seconds: number }[] = [];
   for (const suite of SUITES.filter(({ name }) => argv.length === 0 || argv.includes(name))) {
     process.stdout.write(`\n=== ${suite.name}\n`);
