@@ -33,7 +33,7 @@ function iptablesNames(): Record<string, string> {
 }
 
 const BOOKWORM: DebianRecipe = {
-  revision: 1,
+  revision: 2,
   kubernetes: {
     version: "1.20.2",
     gitCommit: "faecb196815e248d3ecfb03c680a4507229c2a56",

@@ -7,6 +7,7 @@ import type { PrivateApt, SourcePackage } from "./apt.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
 import type { DebianRecipe } from "./debian-recipe.ts";
 import { ComponentError } from "./errors.ts";
+import { mendKubernetes } from "./kubernetes-mends.ts";
 import { inStep } from "./progress.ts";
 import { runCommand } from "./run-command.ts";
 import type { SourceContext } from "./source-context.ts";
@@ -89,6 +90,7 @@ class Build {
       const tarball = await apt.downloadSourceTree("kubernetes", source, join(this.#work, "source"));
       const argv = ["tar", "-xf", tarball, "-C", folder, "--strip-components=1"] as const;
       await inStep(this.#context.progress, "Unpack source of kubernetes", () => this.#run(argv, "unpack the source"));
+      await mendKubernetes(folder);
     });
     await access(join(this.#tree, "cmd/kube-apiserver")).catch(() => {
       throw ComponentError.build("compile Kubernetes", "this suite's source package lacks kube-apiserver");
