@@ -67,9 +67,9 @@ export class WatchStream {
   /** To be called at each progress interval: tells every quiet watch that asked how far it is. */
   reportProgress(): void {
     for (const [watchId, open] of this.#watches) {
-      const revision = open.request.progressNotify && !open.active ? open.watch.progress() : undefined;
+      const revision = open.request.progressNotify && !open.active ? progressOf(open) : undefined;
       open.active = false;
-      if (revision !== undefined && revision >= open.request.startRevision) this.#send(revision, { watchId });
+      if (revision !== undefined) this.#send(revision, { watchId });
     }
   }
 
@@ -150,9 +150,9 @@ export class WatchStream {
   /** One answer for the whole stream, or none: the client asks again. */
   #reportAll(): void {
     let lowest = Infinity;
-    for (const { request, watch } of this.#watches.values()) {
-      const revision = watch.progress();
-      if (revision === undefined || revision < request.startRevision) return;
+    for (const open of this.#watches.values()) {
+      const revision = progressOf(open);
+      if (revision === undefined) return;
       lowest = Math.min(lowest, revision);
     }
     if (lowest !== Infinity) this.#send(lowest, { watchId: NO_WATCH });
@@ -161,6 +161,15 @@ export class WatchStream {
   #send(revision: number, response: Omit<WatchResponse, "header">): void {
     this.#outbox.push(encodeWatchResponse({ ...response, header: this.#context.header(revision) }));
   }
+}
+
+/**
+ * Up to where the watch has everything; undefined while it replays history, or waits for a start that is still to come:
+ * a client that is told less than that would resume too early. A start right after the current revision waits for nothing.
+ */
+function progressOf({ request, watch }: OpenWatch): number | undefined {
+  const revision = watch.progress();
+  return revision !== undefined && revision >= request.startRevision - 1 ? revision : undefined;
 }
 
 /** etcd's reading of the two keys; undefined for a range in which no key can be. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { stat, symlink, writeFile } from "node:fs/promises";
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -116,17 +116,15 @@ describe("EtcdApiServer", () => {
     const api = await startApi(t);
     const session = connectHttp2("http://localhost", { createConnection: () => connect(api.socketPath) });
     t.after(() => session.destroy());
+    await once(session, "remoteSettings");
     const headers = { ":method": "POST", ":path": "/etcdserverpb.Watch/Watch", "content-type": "application/grpc" };
-    const closed = Array.from({ length: 3000 }, async () => {
-      const call = session.request(headers);
-      call.on("error", () => undefined);
-      call.close(8);
-      await once(call, "close");
-    });
+    const calls = Array.from({ length: 3000 }, () => session.request(headers).on("error", () => undefined));
+    await ping(session); // all of them have begun at the server
+    const closed = calls.map((call) => once(call, "close"));
+    for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
     await Promise.all(closed);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    session.ping((error) => (error === null ? resolve() : reject(error)));
-    await promise;
+    await ping(session);
+    assert.equal(session.closed, false);
   });
 
   for (const path of [
@@ -146,3 +144,9 @@ describe("EtcdApiServer", () => {
     await assert.rejects(api.client.call("/etcdserverpb.KV/Range", Buffer.from("0a05", "hex")), { code: 13 });
   });
 });
+
+async function ping(session: ClientHttp2Session): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  session.ping((error) => (error === null ? resolve() : reject(error)));
+  await promise;
+}

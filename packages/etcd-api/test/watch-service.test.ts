@@ -125,21 +125,26 @@ describe("Watch: events", () => {
   test("larger than the limit are split for a watch that takes fragments, and only for it", async (t) => {
     const api = await startApi(t);
     const watches = new Watches(t, api);
-    for (const key of ["/1", "/2", "/3"]) await watches.put(key, "x".repeat(1_000_000));
-    await watches.create({ key: "/", end: "0", fragment: true });
-    await watches.create({ key: "/", end: "0" });
-    await api.client.call("/etcdserverpb.KV/DeleteRange", deleteRequest({ key: "/", end: "0" }));
-    const first = await watches.take();
-    const second = await watches.take();
-    assert.deepEqual([first.events.length, first.fragment, second.events.length], [3, false, 3]);
-
-    const replay = new Watches(t, api);
-    const txn = ["/1", "/2", "/3"].map((key) => op.put({ key, value: "y".repeat(500_000) }));
-    await api.client.call("/etcdserverpb.KV/Txn", txnRequest({ success: txn }));
-    const from = (await replay.create({ key: "/1" })).header?.revision ?? 0;
-    await replay.create({ key: "/", end: "0", start: from, fragment: true, prevKv: true });
-    const whole = await replay.take();
-    assert.deepEqual([whole.events.length, whole.fragment], [3, false]); // 1.5 MB: below the limit
+    const puts = (value: string) => ["/1", "/2", "/3"].map((key) => op.put({ key, value: value.repeat(450_000) }));
+    const write = (value: string) => api.client.call("/etcdserverpb.KV/Txn", txnRequest({ success: puts(value) }));
+    await write("a");
+    await watches.create({ key: "/", end: "0", prevKv: true });
+    await watches.create({ key: "/", end: "0", prevKv: true, fragment: true, watchId: 9 });
+    await write("b"); // with the values before: 2.7 MB of events
+    const told = [await watches.take(), await watches.take(), await watches.take()];
+    const parts = told.map(({ watchId, fragment, events }) => [watchId, fragment, events.length]);
+    assert.deepEqual(
+      parts.filter(([id]) => id === 9),
+      [
+        [9, true, 2],
+        [9, false, 1],
+      ],
+    );
+    assert.deepEqual(
+      parts.filter(([id]) => id === 0),
+      [[0, false, 3]],
+    );
+    assert.equal(new Set(told.map(({ header }) => header?.revision)).size, 1);
   });
 });
 
@@ -280,6 +285,18 @@ describe("Watch: progress", () => {
     assert.deepEqual(summary(await watches.take()), ["put /a=3@5"]); // neither progress nor earlier events came first
     watches.stream.send(watchRequest.progress());
     assert.deepEqual([(await watches.take()).watchId], [-1]);
+  });
+
+  test("goes to a watch that starts right after the current revision, on request and on the clock", async (t) => {
+    const watches = await startWatches(t, { progressIntervalMs: 20 });
+    const at = await watches.put("/a", "1");
+    await watches.create({ key: "/a", start: at + 1, progress: true });
+    const told = await watches.take();
+    assert.deepEqual([told.watchId, told.header?.revision, told.events], [0, at, []]);
+    watches.stream.send(watchRequest.progress());
+    let answer = await watches.take();
+    while (answer.watchId !== -1) answer = await watches.take();
+    assert.equal(answer.header?.revision, at);
   });
 
   test("on request never runs ahead of events under load", async (t) => {

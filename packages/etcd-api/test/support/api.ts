@@ -29,14 +29,18 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
+/** An empty store at revision 1. */
+export async function emptyStore(t: TestContext, folder: string): Promise<OpenStore> {
+  const driver = await openSqliteDriver({ path: join(folder, "state.db"), log: quietLog });
+  const store = await openStore(driver, { log: quietLog, healthKey: false });
+  t.after(() => store.close());
+  return store;
+}
+
 /** An empty store at revision 1 behind a real server on a unix socket, and a client of it. */
 export async function startApi(t: TestContext, options: Partial<EtcdApiServerOptions> = {}): Promise<TestApi> {
   const folder = await temporaryFolder(t);
-  const store = await openStore(await openSqliteDriver({ path: join(folder, "state.db"), log: quietLog }), {
-    log: quietLog,
-    healthKey: false,
-  });
-  t.after(() => store.close());
+  const store = await emptyStore(t, folder);
   const socketPath = join(folder, "kine.sock");
   const server = new EtcdApiServer({ store: () => store, socketPath, memberName: "node1", log: quietLog, ...options });
   await server.start({ signal: new AbortController().signal });

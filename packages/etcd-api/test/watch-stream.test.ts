@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+import type { OpenStore } from "@k3s/datastore";
+import { Outbox } from "../src/outbox.ts";
+import { WatchStream } from "../src/watch-stream.ts";
+import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
+import { readWatch, watchRequest } from "./support/wire.ts";
+
+const NO_LIMIT = 1 << 30;
+
+async function put(store: OpenStore, key: string): Promise<void> {
+  const flags = { prevKv: false, ignoreValue: false, ignoreLease: false };
+  const op = { kind: "put", key: Buffer.from(key), value: Buffer.from("x"), lease: 0n, ...flags } as const;
+  await store.txn({ compare: [], success: [op], failure: [] });
+}
+
+async function openWatches(t: TestContext) {
+  const store = await emptyStore(t, await temporaryFolder(t));
+  const outbox = new Outbox(NO_LIMIT);
+  const watches = new WatchStream(
+    {
+      store,
+      log: quietLog,
+      signal: new AbortController().signal,
+      member: { name: "node1", peerUrls: [], clientUrls: [] },
+      progressIntervalMs: 1000,
+      watchBacklogBytes: NO_LIMIT,
+      header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
+    },
+    outbox,
+  );
+  t.after(() => watches.close());
+  return { store, watches, take: async () => readWatch(Buffer.from(await outbox.take())) };
+}
+
+describe("WatchStream", () => {
+  test("reportProgress() skips a watch that had an event since the last time", async (t) => {
+    const { store, watches, take } = await openWatches(t);
+    watches.receive(watchRequest.create({ key: "/a", progress: true }));
+    watches.receive(watchRequest.create({ key: "/b", progress: true }));
+    assert.deepEqual([(await take()).watchId, (await take()).watchId], [0, 1]);
+    await put(store, "/a");
+    const event = await take();
+    assert.deepEqual([event.watchId, event.events.length], [0, 1]);
+    watches.reportProgress();
+    watches.reportProgress();
+    const reports = [await take(), await take(), await take()];
+    assert.deepEqual(
+      reports.map(({ watchId, header, events }) => [watchId, header?.revision, events.length]),
+      [
+        [1, 2, 0], // the first time: not the watch that knows already
+        [0, 2, 0],
+        [1, 2, 0],
+      ],
+    );
+  });
+
+  test("says nothing more after close()", async (t) => {
+    const { store, watches, take } = await openWatches(t);
+    watches.receive(watchRequest.create({ key: "/a", progress: true }));
+    await take();
+    watches.close();
+    await put(store, "/a");
+    watches.reportProgress();
+    watches.receive(watchRequest.progress());
+    watches.receive(watchRequest.create({ key: "/b" }));
+    assert.equal((await take()).created, true); // of the new watch: nothing came before it
+  });
+});
+
+describe("Outbox", () => {
+  test("gives messages in order and holds at most its limit, but always one", async () => {
+    const outbox = new Outbox(10);
+    outbox.push(Buffer.alloc(50, 1));
+    assert.equal((await outbox.take()).length, 50);
+    outbox.push(Buffer.alloc(4, 2));
+    outbox.push(Buffer.alloc(6, 3));
+    assert.equal((await outbox.take())[0], 2);
+    outbox.push(Buffer.alloc(4, 4));
+    assert.equal((await outbox.take())[0], 3);
+    assert.equal((await outbox.take())[0], 4);
+    outbox.push(Buffer.alloc(8));
+    outbox.push(Buffer.alloc(8));
+    await assert.rejects(outbox.take(), { name: "RpcError", code: 14 });
+  });
+
+  test("gives what is pushed while somebody waits", async () => {
+    const outbox = new Outbox(10);
+    const waiting = outbox.take();
+    outbox.push(Buffer.of(7));
+    assert.equal((await waiting)[0], 7);
+  });
+});
