@@ -1,5 +1,5 @@
 export interface ConflistOptions {
-  /** The node's pod CIDRs, IPv4 and IPv6 in the cluster's order. */
+  /** The node's pod CIDRs, IPv4 and IPv6 in the cluster's order. None: the network is there, but gives no addresses yet. */
   readonly podCidrs: readonly string[];
   /** Name of the bridge that the pods of this node hang on. */
   readonly bridge: string;

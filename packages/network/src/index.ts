@@ -1,2 +1,2 @@
 export { conflist, type ConflistOptions } from "./conflist.ts";
-export { PodNetwork, type PodNetworkOptions } from "./pod-network.ts";
+export { layOutPodNetwork, PodNetwork, type PodNetworkOptions } from "./pod-network.ts";

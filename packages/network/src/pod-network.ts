@@ -17,6 +17,19 @@ export interface PodNetworkOptions {
 type Node = KubeObject & { readonly spec: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] } };
 
 const BRIDGE = "cni0";
+const FILE = "10-flannel.conflist";
+
+/**
+ * Lays a network list without addresses out unless there is one, to be called before the container runtime starts. As with
+ * flannel, the runtime then counts the network as configured, and a pod that comes before the node's pod CIDRs is tried again.
+ */
+export async function layOutPodNetwork(confDir: string): Promise<void> {
+  await ensureDirectory(confDir, 0o755);
+  const path = join(confDir, FILE);
+  if ((await readIfExists(path)) === undefined) {
+    await writeFileAtomic(path, conflist({ podCidrs: [], bridge: BRIDGE }), { mode: 0o600 });
+  }
+}
 
 /** Writes the node's CNI network list as soon as the cluster has given the node its pod CIDRs, and again when they change. */
 export class PodNetwork implements Component {
@@ -29,11 +42,7 @@ export class PodNetwork implements Component {
     this.#options = options;
   }
 
-  async prepare(): Promise<void> {
-    await ensureDirectory(this.#options.confDir, 0o755);
-  }
-
-  /** Resolves once the network list is there: from now on pods can get addresses. */
+  /** Resolves once the network list has the CIDRs: from now on pods get addresses. */
   async start({ signal }: StartContext): Promise<void> {
     const { client, nodeName, log } = this.#options;
     const written = Promise.withResolvers<void>();
@@ -54,7 +63,7 @@ export class PodNetwork implements Component {
   async #write(cidrs: readonly string[]): Promise<boolean> {
     if (cidrs.length === 0) return false;
     const { confDir, log } = this.#options;
-    const path = join(confDir, "10-flannel.conflist");
+    const path = join(confDir, FILE);
     const text = conflist({ podCidrs: cidrs, bridge: BRIDGE });
     if ((await readIfExists(path))?.toString() === text) return true;
     await writeFileAtomic(path, text, { mode: 0o600 });

@@ -3,16 +3,16 @@ import { unpackComponents } from "@k3s/components";
 import type { ServerConfig } from "@k3s/config";
 import { assembled, inBackground, type Component } from "@k3s/lifecycle";
 import { endLeftovers, ownerOf, type RecordsPlace, ZombieReaper } from "@k3s/process";
+import { serverTlsPaths } from "@k3s/pki";
 import { api } from "./api.ts";
 import { ApiClients } from "./api-clients.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { controllers } from "./controllers.ts";
 import { Datastore } from "./datastore.ts";
-import { Milestone } from "./milestone.ts";
-import { nodeNetwork, nodeRuntime, prepareMachine } from "./node.ts";
+import { LocalNode } from "./local-node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
-import { apiClientsOptions, type ServerParts } from "./server-parts.ts";
+import { apiServerAccess, type ServerParts } from "./server-parts.ts";
 
 /**
  * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
@@ -45,18 +45,19 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
   const { log, componentsDir, env: inherited } = host;
   const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, signal });
   const env = childEnvironment(config, set, inherited);
-  const settings = config.disableAgent ? undefined : await prepareMachine(config, env, host);
   const datastore = new Datastore({ file: config.datastoreFile, log: log.child({ component: "datastore" }) });
-  const clients = new ApiClients(apiClientsOptions(config));
+  const access = apiServerAccess(config);
+  const pair = serverTlsPaths(config.paths.serverDir).clientSupervisor;
+  const clients = new ApiClients({ ...access, identities: [{ name: "supervisor", pair }] });
   const common: ServerParts = { config, host, set, env, records: await recordsPlace(config), clients };
-  const kubeletReady = new Milestone("kubelet");
+  const node = config.disableAgent ? undefined : new LocalNode(common);
   return [
     datastore,
-    new ServerState({ config, store: () => datastore.store, apiServerUrl: apiClientsOptions(config).server, log }),
+    new ServerState({ config, store: () => datastore.store, apiServerUrl: access.server, log }),
     // At the same time as the API. containerd stops last of these: the kubelet still ends its probes through it.
-    ...(settings === undefined ? [] : [inBackground(nodeRuntime(common, settings, kubeletReady))]),
+    ...(node === undefined ? [] : [inBackground(node.runtime)]),
     api(common, () => datastore.store),
     inBackground(controllers(common)),
-    ...(settings === undefined ? [] : [inBackground(nodeNetwork(common, settings, kubeletReady))]),
+    ...(node === undefined ? [] : [inBackground(node.membership)]),
   ];
 }

@@ -1,11 +1,10 @@
 import { bootstrapPolicy, bootstrapStoreOn, prepareBootstrap, saveBootstrap } from "@k3s/bootstrap-data";
 import type { ServerConfig } from "@k3s/config";
 import type { Store } from "@k3s/datastore";
-import { ensureDirectory } from "@k3s/files";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
-import { ensureAgentPki, ensureServerPki } from "@k3s/pki";
-import { ensureNodePassword, ensurePasswd, readServerToken, writeTokenFiles } from "@k3s/token";
+import { ensureServerPki } from "@k3s/pki";
+import { ensurePasswd, readServerToken, writeTokenFiles } from "@k3s/token";
 
 export interface ServerStateOptions {
   readonly config: ServerConfig;
@@ -20,7 +19,7 @@ const POLICY = { ...bootstrapPolicy, pollMs: 100, lockPatience: 0 };
 
 /**
  * The identity of the cluster and of this server: what the datastore knows of it is brought to disk first, then whatever is
- * missing is made, then a new identity is stored. After start every certificate, key, kubeconfig and token file is in place.
+ * missing is made, then a new identity is stored. After start every file of the server is in place.
  */
 export class ServerState implements Component {
   readonly name = "server-state";
@@ -59,13 +58,8 @@ export class ServerState implements Component {
 
   async #makeCertificates(): Promise<void> {
     const { config, apiServerUrl, log } = this.#options;
-    const { paths, clusterDomain, servingSans: sans, nodeName, nodeIp, nodeExternalIp } = config;
+    const { paths, clusterDomain, servingSans: sans } = config;
     const { made } = await ensureServerPki({ serverDir: paths.serverDir, clusterDomain, sans, apiServerUrl });
     for (const { path, reason } of made) log.info({ path, reason }, "certificate made");
-    if (config.disableAgent) return;
-    await ensureDirectory(paths.agentDir, 0o700);
-    const nodeIps = [...nodeIp, ...nodeExternalIp];
-    await ensureAgentPki({ agentDir: paths.agentDir, serverDir: paths.serverDir, nodeName, nodeIps, apiServerUrl });
-    await ensureNodePassword({ path: paths.nodePasswordFile });
   }
 }

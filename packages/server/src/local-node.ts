@@ -1,0 +1,112 @@
+import { hostname } from "node:os";
+import { addressAnnotations, nodeArgumentAnnotations, NodeMetadata } from "@k3s/controllers";
+import type { KubeClient } from "@k3s/kube-client";
+import { assembled, atOnce, inSequence, type Component } from "@k3s/lifecycle";
+import { layOutPodNetwork, PodNetwork } from "@k3s/network";
+import { containerd, ImageImport, kubelet, kubeProxy, type NodeRuntimeOptions } from "@k3s/node-runtime";
+import { agentPaths } from "@k3s/pki";
+import { ApiClients } from "./api-clients.ts";
+import { Milestone } from "./milestone.ts";
+import { nodeIdentity } from "./node-identity.ts";
+import { nodeOptions } from "./node-part.ts";
+import { prepareMachine } from "./prepare-machine.ts";
+import { apiServerAccess, type ServerParts } from "./server-parts.ts";
+
+/** The node on the server's own machine, in two components: one starts beside the API, the other once that serves. */
+export class LocalNode {
+  readonly #parts: ServerParts;
+  readonly #kubeletReady = new Milestone("kubelet-ready");
+  #options: Promise<NodeRuntimeOptions> | undefined;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * containerd, the images that lie ready for it, and the kubelet. None of them needs the API in order to start: the
+   * kubelet spends its first seconds looking at the machine, and then tries to register until somebody answers.
+   */
+  get runtime(): Component {
+    const { config } = this.#parts;
+    return assembled("node-runtime", async () => {
+      const options = await this.#prepared();
+      return [
+        nodeIdentity(config, apiServerAccess(config).server),
+        ...(config.flannelBackend === "none" ? [] : [networkLayout(config.paths.cniConfigDir)]),
+        containerd(options),
+        new ImageImport(options), // before any pod can look for one of them
+        kubelet(options),
+        this.#kubeletReady.reached,
+      ];
+    });
+  }
+
+  /** What makes the machine a member of its cluster. */
+  get membership(): Component {
+    return inSequence("node-membership", [
+      this.#kubeletReady.awaited,
+      assembled("node-network", async () => this.#members(await this.#prepared())),
+    ]);
+  }
+
+  #members(options: NodeRuntimeOptions): readonly Component[] {
+    const { config } = this.#parts;
+    const pair = agentPaths(config.paths.agentDir).clientKubelet;
+    const clients = new ApiClients({ ...apiServerAccess(config), identities: [{ name: "kubelet", pair }] });
+    const client = () => clients.get("kubelet");
+    return [
+      clients,
+      registration(this.#parts, client),
+      atOnce("pod-traffic", [
+        // It looks its own Node up to learn its address, and settles for the loopback address when there is none.
+        ...(config.disableKubeProxy ? [] : [kubeProxy(options)]),
+        ...(config.flannelBackend === "none" ? [] : [podNetwork(this.#parts, client)]),
+      ]),
+    ];
+  }
+
+  /** Asks the machine once, whichever component comes first. */
+  #prepared(): Promise<NodeRuntimeOptions> {
+    const { config, env, host } = this.#parts;
+    this.#options ??= prepareMachine(config, env, host).then((settings) =>
+      nodeOptions({ ...this.#parts, settings, log: host.log }),
+    );
+    return this.#options;
+  }
+}
+
+function networkLayout(confDir: string): Component {
+  return { name: "network-layout", start: () => layOutPodNetwork(confDir), stop: () => Promise.resolve() };
+}
+
+function registration({ config, host }: ServerParts, client: () => KubeClient): Component {
+  const own = hostname();
+  const addresses = {
+    internalIps: config.nodeIp,
+    externalIps: config.nodeExternalIp,
+    hostname: own === "" || own.includes("localhost") ? config.nodeName : own,
+  };
+  const env = Object.fromEntries(
+    Object.entries(host.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  return new NodeMetadata({
+    name: "node-registration",
+    client,
+    nodeName: config.nodeName,
+    labels: Object.fromEntries(config.nodeLabel.map(({ key, value }) => [key, value])),
+    annotations: {
+      ...(config.disableCloudController ? {} : addressAnnotations(addresses)),
+      ...nodeArgumentAnnotations(host.args, env),
+    },
+    log: host.log.child({ component: "node-registration" }),
+  });
+}
+
+function podNetwork({ config, host }: ServerParts, client: () => KubeClient): Component {
+  return new PodNetwork({
+    client,
+    nodeName: config.nodeName,
+    confDir: config.paths.cniConfigDir,
+    log: host.log.child({ component: "pod-network" }),
+  });
+}

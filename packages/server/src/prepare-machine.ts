@@ -1,0 +1,24 @@
+import type { ServerConfig } from "@k3s/config";
+import { chooseSettings, inspectMachine, machineWarnings, setUpKernel, type NodeSettings } from "@k3s/node-runtime";
+import type { ServerHost } from "./server-host.ts";
+
+type Environment = Readonly<Record<string, string>>;
+
+/** Sets the kernel up for pods, finds out what the machine can do, and says what it lacks. */
+export async function prepareMachine(config: ServerConfig, env: Environment, host: ServerHost): Promise<NodeSettings> {
+  const log = host.log.child({ component: "machine" });
+  const path = env["PATH"] ?? "";
+  await setUpKernel({
+    log,
+    path,
+    ipv4: config.clusterCidr.some((cidr) => !cidr.includes(":")),
+    ipv6: config.clusterCidr.some((cidr) => cidr.includes(":")),
+    bridgeFiltering: !(config.disableKubeProxy && config.flannelBackend === "none"),
+    conntrack: true,
+  });
+  const facts = await inspectMachine({ overlayDirectory: config.paths.agentDir, path });
+  const user = { snapshotter: config.snapshotter, underSystemd: host.env["INVOCATION_ID"] !== undefined };
+  for (const { found, effect, cure } of machineWarnings(facts, user))
+    log.warn({ found, effect, cure }, "the machine lacks something");
+  return chooseSettings(facts, user);
+}

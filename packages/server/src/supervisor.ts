@@ -1,0 +1,67 @@
+import type { ServerConfig } from "@k3s/config";
+import type { Component } from "@k3s/lifecycle";
+import type { Logger } from "@k3s/log";
+import { DynamicCertificate, serverCredPaths, serverTlsPaths } from "@k3s/pki";
+import { SupervisorListener } from "@k3s/supervisor-api";
+import { PasswordAuthenticator, readPasswd } from "@k3s/token";
+
+/** The one port with its certificate, which it keeps renewed, and its users. */
+export class Supervisor implements Component {
+  readonly name = "supervisor";
+  readonly #config: ServerConfig;
+  readonly #log: Logger;
+  readonly #stopping = new AbortController();
+  #listener: SupervisorListener | undefined;
+  #renewing: Promise<void> = Promise.resolve();
+
+  constructor(config: ServerConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log.child({ component: this.name });
+  }
+
+  async start(): Promise<void> {
+    const { serverDir } = this.#config.paths;
+    const [certificate, passwords] = await Promise.all([
+      DynamicCertificate.open({ serverDir, configuredNames: this.#config.servingSans, log: this.#log }),
+      readPasswd(serverCredPaths(serverDir).passwd).then((users) => PasswordAuthenticator.create(users)),
+    ]);
+    this.#listener = this.#createListener(certificate, passwords);
+    await this.#listener.start();
+    this.#renewing = certificate.keepRenewed(this.#stopping.signal);
+  }
+
+  async stop(hurry: AbortSignal): Promise<void> {
+    this.#stopping.abort();
+    await this.#listener?.stop(hurry);
+    await this.#renewing;
+  }
+
+  /** Whether requests are passed to kube-apiserver; until then they get 503. */
+  setApiserverReady(isReady: boolean): void {
+    this.#listener?.setApiserverReady(isReady);
+  }
+
+  /** Tells agents that they may go on. */
+  setCoreReady(): void {
+    this.#listener?.setCoreReady();
+  }
+
+  #createListener(certificate: DynamicCertificate, passwords: PasswordAuthenticator): SupervisorListener {
+    const { paths, httpsListenPort, bindAddress, loopbackAddress, apiserverPort } = this.#config;
+    const tls = serverTlsPaths(paths.serverDir);
+    return new SupervisorListener({
+      port: httpsListenPort,
+      ...(bindAddress === undefined ? {} : { bindAddress }),
+      files: {
+        serverCa: tls.serverCa.cert,
+        clientCa: tls.clientCa.cert,
+        proxyCertificate: tls.authProxy.cert,
+        proxyKey: tls.authProxy.key,
+      },
+      certificate,
+      passwords,
+      apiserver: { host: loopbackAddress, port: apiserverPort },
+      log: this.#log,
+    });
+  }
+}
