@@ -141,8 +141,7 @@ describe("prepareBootstrap() without a record", () => {
 
   test("lets exactly one of several servers make the identity", async (t) => {
     const { options } = await setUp(t, { policy: { ...POLICY, lockPatience: 10_000 } });
-    const stopping = new AbortController();
-    const servers = Array.from({ length: 4 }, () => prepareBootstrap({ ...options, signal: stopping.signal }));
+    const servers = Array.from({ length: 4 }, () => prepareBootstrap(options));
     assert.equal((await Promise.race(servers)).kind, "must-save");
     await saveBootstrap(options);
     const kinds = (await Promise.all(servers)).map(({ kind }) => kind).sort();
@@ -210,6 +209,17 @@ describe("prepareBootstrap() with a record", () => {
       assert.equal(mode, 0o600);
     }
     for (const name of ["cred", "tls", "tls/etcd"]) assert.equal((await stat(join(fresh, name))).mode & 0o777, 0o700);
+  });
+
+  test("writes everything, newer files too, when one of the folders is empty", async (t) => {
+    const { options, serverDir } = await setUp(t);
+    await saveBootstrap(options);
+    await put(join(serverDir, "tls/server-ca.crt"), "mine");
+    await rm(join(serverDir, "tls/etcd"), { recursive: true });
+    assert.equal((await prepareBootstrap(options)).kind, "reconciled");
+    const files = await listFiles(serverDir);
+    assert.equal(files.size, 13);
+    assert.equal(files.get("tls/server-ca.crt")?.text, "content of tls/server-ca.crt\n");
   });
 
   test("touches nothing when disk and record agree, whatever the times", async (t) => {

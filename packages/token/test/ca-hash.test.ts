@@ -54,6 +54,15 @@ describe("caHash()", () => {
     });
   }
 
+  test("is over the raw bytes once the issuing certificate has expired", async (t) => {
+    const dir = await folder(t);
+    const root = await makeAuthority({ dir, name: "root" });
+    const issuing = await makeAuthority({ dir, name: "issuing", issuer: "root", days: 1 });
+    const pem = await bundle(issuing, root);
+    assert.notEqual(caHash(pem), sha256(pem));
+    assert.equal(caHash(pem, new Date(Date.now() + 2 * 86_400_000)), sha256(pem));
+  });
+
   test("does not follow a certificate that only has the name and key id of the issuer", async (t) => {
     const dir = await folder(t);
     const extensions = ["authorityKeyIdentifier=none", "subjectKeyIdentifier=0102030405060708"];

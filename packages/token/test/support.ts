@@ -26,14 +26,15 @@ interface Authority {
   /** Name of the CA that signs; its own when absent. */
   readonly issuer?: string;
   readonly extensions?: readonly string[];
+  readonly days?: number;
 }
 
 /** A CA made by openssl: `<name>.crt` and `<name>.key` in the folder. Returns the path of the certificate. */
-export async function makeAuthority({ dir, name, issuer, extensions = [] }: Authority): Promise<string> {
+export async function makeAuthority({ dir, name, issuer, extensions = [], days = 30 }: Authority): Promise<string> {
   const cert = join(dir, `${name}.crt`);
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", join(dir, `${name}.key`)];
   const ca = ["basicConstraints=critical,CA:TRUE", ...extensions].flatMap((extension) => ["-addext", extension]);
   const signer = issuer === undefined ? [] : ["-CA", join(dir, `${issuer}.crt`), "-CAkey", join(dir, `${issuer}.key`)];
-  await openssl("req", "-x509", ...key, ...ca, ...signer, "-days", "30", "-subj", `/CN=${name}`, "-out", cert);
+  await openssl("req", "-x509", ...key, ...ca, ...signer, "-days", `${days}`, "-subj", `/CN=${name}`, "-out", cert);
   return cert;
 }
