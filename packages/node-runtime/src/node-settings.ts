@@ -74,7 +74,7 @@ export function machineWarnings(facts: MachineFacts, user: ChosenByUser): Machin
       applies: !facts.overlayfs && user.snapshotter === undefined,
       found: "An overlay mount in the data folder failed",
       effect: "Every container gets a full copy of its image (snapshotter native): slow, and much disk",
-      cure: "Put the data folder on ext4 or xfs, or choose --snapshotter=fuse-overlayfs",
+      cure: "Put the data folder on ext4 or xfs, on btrfs or zfs with the --snapshotter of that name, or accept the copies with --snapshotter=native",
     },
     {
       applies: !facts.canLowerOomScore,
