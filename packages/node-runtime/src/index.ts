@@ -1,6 +1,6 @@
 export { containerd } from "./containerd.ts";
 export { ImageImport } from "./image-import.ts";
-export { inspectMachine } from "./inspect-machine.ts";
+export { inspectMachine, inUserNamespace } from "./inspect-machine.ts";
 export { setUpKernel } from "./kernel-setup.ts";
 export { kubelet } from "./kubelet.ts";
 export { kubeProxy } from "./kube-proxy.ts";

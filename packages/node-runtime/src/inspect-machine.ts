@@ -27,26 +27,23 @@ interface InspectOptions {
 
 /** Finds out by trying what this machine allows. Changes nothing that stays. */
 export async function inspectMachine(options: InspectOptions): Promise<MachineFacts> {
-  const kernelRelease = release();
-  const [cgroups, userNamespace, canLowerOomScore, canLoadModules, swapOn, iptables, overlayfs, refused, kernelLog] =
-    await Promise.all([
+  const [cgroups, userNamespace, canLowerOomScore, swapOn, iptables, overlayfs, refused, kernelLog] = await Promise.all(
+    [
       inspectCgroups(),
       inUserNamespace(),
       tryLowerOomScore(),
-      exists(`/lib/modules/${kernelRelease}/modules.dep`),
       isSwapOn(),
       inspectIptables(options.path),
       tryOverlayMount(options),
       refusedSysctls(KUBELET_SYSCTLS),
       exists("/dev/kmsg"),
-    ]);
+    ],
+  );
   return {
-    kernelRelease,
-    kernel: parseKernelRelease(kernelRelease),
+    kernel: parseKernelRelease(release()),
     cgroups,
     userNamespace,
     canLowerOomScore,
-    canLoadModules,
     swapOn,
     iptables,
     overlayfs,
@@ -68,7 +65,8 @@ export function parseIptablesVersion(text: string): IptablesFacts {
   return { backend: match[2] === "nf_tables" ? "nft" : "legacy", version: match[1] ?? "" };
 }
 
-async function inUserNamespace(): Promise<boolean> {
+/** True where user ids are mapped: what concerns the whole machine is then not ours to set. */
+export async function inUserNamespace(): Promise<boolean> {
   const map = (await readFile("/proc/self/uid_map", "utf8").catch(() => "0 0 4294967295")).trim().split(/\s+/);
   return !(map[0] === "0" && map[1] === "0" && map[2] === "4294967295");
 }

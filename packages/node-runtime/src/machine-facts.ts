@@ -1,15 +1,11 @@
 /** What this machine allows, each found out by trying. */
 export interface MachineFacts {
-  /** As `uname -r` says. */
-  readonly kernelRelease: string;
   readonly kernel: { readonly major: number; readonly minor: number };
   readonly cgroups: CgroupFacts;
   /** True inside a user namespace that maps less than every id. */
   readonly userNamespace: boolean;
   /** May we give a container the score -998 that runc gives a sandbox? */
   readonly canLowerOomScore: boolean;
-  /** Can modprobe find a module tree for the running kernel? */
-  readonly canLoadModules: boolean;
   readonly swapOn: boolean;
   readonly iptables: IptablesFacts;
   /** Did an overlay mount succeed below the data folder? */

@@ -1,5 +1,12 @@
 import type { ServerConfig } from "@k3s/config";
-import { chooseSettings, inspectMachine, machineWarnings, setUpKernel, type NodeSettings } from "@k3s/node-runtime";
+import {
+  chooseSettings,
+  inspectMachine,
+  inUserNamespace,
+  machineWarnings,
+  setUpKernel,
+  type NodeSettings,
+} from "@k3s/node-runtime";
 import type { ServerHost } from "./server-host.ts";
 
 type Environment = Readonly<Record<string, string>>;
@@ -14,7 +21,7 @@ export async function prepareMachine(config: ServerConfig, env: Environment, hos
     ipv4: config.clusterCidr.some((cidr) => !cidr.includes(":")),
     ipv6: config.clusterCidr.some((cidr) => cidr.includes(":")),
     bridgeFiltering: !(config.disableKubeProxy && config.flannelBackend === "none"),
-    conntrack: true,
+    conntrack: !(await inUserNamespace()),
   });
   const facts = await inspectMachine({ overlayDirectory: config.paths.agentDir, path });
   const user = { snapshotter: config.snapshotter, underSystemd: host.env["INVOCATION_ID"] !== undefined };
