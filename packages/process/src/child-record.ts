@@ -16,6 +16,8 @@ export interface RecordsPlace {
 /** Enough to find a child again after its supervisor is gone, and never to mistake another process for it. */
 export interface ChildRecord {
   readonly name: string;
+  /** Of the supervisor that wrote it. */
+  readonly owner: string;
   readonly pid: number;
   readonly startTicks: string;
   readonly bootId: string;
@@ -35,7 +37,7 @@ export async function saveRecord(
 ): Promise<void> {
   const row = await readProcess(child.pid);
   if (row === undefined) return;
-  const record: ChildRecord = { ...child, startTicks: row.startTicks, bootId: await readBootId() };
+  const record: ChildRecord = { ...child, owner: place.owner, startTicks: row.startTicks, bootId: await readBootId() };
   await ensureDirectory(place.directory, 0o700);
   await writeFileAtomic(recordPath(place, child.name), `${JSON.stringify(record)}\n`, { mode: 0o600 });
 }
@@ -45,7 +47,7 @@ export async function removeRecord(place: RecordsPlace, name: string): Promise<v
   await removeIfExists(recordPath(place, name));
 }
 
-/** Every record in the folder. A file that cannot be understood is removed with a warning: the mark still finds the child. */
+/** Every record in the folder, of whatever owner. A file that cannot be understood is removed with a warning: the mark still finds the child. */
 export async function loadRecords(place: RecordsPlace, log: Logger): Promise<readonly ChildRecord[]> {
   const records: ChildRecord[] = [];
   for (const name of await listRecordFiles(place.directory)) {
@@ -85,6 +87,6 @@ function parseRecord(text: string): ChildRecord | undefined {
 function isRecord(value: unknown): value is ChildRecord {
   if (typeof value !== "object" || value === null) return false;
   const { pid, ...texts } = value as Partial<Record<keyof ChildRecord, unknown>>;
-  const { name, startTicks, bootId, file } = texts;
-  return Number.isSafeInteger(pid) && [name, startTicks, bootId, file].every((text) => typeof text === "string");
+  const { name, owner, startTicks, bootId, file } = texts;
+  return Number.isSafeInteger(pid) && [name, owner, startTicks, bootId, file].every((text) => typeof text === "string");
 }

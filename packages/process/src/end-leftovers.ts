@@ -35,11 +35,12 @@ export async function endLeftovers(options: LeftoverOptions, log: Logger, signal
   return leftovers.size;
 }
 
-/** Records whose process still is the one written down; the others are removed. */
+/** Our records whose process still is the one written down; our others are removed, those of another owner left alone. */
 async function findRecorded(place: RecordsPlace, log: Logger): Promise<readonly Leftover[]> {
   const bootId = await readBootId();
   const found: Leftover[] = [];
-  for (const record of await loadRecords(place, log)) {
+  const records = await loadRecords(place, log);
+  for (const record of records.filter(({ owner }) => owner === place.owner)) {
     if (record.bootId === bootId && (await isStillThere(record))) found.push(record);
     else await removeRecord(place, record.name);
   }

@@ -108,6 +108,15 @@ describe("endLeftovers()", () => {
     assert.ok(await isRunning(child.pid));
   });
 
+  test("spares what another owner has written down in the same folder, and keeps its record", async (t) => {
+    const where = await place(t);
+    const child = plain(t);
+    await saved({ ...where, owner: "somebody-else" }, child.pid);
+    assert.equal(await endLeftovers(where, new LogBook().log, limit()), 0);
+    assert.ok(await isRunning(child.pid));
+    assert.ok(existsSync(join(where.directory, "kubelet.json")));
+  });
+
   test("spares what a child has started, although it inherits the environment", async (t) => {
     const where = await place(t);
     const child = await marked(t, where.owner, ["/bin/sh", "-c", "sleep 1000 >/dev/null & echo $!; wait"]);

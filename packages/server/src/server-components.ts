@@ -37,8 +37,10 @@ function leftovers(config: ServerConfig, { log }: ServerHost): Component {
   };
 }
 
+/** A folder per data dir: the children of another one, with the same names, are not ours to end. */
 async function recordsPlace(config: ServerConfig): Promise<RecordsPlace> {
-  return { directory: join(config.paths.runDir, "children"), owner: await ownerOf(config.dataDir) };
+  const owner = await ownerOf(config.dataDir);
+  return { directory: join(config.paths.runDir, "children", owner), owner };
 }
 
 async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal): Promise<readonly Component[]> {
