@@ -1,3 +1,4 @@
+import { prepareAll } from "./all-together.ts";
 import type { Component } from "./component.ts";
 
 export interface ManagerOptions {
@@ -24,7 +25,7 @@ export class ComponentManager {
 
   /** Prepares all, so that every check fails before anything runs, then starts one after the other. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#components.map(async (component) => component.prepare?.(signal)));
+    await prepareAll(this.#components, signal);
     await this.startPrepared(signal);
   }
 

@@ -1,3 +1,4 @@
+import { allTogether, prepareAll } from "./all-together.ts";
 import type { Component, StartContext } from "./component.ts";
 import { ComponentManager } from "./component-manager.ts";
 
@@ -20,7 +21,8 @@ export function atOnce(name: string, members: readonly Component[]): Component {
   return {
     name,
     prepare: (signal) => prepareAll(members, signal),
-    start: (context) => startAll(members, context),
+    start: ({ signal, lost }) =>
+      allTogether(members, (member, cancelled) => member.start({ signal: cancelled, lost }), signal),
     stop: async (hurry) => {
       const outcomes = await Promise.allSettled(members.map((member) => member.stop(hurry)));
       const failures = outcomes.flatMap((outcome) =>
@@ -29,26 +31,6 @@ export function atOnce(name: string, members: readonly Component[]): Component {
       if (failures.length > 0) throw new AggregateError(failures, `Cannot stop every component of "${name}"`);
     },
   };
-}
-
-async function prepareAll(members: readonly Component[], signal: AbortSignal): Promise<void> {
-  await Promise.all(members.map(async (member) => member.prepare?.(signal)));
-}
-
-async function startAll(members: readonly Component[], { signal, lost }: StartContext): Promise<void> {
-  const cancel = new AbortController();
-  const context = { signal: AbortSignal.any([signal, cancel.signal]), lost };
-  const starts = members.map(async (member) => {
-    try {
-      await member.start(context);
-    } catch (error) {
-      cancel.abort(error);
-      throw error;
-    }
-  });
-  await Promise.allSettled(starts); // nobody is left starting when stop() comes
-  signal.throwIfAborted();
-  cancel.signal.throwIfAborted();
 }
 
 function forwardLost(manager: ComponentManager, context: StartContext): void {

@@ -36,6 +36,18 @@ describe("ComponentManager", () => {
     assert.deepEqual(events, ["prepare a"]);
   });
 
+  test("leaves no check at work when one has failed", async () => {
+    const { events, make } = recorder();
+    const prepare = async (signal: AbortSignal) => {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      await new Promise(setImmediate);
+      events.push("cancelled a");
+    };
+    const broken = make("b", { prepare: () => Promise.reject(new Error("no root")) });
+    await assert.rejects(new ComponentManager([make("a", { prepare }), broken]).start(never), { message: "no root" });
+    assert.deepEqual(events, ["cancelled a"]);
+  });
+
   test("stops the component whose start failed, and those before it", async () => {
     const { events, make } = recorder();
     const manager = new ComponentManager([
