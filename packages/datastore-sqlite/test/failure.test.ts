@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { DriverError, openStore, StoreError, type CommitBatch, type Driver, type OpenStore } from "@k3s/datastore";
 import { openSqliteDriver } from "../src/index.ts";
-import { create, query, rangeOf, update } from "./support/ops.ts";
+import { create, del, just, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { Recorder } from "./support/recorder.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
@@ -19,6 +19,7 @@ class BrokenDriver implements Driver {
   readonly #inner: Driver;
   commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
     real(batch);
+  pruneWith: (real: () => Promise<void>) => Promise<void> = (real) => real();
   isAway = false;
 
   constructor(inner: Driver) {
@@ -29,7 +30,7 @@ class BrokenDriver implements Driver {
   side: Driver["side"] = () => this.#inner.side();
   values: Driver["values"] = (rows) => this.#inner.values(rows);
   commit: Driver["commit"] = (batch) => this.commitWith(batch, (real) => this.#inner.commit(real));
-  prune: Driver["prune"] = (pruning) => this.#inner.prune(pruning);
+  prune: Driver["prune"] = (pruning) => this.pruneWith(() => this.#inner.prune(pruning));
   size: Driver["size"] = () => this.#inner.size();
   defragment: Driver["defragment"] = () => this.#inner.defragment();
   close: Driver["close"] = () => this.#inner.close();
@@ -129,6 +130,31 @@ describe("failures of the database", () => {
     const fresh = await store.txn(create("/b", "ours"));
     assert.deepEqual([late.succeeded, fresh.revision], [false, 5]);
     assert.deepEqual(seen.lines, ["4 put /a=theirs was 1@3", "5 put /b=ours"]);
+  });
+
+  test("a key deleted and compacted can be made again after a failed commit, with its rows still there", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    await store.txn(just(del("/a")));
+    const kept = Promise.withResolvers<undefined>();
+    driver.pruneWith = () => {
+      kept.resolve(undefined);
+      return Promise.reject(failed());
+    };
+    await store.compact(store.currentRevision);
+    await kept.promise;
+    nextCommit(driver, () => Promise.reject(failed()));
+    await assert.rejects(store.txn(create("/a", "lost")), unavailable);
+    assert.equal((await store.txn(create("/a", "2"))).succeeded, true);
+    driver.pruneWith = (real) => real();
+    await eventually(async () => assert.deepEqual(await driver.heads(3, 1).then(([head]) => head?.id), 5));
+  });
+
+  test("a conflict with nothing new to read is refused, and the next write is carried out", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    nextCommit(driver, () => Promise.reject(new DriverError("conflict", "Cannot commit: the test says so")));
+    await assert.rejects(store.txn(create("/a", "1")), unavailable);
+    assert.equal((await store.txn(create("/a", "2"))).revision, 3);
   });
 
   test("a full disk refuses writes with noSpace, keeps what was promised, and takes writes when there is room", async (t) => {

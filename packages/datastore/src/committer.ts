@@ -180,18 +180,29 @@ export class Committer {
     const isConflict = error instanceof DriverError && error.kind === "conflict";
     if (isConflict) log.warn({ error }, "another program wrote to the datastore, reading its changes");
     else log.error({ error }, "cannot commit to the datastore");
-    const refused = toStoreError(error);
-    for (const { outcome } of inFlight) {
-      if (isConflict) outcome.resolve("again");
-      else outcome.reject(refused);
-    }
-    for (const { outcome } of queued) outcome.resolve("again");
+    if (!isConflict) refuse(inFlight, error);
+    planAnew(queued);
     await reload(() => {
       if (this.#state.get() === "settling") this.#state.set("down");
+      planAnew(inFlight); // to be told that the database is away
     });
+    // Planned anew on top of the same rows it would meet the same conflict, for ever.
+    if (index.lastRow === this.#mark.lastRow) refuse(inFlight, error);
     this.start();
     if (this.#state.get() !== "closed") this.#state.set("ok");
+    planAnew(inFlight);
   }
+}
+
+/** Without effect on entries that have their outcome. */
+function planAnew(entries: readonly Entry[]): void {
+  for (const { outcome } of entries) outcome.resolve("again");
+}
+
+/** Without effect on entries that have their outcome. */
+function refuse(entries: readonly Entry[], error: unknown): void {
+  const refused = toStoreError(error);
+  for (const { outcome } of entries) outcome.reject(refused);
 }
 
 function merge(batches: readonly CommitBatch[]): CommitBatch {

@@ -36,6 +36,8 @@ export class MvccIndex {
   #lastRow = 0;
   #swept = 0;
   #gaps: number[] = [];
+  /** Tombstones whose rows are gone: nothing may be written on top of them any more. */
+  readonly #buried = new WeakSet<Version>();
 
   /** Newest revision that is durable. */
   get committed(): number {
@@ -136,6 +138,7 @@ export class MvccIndex {
       const version = this.#log.at(at);
       if (version === undefined) continue;
       version.previous = undefined;
+      if (version.deleted) this.#buried.add(version);
       if (version.deleted && this.#tree.get(version.key) === version) this.#tree.delete(version.key);
     }
     const gone = new Set(rows);
@@ -145,9 +148,9 @@ export class MvccIndex {
     this.#log.dropBefore(Math.min(position, this.#log.find(this.#compactRevision)));
   }
 
+  /** A tombstone comes back unless its row is gone: as long as the row is there, the key's next row has to name it. */
   #undo({ key, previous }: Version): void {
-    const isGone = previous?.deleted === true && previous.mod <= this.#compactRevision;
-    if (previous === undefined || isGone) this.#tree.delete(key);
+    if (previous === undefined || this.#buried.has(previous)) this.#tree.delete(key);
     else this.#tree.set(previous);
   }
 }
