@@ -5,11 +5,12 @@ import type { Logger } from "@k3s/log";
 import { serverTlsPaths } from "@k3s/pki";
 import { SupervisedChild, type ReadinessProbe, type RecordsPlace } from "@k3s/process";
 import type { ControlPlaneOptions } from "./control-plane-options.ts";
-import { CONTROLLER_MANAGER_PORT, controllerManagerArgs } from "./controller-manager-args.ts";
+import { controllerManagerArgs } from "./controller-manager-args.ts";
 import { egressSelectorConfig, egressSelectorPath } from "./egress-selector-config.ts";
 import { httpsProbe } from "./https-probe.ts";
 import { kubeApiserverArgs } from "./kube-apiserver-args.ts";
-import { SCHEDULER_PORT, schedulerArgs } from "./scheduler-args.ts";
+import { lastArg, listenerAddress } from "./listener-address.ts";
+import { schedulerArgs } from "./scheduler-args.ts";
 
 /** What running the programs needs besides their arguments. */
 interface ControlPlaneRuntime {
@@ -41,23 +42,24 @@ export function kubeApiserver(options: ControlPlaneOptions, runtime: ControlPlan
 
 /** kube-controller-manager; to be started once kube-apiserver is ready. */
 export function kubeControllerManager(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
-  const isReady = healthProbe(options, CONTROLLER_MANAGER_PORT);
-  return supervised(
-    { name: "kube-controller-manager", args: controllerManagerArgs(options), isReady },
-    options,
-    runtime,
-  );
+  const args = controllerManagerArgs(options);
+  return supervised({ name: "kube-controller-manager", args, isReady: healthProbe(options, args) }, options, runtime);
 }
 
 /** kube-scheduler; to be started once kube-apiserver is ready. */
 export function kubeScheduler(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
-  const isReady = healthProbe(options, SCHEDULER_PORT);
-  return supervised({ name: "kube-scheduler", args: schedulerArgs(options), isReady }, options, runtime);
+  const args = schedulerArgs(options);
+  return supervised({ name: "kube-scheduler", args, isReady: healthProbe(options, args) }, options, runtime);
 }
 
-function healthProbe(options: ControlPlaneOptions, port: number): ReadinessProbe {
+/** Asks where the arguments make the program listen. One that is told not to listen counts as ready once it runs. */
+function healthProbe(options: ControlPlaneOptions, args: readonly string[]): ReadinessProbe {
+  const address = listenerAddress(lastArg(args, "bind-address") ?? "", Number(lastArg(args, "secure-port")));
+  if (address === undefined) return () => Promise.resolve();
   const tls = serverTlsPaths(options.serverDirectory);
-  return httpsProbe({ host: options.loopback, port, path: "/healthz", caFile: tls.serverCa.cert });
+  // The certificate is for the loopback addresses only.
+  const name = address.host === options.loopback ? {} : { serverName: "localhost" };
+  return httpsProbe({ ...address, ...name, path: "/healthz", caFile: tls.serverCa.cert });
 }
 
 /** Rewritten at each start: only that start reads it. */

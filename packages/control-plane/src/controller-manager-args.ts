@@ -4,7 +4,7 @@ import { existsIn, kubernetesMinor, selectFlags, type Lifetimes } from "./flag-l
 import { mergeArgs, type FlagDefaults } from "./merge-args.ts";
 
 /** Port of kube-controller-manager's HTTPS listener (upstream default, kept by k3s). */
-export const CONTROLLER_MANAGER_PORT = 10_257;
+const CONTROLLER_MANAGER_PORT = 10_257;
 
 const LIFETIMES: Lifetimes = {
   // Turns off the plain HTTP listener of old releases, which would be open to everybody on port 10252.

@@ -8,6 +8,8 @@ export interface HttpsProbeOptions {
   readonly host: string;
   readonly port: number;
   readonly path: string;
+  /** What the server's certificate must be for, when that is not `host`. */
+  readonly serverName?: string;
   /** File with the authorities that may have signed the server's certificate. */
   readonly caFile: string;
   /** Files of the certificate we show. */
@@ -24,8 +26,9 @@ export function httpsProbe(options: HttpsProbeOptions): (signal: AbortSignal) =>
       options.client === undefined ? undefined : readFile(options.client.cert),
       options.client === undefined ? undefined : readFile(options.client.key),
     ]);
-    const { host, port, path } = options;
-    const tls = { ca, ...(cert === undefined || key === undefined ? {} : { cert, key }) };
+    const { host, port, path, serverName } = options;
+    const name = serverName === undefined ? {} : { servername: serverName };
+    const tls = { ca, ...name, ...(cert === undefined || key === undefined ? {} : { cert, key }) };
     const response = await get({ host, port, path, ...tls, agent: false, signal });
     const body = await text(response);
     if (response.statusCode === 200) return;

@@ -4,7 +4,7 @@ import { kubernetesMinor, selectFlags, type Lifetimes } from "./flag-lifetime.ts
 import { mergeArgs, type FlagDefaults } from "./merge-args.ts";
 
 /** Port of kube-scheduler's HTTPS listener (upstream default, kept by k3s). */
-export const SCHEDULER_PORT = 10_259;
+const SCHEDULER_PORT = 10_259;
 
 const LIFETIMES: Lifetimes = {
   // Turns off the plain HTTP listener of old releases, which would be open to everybody on port 10251.

@@ -2,9 +2,6 @@ import { loggingFlags, mergeArgs } from "@k3s/control-plane";
 import { agentPaths } from "@k3s/pki";
 import type { NodeRuntimeOptions } from "./node-runtime-options.ts";
 
-/** Port of kube-proxy's health listener (upstream default). */
-export const KUBE_PROXY_HEALTH_PORT = 10_256;
-
 type KubeProxyArgsOptions = Pick<
   NodeRuntimeOptions,
   "agentDirectory" | "nodeName" | "loopback" | "clusterCidrs" | "kubeProxyArgs" | "verbosity" | "vmodule"

@@ -9,28 +9,31 @@ import { kubeletConfig, type JsonObject, type KubeletConfigOptions } from "./kub
 import { nodePaths } from "./node-runtime-options.ts";
 import { ensureResolvConf } from "./resolv-conf.ts";
 
+interface KubeletFiles {
+  /** The user's arguments without those that name configuration files: these have become later drop-ins. */
+  readonly userArgs: readonly string[];
+  /** What the kubelet reads, all drop-ins merged. */
+  readonly config: JsonObject;
+}
+
 export interface KubeletFilesOptions extends Omit<KubeletConfigOptions, "resolvConf"> {
   /** Absent: found or made. */
   readonly resolvConf?: string;
   readonly kubeletArgs: readonly string[];
 }
 
-/**
- * Writes the kubelet's configuration and returns the user's arguments without those that name configuration files:
- * these have become later drop-ins. A release that reads one file only gets all drop-ins merged.
- */
-export async function writeKubeletFiles(options: KubeletFilesOptions): Promise<readonly string[]> {
+/** Writes the kubelet's configuration. A release that reads one file only gets all drop-ins merged. */
+export async function writeKubeletFiles(options: KubeletFilesOptions): Promise<KubeletFiles> {
   const paths = nodePaths(options);
   await ensureDirectory(paths.kubeletDropIns, 0o700);
   await ensureDirectory(paths.podManifests, 0o750);
   const resolvConf = options.resolvConf ?? (await ensureResolvConf(paths.resolvConf));
   await writeDropIn(paths.kubeletDropIns, "00-k3s-defaults.conf", kubeletConfig({ ...options, resolvConf }));
-  const rest = await copyUserConfig(paths.kubeletDropIns, options.kubeletArgs);
-  if (!readsDropIns(kubernetesMinor(options.kubernetesVersion))) {
-    const merged = await mergeDropIns(paths.kubeletDropIns);
-    await writeFileAtomic(paths.kubeletConfig, stringify(merged), { mode: 0o600 });
-  }
-  return rest;
+  const userArgs = await copyUserConfig(paths.kubeletDropIns, options.kubeletArgs);
+  const config = await mergeDropIns(paths.kubeletDropIns);
+  if (!readsDropIns(kubernetesMinor(options.kubernetesVersion)))
+    await writeFileAtomic(paths.kubeletConfig, stringify(config), { mode: 0o600 });
+  return { userArgs, config };
 }
 
 /** Later objects win; maps are merged, everything else is replaced, as the kubelet does with its drop-ins. */

@@ -36,7 +36,9 @@ describe("writeKubeletFiles()", () => {
     await writeFile(own, "maxPods: 50\n");
     await writeFile(join(folder, "1.conf"), "maxPods: 60\n");
     const kubeletArgs = [`config=${own}`, `--config-dir=${folder}`, "v=4"];
-    assert.deepEqual(await writeKubeletFiles({ ...given, kubeletArgs }), ["v=4"]);
+    const { userArgs, config } = await writeKubeletFiles({ ...given, kubeletArgs });
+    assert.deepEqual(userArgs, ["v=4"]);
+    assert.equal(config["maxPods"], 60);
     const dropIns = join(given.agentDirectory, "etc/kubelet.conf.d");
     assert.equal((await readYaml(join(dropIns, "10-cli-config.conf")))["maxPods"], 50);
     assert.equal((await readYaml(join(dropIns, "20-cli-config-dir/1.conf")))["maxPods"], 60);
