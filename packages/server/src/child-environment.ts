@@ -5,7 +5,7 @@ type Environment = Readonly<Record<string, string>>;
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Ours, or meant for us: secrets among them, so no child sees them. */
-const PRIVATE = /^(K3S_|NOTIFY_SOCKET$|WATCHDOG_|INVOCATION_ID$|LISTEN_|NODE_OPTIONS$|AWS_)/;
+const PRIVATE = /^(K3S_|NOTIFY_SOCKET$|WATCHDOG_|INVOCATION_ID$|LISTEN_|NODE_OPTIONS$|MALLOC_|AWS_)/;
 
 /** The environment of every supervised program: the caller's without what is private, PATH with the programs, proxies not for cluster traffic. */
 export function childEnvironment(config: ServerConfig, set: ComponentSet, inherited: Variables): Environment {
