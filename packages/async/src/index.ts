@@ -3,4 +3,5 @@ export { BoundedQueue, QueueFullError } from "./bounded-queue.ts";
 export { deadline, repeat, sleep } from "./time.ts";
 export { Latest } from "./latest.ts";
 export { retry, type RetryPolicy } from "./retry.ts";
+export { soonAfter } from "./soon-after.ts";
 export { workerUrl } from "./worker-url.ts";

@@ -16,5 +16,7 @@ export function assembled(name: string, build: (signal: AbortSignal) => Promise<
       await members.start(signal);
     },
     stop: async (hurry) => manager?.stop(hurry),
+    checkHealth: async (signal) => manager?.checkHealth(signal),
+    stopping: () => manager?.stopping() ?? [],
   };
 }

@@ -1,5 +1,6 @@
 import { prepareAll } from "./all-together.ts";
 import type { Component } from "./component.ts";
+import { stoppingNames } from "./stopping-names.ts";
 
 export interface ManagerOptions {
   /** Told when a component begins to start and when dependents may use it. */
@@ -11,6 +12,8 @@ export class ComponentManager {
   readonly #components: readonly Component[];
   readonly #options: ManagerOptions;
   readonly #begun: Component[] = [];
+  readonly #running = new Set<Component>();
+  readonly #stopping = new Set<Component>();
   readonly #lost = new AbortController();
 
   constructor(components: readonly Component[], options: ManagerOptions = {}) {
@@ -36,8 +39,19 @@ export class ComponentManager {
       this.#begun.unshift(component); // before start(): a half-started component is stopped too
       this.#options.onProgress?.(component.name, "starting");
       await component.start({ signal, lost: (error) => this.#lost.abort(error) });
+      this.#running.add(component);
       this.#options.onProgress?.(component.name, "started");
     }
+  }
+
+  /** Rejects with the reason when a running component cannot do its work right now. */
+  async checkHealth(signal: AbortSignal): Promise<void> {
+    await Promise.all(Array.from(this.#running, async (component) => component.checkHealth?.(signal)));
+  }
+
+  /** What stop() waits for, with the members of groups as `group/member`. */
+  stopping(): readonly string[] {
+    return stoppingNames(this.#stopping);
   }
 
   /** Stops in reverse order; a failure does not keep the others from being stopped. */
@@ -45,10 +59,14 @@ export class ComponentManager {
     const failures: Error[] = [];
     for (const component of this.#begun.splice(0)) {
       this.#options.onProgress?.(component.name, "stopping");
+      this.#running.delete(component);
+      this.#stopping.add(component);
       try {
         await component.stop(hurry);
       } catch (error) {
         failures.push(new Error(`Cannot stop component "${component.name}"`, { cause: error }));
+      } finally {
+        this.#stopping.delete(component);
       }
     }
     if (failures.length > 0) throw new AggregateError(failures, "Cannot stop every component");

@@ -13,6 +13,10 @@ export interface Component {
   start(context: StartContext): Promise<void>;
   /** Gentle until `hurry` aborts, then by force. Resolves when nothing is left of it. */
   stop(hurry: AbortSignal): Promise<void>;
+  /** Asked while it runs: rejects with the reason when the component cannot do its work right now. Absent: it always can. */
+  checkHealth?(signal: AbortSignal): Promise<void>;
+  /** For a group, while it stops: the members it waits for, as `group/member`. Absent: the component itself is the answer. */
+  stopping?(): readonly string[];
 }
 
 export interface StartContext {
@@ -20,10 +24,4 @@ export interface StartContext {
   readonly signal: AbortSignal;
   /** Reports that the running component is gone for good. The node then shuts down. */
   readonly lost: (error: Error) => void;
-}
-
-/** Optional ability, tested with `"checkHealth" in component`. */
-export interface HealthChecked {
-  /** Rejects with the reason when the component cannot do its work right now. */
-  checkHealth(signal: AbortSignal): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { allTogether, prepareAll } from "./all-together.ts";
 import type { Component, StartContext } from "./component.ts";
 import { ComponentManager } from "./component-manager.ts";
+import { stoppingNames } from "./stopping-names.ts";
 
 /** Components that start one after the other and stop in reverse, as one component. */
 export function inSequence(name: string, members: readonly Component[]): Component {
@@ -13,23 +14,34 @@ export function inSequence(name: string, members: readonly Component[]): Compone
       await manager.startPrepared(context.signal);
     },
     stop: (hurry) => manager.stop(hurry),
+    checkHealth: (signal) => manager.checkHealth(signal),
+    stopping: () => manager.stopping(),
   };
 }
 
 /** Components that start at the same time and stop at the same time, as one component. The first failure cancels the others' start. */
 export function atOnce(name: string, members: readonly Component[]): Component {
+  const stopping = new Set<Component>();
   return {
     name,
     prepare: (signal) => prepareAll(members, signal),
     start: ({ signal, lost }) =>
       allTogether(members, (member, cancelled) => member.start({ signal: cancelled, lost }), signal),
     stop: async (hurry) => {
-      const outcomes = await Promise.allSettled(members.map((member) => member.stop(hurry)));
+      const stops = members.map(async (member) => {
+        stopping.add(member);
+        await member.stop(hurry).finally(() => stopping.delete(member));
+      });
+      const outcomes = await Promise.allSettled(stops);
       const failures = outcomes.flatMap((outcome) =>
         outcome.status === "rejected" ? [outcome.reason as unknown] : [],
       );
       if (failures.length > 0) throw new AggregateError(failures, `Cannot stop every component of "${name}"`);
     },
+    checkHealth: async (signal) => {
+      await Promise.all(members.map(async (member) => member.checkHealth?.(signal)));
+    },
+    stopping: () => stoppingNames(stopping),
   };
 }
 

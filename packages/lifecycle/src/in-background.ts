@@ -7,19 +7,30 @@ import type { Component } from "./component.ts";
 export function inBackground(component: Component): Component {
   const stopping = new AbortController();
   let starting: Promise<void> = Promise.resolve();
+  let isRunning = false;
   return {
     name: component.name,
     prepare: async (signal) => component.prepare?.(signal),
     start: ({ lost }) => {
-      starting = component.start({ signal: stopping.signal, lost }).catch((error: unknown) => {
-        if (!stopping.signal.aborted) lost(new Error(`Cannot start component "${component.name}"`, { cause: error }));
-      });
+      starting = component.start({ signal: stopping.signal, lost }).then(
+        () => {
+          isRunning = !stopping.signal.aborted;
+        },
+        (error: unknown) => {
+          if (!stopping.signal.aborted) lost(new Error(`Cannot start component "${component.name}"`, { cause: error }));
+        },
+      );
       return Promise.resolve();
     },
     stop: async (hurry) => {
+      isRunning = false;
       stopping.abort(new Error(`Component "${component.name}" is being stopped`));
       await starting;
       await component.stop(hurry);
     },
+    checkHealth: async (signal) => {
+      if (isRunning) await component.checkHealth?.(signal);
+    },
+    stopping: () => component.stopping?.() ?? [],
   };
 }

@@ -1,5 +1,5 @@
 export { assembled } from "./assembled.ts";
-export type { Component, HealthChecked, StartContext } from "./component.ts";
+export type { Component, StartContext } from "./component.ts";
 export { ComponentManager } from "./component-manager.ts";
 export { atOnce, inSequence } from "./group.ts";
 export { inBackground } from "./in-background.ts";
