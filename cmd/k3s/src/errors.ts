@@ -34,6 +34,17 @@ export class ToolError extends NodeError {
   }
 }
 
+/** The node was asked to end, and does not. */
+export class StopError extends NodeError {
+  override readonly name = "StopError";
+
+  static stuck(components: readonly string[]): StopError {
+    return new StopError("ERR_STOP_STUCK", `Cannot stop the node: ${components.join(", ")} did not stop in time`, {
+      hint: "Whatever is left of it is ended at the next start; a disk that does not answer is a common cause",
+    });
+  }
+}
+
 /** What holds a port: its process when that can be seen. */
 export interface PortOwner {
   readonly pid: number;

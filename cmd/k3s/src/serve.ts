@@ -1,12 +1,13 @@
-import { aborted, deadline } from "@k3s/async";
+import { aborted, deadline, soonAfter } from "@k3s/async";
 import { ComponentManager, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import type { Notifier } from "@k3s/process";
+import { StopError } from "./errors.ts";
 
 /** The only things a running node takes from the outside world; tests pass their own. */
 export interface ServeHost {
   readonly log: Logger;
-  readonly notifier: Pick<Notifier, "ready" | "stopping" | "status">;
+  readonly notifier: Pick<Notifier, "ready" | "stopping" | "status" | "keepAlive">;
   /** Aborts, with the reason, when the node is asked to end. */
   readonly shutdown: AbortSignal;
   /** Aborts when it is asked a second time. */
@@ -15,6 +16,8 @@ export interface ServeHost {
 
 /** How long the components together may take to end gently. */
 const STOP_GRACE_MS = 30_000;
+/** How long they may take by force after that. The kernel ends their programs with us. */
+const FORCE_LIMIT_MS = 5000;
 
 /** Runs the components to their end. Resolves after a stop that was asked for, rejects with what made the node fail. */
 export async function serve(components: readonly Component[], host: ServeHost): Promise<void> {
@@ -39,6 +42,8 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
     log.info({ durationMs: elapsedMs(startedAt) }, "node is up");
     await notifier.ready();
     await notifier.status("Running");
+    // Never rejects. Not waited for: a check that hangs is what the watchdog is there for.
+    void notifier.keepAlive((signal) => manager.checkHealth(signal), ended);
     await aborted(ended);
   } catch (error) {
     if (!ended.aborted) return { error };
@@ -49,7 +54,9 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
 async function stop(manager: ComponentManager, { log, notifier, impatient }: ServeHost): Promise<void> {
   await notifier.stopping();
   using grace = deadline(STOP_GRACE_MS, "Stopping the node");
-  await manager.stop(AbortSignal.any([impatient, grace]));
+  const hurry = AbortSignal.any([impatient, grace]);
+  const late = () => StopError.stuck(manager.stopping());
+  await soonAfter(manager.stop(hurry), { signal: hurry, ms: FORCE_LIMIT_MS, late });
   log.info({}, "node has stopped");
 }
 

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { aborted } from "@k3s/async";
-import type { Component } from "@k3s/lifecycle";
+import { inSequence, type Component } from "@k3s/lifecycle";
 import { createLogger } from "@k3s/log";
+import { createNotifier } from "@k3s/process";
 import { serve } from "../src/serve.ts";
+import { temporaryFolder } from "./cli-process.ts";
+import { serviceManager } from "./service-manager.ts";
 
 /** A host whose events are written down, and that can be asked to end. */
 function recorder() {
@@ -25,6 +29,7 @@ function recorder() {
       },
       stopping: () => note("STOPPING"),
       status: () => Promise.resolve(),
+      keepAlive: () => Promise.resolve(),
     },
     shutdown: shutdown.signal,
     impatient: impatient.signal,
@@ -158,6 +163,56 @@ describe("serve()", () => {
     t.mock.timers.tick(1);
     await served;
     assert.equal(events.at(-1), "Error: Stopping the node took longer than 30 s");
+  });
+
+  test("gives up on a component that does not even stop by force, and names it", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { events, host, shutdown, impatient, up } = recorder();
+    const waiting = Promise.withResolvers<void>();
+    const stuck = component("b", events, {
+      stop: (hurry) => {
+        waiting.resolve();
+        return aborted(hurry).then(() => new Promise(() => undefined));
+      },
+    });
+    const served = serve([component("a", events), inSequence("group", [stuck])], host);
+    await up;
+    shutdown.abort();
+    await waiting.promise;
+    impatient.abort();
+    await new Promise(setImmediate);
+    t.mock.timers.tick(5000);
+    await assert.rejects(served, {
+      code: "ERR_STOP_STUCK",
+      message: "Cannot stop the node: group/b did not stop in time",
+    });
+  });
+
+  test("pings the watchdog of the service manager while the components are well, until it stops", async (t) => {
+    const socket = join(await temporaryFolder(t), "notify.sock");
+    const manager = await serviceManager(t, socket);
+    const { events, host, shutdown } = recorder();
+    const { promise: isIll, resolve: fallIll } = Promise.withResolvers<void>();
+    let ill = false;
+    const store = component("store", events, {
+      checkHealth: () => {
+        if (!ill) return Promise.resolve();
+        fallIll();
+        return Promise.reject(new Error("the disk does not answer"));
+      },
+    });
+    const notifier = createNotifier(socket, { log: host.log, watchdogUsec: "20000" });
+    const served = serve([store], { ...host, notifier });
+    while ((await manager.next()) !== "WATCHDOG=1");
+    ill = true;
+    await isIll;
+    shutdown.abort();
+    await served;
+    const rest: string[] = [];
+    do rest.push(await manager.next());
+    while (!(rest.at(-1) ?? "").startsWith("STATUS=Stopping"));
+    assert.deepEqual(rest.filter((text) => text !== "WATCHDOG=1").slice(-2), ["STOPPING=1", "STATUS=Stopping store"]);
+    assert.equal(rest.lastIndexOf("WATCHDOG=1") < rest.indexOf("STOPPING=1"), true);
   });
 
   test("a failing stop is an error by itself, but does not hide what made the node fail", async () => {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { deadline } from "@k3s/async";
 import { unpackComponents } from "@k3s/components";
 import type { ServerConfig } from "@k3s/config";
 import { assembled, inBackground, type Component } from "@k3s/lifecycle";
@@ -13,6 +14,9 @@ import { LocalNode } from "./local-node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
+
+/** Longer than the grace of a left-over process and what the kernel then needs to end it. */
+const LEFTOVERS_LIMIT_MS = 30_000;
 
 /**
  * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
@@ -30,7 +34,8 @@ function leftovers(config: ServerConfig, { log }: ServerHost): Component {
   return {
     name: "leftovers",
     start: async ({ signal }) => {
-      const count = await endLeftovers(await recordsPlace(config), log.child({ component: "leftovers" }), signal);
+      using limit = deadline(LEFTOVERS_LIMIT_MS, "Ending left-over programs", signal);
+      const count = await endLeftovers(await recordsPlace(config), log.child({ component: "leftovers" }), limit);
       if (count > 0) log.warn({ count }, "ended programs that an earlier k3s left behind");
     },
     stop: () => Promise.resolve(),
