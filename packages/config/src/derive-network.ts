@@ -21,6 +21,7 @@ export interface NetworkConfig {
   readonly clusterCidr: readonly string[];
   readonly serviceCidr: readonly string[];
   readonly clusterDns: readonly string[];
+  /** Undefined: every address, also when an unspecified one such as 0.0.0.0 was given. */
   readonly bindAddress: string | undefined;
   readonly advertiseAddress: string;
   readonly advertisePort: number;
@@ -65,13 +66,18 @@ export function deriveNetwork(values: ServerValues, host: HostFacts, report: Rep
     clusterCidr: ranges.pods.map(formatCidr),
     serviceCidr: ranges.services.map(formatCidr),
     clusterDns: ranges.dns.map(formatAddress),
-    bindAddress: values.bindAddress === undefined ? undefined : formatAddress(values.bindAddress),
+    bindAddress: bindAddress(values),
     advertiseAddress: advertiseAddress === undefined ? "" : formatAddress(advertiseAddress),
     advertisePort: values.advertisePort ?? values.httpsListenPort,
     serviceIp: serviceIp === undefined ? "" : formatAddress(serviceIp),
     apiserverPort: values.httpsListenPort + 1,
     loopbackAddress: firstService?.family === 6 ? "::1" : "127.0.0.1",
   };
+}
+
+/** Nobody can connect to an unspecified address: it must not reach a kubeconfig. */
+function bindAddress({ bindAddress: address }: ServerValues): string | undefined {
+  return address === undefined || address.value === 0n ? undefined : formatAddress(address);
 }
 
 function completeRanges(values: ServerValues, host: HostFacts, report: Report): Ranges {

@@ -5,6 +5,19 @@ import { load, problemsOf } from "./fixtures.ts";
 const V6 = { addresses: { 6: "2001:db8::7" } } as const;
 const BOTH = { addresses: { 4: "192.0.2.7", 6: "2001:db8::7" } } as const;
 
+describe("deriveNetwork(): the address to listen on", () => {
+  for (const given of ["0.0.0.0", "::", "0::0"]) {
+    test(`${given} is every address, not one to connect to`, async () => {
+      assert.equal((await load({ flags: { "bind-address": given } })).bindAddress, undefined);
+    });
+  }
+
+  test("is any other as it was given", async () => {
+    assert.equal((await load({ flags: { "bind-address": "192.0.2.7" } })).bindAddress, "192.0.2.7");
+    assert.equal((await load({ flags: { "bind-address": "::1" } })).bindAddress, "::1");
+  });
+});
+
 describe("deriveNetwork(): defaults by family", () => {
   test("IPv4 where the machine has it", async () => {
     const config = await load({ host: BOTH });
