@@ -159,7 +159,7 @@ export class Relay {
 
   /** A token that kube-apiserver took is as good as a certificate: the tight limits no longer hold. */
   #noteCredentials(incoming: IncomingMessage): void {
-    if (incoming.statusCode !== 401 && hasBearer(this.#exchange)) this.#exchange.connection.prove();
+    if (isAuthenticated(incoming.statusCode) && hasBearer(this.#exchange)) this.#exchange.connection.prove();
   }
 
   #close(): void {
@@ -170,9 +170,12 @@ export class Relay {
   }
 }
 
-/** Whether the request brings a bearer token, which kube-apiserver has to judge. */
+/**
+ * Whether the request brings a bearer token, which kube-apiserver has to judge. As there, the token is what follows one
+ * space: with anything else between, kube-apiserver sees none and may well serve the request, to nobody in particular.
+ */
 export function hasBearer({ headers }: Exchange): boolean {
-  return /^bearer\s/i.test(headerValue(headers, "authorization") ?? "");
+  return /^\s*bearer [^ ]/i.test(headerValue(headers, "authorization")?.trimEnd() ?? "");
 }
 
 function upstreamHead({ exchange, identity, switchTo }: Forwarding) {
@@ -190,6 +193,11 @@ function upstreamHead({ exchange, identity, switchTo }: Forwarding) {
 function switchHead(incoming: IncomingMessage): string {
   const lines = [...headerPairs(incoming.rawHeaders)].map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 101 ${incoming.statusMessage ?? "Switching Protocols"}\r\n${lines.join("")}\r\n`;
+}
+
+/** Go's HTTP server refuses many a request (400, 431, ...) before anybody looks at its token: only these come after. */
+function isAuthenticated(status = 0): boolean {
+  return status === 101 || (status >= 200 && status < 300) || status === 403;
 }
 
 /** Kubernetes' watches and followed logs. */
