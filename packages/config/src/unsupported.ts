@@ -30,7 +30,10 @@ export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string
   ["apiserver-port", { reason: "it is the port after https-listen-port", env: "K3S_APISERVER_PORT" }],
   ["apiserver-bind-address", { reason: "it is the loopback address", env: "K3S_APISERVER_BIND_ADDRESS" }],
   ["lb-server-port", { reason: "a server needs no load balancer of its own", env: "K3S_LB_SERVER_PORT" }],
-  ["tls-san-security", { reason: "names learned from requests are never added to the certificate" }],
+  [
+    "tls-san-security",
+    { reason: "it is always on: once the API serves, the certificate takes only names of the configuration" },
+  ],
   ["flannel-ipv6-masq", { reason: "pods are masqueraded in both families" }],
   ["flannel-external-ip", { reason: "there is one node" }],
   ["flannel-iface", { reason: "there is one node" }],

@@ -12,6 +12,7 @@ export class Supervisor implements Component {
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   #listener: SupervisorListener | undefined;
+  #certificate: DynamicCertificate | undefined;
   #renewing: Promise<void> = Promise.resolve();
 
   constructor(config: ServerConfig, log: Logger) {
@@ -25,6 +26,7 @@ export class Supervisor implements Component {
       DynamicCertificate.open({ serverDir, configuredNames: this.#config.servingSans, log: this.#log }),
       readPasswd(serverCredPaths(serverDir).passwd).then((users) => PasswordAuthenticator.create(users)),
     ]);
+    this.#certificate = certificate;
     this.#listener = this.#createListener(certificate, passwords);
     await this.#listener.start();
     this.#renewing = certificate.keepRenewed(this.#stopping.signal);
@@ -36,8 +38,13 @@ export class Supervisor implements Component {
     await this.#renewing;
   }
 
-  /** Whether requests are passed to kube-apiserver; until then they get 503. */
+  /**
+   * Whether requests are passed to kube-apiserver; until then they get 503. From the first time on the certificate takes
+   * the names of this server only (upstream's default, `tls-san-security`): strangers could fill it up with theirs.
+   */
   setApiserverReady(isReady: boolean): void {
+    const ownNames = new Set(this.#config.servingSans); // the node's name and addresses are among them
+    if (isReady) this.#certificate?.restrictNames((name) => ownNames.has(name));
     this.#listener?.setApiserverReady(isReady);
   }
 
