@@ -7,18 +7,25 @@ import type { Report } from "./setting.ts";
 /** What the files say: texts per key, as if each text had been given to a flag of that name. */
 export type FileValues = ReadonlyMap<string, readonly string[]>;
 
+/** Limit for the whole of a download. */
+const DOWNLOAD_LIMIT_MS = 10_000;
+
+interface ReadOptions {
+  readonly report: Report;
+  readonly signal: AbortSignal;
+  /** Default: 10 s. */
+  readonly downloadLimitMs?: number;
+}
+
 /**
  * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine.
  * A later value replaces an earlier one, also for lists; `key+` adds to it. Mistakes are reported per file.
  */
-export async function readConfigFiles(
-  source: string,
-  options: { readonly report: Report; readonly signal: AbortSignal },
-): Promise<FileValues> {
+export async function readConfigFiles(source: string, options: ReadOptions): Promise<FileValues> {
   const values = new Map<string, readonly string[]>();
   for (const file of [source, ...(await dropIns(source))]) {
     try {
-      const text = await readSource(file, options.signal);
+      const text = await readSource(file, options);
       if (text !== undefined) mergeFile(values, text);
     } catch (error) {
       options.signal.throwIfAborted();
@@ -43,18 +50,21 @@ async function dropIns(source: string): Promise<string[]> {
   }
 }
 
-async function readSource(source: string, signal: AbortSignal): Promise<string | undefined> {
-  if (isUrl(source)) {
-    const response = await fetch(source, { signal });
-    if (!response.ok) throw new Error(`Cannot download settings: status ${response.status}`);
-    return await response.text();
-  }
+async function readSource(source: string, options: ReadOptions): Promise<string | undefined> {
+  const { signal, downloadLimitMs = DOWNLOAD_LIMIT_MS } = options;
+  if (isUrl(source)) return await download(source, AbortSignal.any([signal, AbortSignal.timeout(downloadLimitMs)]));
   try {
     return await readFile(source, { encoding: "utf8", signal });
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
   }
+}
+
+async function download(url: string, signal: AbortSignal): Promise<string> {
+  const response = await fetch(url, { signal });
+  if (!response.ok) throw new Error(`Cannot download settings: status ${response.status}`);
+  return await response.text();
 }
 
 function mergeFile(values: Map<string, readonly string[]>, text: string): void {

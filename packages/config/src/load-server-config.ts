@@ -37,7 +37,8 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   const problems: string[] = [];
   const warnings: string[] = [];
   const report: Report = (problem) => void problems.push(problem);
-  for (const flag of source.unknownFlags) report(describeUnknownFlag(flag));
+  const refused = source.unknownFlags.filter((flag) => !satisfiedFlags.has(bareName(flag)));
+  for (const flag of refused) report(describeUnknownFlag(flag));
 
   const files = await readConfigFiles(configFileOf(source), { report, signal: source.signal });
   const fileValues = knownKeys(files, { report, warn: (warning) => void warnings.push(warning) });
@@ -63,8 +64,12 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
 }
 
+function bareName(flag: string): string {
+  return flag.replace(/^--?/, "");
+}
+
 function describeUnknownFlag(flag: string): string {
-  const name = flag.replace(/^--?/, "");
+  const name = bareName(flag);
   const unsupported = unsupportedFlags.get(name);
   if (unsupported !== undefined) return `${flag} is not supported by this version: ${unsupported.reason}`;
   const suggestion = nearest(

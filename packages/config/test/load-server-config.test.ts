@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { createLogger } from "@k3s/log";
+import { readConfigFiles } from "../src/config-files.ts";
 import { ConfigError } from "../src/errors.ts";
 import { load, problemsOf, temporaryFolder } from "./fixtures.ts";
 
@@ -107,6 +108,22 @@ describe("loadServerConfig(): where a value comes from", () => {
     assert.deepEqual(problems, [`${url}/other: Cannot download settings: status 404`]);
   });
 
+  test("does not wait for ever for an address that does not answer", async (t) => {
+    const server = createServer(() => undefined).listen(0, "127.0.0.1");
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    const problems: string[] = [];
+    const report = (problem: string) => void problems.push(problem);
+    const url = `http://127.0.0.1:${address.port}/config.yaml`;
+    await readConfigFiles(url, { report, signal: AbortSignal.timeout(10_000), downloadLimitMs: 20 });
+    assert.match(problems.join("\n"), /config\.yaml: .*timeout/);
+  });
+
   test("treats an empty variable as none, and splits variables of lists", async () => {
     const env = { K3S_NODE_NAME: "", K3S_TLS_SAN: "a.example,b.example", K3S_KUBELET_ARG: "v=4 max-pods=200" };
     const config = await load({ env });
@@ -165,6 +182,10 @@ describe("loadServerConfig(): mistakes", () => {
     assert.deepEqual(warnings, [
       "--tls-sna is not a flag of k3s server: did you mean --tls-san? (in the config file, ignored)",
     ]);
+  });
+
+  test("accepts a flag that switches off what there is not", async () => {
+    assert.deepEqual(await problemsOf({ unknownFlags: ["--etcd-disable-snapshots"] }), []);
   });
 
   test("refuses variables that ask for what is not served", async () => {
