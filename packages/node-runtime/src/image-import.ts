@@ -1,10 +1,10 @@
-import { readdir, stat, watch } from "node:fs/promises";
-import { join } from "node:path";
+import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { repeat, sleep } from "@k3s/async";
+import { repeat, retry } from "@k3s/async";
 import { ensureDirectory } from "@k3s/files";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
+import { ArchiveFolder } from "./archive-folder.ts";
 import { ArchiveNames } from "./archive-names.ts";
 import { archivePacking, openArchive } from "./archive-stream.ts";
 import { NodeRuntimeError } from "./errors.ts";
@@ -12,15 +12,16 @@ import { ImageStore } from "./image-store.ts";
 import { ImportCache } from "./import-cache.ts";
 import { nodePaths, type NodeRuntimeOptions } from "./node-runtime-options.ts";
 
-/** A copy into the folder raises many events; the archive is read when it has been quiet for this long (k3s). */
-const QUIET_MS = 2_000;
 const PROGRESS_MS = 5_000;
+/** containerd may be restarted at any moment: what it refuses then is asked again. */
+const RETRY = { delayMinMs: 200, delayMaxMs: 5_000 } as const;
 
 /** Brings the images of all archives into containerd: those of the component set, then the user's folder, which is watched. */
 export class ImageImport implements Component {
   readonly name = "image-import";
-  readonly #folders: readonly string[];
-  readonly #userFolder: string;
+  readonly #folders: readonly ArchiveFolder[];
+  readonly #userFolder: ArchiveFolder;
+  readonly #userPath: string;
   readonly #path: string;
   readonly #log: Logger;
   readonly #store: ImageStore;
@@ -28,14 +29,18 @@ export class ImageImport implements Component {
   readonly #stopping = new AbortController();
   #watching: Promise<void> = Promise.resolve();
 
+  /** `rescanMs`: between two looks at the user's folder without an event. */
   constructor(
     options: Pick<NodeRuntimeOptions, "set" | "log" | "path" | "settings" | "agentDirectory" | "stateDirectory">,
+    rescanMs?: number,
   ) {
     const paths = nodePaths(options);
-    this.#userFolder = paths.images;
-    this.#folders = [options.set.imagesDir, paths.images];
+    const log = options.log.child({ component: this.name });
+    this.#log = log;
     this.#path = options.path;
-    this.#log = options.log.child({ component: this.name });
+    this.#userPath = paths.images;
+    this.#userFolder = new ArchiveFolder({ path: paths.images, log, ...(rescanMs === undefined ? {} : { rescanMs }) });
+    this.#folders = [new ArchiveFolder({ path: options.set.imagesDir, log }), this.#userFolder];
     this.#cache = new ImportCache(paths.images);
     this.#store = new ImageStore({
       ctr: options.set.path("ctr"),
@@ -45,20 +50,21 @@ export class ImageImport implements Component {
   }
 
   async prepare(): Promise<void> {
-    await ensureDirectory(this.#userFolder, 0o755);
+    await ensureDirectory(this.#userPath, 0o755);
   }
 
   /** Resolves once every archive was imported or has failed; a broken archive is an error in the log, not our end. */
-  async start(context: StartContext): Promise<void> {
-    const signal = AbortSignal.any([context.signal, this.#stopping.signal]);
-    const wasPinned = await this.#store.pinned(signal);
-    const kept = new Set<string>();
+  async start({ signal: starting }: StartContext): Promise<void> {
+    const signal = AbortSignal.any([starting, this.#stopping.signal]);
+    const wasPinned = await this.#answered(() => this.#store.pinned(signal), signal);
     await this.#cache.load();
+    const imported: (readonly string[] | undefined)[] = [];
     for (const folder of this.#folders)
-      for (const archive of await findArchives(folder))
-        for (const name of await this.#importLogged(archive, signal)) kept.add(name);
-    for (const name of wasPinned) if (!kept.has(name)) await this.#store.unpin(name, signal);
-    this.#watching = this.#watch(this.#stopping.signal).catch(context.lost);
+      for (const archive of await folder.changed()) imported.push(await this.#importLogged(archive, signal));
+    // What an archive that has failed would keep is not known: then everything stays.
+    const isComplete = imported.every((names) => names !== undefined);
+    if (isComplete) await this.#unpinOthers(wasPinned, new Set(imported.flat()), signal);
+    this.#watching = this.#watch(this.#stopping.signal);
   }
 
   async stop(): Promise<void> {
@@ -66,15 +72,46 @@ export class ImageImport implements Component {
     await this.#watching;
   }
 
-  async #importLogged(archive: string, signal: AbortSignal): Promise<readonly string[]> {
+  /** The images that the archives have brought earlier and do not bring now; one that is gone is no loss. */
+  async #unpinOthers(wasPinned: readonly string[], kept: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    for (const name of wasPinned.filter((image) => !kept.has(image)))
+      try {
+        await this.#answered(() => this.#store.unpin(name, signal), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#log.warn({ image: name, error }, "image could not be given up");
+      }
+  }
+
+  /** Asks again while containerd is away. */
+  async #answered<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const onRetry = (error: unknown, attempt: number) => {
+      if (attempt === 1) this.#log.warn({ error }, "containerd does not answer; asking again");
+    };
+    return await retry(ask, { ...RETRY, onRetry, isRetryable: (error) => !isUnknownImage(error) }, signal);
+  }
+
+  /** The names of the archive's images; undefined when they could not be imported. */
+  async #importLogged(archive: string, signal: AbortSignal): Promise<readonly string[] | undefined> {
     try {
-      return await this.#importArchive(archive, signal);
+      return await this.#importArchive(archive, signal).catch(async (error: unknown) => {
+        if (await this.#isThere(signal)) throw error;
+        await this.#answered(() => this.#store.pinned(signal), signal);
+        return await this.#importArchive(archive, signal);
+      });
     } catch (error) {
       signal.throwIfAborted();
       const hint = error instanceof NodeRuntimeError ? error.hint : undefined;
       this.#log.error({ archive, error, hint }, "image archive could not be imported");
-      return [];
+      return undefined;
     }
+  }
+
+  async #isThere(signal: AbortSignal): Promise<boolean> {
+    return await this.#store.pinned(signal).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** The names of the archive's images, all of them pinned. */
@@ -139,62 +176,14 @@ export class ImageImport implements Component {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const changes: Changes = { archives: new Set(), lastMs: 0 };
-    let importing: Promise<void> | undefined;
-    try {
-      for await (const { filename } of watch(this.#userFolder, { recursive: true, signal })) {
-        if (filename === null || archivePacking(filename) === undefined) continue;
-        changes.archives.add(join(this.#userFolder, filename));
-        changes.lastMs = performance.now();
-        importing ??= this.#importWhenQuiet(changes, signal).finally(() => {
-          importing = undefined;
-        });
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    } finally {
-      await importing;
-    }
-  }
-
-  async #importWhenQuiet(changes: Changes, signal: AbortSignal): Promise<void> {
-    try {
-      while (changes.archives.size > 0) {
-        const quietMs = performance.now() - changes.lastMs;
-        if (quietMs < QUIET_MS) await sleep(QUIET_MS - quietMs, signal);
-        else await this.#importChanged(changes, signal);
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-  }
-
-  async #importChanged({ archives }: Changes, signal: AbortSignal): Promise<void> {
-    const now = [...archives].sort();
-    archives.clear();
-    for (const archive of now) if (await isFile(archive)) await this.#importLogged(archive, signal);
+    const take = async (archives: readonly string[]) => {
+      for (const archive of archives) await this.#importLogged(archive, signal);
+    };
+    await this.#userFolder.follow(take, signal);
   }
 }
 
-/** Archives that have changed and wait to be imported. */
-interface Changes {
-  readonly archives: Set<string>;
-  lastMs: number;
-}
-
-/** Archives below the folder in the order of their paths; nothing when there is no such folder. */
-async function findArchives(folder: string): Promise<string[]> {
-  const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  });
-  const archives = names.filter((name) => archivePacking(name) !== undefined).sort();
-  return archives.map((name) => join(folder, name));
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
+/** ctr's answer about a name that is not, or not any more, in the store. */
+function isUnknownImage(error: unknown): boolean {
+  return error instanceof Error && /not found/.test(error.message);
 }

@@ -36,7 +36,7 @@ async function healthy(t: TestContext) {
 }
 
 /** Options whose programs do nothing but run. */
-async function idle(t: TestContext, folder: string): Promise<NodeRuntimeOptions> {
+async function idle(folder: string): Promise<NodeRuntimeOptions> {
   const program = join(folder, "program");
   await writeFile(program, "#!/bin/sh\nexec sleep 60\n");
   await chmod(program, 0o755);
@@ -66,7 +66,7 @@ async function untilReady(t: TestContext, child: SupervisedChild): Promise<void>
 describe("kubelet()", () => {
   test("is asked on the port of the user's argument", async (t) => {
     const { port, asked } = await healthy(t);
-    const options = await idle(t, await temporary(t));
+    const options = await idle(await temporary(t));
     await untilReady(t, kubelet({ ...options, kubeletArgs: ["healthz-port=1", `healthz-port=${port}`] }));
     assert.equal(asked(), 1);
   });
@@ -76,14 +76,14 @@ describe("kubelet()", () => {
     const folder = await temporary(t);
     const own = join(folder, "own.yaml");
     await writeFile(own, `healthzPort: ${port}\n`);
-    await untilReady(t, kubelet({ ...(await idle(t, folder)), kubeletArgs: [`config=${own}`] }));
+    await untilReady(t, kubelet({ ...(await idle(folder)), kubeletArgs: [`config=${own}`] }));
     assert.equal(asked(), 1);
   });
 });
 
 test("kubeProxy() is asked on the address of the user's argument", async (t) => {
   const { port, asked } = await healthy(t);
-  const options = await idle(t, await temporary(t));
+  const options = await idle(await temporary(t));
   await untilReady(t, kubeProxy({ ...options, kubeProxyArgs: [`healthz-bind-address=127.0.0.1:${port}`] }));
   assert.equal(asked(), 1);
 });

@@ -1,0 +1,122 @@
+import { readdir, stat, watch } from "node:fs/promises";
+import { join } from "node:path";
+import { deadline, Latest, sleep } from "@k3s/async";
+import type { Logger } from "@k3s/log";
+import { archivePacking } from "./archive-stream.ts";
+
+/** A copy into the folder raises many events; it is looked at when it has been quiet for this long (k3s). */
+const QUIET_MS = 2_000;
+/** What the kernel does not tell of: no watch left, or the folder was removed and made anew. */
+const RESCAN_MS = 15_000;
+
+interface ArchiveFolderOptions {
+  readonly path: string;
+  readonly log: Logger;
+  /** Between two looks without an event. */
+  readonly rescanMs?: number;
+}
+
+/** A folder into which image archives are put at any time, also into folders below it. */
+export class ArchiveFolder {
+  readonly #path: string;
+  readonly #log: Logger;
+  readonly #rescanMs: number;
+  readonly #events = new Latest(0);
+  readonly #lists = new Set<string>();
+  /** Size and time of change of each archive when it was last handed out. */
+  #known = new Map<string, string>();
+
+  constructor({ path, log, rescanMs = RESCAN_MS }: ArchiveFolderOptions) {
+    this.#path = path;
+    this.#log = log;
+    this.#rescanMs = rescanMs;
+  }
+
+  /**
+   * Archives that came or changed since the last call, in the order of their paths: at first all. Those written to less
+   * than `settledMs` ago are left for a later call. No folder is an empty one.
+   */
+  async changed(settledMs = 0): Promise<string[]> {
+    const names = (await filesBelow(this.#path)).sort();
+    this.#mentionLists(names);
+    const known = new Map<string, string>();
+    const changed: string[] = [];
+    for (const path of names.filter((name) => archivePacking(name) !== undefined)) {
+      const found = await stat(path).catch(() => undefined);
+      if (found?.isFile() !== true) continue;
+      const before = this.#known.get(path);
+      const now = `${found.size} ${found.mtimeMs}`;
+      const isSettled = Math.abs(Date.now() - found.mtimeMs) >= settledMs;
+      if (before !== now && isSettled) changed.push(path);
+      if (before === now || isSettled) known.set(path, now);
+    }
+    this.#known = known;
+    return changed;
+  }
+
+  /** Hands archives that change to `take`, soon where the kernel tells of changes, else at intervals. Resolves when `signal` aborts. */
+  async follow(take: (archives: readonly string[]) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const watching = this.#watch(signal);
+    while (!signal.aborted)
+      try {
+        const isTold = await this.#untilEvent(signal);
+        await take(await this.changed(isTold ? 0 : QUIET_MS));
+      } catch (error) {
+        if (!signal.aborted) this.#log.warn({ folder: this.#path, error }, "image folder could not be read");
+      }
+    await watching;
+  }
+
+  /** True after an event and the quiet that follows it, false after an interval without one. */
+  async #untilEvent(signal: AbortSignal): Promise<boolean> {
+    let seen = this.#events.get();
+    using pause = deadline(this.#rescanMs, "an event", signal);
+    const isTold = await this.#events
+      .until((count) => count !== seen, pause)
+      .then(
+        () => true,
+        () => false,
+      );
+    signal.throwIfAborted();
+    while (seen !== this.#events.get()) {
+      seen = this.#events.get();
+      await sleep(QUIET_MS, signal);
+    }
+    return isTold;
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    try {
+      for await (const { filename } of watch(this.#path, { recursive: true, signal }))
+        if (filename !== null && (archivePacking(filename) !== undefined || isList(filename)))
+          this.#events.set(this.#events.get() + 1);
+    } catch (error) {
+      if (signal.aborted) return;
+      const cure = "if watches have run out, raise the sysctl fs.inotify.max_user_watches";
+      const effect = `it is looked at every ${this.#rescanMs / 1000} s instead`;
+      this.#log.warn({ folder: this.#path, error, effect, cure }, "image folder cannot be watched");
+    }
+  }
+
+  #mentionLists(paths: readonly string[]): void {
+    for (const file of paths.filter((path) => isList(path) && !this.#lists.has(path))) {
+      this.#lists.add(file);
+      const effect = "the images it names are pulled when a pod needs them, not before";
+      const cure = "put an archive of these images into the folder";
+      this.#log.warn({ file, effect, cure }, "lists of image references are not served by this version");
+    }
+  }
+}
+
+/** A file of image references, one a line, which k3s pulls at start. */
+function isList(path: string): boolean {
+  return path.endsWith(".txt");
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  });
+  return names.map((name) => join(folder, name));
+}

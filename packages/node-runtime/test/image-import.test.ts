@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { access, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test, type TestContext } from "node:test";
+import { Latest } from "@k3s/async";
+import { parseVersion, writeImageArchive, type ComponentSet } from "@k3s/components";
+import { createLogger } from "@k3s/log";
+import { ImageImport } from "../src/image-import.ts";
+import { nodePaths } from "../src/node-runtime-options.ts";
+import { fullOptions, goodSettings } from "./node-options.ts";
+
+const limit = () => AbortSignal.timeout(30_000);
+
+/**
+ * A program that takes ctr's arguments and keeps its images in files. It fails while the file `down-<n>` is there, each
+ * failure taking one away; the archive's images are whatever `pinned` says.
+ */
+const CTR = String.raw`#!/bin/sh
+cd "$(dirname "$0")"
+shift 4
+echo "$*" >>calls
+case "$*" in "images import"*) cat >/dev/null ;; esac
+for down in down-*; do
+  if [ -e "$down" ]; then rm "$down"; echo "ctr: connection refused" >&2; exit 1; fi
+done
+case "$*" in
+  "images ls -q"*) cat pinned ;;
+  "images ls") printf 'REF TYPE DIGEST\nexample.org/one:1 type sha256:1\n' ;;
+  "images import"*) [ ! -e refuse ] || { echo "ctr: unrecognized image format" >&2; exit 1; } ;;
+esac
+`;
+
+async function importer(t: TestContext, state: { readonly pinned: string; readonly downs?: number }) {
+  const folder = await mkdtemp(join(tmpdir(), "image-import-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const file = (name: string) => join(folder, name);
+  await writeFile(file("ctr"), CTR);
+  await chmod(file("ctr"), 0o755);
+  await writeFile(file("pinned"), state.pinned);
+  for (let n = 0; n < (state.downs ?? 0); n++) await writeFile(file(`down-${n}`), "");
+  const version = parseVersion("1.20.2");
+  assert.ok(version !== undefined);
+  const set: ComponentSet = {
+    ...{ dir: folder, binDir: folder, cniBinDir: folder, imagesDir: file("none") },
+    versions: { kubernetes: version, containerd: version, runc: version, cni: version },
+    has: () => true,
+    path: file,
+  };
+  const lines = new Latest<readonly string[]>([]);
+  const log = createLogger({ level: "info", format: "json", write: (line) => lines.set([...lines.get(), line]) });
+  const directories = { agentDirectory: file("agent"), stateDirectory: file("run") };
+  const options = { ...fullOptions(), ...directories, set, log, settings: goodSettings, path: folder };
+  const component = new ImageImport(options, 50);
+  t.after(() => component.stop());
+  await component.prepare();
+  return {
+    component,
+    lines,
+    images: nodePaths(options).images,
+    file,
+    start: () => component.start({ signal: limit(), lost: (error) => assert.ifError(error) }),
+    calls: async () => (await readFile(file("calls"), "utf8")).split("\n"),
+  };
+}
+
+async function archive(path: string): Promise<void> {
+  const entries = [{ type: "file", path: "pause", mode: 0o755, data: Buffer.from("x") }] as const;
+  await writeImageArchive(path, { tags: ["example.org/one:1"], entries, config: { entrypoint: ["/pause"] } });
+}
+
+describe("ImageImport while containerd is away", () => {
+  test("asks again and gives up the images whose archive is gone", async (t) => {
+    const { start, calls } = await importer(t, { pinned: "example.org/gone:1\n", downs: 2 });
+    await start();
+    assert.equal((await calls()).filter((call) => call.startsWith("images label example.org/gone:1")).length, 1);
+  });
+
+  test("imports an archive again that has failed for that reason", async (t) => {
+    const { start, calls, images, file, lines } = await importer(t, { pinned: "" });
+    await archive(join(images, "one.tar"));
+    // The first question is answered; then the import and two questions fail.
+    await writeFile(
+      file("ctr"),
+      CTR.replace('"images ls -q"*) cat', '"images ls -q"*) [ -e up ] || touch up down-1 down-2 down-3; cat'),
+    );
+    await start();
+    assert.equal((await calls()).filter((call) => call.startsWith("images import")).length, 2);
+    assert.ok((await calls()).some((call) => call.startsWith("images label example.org/one:1")));
+    assert.ok(lines.get().every((line) => !line.includes("could not be imported")));
+  });
+});
+
+test("ImageImport keeps every image while an archive cannot be imported", async (t) => {
+  const { start, calls, images, file, lines } = await importer(t, { pinned: "example.org/one:1\n" });
+  await archive(join(images, "one.tar"));
+  await writeFile(file("refuse"), "");
+  await start();
+  assert.equal(lines.get().filter((line) => line.includes("could not be imported")).length, 1);
+  assert.deepEqual(
+    (await calls()).filter((call) => call.startsWith("images label")),
+    [],
+  );
+});
+
+describe("ImageImport of a folder", () => {
+  test("goes on when the folder was taken away and made anew", async (t) => {
+    const { start, images, lines, component } = await importer(t, { pinned: "" });
+    await rm(images, { recursive: true });
+    await start();
+    await assert.rejects(access(images));
+    await mkdir(images);
+    await archive(join(images, "late.tar"));
+    await lines.until((all) => all.some((line) => /late\.tar.*imported/.test(line)), limit());
+    await component.stop();
+  });
+
+  test("says once of each list of references that it is not served", async (t) => {
+    const { start, images, lines } = await importer(t, { pinned: "" });
+    await writeFile(join(images, "list.txt"), "example.org/one:1\n");
+    await start();
+    await archive(join(images, "late.tar"));
+    await lines.until((all) => all.some((line) => /late\.tar.*imported/.test(line)), limit());
+    const warnings = lines.get().filter((line) => line.includes("lists of image references"));
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? "", /list\.txt/);
+  });
+});
