@@ -9,7 +9,7 @@ import { describe, test, type TestContext } from "node:test";
 import { parseVersion, type ComponentSet } from "@k3s/components";
 import { createLogger } from "@k3s/log";
 import { serverTlsPaths } from "@k3s/pki";
-import { kubeControllerManager, kubeScheduler } from "../src/control-plane-children.ts";
+import { kubeApiserver, kubeControllerManager, kubeScheduler } from "../src/control-plane-children.ts";
 import { lastArg, listenerAddress } from "../src/listener-address.ts";
 import { fullOptions } from "./control-plane-options.ts";
 import { testCertificate } from "./test-certificate.ts";
@@ -55,6 +55,23 @@ for (const { name, child, list } of [
     await component.start({ signal: AbortSignal.timeout(10_000), lost: (error) => assert.ifError(error) });
     assert.equal(component.state.get().phase, "ready");
   });
+
+describe("kubeApiserver()", () => {
+  for (const version of ["v1.22.17", "v1.23.0"])
+    test(`refuses ${version}, whose client our datastore cannot serve`, async (t) => {
+      const { options, runtime } = await healthy(t);
+      assert.throws(() => kubeApiserver({ ...options, kubernetesVersion: version }, runtime), {
+        code: "ERR_KUBERNETES_VERSION_UNSERVED",
+        hint: "Use components of another minor release, best 1.24 or newer",
+      });
+    });
+
+  for (const version of ["v1.21.14", "v1.24.0"])
+    test(`takes ${version}`, async (t) => {
+      const { options, runtime } = await healthy(t);
+      assert.equal(kubeApiserver({ ...options, kubernetesVersion: version }, runtime).name, "kube-apiserver");
+    });
+});
 
 describe("listenerAddress()", () => {
   const cases = [
