@@ -27,7 +27,8 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
   const output = openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
   exitOnBug(output);
   try {
-    await runNode(config, { context, output, requests });
+    const args = ["server", ...config.fileArguments, ...parsed.recorded];
+    await runNode(config, { context, output, requests, args });
     return 0;
   } catch (error) {
     output.log.error(failureFields(error), "node failed"); // the one place that logs a fatal error
@@ -56,11 +57,13 @@ interface NodeSurroundings {
   readonly context: CommandContext;
   readonly output: LogOutput;
   readonly requests: StopRequests;
+  /** What the node was started with, config files included; holds no secret. */
+  readonly args: readonly string[];
 }
 
-async function runNode(config: ServerConfig, { context, output, requests }: NodeSurroundings): Promise<void> {
+async function runNode(config: ServerConfig, { context, output, requests, args }: NodeSurroundings): Promise<void> {
   const { log } = output;
-  const { args, env, componentsDir, manifestsDir } = context;
+  const { env, componentsDir, manifestsDir } = context;
   for (const warning of config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
   await using _lock = await runPreflight(config);

@@ -1,4 +1,4 @@
-import { CATEGORIES, settingEntries, type Setting } from "@k3s/config";
+import { CATEGORIES, recordedArgument, settingEntries, type Setting } from "@k3s/config";
 import { Command, Option } from "commander";
 
 /** What the command line says, before anything is checked. */
@@ -6,11 +6,14 @@ export interface ParsedFlags {
   readonly flags: ReadonlyMap<string, readonly string[]>;
   readonly unknownFlags: readonly string[];
   readonly operands: readonly string[];
+  /** The flags as they were understood, in their order, by their long names and with secrets masked. */
+  readonly recorded: readonly string[];
 }
 
 /** The command with the flags of the table, in the groups of its help. `run` gets what was given. */
 export function serverCommand(run: (parsed: ParsedFlags) => Promise<void>): Command {
   const flags = new Map<string, string[]>();
+  const recorded: string[] = [];
   const command = new Command("server")
     .description("Run a Kubernetes server on this machine, with its control plane and a node")
     .usage("[flags]")
@@ -20,11 +23,16 @@ export function serverCommand(run: (parsed: ParsedFlags) => Promise<void>): Comm
   for (const category of CATEGORIES) {
     command.optionsGroup(`${category}:`);
     for (const [name, setting] of settingEntries.filter(([, { category: its }]) => its === category)) {
-      for (const option of optionsOf(name, setting)) command.addOption(option.argParser(collect(flags, name)));
+      const take = (text: string) => {
+        flags.set(name, [...(flags.get(name) ?? []), text]);
+        recorded.push(...recordedArgument(name, text));
+        return text;
+      };
+      for (const option of optionsOf(name, setting)) command.addOption(option.argParser(take));
     }
   }
   command.action(async (rest: readonly string[]) => {
-    await run({ flags, ...splitRest(rest) });
+    await run({ flags, recorded, ...splitRest(rest) });
   });
   return command;
 }
@@ -45,13 +53,6 @@ function helpText({ help, fallbackText, env, kind }: Setting<unknown>): string {
     `env: ${env}`,
   ];
   return `${help} (${notes.join("; ")})`;
-}
-
-function collect(flags: Map<string, string[]>, name: string) {
-  return (text: string): string => {
-    flags.set(name, [...(flags.get(name) ?? []), text]);
-    return text;
-  };
 }
 
 function splitRest(rest: readonly string[]): Pick<ParsedFlags, "unknownFlags" | "operands"> {

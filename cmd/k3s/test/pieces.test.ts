@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { settingEntries } from "@k3s/config";
 import { NodeError } from "@k3s/errors";
 import { PreflightError } from "../src/errors.ts";
 import { failureFields, formatFailure } from "../src/format-failure.ts";
 import { arrangeGlobalFlags } from "../src/global-flags.ts";
 import { findMount } from "../src/preflight/check-data-dir.ts";
 import { checkIdentity } from "../src/preflight/check-identity.ts";
-import { normalizeArguments } from "../src/server-flags.ts";
+import { normalizeArguments, serverCommand } from "../src/server-flags.ts";
 import { run, temporaryFolder } from "./cli-process.ts";
 import { writeComponentFolder } from "./component-folder.ts";
 
@@ -60,6 +61,41 @@ describe("normalizeArguments()", () => {
   for (const [given, expected] of cases) {
     test(given.join(" "), () => assert.deepEqual(normalizeArguments(given), expected));
   }
+});
+
+describe("serverCommand(): what it records", () => {
+  const recordedOf = async (args: readonly string[]) => {
+    let recorded: readonly string[] = [];
+    const command = serverCommand((parsed) => {
+      recorded = parsed.recorded;
+      return Promise.resolve();
+    });
+    await command.parseAsync([...normalizeArguments(args)], { from: "user" });
+    return recorded;
+  };
+
+  for (const [name, setting] of settingEntries.filter(([, { secret }]) => secret === true)) {
+    const { short } = setting;
+    const long = [[`--${name}`, "hunter2"], [`--${name}=hunter2`], [`-${name}`, "hunter2"], [`-${name}=hunter2`]];
+    const brief = short === undefined ? [] : [[`-${short}`, "hunter2"], [`-${short}=hunter2`], [`-${short}hunter2`]];
+    for (const args of [...long, ...brief]) {
+      test(`masks ${args.join(" ")}`, async () => {
+        assert.deepEqual(await recordedOf(["--debug", ...args, "-v=4"]), [
+          ...["--debug", "true", `--${name}`, "********"],
+          ...["-v", "4"],
+        ]);
+      });
+    }
+  }
+
+  test("holds every setting whose name says that it is a secret", () => {
+    const suspects = settingEntries.filter(([name]) => /token$|password|secret|endpoint|auth$|key$/.test(name));
+    assert.deepEqual(
+      suspects.filter(([, { secret }]) => secret !== true).map(([name]) => name),
+      [],
+    );
+    assert.ok(suspects.length >= 3);
+  });
 });
 
 describe("arrangeGlobalFlags()", () => {

@@ -11,6 +11,7 @@ import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
 
 interface Inputs {
+  readonly fileArguments: readonly string[];
   readonly values: ServerValues;
   readonly host: HostFacts;
   readonly signal: AbortSignal;
@@ -23,7 +24,7 @@ interface Complaints {
 
 /** Completes the values by what follows from them and from the machine. Mistakes are reported; the result is then void. */
 export async function deriveConfig(inputs: Inputs, { report, warnings }: Complaints): Promise<ServerConfig> {
-  const { values, host, signal } = inputs;
+  const { values, host, signal, fileArguments } = inputs;
   const network = deriveNetwork(values, host, report);
   const nodeName = values.nodeName ?? hostNodeName(host, report);
   const dataDir = values.dataDir ?? defaultDataDir(host);
@@ -42,6 +43,7 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     egressSelectorMode: "disabled",
     writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
     servingSans: servingSans({ values, network, nodeName }),
+    fileArguments,
     warnings,
   };
 }

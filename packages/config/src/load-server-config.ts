@@ -2,6 +2,7 @@ import { readConfigFiles, type FileValues } from "./config-files.ts";
 import { deriveConfig } from "./derive-config.ts";
 import { ConfigError } from "./errors.ts";
 import type { HostFacts } from "./host-facts.ts";
+import { recordedArgument } from "./recorded-argument.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { findSettingName, propertyName, serverSettings, settingEntries, type ServerValues } from "./server-settings.ts";
 import type { Report, Setting } from "./setting.ts";
@@ -45,7 +46,12 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   refuseVariables(source.env, report);
 
   const values = readTable((name, setting) => collect(name, setting, { ...source, files: fileValues }), report);
-  const config = await deriveConfig({ values, host: source.host, signal: source.signal }, { report, warnings });
+  const fileArguments = Array.from(fileValues, ([name, texts]) =>
+    texts.flatMap((text) => recordedArgument(name, text)),
+  );
+  const { host, signal } = source;
+  const inputs = { values, host, signal, fileArguments: fileArguments.flat() };
+  const config = await deriveConfig(inputs, { report, warnings });
   if (problems.length > 0) throw ConfigError.invalid([...new Set(problems)]);
   return deepFreeze(config);
 }

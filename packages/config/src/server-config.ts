@@ -19,6 +19,8 @@ interface Derived extends NetworkConfig {
   readonly writeKubeconfigGroup: number | undefined;
   /** Names and addresses that the certificate of the API always carries. */
   readonly servingSans: readonly string[];
+  /** What the config files say, as arguments with secrets masked. */
+  readonly fileArguments: readonly string[];
   /** Settings that were read but have no effect, as sentences for the log. */
   readonly warnings: readonly string[];
 }

@@ -33,6 +33,8 @@ export interface Setting<T> {
   /** What stands for the value in help, such as `PORT`. */
   readonly placeholder?: string;
   readonly help: string;
+  /** Whether the value must not be shown to anybody. */
+  readonly secret?: true;
   /** The default as help shows it; absent when there is none. */
   readonly fallbackText?: string;
   /** How the text of the variable becomes the texts of a list. */
@@ -41,7 +43,7 @@ export interface Setting<T> {
   readonly read: (texts: readonly string[], report: Report) => T;
 }
 
-type Base = Pick<Setting<unknown>, "category" | "env" | "help" | "short" | "formerly" | "fallbackText"> & {
+type Base = Pick<Setting<unknown>, "category" | "env" | "help" | "short" | "formerly" | "fallbackText" | "secret"> & {
   readonly roles?: readonly Role[];
 };
 
@@ -96,7 +98,7 @@ export function listSetting<T>(options: ListOptions<T>): Setting<readonly T[]> {
 }
 
 function common(options: Base) {
-  const { category, env, help, short, formerly, fallbackText } = options;
+  const { category, env, help, short, formerly, fallbackText, secret } = options;
   return {
     category,
     env,
@@ -105,6 +107,7 @@ function common(options: Base) {
     ...(short === undefined ? {} : { short }),
     ...(formerly === undefined ? {} : { formerly }),
     ...(fallbackText === undefined ? {} : { fallbackText }),
+    ...(secret === undefined ? {} : { secret }),
   };
 }
 

@@ -240,6 +240,16 @@ describe("the configuration", () => {
     assert.doesNotMatch(lines.join(""), /hunter/);
   });
 
+  test("has the settings of its files as arguments, without their secrets", async (t) => {
+    const main = ["t: hunter2", "agent-token: hunter3", "v: 4", "tls-san: [a, b]", "datastore-endpoint: sqlite://x"];
+    const file = await configFiles(t, main.join("\n"), { "a.yaml": "tls-san+: c\nunheard-of: 1" });
+    const { fileArguments } = await load({ env: { K3S_CONFIG_FILE: file } });
+    assert.equal(
+      fileArguments.join(" "),
+      "--token ******** --agent-token ******** -v 4 --tls-san a --tls-san b --tls-san c --datastore-endpoint ********",
+    );
+  });
+
   test("derives names, paths and the SANs of the certificate", async () => {
     const config = await load({
       flags: { "tls-san": "api.example", "node-external-ip": "198.51.100.9", "data-dir": "/srv" },

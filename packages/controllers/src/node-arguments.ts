@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 /** What stands in the node's annotations in place of a secret (k3s' spelling). */
 const MASK = "********";
 
+/** Without dashes: flags may begin with one or two. */
 const SECRET_FLAGS = new Set([
-  "--token",
-  "-t",
-  "--agent-token",
-  "--datastore-endpoint",
-  "--etcd-s3-access-key",
-  "--etcd-s3-secret-key",
-  "--vpn-auth",
+  "token",
+  "t",
+  "agent-token",
+  "datastore-endpoint",
+  "etcd-s3-access-key",
+  "etcd-s3-secret-key",
+  "vpn-auth",
 ]);
 const SECRET_VARIABLES = new Set([
   "K3S_TOKEN",
@@ -36,12 +37,16 @@ export function nodeArgumentAnnotations(
 function splitAssignments(args: readonly string[]): readonly string[] {
   return args.flatMap((arg) => {
     const at = arg.indexOf("=");
-    return arg.startsWith("--") && at > 0 ? [arg.slice(0, at), arg.slice(at + 1)] : [arg];
+    return arg.startsWith("-") && at > 0 ? [arg.slice(0, at), arg.slice(at + 1)] : [arg];
   });
 }
 
 function maskArguments(args: readonly string[]): readonly string[] {
-  return args.map((arg, index) => (SECRET_FLAGS.has(args[index - 1] ?? "") ? MASK : arg));
+  return args.map((arg, index) => (isSecretFlag(args[index - 1] ?? "") ? MASK : arg));
+}
+
+function isSecretFlag(arg: string): boolean {
+  return arg.startsWith("-") && SECRET_FLAGS.has(arg.replace(/^--?/, ""));
 }
 
 function maskVariables(env: Readonly<Record<string, string>>): Record<string, string> {

@@ -10,6 +10,14 @@ describe("nodeArgumentAnnotations()", () => {
     assert.equal(annotations["k3s.io/node-args"], '["server","--token","********","--node-name","a","-t","********"]');
   });
 
+  for (const args of [["-t=hunter2"], ["-token", "hunter2"], ["-token=hunter2"], ["--datastore-endpoint=a=hunter2"]]) {
+    test(`masks ${args.join(" ")}`, () => {
+      const { "k3s.io/node-args": text = "" } = nodeArgumentAnnotations(["server", ...args], {});
+      assert.match(text, /"\*{8}"\]$/);
+      assert.doesNotMatch(text, /hunter/);
+    });
+  }
+
   test("records K3S_ variables and masks the secret ones", () => {
     const { "k3s.io/node-env": env } = nodeArgumentAnnotations([], {
       PATH: "/bin",

@@ -8,6 +8,6 @@ export interface ServerHost {
   /** Folder of the manifests that belong to the release. */
   readonly manifestsDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Our own arguments, recorded on the Node with secrets masked. */
+  /** What we were started with, for the record on the Node: command, settings of files, arguments; secrets are masked. */
   readonly args: readonly string[];
 }

@@ -9,6 +9,7 @@ export const clusterSettings = {
     roles: ["server", "agent"],
     short: "t",
     env: "K3S_TOKEN",
+    secret: true,
     placeholder: "TOKEN",
     help: "Secret with which nodes join; it also protects the certificate authorities in the datastore",
     fallback: undefined,
@@ -27,6 +28,7 @@ export const clusterSettings = {
   "agent-token": valueSetting({
     category: "Cluster",
     env: "K3S_AGENT_TOKEN",
+    secret: true,
     placeholder: "TOKEN",
     help: "Secret with which agents, but not servers, join",
     fallback: undefined,

@@ -126,6 +126,7 @@ export const listenerSettings = {
   "datastore-endpoint": valueSetting({
     category: "Data",
     env: "K3S_DATASTORE_ENDPOINT",
+    secret: true,
     placeholder: "ENDPOINT",
     help: "Where the cluster's data is kept; sqlite://PATH in this version",
     fallback: "",
