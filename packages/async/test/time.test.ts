@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { aborted, BoundedQueue, deadline, QueueFullError, repeat, retry, sleep } from "../src/index.ts";
+import { aborted, deadline, repeat, retry, sleep } from "../src/index.ts";
 
 describe("sleep()", () => {
   test("rejects with the reason of its signal, not with a generic error", async () => {
@@ -77,31 +77,5 @@ describe("retry()", () => {
     const task = () => Promise.reject(new Error("still down"));
     const onRetry = () => controller.abort();
     await assert.rejects(retry(task, { ...policy, onRetry }, controller.signal), { message: "still down" });
-  });
-});
-
-describe("BoundedQueue", () => {
-  test("hands out items in order and ends after close()", async () => {
-    const queue = new BoundedQueue<number>(3);
-    queue.push(1);
-    queue.push(2);
-    queue.close();
-    queue.push(3);
-    assert.deepEqual(await Array.fromAsync(queue), [1, 2]);
-  });
-
-  test("refuses more than its limit", () => {
-    const queue = new BoundedQueue<number>(1);
-    queue.push(1);
-    assert.throws(() => queue.push(2), QueueFullError);
-  });
-
-  test("wakes a consumer that waits", async () => {
-    const queue = new BoundedQueue<string>(1);
-    const taken = Array.fromAsync(queue);
-    await Promise.resolve();
-    queue.push("late");
-    queue.close();
-    assert.deepEqual(await taken, ["late"]);
   });
 });

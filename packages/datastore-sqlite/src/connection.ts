@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import Database from "better-sqlite3";
-import { bundledAddon } from "./location.ts";
+import { bundledAddon } from "./bundled-addon.ts";
 import type { WorkerSettings } from "./worker-protocol.ts";
 
 export type Connection = Database.Database;

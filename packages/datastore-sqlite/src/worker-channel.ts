@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
+import { workerUrl } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import { toDriverError } from "./errors.ts";
-import { workerUrl } from "./location.ts";
 import type { Operation, Requests, WorkerResponse, WorkerSettings } from "./worker-protocol.ts";
 
 /** Memory of one worker: it holds one batch or one answer at a time. */
@@ -51,7 +51,7 @@ export class WorkerChannel {
   }
 
   #start(): Worker {
-    const worker = new Worker(workerUrl(), {
+    const worker = new Worker(workerUrl("sqlite-worker", import.meta.url), {
       workerData: this.#settings,
       resourceLimits: LIMITS,
       execArgv: [],

@@ -1,8 +1,7 @@
-import { retry } from "@k3s/async";
+import { nextTurn, retry } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import type { Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { nextTurn } from "./next-turn.ts";
 import type { ValueCache } from "./value-cache.ts";
 
 /** Rows of one slice: a few milliseconds between two commits. */

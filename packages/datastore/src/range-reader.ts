@@ -1,4 +1,4 @@
-import { nextTurn } from "./next-turn.ts";
+import { nextTurn } from "@k3s/async";
 import { StoreError } from "./store-errors.ts";
 import { toInterval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";

@@ -1,7 +1,7 @@
+import { nextTurn } from "@k3s/async";
 import { toEvent } from "./draft.ts";
 import { contains, toInterval, type Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { nextTurn } from "./next-turn.ts";
 import type { Revision, Watch, WatchEnd, WatchEvent, WatchRequest } from "./types.ts";
 import { revision } from "./types.ts";
 import { isLive, type Version } from "./version.ts";

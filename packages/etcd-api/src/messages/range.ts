@@ -1,5 +1,5 @@
 import type { RangeQuery, RangeResult, SortTarget } from "@k3s/datastore";
-import { nextTick } from "../next-tick.ts";
+import { nextTurn } from "@k3s/async";
 import { decodeInto, type Fields } from "../proto/proto-reader.ts";
 import { encode, ProtoWriter } from "../proto/proto-writer.ts";
 import { EMPTY, keyValueSize, writeHeader, writeKeyValue, type Header } from "./common.ts";
@@ -94,7 +94,7 @@ export async function encodeRangeResponse(header: Header, result: RangeResult): 
     slice += keyValueSize(kv);
     if (slice < SLICE_BYTES) continue;
     slice = 0;
-    await nextTick();
+    await nextTurn();
   }
   writeHeader(writer, header);
   return writer.finish();
