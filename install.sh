@@ -69,6 +69,8 @@ write_unit() {
     arguments=server
     for word in ${INSTALL_K3S_EXEC:-}; do arguments="$arguments $(unit_quote "$word")"; done
     for word in "$@"; do arguments="$arguments $(unit_quote "$word")"; done
+    umask_before=$(umask)
+    umask 077 # arguments may hold a token
     cat >"$unit_file.new" <<EOF
 [Unit]
 Description=Lightweight Kubernetes
@@ -97,6 +99,7 @@ ExecStartPre=-/sbin/modprobe br_netfilter
 ExecStartPre=-/sbin/modprobe overlay
 ExecStart=$bin_dir/k3s $arguments
 EOF
+    umask "$umask_before"
     mv -f "$unit_file.new" "$unit_file"
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
-import { readFile } from "node:fs/promises";
+import { glob, readdir, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 
@@ -28,6 +29,7 @@ async function ticksOf(program: ChildProcess): Promise<readonly number[]> {
 
 describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, () => {
   const undo = new AsyncDisposableStack();
+  let network: TestNetwork;
   let cluster: K3sServer;
   let supervisor: number | undefined;
   let identity = "";
@@ -38,7 +40,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   const clusterIp = () => cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}");
 
   before(async () => {
-    const network = undo.use(await TestNetwork.create());
+    network = undo.use(await TestNetwork.create());
     const host = undo.use(await TestHost.create({ name: "one", address: "10.99.0.11", network }));
     cluster = new K3sServer(host);
     await cluster.provideImages();
@@ -175,8 +177,17 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   });
 
   test("nothing is left on the machine", async () => {
+    const { id } = network;
     await undo.disposeAsync();
-    const mounts = await readFile("/proc/self/mounts", "utf8");
-    assert.doesNotMatch(mounts, /k3s-host-one/);
+    const commandLines = await Promise.all(
+      (await readdir("/proc")).map((entry) => readFile(join("/proc", entry, "cmdline"), "utf8").catch(() => "")),
+    );
+    assert.deepEqual(
+      commandLines.filter((line) => line.includes("/var/lib/rancher/k3s/")),
+      [],
+    );
+    assert.doesNotMatch(await readFile("/proc/self/mounts", "utf8"), /k3s-host-one/);
+    assert.deepEqual(await Array.fromAsync(glob([`/run/netns/k3s-${id}-*`, `/sys/fs/cgroup/{,*/}k3s-${id}-*`])), []);
+    assert.deepEqual(await Array.fromAsync(glob(join(tmpdir(), "k3s-host-one-*"))), []);
   });
 });
