@@ -57,7 +57,7 @@ export class PreflightError extends NodeError {
 
   static notRoot(uid: number): PreflightError {
     return new PreflightError("ERR_NOT_ROOT", `Cannot start k3s server: it runs as user ${uid}, not as root`, {
-      hint: "Start it with sudo or as a system service; with --disable-agent any user may run the control plane",
+      hint: "Start it with sudo or as a system service; the control plane alone (--disable-agent) needs root too",
     });
   }
 

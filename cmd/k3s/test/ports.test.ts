@@ -5,8 +5,9 @@ import { createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, test, type TestContext } from "node:test";
 import { loadServerConfig, readHostFacts, type ServerConfig } from "@k3s/config";
+import { isLeftover } from "@k3s/process";
 import { PreflightError } from "../src/errors.ts";
-import { checkPorts, isMarkedBy, neededPorts } from "../src/preflight/check-ports.ts";
+import { checkPorts, neededPorts } from "../src/preflight/check-ports.ts";
 import { parseListeners } from "../src/preflight/listeners.ts";
 
 async function config(flags: Readonly<Record<string, string>> = {}): Promise<ServerConfig> {
@@ -28,6 +29,10 @@ async function listen(t: TestContext, address: string): Promise<number> {
   return place.port;
 }
 
+/** Prints its port and goes on listening. */
+const LISTENER =
+  'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); require("fs").closeSync(1); });';
+
 const nobody = () => Promise.resolve(false);
 
 describe("neededPorts()", () => {
@@ -42,6 +47,7 @@ describe("neededPorts()", () => {
       "10259 127.0.0.1",
       "10250 any",
       "10248 127.0.0.1",
+      "10010 127.0.0.1",
       "10249 127.0.0.1",
       "10256 127.0.0.1",
     ]);
@@ -57,7 +63,7 @@ describe("neededPorts()", () => {
       "kube-controller-manager-arg": "secure-port=1",
       "disable-kube-proxy": "1",
     });
-    assert.deepEqual(moved, ["6443 any", "6444 127.0.0.1", "10259 127.0.0.1", "10248 127.0.0.1"]);
+    assert.deepEqual(moved, ["6443 any", "6444 127.0.0.1", "10259 127.0.0.1", "10248 127.0.0.1", "10010 127.0.0.1"]);
   });
 
   test("uses the IPv6 loopback address with an IPv6 service range", async () => {
@@ -109,17 +115,29 @@ describe("checkPorts()", () => {
   }
 
   test("accepts a port held by a child of an earlier run on this data dir, not of another", async (t) => {
-    const program =
-      'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); process.stdout.end?.(); require("fs").closeSync(1); });';
-    const child = spawn(process.execPath, ["-e", program], {
+    // A mark that names its own process, as the launcher sets it for every child of ours.
+    const mark = 'export K3S_SUPERVISED_BY="0123456789abcdef:$$:$(cut -d" " -f22 /proc/$$/stat)"; exec "$@"';
+    const child = spawn("sh", ["-c", mark, "sh", process.execPath, "-e", LISTENER], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    t.after(() => child.kill("SIGKILL"));
+    const port = Number(await text(child.stdout));
+    await checkPorts(needed(port, "127.0.0.1"), (pid) => isLeftover("0123456789abcdef", pid));
+    await assert.rejects(
+      checkPorts(needed(port, "127.0.0.1"), (pid) => isLeftover("fedcba9876543210", pid)),
+      taken,
+    );
+  });
+
+  test("refuses a port held by a process that has merely inherited the mark, as it would not be ended", async (t) => {
+    const child = spawn(process.execPath, ["-e", LISTENER], {
       env: { K3S_SUPERVISED_BY: "0123456789abcdef:1:2" },
       stdio: ["ignore", "pipe", "inherit"],
     });
     t.after(() => child.kill("SIGKILL"));
     const port = Number(await text(child.stdout));
-    await checkPorts(needed(port, "127.0.0.1"), (pid) => isMarkedBy("0123456789abcdef", pid));
     await assert.rejects(
-      checkPorts(needed(port, "127.0.0.1"), (pid) => isMarkedBy("fedcba9876543210", pid)),
+      checkPorts(needed(port, "127.0.0.1"), (pid) => isLeftover("0123456789abcdef", pid)),
       taken,
     );
   });

@@ -24,11 +24,13 @@ async function runMounted(t: TestContext, script: string) {
 }
 
 describe("k3s server: refusals before anything is written", () => {
-  test("not root", async (t) => {
+  test("not root, nor when there is no agent", async (t) => {
     const folder = await temporaryFolder(t);
     await chmod(folder, 0o777);
     const wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    const { code, stderr } = await run(t, ["server", "--data-dir", join(folder, "data")], { wrapper });
+    const { code, stderr } = await run(t, ["server", "--data-dir", join(folder, "data"), "--disable-agent"], {
+      wrapper,
+    });
     assert.equal(code, 1);
     assert.match(stderr, /Cannot start k3s server: it runs as user 65534, not as root/);
     assert.match(stderr, /code=ERR_NOT_ROOT hint=/);

@@ -47,14 +47,24 @@ async function findRecorded(place: RecordsPlace, log: Logger): Promise<readonly 
   return found;
 }
 
+/** Whether {@link endLeftovers} would end the process by its mark; `owner` comes from `ownerOf`. */
+export async function isLeftover(owner: string, pid: number): Promise<boolean> {
+  const row = await readProcess(pid);
+  return row !== undefined && isAlive(row) && (await bearsMark(owner, row));
+}
+
 /**
- * Processes whose mark names themselves. A shim inherits containerd's environment, but the mark in it names containerd,
- * so whatever a child has started is not found here; a recycled process id has another start time.
+ * Whether the mark of a process names itself. A shim inherits containerd's environment, but the mark in it names
+ * containerd, so whatever a child has started does not count; a recycled process id has another start time.
  */
+async function bearsMark(owner: string, { pid, startTicks }: Pick<Leftover, "pid" | "startTicks">): Promise<boolean> {
+  return (await readVariable(pid, MARK_VARIABLE)) === `${owner}:${pid}:${startTicks}`;
+}
+
 async function findMarked(owner: string): Promise<readonly Leftover[]> {
   const candidates = (await listProcesses()).filter(isAlive);
   const found = candidates.map(async ({ pid, startTicks }) => {
-    if ((await readVariable(pid, MARK_VARIABLE)) !== `${owner}:${pid}:${startTicks}`) return undefined;
+    if (!(await bearsMark(owner, { pid, startTicks }))) return undefined;
     return { name: basename((await readExecutable(pid)) ?? "unknown"), pid, startTicks };
   });
   return (await Promise.all(found)).filter((leftover) => leftover !== undefined);

@@ -1,5 +1,5 @@
 export { ownerOf, type RecordsPlace } from "./child-record.ts";
-export { endLeftovers } from "./end-leftovers.ts";
+export { endLeftovers, isLeftover } from "./end-leftovers.ts";
 export { ProcessError } from "./errors.ts";
 export { createNotifier, type Notifier } from "./notifier.ts";
 export { rawLogLimits, RotatingFile } from "./rotating-file.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { launcherPath } from "@k3s/native";
 import { ownerOf, saveRecord, type RecordsPlace } from "../src/child-record.ts";
-import { endLeftovers } from "../src/end-leftovers.ts";
+import { endLeftovers, isLeftover } from "../src/end-leftovers.ts";
 import { isAlive, readProcess } from "../src/proc-table.ts";
 import { isRunning, killAfter, limit, LogBook, temporaryFolder, untilGone } from "./support.ts";
 
@@ -123,6 +123,8 @@ describe("endLeftovers()", () => {
     const [shim] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").split(" ").map(Number);
     assert.ok(shim !== undefined && shim > 0);
     killAfter(t, shim);
+    assert.deepEqual([await isLeftover(where.owner, child.pid), await isLeftover(where.owner, shim)], [true, false]);
+    assert.equal(await isLeftover("somebody-else", child.pid), false);
     assert.equal(await endLeftovers(where, new LogBook().log, limit()), 1);
     assert.ok(await isRunning(shim));
   });

@@ -4,11 +4,7 @@ import { PreflightError } from "../errors.ts";
 const CLOCK_MIN_MS = Date.UTC(1980, 0, 1);
 
 /** Throws PreflightError unless a node may run as this user at this time. */
-export function checkIdentity(facts: {
-  readonly uid: number;
-  readonly nowMs: number;
-  readonly needsRoot: boolean;
-}): void {
-  if (facts.needsRoot && facts.uid !== 0) throw PreflightError.notRoot(facts.uid);
+export function checkIdentity(facts: { readonly uid: number; readonly nowMs: number }): void {
+  if (facts.uid !== 0) throw PreflightError.notRoot(facts.uid);
   if (facts.nowMs < CLOCK_MIN_MS) throw PreflightError.clock(new Date(facts.nowMs));
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { endianness } from "node:os";
 import { parseAddress, type ServerConfig } from "@k3s/config";
 import { PreflightError } from "../errors.ts";
@@ -40,10 +39,11 @@ function agentPorts(config: ServerConfig): readonly NeededPort[] {
     ...unlessMoved(config.kubeletArg, "port", { port: 10_250, purpose: "the kubelet", address: undefined }),
     ...unlessMoved(config.kubeletArg, "healthz-port", { port: 10_248, purpose: "the kubelet", address: loopback }),
   ];
-  if (config.disableKubeProxy) return kubelet;
+  const runtime = [...kubelet, { port: 10_010, purpose: "containerd", address: "127.0.0.1" }];
+  if (config.disableKubeProxy) return runtime;
   const proxy = config.kubeProxyArg;
   return [
-    ...kubelet,
+    ...runtime,
     ...unlessMoved(proxy, "metrics-bind-address", { port: 10_249, purpose: "kube-proxy", address: loopback }),
     ...unlessMoved(proxy, "healthz-bind-address", { port: 10_256, purpose: "kube-proxy", address: loopback }),
   ];
@@ -91,10 +91,4 @@ function rawForms(text: string): readonly string[] {
 function toHostOrder(word: string): string {
   const bytes = Buffer.from(word, "hex");
   return (endianness() === "LE" ? bytes.reverse() : bytes).toString("hex").toUpperCase();
-}
-
-/** Whether a process carries the mark that a k3s on this data dir puts on its children; `owner` comes from ownerOf. */
-export async function isMarkedBy(owner: string, pid: number): Promise<boolean> {
-  const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
-  return environment.split("\0").some((variable) => variable.startsWith(`K3S_SUPERVISED_BY=${owner}:`));
 }
