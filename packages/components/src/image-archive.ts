@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { writeFileAtomic } from "@k3s/files";
+import { hostArchitecture } from "./architecture.ts";
 import { formatTar, type TarEntry } from "./tar-archive.ts";
 
 /** What a container of the image runs with; names follow the OCI image configuration. */
@@ -19,7 +20,7 @@ export interface ImageContent {
   /** Files of the only layer, in this order; folders on their paths are added. Paths are relative to the root. */
   readonly entries: readonly TarEntry[];
   readonly config: ImageConfig;
-  /** GOARCH spelling. Default: amd64. */
+  /** GOARCH spelling. Default: what this machine is. */
   readonly architecture?: string;
 }
 
@@ -41,7 +42,7 @@ function formatImageArchive(content: ImageContent): Buffer {
   ]);
 }
 
-function imageConfig({ config, architecture = "amd64" }: ImageContent, layerDigest: string): object {
+function imageConfig({ config, architecture = hostArchitecture() }: ImageContent, layerDigest: string): object {
   return {
     architecture,
     os: "linux",

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { elfArchitecture } from "./architecture.ts";
 import { writeImageArchive } from "./image-archive.ts";
 import { runCommand, type CommandOptions } from "./run-command.ts";
 import type { SourceContext } from "./source-context.ts";
@@ -40,7 +41,9 @@ export async function stagePause(staging: string, context: SourceContext): Promi
 }
 
 async function writePauseImage(path: string, program: string): Promise<void> {
+  const architecture = await elfArchitecture(program);
   await writeImageArchive(path, {
+    ...(architecture === undefined ? {} : { architecture }),
     tags: [PAUSE_IMAGE],
     entries: [{ type: "file", path: "pause", mode: 0o755, data: await readFile(program) }],
     config: { entrypoint: ["/pause"], user: "65535:65535" },
