@@ -11,7 +11,7 @@ export interface InstallOptions {
   readonly from: string;
   readonly to: string;
   readonly manifest: Manifest;
-  /** Told after each file, with bytes done and bytes in all. */
+  /** Told after each file that had to be copied, with bytes done and bytes in all. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,14 +25,15 @@ export async function installFiles(options: InstallOptions): Promise<void> {
   let doneBytes = 0;
   for (const file of manifest.files) {
     signal?.throwIfAborted();
-    await installFile(from, to, file);
+    const wasCopied = await installFile(from, to, file);
     doneBytes += file.size;
-    onProgress?.(doneBytes, totalBytes);
+    if (wasCopied) onProgress?.(doneBytes, totalBytes);
   }
   for (const { path, target } of manifest.links) await symlink(target, join(to, path));
 }
 
-async function installFile(from: string, to: string, file: ManifestFile): Promise<void> {
+/** True when it had to be copied. */
+async function installFile(from: string, to: string, file: ManifestFile): Promise<boolean> {
   const source = join(from, file.path);
   const target = join(to, file.path);
   const mode = await stat(source).then(
@@ -41,9 +42,10 @@ async function installFile(from: string, to: string, file: ManifestFile): Promis
   );
   if (mode !== file.mode || !(await linkFile(source, target))) {
     await copyVerified({ source, target, folder: from, file });
-    return;
+    return true;
   }
   await verifyFile(from, file);
+  return false;
 }
 
 /** False where a hard link cannot be made: another file system, one without links, or too many of them. */

@@ -108,10 +108,16 @@ describe("unpackComponents()", () => {
     assert.deepEqual({ folder: await inode(final), lines: lines.length }, before);
   });
 
-  test("reports bytes until all are done", async (t) => {
+  test("reports bytes until all are copied, and nothing of hard links", async (t) => {
     const { options, manifest } = await fixture(t);
     const reports: (readonly [number, number])[] = [];
-    await unpackComponents({ ...options, onProgress: (done, total) => reports.push([done, total]) });
+    const onProgress = (done: number, total: number) => void reports.push([done, total]);
+    const linked = { ...options, dataDir: join(options.dataDir, "linked") };
+    await unpackComponents({ ...linked, onProgress });
+    assert.deepEqual(reports, []);
+    // A file with another mode cannot be shared.
+    for (const file of manifest.files) await chmod(join(options.from, file.path), 0o700);
+    await unpackComponents({ ...options, onProgress });
     const total = manifest.files.reduce((sum, file) => sum + file.size, 0);
     assert.deepEqual(reports.at(-1), [total, total]);
     assert.equal(reports.length, manifest.files.length);

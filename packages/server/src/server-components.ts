@@ -14,6 +14,7 @@ import { LocalNode } from "./local-node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
+import { unpackProgress } from "./unpack-progress.ts";
 
 /** Longer than the grace of a left-over process and what the kernel then needs to end it. */
 const LEFTOVERS_LIMIT_MS = 30_000;
@@ -50,7 +51,8 @@ async function recordsPlace(config: ServerConfig): Promise<RecordsPlace> {
 
 async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal): Promise<readonly Component[]> {
   const { log, componentsDir, env: inherited } = host;
-  const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, signal });
+  const onProgress = unpackProgress(log);
+  const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, onProgress, signal });
   const env = childEnvironment(config, set, inherited);
   const datastore = new Datastore({ file: config.datastoreFile, log: log.child({ component: "datastore" }) });
   const access = apiServerAccess(config);
