@@ -66,7 +66,7 @@ export class ComponentError extends NodeError {
 
   static mixedVersions(found: readonly string[]): ComponentError {
     const message = `Cannot use Kubernetes programs of different versions: found ${found.join(", ")}`;
-    return new ComponentError("ERR_COMPONENT_VERSION", message, { hint: "Take all programs from one release" });
+    return new ComponentError("ERR_COMPONENT_VERSIONS_MIXED", message, { hint: "Take all programs from one release" });
   }
 
   static unknownRelease(text: string, known: string): ComponentError {

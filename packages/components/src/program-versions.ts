@@ -39,7 +39,7 @@ export interface AskOptions {
   readonly cniFallback: string;
 }
 
-/** Asks the programs themselves. Throws ERR_COMPONENT_VERSION for an answer without a version, and for mixed Kubernetes versions. */
+/** Asks the programs themselves. Throws ERR_COMPONENT_VERSION for an answer without a version, ERR_COMPONENT_VERSIONS_MIXED for several of Kubernetes. */
 export async function findVersions({ binDir, optional, cniFallback }: AskOptions): Promise<ComponentVersions> {
   const ask = (name: string) => askVersion(binDir, name);
   const kubernetes = await Promise.all(KUBERNETES_PROGRAMS.map(ask));

@@ -69,7 +69,7 @@ describe("findVersions()", () => {
     programs.set("bin/kubelet", '#!/bin/sh\necho "Kubernetes v1.29.1"\n');
     await writePrograms(folder, programs);
     await assert.rejects(findVersions(question(folder)), {
-      code: "ERR_COMPONENT_VERSION",
+      code: "ERR_COMPONENT_VERSIONS_MIXED",
       message: /kubelet 1\.29\.1/,
     });
   });

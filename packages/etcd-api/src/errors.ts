@@ -24,6 +24,9 @@ export class EtcdApiError extends NodeError {
   }
 
   static cannotListen(address: string, cause: unknown): EtcdApiError {
-    return new EtcdApiError("ERR_ETCD_API_LISTEN", `Cannot listen on "${address}" for the etcd API`, { cause });
+    return new EtcdApiError("ERR_ETCD_API_LISTEN", `Cannot listen on "${address}" for the etcd API`, {
+      cause,
+      hint: "Make sure that the address is one of this machine and that no other program listens there",
+    });
   }
 }
