@@ -22,10 +22,6 @@ export class ApiError extends Error {
   }
 }
 
-export function isNotFound(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
-}
-
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
 }

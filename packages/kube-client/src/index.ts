@@ -1,4 +1,4 @@
-export { ApiError, isConflict, isNotFound } from "./api-error.ts";
+export { ApiError, isConflict } from "./api-error.ts";
 export { applyManifests } from "./apply-manifests.ts";
 export { follow, type Followed } from "./follow.ts";
 export { KubeClient, type KubeClientOptions, type KubeObject, type PatchType } from "./kube-client.ts";

@@ -26,12 +26,11 @@ export interface KubeObject {
 }
 
 /** Kubernetes' patch formats, by their media types. */
-export type PatchType = "json" | "merge" | "strategic" | "apply";
+export type PatchType = "json" | "merge" | "apply";
 
 const PATCH_MEDIA_TYPES: Record<PatchType, string> = {
   json: "application/json-patch+json",
   merge: "application/merge-patch+json",
-  strategic: "application/strategic-merge-patch+json",
   apply: "application/apply-patch+yaml",
 };
 
