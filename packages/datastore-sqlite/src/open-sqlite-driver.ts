@@ -1,7 +1,7 @@
 import { mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Driver } from "@k3s/datastore";
-import { acquireLock, LockHeldError, type Lock } from "@k3s/files";
+import { acquireLock, isAbsent, LockHeldError, type Lock } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
@@ -59,7 +59,7 @@ async function sizeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).size;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
+    if (isAbsent(error)) return 0;
     throw error;
   }
 }

@@ -21,6 +21,7 @@ export async function removeIfExists(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-function isAbsent(error: unknown): boolean {
+/** Whether an operation failed because there is nothing at the path. */
+export function isAbsent(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
