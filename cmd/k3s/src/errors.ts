@@ -34,6 +34,18 @@ export class ToolError extends NodeError {
   }
 }
 
+/** The log cannot be written where it should be. */
+export class LogError extends NodeError {
+  override readonly name = "LogError";
+
+  static notWritable(path: string, cause: unknown): LogError {
+    return new LogError("ERR_LOG_NOT_WRITABLE", `Cannot write the log to "${path}": the file cannot be opened`, {
+      hint: "Name a file in a folder that can be written with --log, or leave it out to log to stderr",
+      cause,
+    });
+  }
+}
+
 /** The node was asked to end, and does not. */
 export class StopError extends NodeError {
   override readonly name = "StopError";

@@ -24,7 +24,7 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
   const config = await loadConfig(parsed, { context, requests });
   if (config === undefined) return 0;
-  const output = openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
+  const output = await openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
   exitOnBug(output);
   try {
     const args = ["server", ...config.fileArguments, ...parsed.recorded];

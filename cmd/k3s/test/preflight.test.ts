@@ -89,9 +89,20 @@ describe("k3s server: refusals before anything is written", () => {
     });
   }
 
+  test("log that cannot be written", async (t) => {
+    const folder = await temporaryFolder(t);
+    await writeFile(join(folder, "file"), "");
+    const args = ["server", "--data-dir", join(folder, "data"), "--log", join(folder, "file", "k3s.log")];
+    const { code, stderr } = await run(t, args);
+    assert.equal(code, 1);
+    assert.match(stderr, /^Error: Cannot write the log to ".+k3s\.log": the file cannot be opened/m);
+    assert.match(stderr, /^Code: {2}ERR_LOG_NOT_WRITABLE$/m);
+    assert.deepEqual(await readdir(folder), ["file"]);
+  });
+
   test("components missing, in a network of its own, with the log in a file and the failure on the terminal as well", async (t) => {
     const folder = await temporaryFolder(t);
-    const file = join(folder, "k3s.log");
+    const file = join(folder, "new", "folder", "k3s.log");
     const wrapper = ["unshare", "--net"];
     const args = ["server", "--data-dir", join(folder, "data"), "--node-ip", "192.0.2.9", "--log", file];
     const { code, stderr } = await run(t, args, { wrapper, env: { K3S_COMPONENTS_DIR: join(folder, "none") } });

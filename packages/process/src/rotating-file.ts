@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
@@ -19,7 +19,7 @@ export const rawLogLimits = { maxBytes: 50 * 1024 * 1024, backups: 3, maxAgeDays
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * An append-only log file that replaces itself when it is full. Nothing it does can fail for the writer: on a full disk
+ * An append-only log file that replaces itself when it is full. Nothing but open() can fail for the writer: on a full disk
  * or without the folder the data is lost, which is logged when it begins and when it is over.
  */
 export class RotatingFile {
@@ -34,6 +34,12 @@ export class RotatingFile {
   constructor(options: RotatingFileOptions, log: Logger) {
     this.#options = options;
     this.#log = log;
+  }
+
+  /** Makes the folder and opens the file, for a caller that wants to know now whether that works. Rejects when it does not. */
+  async open(): Promise<void> {
+    await mkdir(dirname(this.#options.path), { recursive: true });
+    this.#file ??= await this.#open();
   }
 
   /** Resolves once the data is written or given up: wait for it before reading more. Never rejects. */
