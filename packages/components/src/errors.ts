@@ -19,14 +19,15 @@ export class ComponentError extends NodeError {
     });
   }
 
-  static lockMismatch(file: {
+  static notRecorded(file: {
     readonly url: string;
-    readonly locked: string;
-    readonly published: string;
+    readonly command: string;
+    readonly cause: unknown;
   }): ComponentError {
-    const message = `Cannot trust "${file.url}": the publisher now names checksum ${file.published}, the lock file ${file.locked}`;
+    const message = `Cannot trust a mirror's "${file.url}": its checksum is not recorded, and its publisher cannot be asked`;
     return new ComponentError("ERR_COMPONENT_LOCK", message, {
-      hint: "A published release does not change: find out why, and only then remove the entry from components.lock.json",
+      hint: `On a machine with internet run: ${file.command} - then copy its build/components.lock.json here`,
+      cause: file.cause,
     });
   }
 

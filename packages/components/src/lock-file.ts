@@ -1,7 +1,7 @@
 import { readIfExists, writeFileAtomic } from "@k3s/files";
 import { ComponentError } from "./errors.ts";
 
-/** Checksums that were seen once, by the publisher's address; a later run must see the same. */
+/** Checksums that the publishers named once, by the file's address: what counts from then on. */
 export class LockFile {
   readonly #path: string;
   readonly #checksums: Map<string, string>;
@@ -30,11 +30,8 @@ export class LockFile {
     return this.#checksums.get(url);
   }
 
-  /** Records what the publisher names. Throws ERR_COMPONENT_LOCK when that differs from before. */
+  /** Records what the publisher names. */
   async record(url: string, published: string): Promise<void> {
-    const locked = this.#checksums.get(url);
-    if (locked === published) return;
-    if (locked !== undefined) throw ComponentError.lockMismatch({ url, locked, published });
     this.#checksums.set(url, published);
     const sha256 = Object.fromEntries([...this.#checksums].sort(([a], [b]) => (a < b ? -1 : 1)));
     await writeFileAtomic(this.#path, `${JSON.stringify({ sha256 }, undefined, 2)}\n`, { mode: 0o644 });

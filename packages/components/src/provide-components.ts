@@ -26,6 +26,8 @@ export interface ProvideOptions {
   readonly dir?: string | undefined;
   /** Address prefix of a mirror, for source `upstream`. */
   readonly mirror?: string | undefined;
+  /** Address prefix in the place of `https://` for the publishers' checksum lists, for source `upstream`. */
+  readonly publishers?: string | undefined;
   /** Wanted version of Kubernetes, `1.30` or `1.30.2`; absent: what the source has. */
   readonly kubernetes?: string | undefined;
   /** Path of components.lock.json, for source `upstream`. */
@@ -148,10 +150,17 @@ function debianPlan(suite: DebianSuite, { kubernetes }: ProvideOptions, context:
   return { key, stage: (staging) => stageDebian(staging, suite, context) };
 }
 
-function upstreamPlan({ kubernetes, mirror, lockFile }: ProvideOptions, context: SourceContext): Plan {
+function upstreamPlan({ kubernetes, mirror, publishers, lockFile }: ProvideOptions, context: SourceContext): Plan {
   const release = findRelease(kubernetes ?? NEWEST_MINOR);
   const digest = createHash("sha256").update(JSON.stringify(release)).digest("hex").slice(0, 12);
-  const options = { release, architecture: architecture(), mirror, lockFile, policy: DEFAULT_DOWNLOAD_POLICY };
+  const options = {
+    release,
+    architecture: architecture(),
+    mirror,
+    publishers,
+    lockFile,
+    policy: DEFAULT_DOWNLOAD_POLICY,
+  };
   return {
     key: `upstream-kubernetes-${release.kubernetes}-${digest}-${options.architecture}`,
     stage: (staging) => stageUpstream(staging, options, context),

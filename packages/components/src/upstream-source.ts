@@ -16,6 +16,8 @@ export interface UpstreamOptions {
   readonly architecture: Architecture;
   /** Replaces `https://` of every address, so that a mirror keeps one folder for each host. */
   readonly mirror?: string | undefined;
+  /** Replaces `https://` of the publishers' checksum lists, which never come from `mirror`. Default: the publishers. */
+  readonly publishers?: string | undefined;
   /** Path of components.lock.json. */
   readonly lockFile: string;
   readonly policy: DownloadPolicy;
@@ -74,7 +76,16 @@ async function expectedChecksum(
   { lock, options }: Fetching,
   common: Omit<Parameters<typeof fetchText>[0], "url">,
 ): Promise<string> {
-  const list = await fetchText({ ...common, url: mirrored(file.checksumUrl, options.mirror) });
+  const recorded = lock.get(file.url);
+  if (recorded !== undefined) return recorded;
+  // A mirror that named the checksums of its own files could name any.
+  const url = mirrored(file.checksumUrl, options.publishers);
+  const list = await fetchText({ ...common, url }).catch((error: unknown) => {
+    common.signal?.throwIfAborted();
+    if (options.mirror === undefined) throw error;
+    const command = `node build/src/components.ts --source upstream --kubernetes ${options.release.kubernetes} --out DIR`;
+    throw ComponentError.notRecorded({ url: file.url, command, cause: error });
+  });
   const published = findChecksum(list, basename(new URL(file.url).pathname));
   if (published === undefined)
     throw ComponentError.download(file.checksumUrl, new Error(`it has no SHA-256 of ${file.program}`));

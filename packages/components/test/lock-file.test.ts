@@ -18,15 +18,6 @@ describe("LockFile", () => {
     assert.equal((await LockFile.open(path)).get("https://z.example/file"), A);
   });
 
-  test("refuses another checksum for the same address and leaves the file as it was", async (t) => {
-    const path = join(await temporaryFolder(t), "components.lock.json");
-    await (await LockFile.open(path)).record("https://a.example/file", A);
-    const before = await readFile(path, "utf8");
-    const lock = await LockFile.open(path);
-    await assert.rejects(lock.record("https://a.example/file", B), { code: "ERR_COMPONENT_LOCK" });
-    assert.equal(await readFile(path, "utf8"), before);
-  });
-
   for (const text of ["{", "[]", '{ "sha256": { "https://a.example/file": 1 } }']) {
     test(`refuses to read ${text}`, async (t) => {
       const path = join(await temporaryFolder(t), "components.lock.json");

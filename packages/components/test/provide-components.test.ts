@@ -126,7 +126,7 @@ describe("provideComponents() from the publishers", () => {
     const { options, context, events } = await fixture(t, {
       source: "upstream",
       kubernetes: "1.30",
-      mirror: `${server.url}/`,
+      ...{ mirror: `${server.url}/`, publishers: server.url },
     });
     const set = await provideComponents(options, context);
     assert.deepEqual(
@@ -155,7 +155,7 @@ describe("provideComponents() from the publishers", () => {
     const { options, context, folder } = await fixture(t, {
       source: "upstream",
       kubernetes: "1.30",
-      mirror: server.url,
+      ...{ mirror: server.url, publishers: server.url },
     });
     const set = await provideComponents(options, context);
     const good = await readFile(set.path("runc"), "utf8");
@@ -169,7 +169,12 @@ describe("provideComponents() from the publishers", () => {
   test("makes the folder again without network when it was removed", async (t) => {
     const server = await ReleaseServer.start(t);
     await publish(t, server, "1.30");
-    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", mirror: server.url });
+    const { options, context } = await fixture(t, {
+      source: "upstream",
+      kubernetes: "1.30",
+      mirror: server.url,
+      publishers: server.url,
+    });
     await provideComponents(options, context);
     await rm(options.out, { recursive: true });
     server.requests.length = 0;
@@ -185,7 +190,7 @@ describe("provideComponents() from the publishers", () => {
     const { options, context, folder } = await fixture(t, {
       source: "upstream",
       kubernetes: "1.30",
-      mirror: server.url,
+      ...{ mirror: server.url, publishers: server.url },
     });
     await assert.rejects(provideComponents(options, context), { code: "ERR_COMPONENT_CHECKSUM" });
     await assert.rejects(stat(options.out), { code: "ENOENT" });
@@ -193,21 +198,61 @@ describe("provideComponents() from the publishers", () => {
     assert.equal(kept.length, 1);
   });
 
-  test("refuses a release that was published again with other content", async (t) => {
+  const machine = process.arch === "x64" ? "amd64" : "arm64";
+
+  test("believes the recorded checksums and asks no publisher for them", async (t) => {
+    const [mirror, publishers] = [await ReleaseServer.start(t), await ReleaseServer.start(t)];
+    await publish(t, mirror, "1.30");
+    await publish(t, publishers, "1.30");
+    const wanted = { source: "upstream", kubernetes: "1.30", mirror: mirror.url } as const;
+    const first = await fixture(t, { ...wanted, publishers: publishers.url });
+    await provideComponents(first.options, first.context);
+    assert.ok(
+      publishers.requests.every((request) => request.includes("sha256")),
+      publishers.requests.join(),
+    );
+    assert.ok(
+      mirror.requests.every((request) => !request.includes("sha256")),
+      mirror.requests.join(),
+    );
+
+    publishers.requests.length = 0;
+    const { lockFile } = first.options;
+    const second = await fixture(t, { ...wanted, publishers: publishers.url, lockFile });
+    await provideComponents(second.options, second.context);
+    assert.deepEqual(publishers.requests, []);
+  });
+
+  test("refuses a file that is not the one whose checksum was recorded", async (t) => {
     const server = await ReleaseServer.start(t);
     await publish(t, server, "1.30");
-    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", mirror: server.url });
-    const url = upstreamFiles(findRelease("1.30"), process.arch === "x64" ? "amd64" : "arm64")[0]?.url ?? "";
+    const servers = { mirror: server.url, publishers: server.url };
+    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", ...servers });
+    const url = upstreamFiles(findRelease("1.30"), machine)[0]?.url ?? "";
     await writeFile(options.lockFile, JSON.stringify({ sha256: { [url]: "c".repeat(64) } }));
-    await assert.rejects(provideComponents(options, context), { code: "ERR_COMPONENT_LOCK" });
+    await assert.rejects(provideComponents(options, context), { code: "ERR_COMPONENT_CHECKSUM" });
+  });
+
+  test("does not take a mirror's word for a checksum", async (t) => {
+    const [mirror, publishers] = [await ReleaseServer.start(t), await ReleaseServer.start(t)];
+    await publish(t, mirror, "1.30");
+    const servers = { mirror: mirror.url, publishers: publishers.url };
+    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", ...servers });
+    await assert.rejects(provideComponents(options, context), {
+      code: "ERR_COMPONENT_LOCK",
+      hint: /--source upstream --kubernetes 1\.30\.14 --out DIR .* copy its build\/components\.lock\.json/,
+    });
+    assert.deepEqual(mirror.requests, []);
   });
 
   test("says which file a mirror does not have", async (t) => {
-    const server = await ReleaseServer.start(t);
-    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", mirror: server.url });
+    const [mirror, publishers] = [await ReleaseServer.start(t), await ReleaseServer.start(t)];
+    await publish(t, publishers, "1.30");
+    const servers = { mirror: mirror.url, publishers: publishers.url };
+    const { options, context } = await fixture(t, { source: "upstream", kubernetes: "1.30", ...servers });
     await assert.rejects(provideComponents(options, context), {
       code: "ERR_COMPONENT_DOWNLOAD",
-      message: /kube-apiserver\.sha256": the server answered 404 Not Found/,
+      message: /kube-apiserver": the server answered 404 Not Found/,
     });
   });
 
@@ -217,7 +262,7 @@ describe("provideComponents() from the publishers", () => {
     const { options, context, events } = await fixture(t, {
       source: "upstream",
       kubernetes: "1.30",
-      mirror: server.url,
+      ...{ mirror: server.url, publishers: server.url },
     });
     const other = { ...options, out: `${options.out}-2` };
     await Promise.all([provideComponents(options, context), provideComponents(other, context)]);
