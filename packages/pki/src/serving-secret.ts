@@ -76,7 +76,9 @@ export function mergeServing(target: ServingCertificate, additional: ServingCert
   if (target.isStatic) return { kind: "keep-target" };
   const names = [...new Set([...target.names, ...additional.names])].sort();
   const hasAll = (candidate: ServingCertificate) => names.every((name) => includesName(candidate.names, name));
-  if (hasAll(additional) && !isExpiring(additional.notAfter, now)) return { kind: "take-additional" };
+  // An older one would undo a renewal, a new key, or the change of the CA.
+  const isOlder = additional.notAfter < target.notAfter;
+  if (hasAll(additional) && !isOlder && !isExpiring(additional.notAfter, now)) return { kind: "take-additional" };
   return hasAll(target) ? { kind: "keep-target" } : { kind: "sign", names };
 }
 

@@ -74,6 +74,12 @@ describe("mergeServing()", () => {
     assert.deepEqual(mergeServing(certificate({}), both, now), { kind: "take-additional" });
     assert.deepEqual(mergeServing(both, both, now), { kind: "take-additional" });
   });
+  test("keeps a target with all names when the additional one is older", () => {
+    const older = { ...both, notAfter: days(364) };
+    assert.deepEqual(mergeServing(both, older, now), { kind: "keep-target" });
+    assert.deepEqual(mergeServing(older, both, now), { kind: "take-additional" });
+    assert.deepEqual(mergeServing(certificate({}), older, now), { kind: "sign", names: ["a", "b"] });
+  });
   test("keeps a target with all names when the additional one expires soon or lacks some", () => {
     const ending = { ...both, notAfter: days(120) };
     assert.deepEqual(mergeServing(both, ending, now), { kind: "keep-target" });
