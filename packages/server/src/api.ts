@@ -8,6 +8,7 @@ import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import type { ServerParts } from "./server-parts.ts";
+import { ServingSecretKeeper } from "./serving-secret.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** Where kubectl of k3s looks first; a link when the kubeconfig is written elsewhere. */
@@ -43,6 +44,7 @@ export function api(parts: ServerParts, store: () => Store): Component {
       port: config.advertisePort,
       log: log("kubernetes-endpoint"),
     }),
+    new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     completed(config, supervisor),
   ]);
 }

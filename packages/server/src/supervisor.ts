@@ -38,6 +38,12 @@ export class Supervisor implements Component {
     await this.#renewing;
   }
 
+  /** The certificate of the port; there between start and stop. */
+  get certificate(): DynamicCertificate {
+    if (this.#certificate === undefined) throw new Error("Cannot use certificate of the supervisor: it is not started");
+    return this.#certificate;
+  }
+
   /**
    * Whether requests are passed to kube-apiserver; until then they get 503. From the first time on the certificate takes
    * the names of this server only (upstream's default, `tls-san-security`): strangers could fill it up with theirs.
