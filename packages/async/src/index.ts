@@ -2,6 +2,6 @@ export { aborted, abortReason } from "./aborted.ts";
 export { deadline, repeat, sleep } from "./time.ts";
 export { Latest } from "./latest.ts";
 export { nextTurn } from "./next-turn.ts";
-export { retry, type RetryPolicy } from "./retry.ts";
+export { retry } from "./retry.ts";
 export { soonAfter } from "./soon-after.ts";
 export { workerUrl } from "./worker-url.ts";

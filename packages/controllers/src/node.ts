@@ -5,7 +5,7 @@ export interface NodeAddress {
   readonly address: string;
 }
 
-export interface Taint {
+interface Taint {
   readonly key: string;
   readonly value?: string;
   readonly effect: string;

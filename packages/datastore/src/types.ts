@@ -64,7 +64,7 @@ export interface RangeOp {
   readonly kind: "range";
   readonly query: RangeQuery;
 }
-export interface TxnOp {
+interface TxnOp {
   readonly kind: "txn";
   readonly txn: Txn;
 }

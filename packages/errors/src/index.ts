@@ -1,1 +1,1 @@
-export { describeError, NodeError, type ErrorCode, type NodeErrorOptions } from "./node-error.ts";
+export { describeError, NodeError, type ErrorCode } from "./node-error.ts";

@@ -1,2 +1,2 @@
-export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
-export { REDACTED, redactText } from "./redact.ts";
+export { createLogger, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
+export { redactText } from "./redact.ts";

@@ -6,7 +6,7 @@ import { textStream } from "./text-stream.ts";
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** The fixed keys of the house; anything else a line needs is allowed beside them. */
-export interface LogFields {
+interface LogFields {
   readonly component?: string;
   readonly node?: string;
   /** Name of a supervised program. */

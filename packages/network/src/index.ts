@@ -1,2 +1,2 @@
-export { conflist, type ConflistOptions } from "./conflist.ts";
-export { layOutPodNetwork, PodNetwork, type PodNetworkOptions } from "./pod-network.ts";
+export { conflist } from "./conflist.ts";
+export { layOutPodNetwork, PodNetwork } from "./pod-network.ts";

@@ -2,7 +2,7 @@ import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import type { Component } from "@k3s/lifecycle";
 import type { CertificatePair } from "@k3s/pki";
 
-export interface Identity {
+interface Identity {
   /** Stands in the user agent, and so in the API server's audit log. */
   readonly name: string;
   readonly pair: CertificatePair;

@@ -1,2 +1,1 @@
 export { serverComponents } from "./server-components.ts";
-export type { ServerHost } from "./server-host.ts";

@@ -3,6 +3,6 @@ export { freePort } from "./free-port.ts";
 export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { findProgram } from "./programs.ts";
-export { type HostProcess, TestHost, type TestHostOptions } from "./test-host.ts";
+export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { until } from "./until.ts";
