@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { writeFileAtomic } from "@k3s/files";
+import { readIfExists, writeFileAtomic } from "@k3s/files";
 import { hostArchitecture, type Architecture } from "./architecture.ts";
 import { loadComponentSet, type ComponentSet } from "./component-set.ts";
 import { findDebianSuite, stageDebian, type DebianSuite } from "./debian-source.ts";
-import { stageDirectory } from "./dir-source.ts";
+import { directoryDigest, stageDirectory } from "./dir-source.ts";
 import { DEFAULT_DOWNLOAD_POLICY } from "./download.ts";
 import { ComponentError } from "./errors.ts";
 import { installFiles } from "./install-files.ts";
@@ -37,8 +37,8 @@ export interface ProvideOptions {
 }
 
 interface Plan {
-  /** Names the cached set; undefined: not cached, because the user may change the source. */
-  readonly key: string | undefined;
+  /** Names the cached set. */
+  readonly key: string;
   readonly stage: (staging: string) => Promise<void>;
 }
 
@@ -47,11 +47,8 @@ const LOCK_WAIT_MS = 60 * 60_000;
 /** Makes `out` a complete component folder from the wanted source. With everything cached it takes well under a second. */
 export async function provideComponents(options: ProvideOptions, context: SourceContext): Promise<ComponentSet> {
   const { out } = options;
+  if (options.source === "dir") return await provideDirectory(options, context);
   const plan = await choosePlan(options, context);
-  if (plan.key === undefined) {
-    await replaceFolder(out, plan.stage);
-    return loadComponentSet(out);
-  }
   await mkdir(join(context.cacheDir, "sets"), { recursive: true });
   const name = `${plan.key}-${await ownProgramsDigest()}`;
   await using _lock = await waitForLock(join(context.cacheDir, "sets", `${name}.lock`), {
@@ -67,6 +64,27 @@ export async function provideComponents(options: ProvideOptions, context: Source
   if (!isSame || (await intactManifest(out, context)) === undefined)
     await replaceFolder(out, (to) => installSet(cached, to, manifest));
   return await loadComponentSet(out);
+}
+
+/** Nothing is cached but what was seen: the user's folder is a set already, and may change. */
+async function provideDirectory({ dir, out }: ProvideOptions, context: SourceContext): Promise<ComponentSet> {
+  if (dir === undefined)
+    throw ComponentError.unsupported("take components from a folder", "none is named", "Add --dir DIR");
+  const sets = join(context.cacheDir, "sets");
+  const record = join(sets, `dir-${sha256(out).slice(0, 16)}`);
+  const seen = sha256(`${await directoryDigest(dir)} ${await ownProgramsDigest()}`);
+  const manifest = await intactManifest(out, context);
+  const last = (await readIfExists(record))?.toString();
+  if (manifest === undefined || last !== `${seen} ${manifestDigest(manifest)}`) {
+    await replaceFolder(out, (staging) => stageDirectory(staging, dir, context));
+    await mkdir(sets, { recursive: true });
+    await writeFileAtomic(record, `${seen} ${manifestDigest(await loadManifest(out))}`, { mode: 0o644 });
+  }
+  return await loadComponentSet(out);
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 async function makeSet(cached: string, plan: Plan): Promise<Manifest> {
@@ -115,12 +133,7 @@ async function keepBadFiles(folder: string, keptIn: string): Promise<void> {
 }
 
 async function choosePlan(options: ProvideOptions, context: SourceContext): Promise<Plan> {
-  const { source, dir, kubernetes } = options;
-  if (source === "dir") {
-    if (dir === undefined)
-      throw ComponentError.unsupported("take components from a folder", "none is named", "Add --dir DIR");
-    return { key: undefined, stage: (staging) => stageDirectory(staging, dir, context) };
-  }
+  const { source, kubernetes } = options;
   const suite = source === "upstream" ? undefined : await findDebianSuite();
   if (suite !== undefined && (source === "debian" || suits(suite, kubernetes)))
     return debianPlan(suite, options, context);
@@ -152,7 +165,7 @@ function debianPlan(suite: DebianSuite, { kubernetes }: ProvideOptions, context:
 
 function upstreamPlan({ kubernetes, mirror, publishers, lockFile }: ProvideOptions, context: SourceContext): Plan {
   const release = findRelease(kubernetes ?? NEWEST_MINOR);
-  const digest = createHash("sha256").update(JSON.stringify(release)).digest("hex").slice(0, 12);
+  const digest = sha256(JSON.stringify(release)).slice(0, 12);
   const options = {
     release,
     architecture: architecture(),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
@@ -74,6 +74,31 @@ describe("provideComponents() from a folder", () => {
     await writeFile(join(dir, "bin/runc"), header);
     const { options, context } = await fixture(t, { source: "dir", dir });
     await assert.rejects(provideComponents(options, context), { code: "ERR_COMPONENT_ARCHITECTURE" });
+  });
+
+  test("leaves everything as it is while no file has changed", async (t) => {
+    const dir = await temporaryFolder(t);
+    await writePrograms(dir, fakePrograms());
+    const { options, context, events } = await fixture(t, { source: "dir", dir });
+    const set = await provideComponents(options, context);
+    const inode = async (name: string) => (await stat(set.path(name))).ino;
+    const before = await inode("kubelet");
+    events.length = 0;
+    await provideComponents(options, context);
+    assert.deepEqual([await inode("kubelet"), events], [before, []]);
+
+    await appendFile(join(dir, "bin/runc"), "# changed\n");
+    await provideComponents(options, context);
+    assert.notEqual(await inode("kubelet"), before);
+    assert.match(await readFile(set.path("runc"), "utf8"), /# changed/);
+
+    await mkdir(join(dir, "images"));
+    await writeFile(join(dir, "images/pause.tar"), "own");
+    await provideComponents(options, context);
+    assert.equal(await readFile(join(set.imagesDir, "pause.tar"), "utf8"), "own");
+    await rm(set.path("runc"));
+    await provideComponents(options, context);
+    assert.match(await readFile(set.path("runc"), "utf8"), /# changed/);
   });
 
   test("asks for the folder when none is named", async (t) => {
