@@ -56,6 +56,8 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   });
 
   test("runs a Deployment of two replicas", async () => {
+    // A node can be Ready before the controllers have given the namespace its service account, which a bare pod needs.
+    await until("there is a service account", () => cluster.kubectl("get", "serviceaccount", "default"));
     await cluster.kubectl("apply", "-f", WORKLOAD);
     await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=55s");
     identity = await pods();
