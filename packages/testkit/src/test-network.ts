@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
 import { execa } from "execa";
+
+const NAMESPACES = "/run/netns";
 
 /** A switch of our own: a bridge in a network namespace, to which hosts are plugged by veth pairs. */
 export class TestNetwork implements AsyncDisposable {
@@ -42,11 +45,19 @@ export class TestNetwork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const namespace of [...this.#hosts.splice(0), this.#namespace]) await ip("netns", "delete", namespace);
+    await leaveNoMount();
   }
 
   async #inSwitch(...args: string[]): Promise<void> {
     await ip("-n", this.#namespace, ...args);
   }
+}
+
+/** `ip netns add` mounts its folder on itself and never takes that back. The last network to go does, when nothing is in it. */
+async function leaveNoMount(): Promise<void> {
+  if ((await readdir(NAMESPACES)).length > 0) return;
+  if (!/ \/run\/netns /.test(await readFile("/proc/self/mounts", "utf8"))) return;
+  await execa("umount", [NAMESPACES]);
 }
 
 async function ip(...args: string[]): Promise<void> {
