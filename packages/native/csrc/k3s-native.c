@@ -2,10 +2,13 @@
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
+#include <limits.h>
 #include <node_api.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -104,6 +107,43 @@ static napi_value reap(napi_env env, napi_callback_info info) {
   return result;
 }
 
+struct mapping {
+  unsigned long start, end;
+  int is_ours; // read-only, private, of the executable
+};
+
+// One line of /proc/self/smaps. True when the mapping that was read before it, now complete, holds nothing but pages of its
+// file: the kernel brings those back when they are next used. A page changed in private could not be brought back.
+static int ends_clean_mapping(const char *line, const char *executable, struct mapping *current) {
+  struct mapping next = {0};
+  char permissions[5] = "", path[PATH_MAX] = "";
+  unsigned long kilobytes;
+  if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %4095s", &next.start, &next.end, permissions, path) >= 3) {
+    next.is_ours = permissions[1] == '-' && permissions[3] == 'p' && strcmp(path, executable) == 0;
+    *current = next;
+  } else if (sscanf(line, "Private_Dirty: %lu kB", &kilobytes) == 1 && kilobytes > 0) current->is_ours = 0;
+  else if (sscanf(line, "Anonymous: %lu kB", &kilobytes) == 1 && kilobytes > 0) current->is_ours = 0;
+  else return strncmp(line, "VmFlags:", 8) == 0 && current->is_ours;
+  return 0;
+}
+
+// releaseCode(): void
+static napi_value release_code(napi_env env, napi_callback_info info) {
+  (void)info;
+  char executable[PATH_MAX], line[PATH_MAX + 200];
+  ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
+  if (length < 0) return throw_errno(env, "find executable", errno);
+  executable[length] = '\0';
+  FILE *maps = fopen("/proc/self/smaps", "re");
+  if (maps == NULL) return throw_errno(env, "read memory map", errno);
+  struct mapping current = {0};
+  while (fgets(line, sizeof line, maps) != NULL)
+    if (ends_clean_mapping(line, executable, &current))
+      madvise((void *)current.start, current.end - current.start, MADV_DONTNEED);
+  fclose(maps);
+  return NULL;
+}
+
 static void export_function(napi_env env, napi_value exports, napi_property_descriptor descriptor) {
   napi_define_properties(env, exports, 1, &descriptor);
 }
@@ -111,6 +151,7 @@ static void export_function(napi_env env, napi_value exports, napi_property_desc
 NAPI_MODULE_INIT() {
   export_function(env, exports, (napi_property_descriptor){.utf8name = "flock", .method = lock_file});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseCode", .method = release_code});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "waitpid", .method = reap});
   return exports;
 }

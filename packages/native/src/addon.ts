@@ -5,6 +5,7 @@ import { locate } from "./location.ts";
 interface Addon {
   flock(fd: number): boolean;
   notify(socketPath: string, message: string): void;
+  releaseCode(): void;
   waitpid(pid: number): number | undefined;
 }
 
@@ -19,6 +20,14 @@ export function flock(fd: number): boolean {
  */
 export function notify(socketPath: string, message: string): void {
   loadAddon().notify(socketPath, message);
+}
+
+/**
+ * Unmaps the pages of Node's executable from this process; the kernel maps those that are used again, from its cache or the
+ * file. After a start, most of them are not.
+ */
+export function releaseCode(): void {
+  loadAddon().releaseCode();
 }
 
 /**

@@ -14,6 +14,7 @@ import { LocalNode } from "./local-node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
+import { startMemory } from "./start-memory.ts";
 import { unpackProgress } from "./unpack-progress.ts";
 
 /** Longer than the grace of a left-over process and what the kernel then needs to end it. */
@@ -68,5 +69,6 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
     api(common, () => datastore.store),
     inBackground(controllers(common)),
     ...(node === undefined ? [] : [inBackground(node.membership)]),
+    startMemory(log),
   ];
 }
