@@ -2,9 +2,14 @@
 const LAYERS = [
   ["errors", "native"],
   ["async", "log", "lifecycle", "files"],
-  ["pki", "token", "process", "components", "datastore", "kube-client"],
+  ["pki", "token", "process", "components", "datastore", "http2", "kube-client"],
   [
     "datastore-sqlite",
+    "datastore-sql",
+    "datastore-postgres",
+    "datastore-mysql",
+    "datastore-nats",
+    "datastore-endpoint",
     "etcd-api",
     "bootstrap-data",
     "supervisor-api",

@@ -121,7 +121,10 @@ export class Committer {
     await Promise.resolve(); // what was asked in the same turn goes into the same commit
     while (this.#queue.length > 0) {
       const entries = this.#take();
-      const batch = merge(entries.map(({ draft }) => draft.batch));
+      const batch = merge(
+        entries.map(({ draft }) => draft.batch),
+        this.#mark.lastRow,
+      );
       try {
         if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
       } catch (error) {
@@ -205,9 +208,10 @@ function refuse(entries: readonly Entry[], error: unknown): void {
   for (const { outcome } of entries) outcome.reject(refused);
 }
 
-function merge(batches: readonly CommitBatch[]): CommitBatch {
+function merge(batches: readonly CommitBatch[], after: number): CommitBatch {
   const targets = batches.map(({ compactRevision }) => compactRevision).filter((target) => target !== undefined);
   return {
+    after,
     rows: batches.flatMap(({ rows }) => rows),
     spans: batches.flatMap(({ spans }) => spans),
     leases: batches.flatMap(({ leases }) => leases),

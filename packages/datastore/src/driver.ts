@@ -34,6 +34,8 @@ export interface RowSpan {
 
 /** What becomes durable together, in one transaction of the database. */
 export interface CommitBatch {
+  /** Last row that the batch was planned on; 0: none. A shared database refuses the batch when its last row is another one. */
+  readonly after: number;
   readonly rows: readonly NewRow[];
   readonly spans: readonly RowSpan[];
   readonly leases: readonly LeaseRecord[];
@@ -73,14 +75,58 @@ export interface Driver {
   side(): Promise<SideState>;
   /** Values by row id, in the order asked; undefined where there is no such row. NULL is an empty value. */
   values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]>;
-  /** Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists; then nothing was written. */
+  /**
+   * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists, or when a shared database
+   * has rows after `batch.after`; then nothing was written.
+   */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
   size(): Promise<DatabaseSize>;
   defragment(): Promise<void>;
   /** Ends everything, after what was asked before. Any number of times. */
   close(): Promise<void>;
+  /** Present when other servers may write to the same database at any time. */
+  readonly shared?: SharedDatabase;
 }
+
+/** A row with what a watch tells of it. */
+export interface ChangedRow extends RowHead {
+  readonly lease: LeaseId;
+  /** undefined: NULL. */
+  readonly value: Buffer | undefined;
+}
+
+/** Rows in id order, whole spans only, with the spans among them. */
+export interface Changes {
+  readonly rows: readonly ChangedRow[];
+  readonly spans: readonly RowSpan[];
+}
+
+/** Keeps the commits of other servers back. */
+export interface Claim {
+  /** Lets others commit. Without effect after a commit of the same driver, which ends the claim too. */
+  release(): Promise<void>;
+}
+
+/**
+ * A database with several writers. Every commit of ours takes one lock of the database, so the order of ids is the order of
+ * commits. kine does not take it: ids that it left out are settled by the driver before it shows a row behind them.
+ */
+export interface SharedDatabase {
+  /** Id of the last row, read from the database during the call: commits acknowledged before, by any server, are not above it. */
+  lastRow(): Promise<number>;
+  /** What stands behind the row `after`, about `limit` rows. Waits until ids that are missing among them can no longer appear. */
+  changes(after: number, limit: number): Promise<Changes>;
+  /** All leases as they are stored now. */
+  leases(): Promise<readonly LeaseRecord[]>;
+  /** Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS`. */
+  claim(): Promise<Claim>;
+  /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
+  onChange(listener: () => void): void;
+}
+
+/** How long others wait at most for a server that claimed the next commit and does not make it, in ms. */
+export const CLAIM_LIMIT_MS = 2000;
 
 /** `conflict`: another program wrote to the table. `noSpace`: the disk is full. `failed`: anything else; the outcome may be open. */
 export type DriverErrorKind = "conflict" | "noSpace" | "failed";
@@ -98,6 +144,7 @@ export class DriverError extends Error {
 
 /** A batch that changes nothing, to be spread. */
 export const emptyBatch: CommitBatch = {
+  after: 0,
   rows: [],
   spans: [],
   leases: [],

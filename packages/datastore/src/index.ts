@@ -1,5 +1,9 @@
 export {
+  CLAIM_LIMIT_MS,
   DriverError,
+  type ChangedRow,
+  type Changes,
+  type Claim,
   type CommitBatch,
   type DatabaseSize,
   type Driver,
@@ -9,6 +13,7 @@ export {
   type Pruning,
   type RowHead,
   type RowSpan,
+  type SharedDatabase,
   type SideState,
 } from "./driver.ts";
 export { openStore, type OpenStore, type StoreOptions } from "./open-store.ts";

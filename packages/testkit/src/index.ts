@@ -1,3 +1,4 @@
+export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
 export { freePort } from "./free-port.ts";
 export { DIST, K3sServer } from "./k3s-server.ts";

@@ -6,6 +6,7 @@ import { DriverError, type CommitBatch, type Driver, type DriverErrorKind, type 
 export type OpenDriver = (t: TestContext) => Promise<Driver>;
 
 const nothing: CommitBatch = {
+  after: 0,
   rows: [],
   spans: [],
   leases: [],
