@@ -26,7 +26,9 @@ export async function startTarget(name: TargetName): Promise<Target> {
 }
 
 async function startOurs(folder: string): Promise<Target> {
-  const child = fork(join(import.meta.dirname, "server.ts"), [folder], { execArgv: ["--max-semi-space-size=2"] });
+  const child = fork(join(import.meta.dirname, "../store-server.ts"), [folder], {
+    execArgv: ["--max-semi-space-size=2"],
+  });
   const [endpoint] = (await Promise.race([once(child, "message"), exited(child)])) as [string];
   const stop = async () => {
     const gone = once(child, "exit");

@@ -10,7 +10,7 @@ const NANOSECONDS_PER_MS = 1e6;
 const folder = process.argv[2];
 if (folder === undefined) throw new Error("Cannot serve: no folder given");
 const log = createLogger({ level: "warn", format: "text", write: (line) => process.stderr.write(line) });
-const store = await openStore(await openSqliteDriver({ path: join(folder, "db", "state.db"), log }), { log });
+const store = await openStore(await openSqliteDriver({ path: join(folder, "state.db"), log }), { log });
 const server = new EtcdApiServer({
   store: () => store,
   socketPath: join(folder, "kine.sock"),
