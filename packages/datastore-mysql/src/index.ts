@@ -1,0 +1,1 @@
+export { parseMysqlDsn } from "./mysql-dsn.ts";
