@@ -1,4 +1,5 @@
 import { aborted, deadline, sleep } from "@k3s/async";
+import type { Position } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
@@ -14,7 +15,7 @@ const PING_LIMIT_MS = 5000;
 interface ChangeFeedParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
   readonly gate: ConnectGate<Session>;
-  readonly lastRow: () => Promise<number>;
+  readonly position: () => Promise<Position>;
   readonly log: Logger;
 }
 
@@ -26,6 +27,7 @@ export class ChangeFeed<Session extends SqlSession> {
   #running: Promise<unknown> | undefined;
   /** Last row that we wrote or heard of. */
   #known = 0;
+  #compacted = 0;
 
   constructor(parts: ChangeFeedParts<Session>) {
     this.#parts = parts;
@@ -55,10 +57,12 @@ export class ChangeFeed<Session extends SqlSession> {
       await sleep(delayMs, signal).catch(() => undefined);
       if (signal.aborted) return;
       // A failure is the business of those who need the database; whoever waits for changes hears when it is back.
-      const last = await this.#parts.lastRow().catch(() => 0);
-      const isNews = last > this.#known;
-      delayMs = isNews ? POLL_MIN_MS : Math.min(delayMs * POLL_GROWTH, POLL_MAX_MS);
-      if (isNews) this.#tell(last);
+      const position = await this.#parts.position().catch(() => undefined);
+      const isGrown = position !== undefined && position.lastRow > this.#known;
+      const isCompacted = position !== undefined && position.compactRevision > this.#compacted;
+      delayMs = isGrown ? POLL_MIN_MS : Math.min(delayMs * POLL_GROWTH, POLL_MAX_MS);
+      if (isCompacted) this.#compacted = position.compactRevision;
+      if (isGrown || isCompacted) this.#tell(position.lastRow);
     }
   }
 
@@ -95,7 +99,7 @@ export class ChangeFeed<Session extends SqlSession> {
   async #ping(session: Session): Promise<void> {
     using limit = deadline(PING_LIMIT_MS, "A ping of the database");
     limit.addEventListener("abort", () => session.destroy(new Error("The database did not answer")), { once: true });
-    await Promise.race([this.#parts.dialect.lastRow(session), aborted(limit)]);
+    await Promise.race([this.#parts.dialect.position(session), aborted(limit)]);
   }
 
   #tell(lastRow: number): void {

@@ -4,6 +4,7 @@ import type {
   DatabaseSize,
   DriverErrorKind,
   LeaseRecord,
+  Position,
   Pruning,
   RowHead,
   RowSpan,
@@ -47,6 +48,8 @@ export type FailureKind = DriverErrorKind | "readOnly" | "retry";
 export interface Dialect<Session extends SqlSession> {
   /** Name of the product for messages, as `PostgreSQL`. */
   readonly product: string;
+  /** How long connecting may take in all, with every host that is tried, in ms. */
+  readonly connectLimitMs: number;
   /** Connects and prepares a session for all that is below. Gives up when `signal` aborts. */
   connect(signal: AbortSignal): Promise<Session>;
   classify(error: unknown): FailureKind;
@@ -61,17 +64,17 @@ export interface Dialect<Session extends SqlSession> {
   leases(session: Session): Promise<readonly LeaseRecord[]>;
   /** Values by id; NULL is an empty value, absent rows are absent. */
   values(session: Session, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>>;
-  /** Largest id of the table, 0 when it is empty. As cheap as can be, and never from an old snapshot. */
-  lastRow(session: Session): Promise<number>;
-  /** Where kine's marker stands; undefined while there is none. */
-  compactRevision(session: Session): Promise<number | undefined>;
+  /** Asked very often: as cheap as can be, and never from an old snapshot. */
+  position(session: Session): Promise<Position>;
+  /** Whether the table has kine's compaction marker. */
+  hasMarker(session: Session): Promise<boolean>;
   /** Which of the ids are in the table, in any order. */
   present(session: Session, ids: readonly number[]): Promise<readonly number[]>;
 
   /**
-   * Everything of the batch in one transaction. With rows it takes the one lock, in which false is the answer, and nothing was
-   * written, when the last row is not `batch.after`. A session that holds the lock already goes on in its transaction, which
-   * ends whatever comes of it.
+   * Everything of the batch in one transaction. With rows or ended leases it takes the one lock; then false is the answer, and
+   * nothing was written, when the last row is not `batch.after`, or a row names a lease that is neither stored nor in the batch.
+   * A session that holds the lock already goes on in its transaction, which ends whatever comes of it.
    */
   commit(session: Session, batch: CommitBatch): Promise<boolean>;
   /** Begins a transaction and takes the one lock in it. */

@@ -51,8 +51,10 @@ export class HoleSettler<Session extends SqlSession> {
   /** Below the marker, rows are missing because they were removed. A table without marker is new, or nobody's. */
   async #learn(last: number): Promise<void> {
     const { dialect, read } = this.#parts;
-    const marker = await read("Reading the compaction marker", (session) => dialect.compactRevision(session));
-    this.#settledUpTo = Math.max(this.#settledUpTo, marker ?? last);
+    const what = "Reading the compaction marker";
+    const { compactRevision } = await read(what, (session) => dialect.position(session));
+    const isMarked = compactRevision > 0 || (await read(what, (session) => dialect.hasMarker(session)));
+    this.#settledUpTo = Math.max(this.#settledUpTo, isMarked ? compactRevision : last);
   }
 
   async #fill(holes: ReturnType<typeof holesIn>): Promise<true> {

@@ -3,9 +3,6 @@ import { DriverError } from "@k3s/datastore";
 import type { ConnectGate } from "./connect-gate.ts";
 import type { SqlSession } from "./dialect.ts";
 
-/** How long a task waits for a connection, from when it was asked: then it fails, so that nobody queues up behind a dead database. */
-const PATIENCE_MS = 5000;
-
 interface LaneParts<Session extends SqlSession> {
   readonly gate: ConnectGate<Session>;
   /** A connection unused for this long is closed; 0: never. */
@@ -69,7 +66,8 @@ export class Lane<Session extends SqlSession> {
     if (session?.lost.aborted === true) this.#current = undefined;
     else if (lifetimeMs > 0 && performance.now() - since > lifetimeMs) await this.#drop();
     if (this.#current !== undefined) return this.#current.session;
-    const restMs = askedAt + PATIENCE_MS - performance.now();
+    // Counted from when it was asked, so that nobody queues up behind a dead database.
+    const restMs = askedAt + gate.limitMs - performance.now();
     using limit = deadline(Math.max(restMs, 1), "Waiting for a connection to the database");
     this.#current = { session: await gate.connect(limit), since: performance.now() };
     return this.#current.session;

@@ -5,6 +5,7 @@ import type {
   DatabaseSize,
   Driver,
   LeaseRecord,
+  Position,
   Pruning,
   RowHead,
   SharedDatabase,
@@ -26,7 +27,7 @@ const WRITE_LIMIT_MS = 10_000;
 /** Large tables are read in pages, which take far less. */
 const READ_LIMIT_MS = 30_000;
 /** Asked for each consistent read: as long as etcd's own reads wait. */
-const LAST_ROW_LIMIT_MS = 7000;
+const POSITION_LIMIT_MS = 7000;
 const DEFRAGMENT_LIMIT_MS = 600_000;
 const READ_LANES = 3;
 /** Deadlocks and the like: how often the same is tried. */
@@ -77,7 +78,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     this.#desk = new ClaimDesk({ dialect, lane: this.#writer, limit });
     const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#read({ what, task });
     this.#reader = new SettledReader({ dialect, read, log });
-    this.#feed = new ChangeFeed({ dialect, gate, log, lastRow: () => this.#lastRow() });
+    this.#feed = new ChangeFeed({ dialect, gate, log, position: () => this.#position() });
     this.shared = this.#share();
   }
 
@@ -98,7 +99,8 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   async commit(batch: CommitBatch): Promise<void> {
     this.#feed.note(batch.rows.at(-1)?.id ?? 0);
     const isDone = await this.#write(() => this.#desk.commit(batch));
-    if (!isDone) throw new DriverError("conflict", `Cannot commit: row ${batch.after} is no longer the last one`);
+    if (!isDone)
+      throw new DriverError("conflict", `Cannot commit: row ${batch.after} is not the last one, or a lease has ended`);
   }
 
   prune(pruning: Pruning): Promise<void> {
@@ -132,7 +134,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     const leases = (): Promise<readonly LeaseRecord[]> =>
       this.#read({ what: "Reading leases", task: (session) => this.#dialect.leases(session) });
     return {
-      lastRow: () => this.#lastRow(),
+      position: () => this.#position(),
       changes,
       leases,
       claim: (): Promise<Claim> => this.#write(() => this.#desk.claim()),
@@ -140,9 +142,9 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     };
   }
 
-  #lastRow(): Promise<number> {
-    const task = (session: Session) => this.#dialect.lastRow(session);
-    return this.#read({ what: "Reading the last row", task, limitMs: LAST_ROW_LIMIT_MS });
+  #position(): Promise<Position> {
+    const task = (session: Session) => this.#dialect.position(session);
+    return this.#read({ what: "Reading the last row", task, limitMs: POSITION_LIMIT_MS });
   }
 
   /** A connection that died while nobody used it is no failure of the database: what only reads is asked again, once. */
