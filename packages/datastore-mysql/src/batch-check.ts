@@ -1,5 +1,5 @@
 import { DriverError, type CommitBatch } from "@k3s/datastore";
-import { columnName } from "./column-name.ts";
+import { columnName, type NameColumn } from "./column-name.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { toNumber, toText } from "./read-rows.ts";
 import { MIGRATE_IDS, MIGRATE_NAMES, type TableLayout } from "./schema.ts";
@@ -32,6 +32,7 @@ export function checkBatch({ rows }: CommitBatch, { layout, maxPacketBytes }: Li
 }
 
 interface Duplicate {
+  readonly column: NameColumn;
   readonly batch: CommitBatch;
   readonly cause: unknown;
 }
@@ -40,14 +41,15 @@ interface Duplicate {
  * What a duplicate means in a table whose names are compared loosely: another program's row, which is a conflict, or a name that is
  * only the same to the database.
  */
-export async function explainDuplicate(session: MysqlSession, { batch, cause }: Duplicate): Promise<unknown> {
-  const own = new Map(batch.rows.map(({ name, prevRevision }) => [`${prevRevision} ${name}`, name]));
-  const pairs = batch.rows.map(({ name, prevRevision }) => `(${textLiteral(name)},${prevRevision})`).join(",");
+export async function explainDuplicate(session: MysqlSession, { batch, column, cause }: Duplicate): Promise<unknown> {
+  const own = batch.rows.map(({ name, prevRevision }) => ({ name: columnName(name, column), prevRevision }));
+  const keys = new Set(own.map(({ name, prevRevision }) => `${prevRevision} ${name}`));
+  const pairs = own.map(({ name, prevRevision }) => `(${textLiteral(name)},${prevRevision})`).join(",");
   const [[lastRow] = [], found = []] = await session.selectAll([
     "SELECT MAX(id) FROM kine",
     `SELECT name,prev_revision,id FROM kine WHERE (name,prev_revision) IN (${pairs})`,
   ]);
-  const isTaken = found.some(([name, prev]) => own.has(`${toNumber(prev)} ${toText(name)}`));
+  const isTaken = found.some(([name, prev]) => keys.has(`${toNumber(prev)} ${toText(name)}`));
   if (isTaken || toNumber(lastRow?.[0]) !== batch.after) return cause;
   const other = found[0] === undefined ? "another key written at the same time" : `"${toText(found[0][0])}"`;
   const why = `the table takes a key for the same as ${other}, from which it differs in letter case or accents`;

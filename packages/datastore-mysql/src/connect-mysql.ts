@@ -20,6 +20,14 @@ const VARIABLES = [
 /** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
 const LOCK_WAIT_SECONDS = 3;
 
+/** kine's dial time-out. */
+const CONNECT_LIMIT_MS = 5000;
+
+/** How long connecting may take: what the DSN says, else five seconds. */
+export function connectLimitMs({ connectTimeoutMs = 0 }: MysqlTarget): number {
+  return connectTimeoutMs > 0 ? connectTimeoutMs : CONNECT_LIMIT_MS;
+}
+
 interface ConnectOptions {
   /** undefined: none is chosen. */
   readonly database: string | undefined;

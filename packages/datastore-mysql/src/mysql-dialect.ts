@@ -4,6 +4,7 @@ import {
   type CommitBatch,
   type DatabaseSize,
   type LeaseRecord,
+  type Position,
   type Pruning,
   type RowHead,
   type RowSpan,
@@ -20,7 +21,7 @@ import {
   UNLIMIT_WAIT,
   writesOf,
 } from "./commit-statements.ts";
-import { connectMysql } from "./connect-mysql.ts";
+import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
 import { checkBatch, explainDuplicate } from "./batch-check.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import type { MysqlTarget } from "./mysql-target.ts";
@@ -32,15 +33,18 @@ import { packetsOf } from "./sql-text.ts";
 /** Of the largest packet; the rest is for the protocol and for what the text becomes in UTF-8. */
 const PACKET_SHARE = 0.75;
 const PACKET_CHARS_MAX = 4 * 1024 * 1024;
+const MARKER = "FROM kine WHERE name='compact_rev_key'";
 const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 /** Kine's table in the words of MySQL and MariaDB. */
 export class MysqlDialect implements Dialect<MysqlSession> {
   readonly product = "MySQL";
+  readonly connectLimitMs: number;
   readonly #target: MysqlTarget;
   readonly #layout: TableLayout;
 
   constructor(target: MysqlTarget, layout: TableLayout) {
+    this.connectLimitMs = connectLimitMs(target);
     this.#target = target;
     this.#layout = layout;
   }
@@ -95,14 +99,13 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     return new Map(rows.map(([id, value]) => [toNumber(id), Buffer.isBuffer(value) ? value : Buffer.alloc(0)]));
   }
 
-  async lastRow(session: MysqlSession): Promise<number> {
-    return toNumber((await session.select("SELECT MAX(id) FROM kine"))[0]?.[0]);
+  async position(session: MysqlSession): Promise<Position> {
+    const [row = []] = await session.select(`SELECT (SELECT MAX(id) FROM kine),(SELECT MAX(prev_revision) ${MARKER})`);
+    return { lastRow: toNumber(row[0]), compactRevision: toNumber(row[1]) };
   }
 
-  async compactRevision(session: MysqlSession): Promise<number | undefined> {
-    const [row] = await session.select("SELECT MAX(prev_revision) FROM kine WHERE name='compact_rev_key'");
-    const marker = row?.[0] ?? null;
-    return marker === null ? undefined : toNumber(marker);
+  async hasMarker(session: MysqlSession): Promise<boolean> {
+    return (await session.select(`SELECT 1 ${MARKER} LIMIT 1`)).length > 0;
   }
 
   async present(session: MysqlSession, ids: readonly number[]): Promise<readonly number[]> {
@@ -118,7 +121,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
       await rollBack(session);
       if (errorNumber(error) === CONDITION_FAILED) return false;
       if (classify(error) === "conflict" && this.#layout.name.isLoose)
-        throw await explainDuplicate(session, { batch, cause: error });
+        throw await explainDuplicate(session, { batch, column: this.#layout.name, cause: error });
       throw error;
     }
   }

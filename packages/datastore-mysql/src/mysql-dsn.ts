@@ -58,26 +58,24 @@ function splitDsn(dsn: string, fail: Fail): Parts {
   if (slash < 0 && dsn !== "") throw fail("there is no slash in front of the database name");
   const [left, right] = [dsn.slice(0, Math.max(slash, 0)), dsn.slice(slash + 1)];
   const at = left.lastIndexOf("@");
-  const credentials = at < 0 ? "" : left.slice(0, at);
-  const colon = credentials.indexOf(":");
+  const [user, password] = cut(left.slice(0, Math.max(at, 0)), ":");
   const place = left.slice(at + 1);
-  const bracket = place.indexOf("(");
-  if (bracket >= 0 && !place.endsWith(")"))
+  const [network, address] = cut(place, "(");
+  if (place.includes("(") && !address.endsWith(")"))
     throw fail(
-      place.includes(")", bracket)
+      address.includes(")")
         ? "the last slash starts the database name, and in front of it is no closing bracket; write slashes behind it as %2F"
         : "the address has no closing bracket",
       place,
     );
-  const question = right.indexOf("?");
-  return {
-    user: colon < 0 ? credentials : credentials.slice(0, colon),
-    password: colon < 0 ? "" : credentials.slice(colon + 1),
-    network: bracket < 0 ? place : place.slice(0, bracket),
-    address: bracket < 0 ? "" : place.slice(bracket + 1, -1),
-    database: question < 0 ? right : right.slice(0, question),
-    parameters: question < 0 ? "" : right.slice(question + 1),
-  };
+  const [database, parameters] = cut(right, "?");
+  return { user, password, network, address: address.slice(0, -1), database, parameters };
+}
+
+/** What stands before and behind the first `sign`; without one, nothing stands behind it. */
+function cut(text: string, sign: string): readonly [before: string, behind: string] {
+  const at = text.indexOf(sign);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
 function endpointOf({ network, address }: Parts, fail: Fail): Pick<MysqlDsn, "socketPath" | "host" | "port"> {
@@ -92,13 +90,12 @@ function endpointOf({ network, address }: Parts, fail: Fail): Pick<MysqlDsn, "so
 
 /** `host`, `host:port`, `[v6]:port`, and as Go completes it, `v6` alone. An empty host is this machine, as in Go. */
 function splitHostPort(address: string): { readonly host: string; readonly port: number } | undefined {
-  const bracketed = /^\[(?<host>[^\]]*)\](?::(?<port>.*))?$/.exec(address)?.groups;
-  const plain = /^(?<host>[^:]*):(?<port>[^:]*)$/.exec(address)?.groups;
-  const { host = address, port = "" } = bracketed ?? plain ?? {};
-  const hasPort = (bracketed ?? plain)?.["port"] !== undefined;
-  if (hasPort && !/^\d{1,5}$/.test(port)) return undefined;
-  const number = hasPort ? Number(port) : DEFAULT_PORT;
-  return number > 65535 ? undefined : { host: host === "" ? "localhost" : host, port: number };
+  const match =
+    /^\[(?<host>[^\]]*)\](?::(?<port>.*))?$/.exec(address) ?? /^(?<host>[^:]*):(?<port>[^:]*)$/.exec(address);
+  const { host, port } = match?.groups ?? { host: address };
+  const number = Number(port ?? DEFAULT_PORT);
+  if (!/^\d{1,5}$/.test(port ?? "0") || number > 65535) return undefined;
+  return { host: host === undefined || host === "" ? "localhost" : host, port: number };
 }
 
 type Settings = Omit<MysqlDsn, "user" | "password" | "socketPath" | "host" | "port" | "database">;

@@ -78,9 +78,9 @@ export class MysqlSession implements SqlSession {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const options = { sql, ...(readTimeoutMs !== undefined && readTimeoutMs > 0 && { timeout: readTimeoutMs }) };
     connection.query(options, (error: QueryError | null, result: unknown) => {
-      if (error === null) return resolve(result);
-      if (error.code === "PROTOCOL_SEQUENCE_TIMEOUT") this.destroy(error);
-      reject(error);
+      if (error?.code === "PROTOCOL_SEQUENCE_TIMEOUT") this.destroy(error);
+      if (error === null) resolve(result);
+      else reject(error);
     });
     return promise;
   }

@@ -3,7 +3,7 @@ import type { Driver } from "@k3s/datastore";
 import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { errorNumber } from "./classify.ts";
-import { connectMysql } from "./connect-mysql.ts";
+import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
 import { MysqlError } from "./errors.ts";
 import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
@@ -22,8 +22,6 @@ export interface MysqlDriverOptions {
   readonly signal: AbortSignal;
 }
 
-/** Each attempt to connect may take this long: kine's dial time-out. */
-const CONNECT_LIMIT_MS = 5000;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
 
@@ -62,8 +60,7 @@ function retryPolicy(target: MysqlTarget, log: Logger) {
 }
 
 async function prepare(target: MysqlTarget, log: Logger, signal: AbortSignal): Promise<TableLayout> {
-  using limit = deadline(CONNECT_LIMIT_MS, "Connecting to the database", signal);
-  const session = await connectOrCreate(target, limit);
+  const session = await connectOrCreate(target, signal);
   try {
     checkServer(session.variables, log);
     return await prepareSchema(session, log);
@@ -74,12 +71,13 @@ async function prepare(target: MysqlTarget, log: Logger, signal: AbortSignal): P
 
 async function connectOrCreate(target: MysqlTarget, signal: AbortSignal): Promise<MysqlSession> {
   const { database } = target;
+  using limit = deadline(connectLimitMs(target), "Connecting to the database", signal);
   try {
-    return await connectMysql(target, { database, signal });
+    return await connectMysql(target, { database, signal: limit });
   } catch (error) {
     if (errorNumber(error) !== NO_DATABASE) throw error;
   }
-  const session = await connectMysql(target, { database: undefined, signal });
+  const session = await connectMysql(target, { database: undefined, signal: limit });
   try {
     await session.run([`CREATE DATABASE IF NOT EXISTS ${identifier(database)}`, `USE ${identifier(database)}`]);
     return session;
