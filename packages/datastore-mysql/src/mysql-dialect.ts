@@ -10,6 +10,7 @@ import {
   type RowSpan,
   type SideState,
 } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
 import { gapName, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
 import { classify, errorNumber } from "./classify.ts";
 import {
@@ -36,17 +37,25 @@ const PACKET_CHARS_MAX = 4 * 1024 * 1024;
 const MARKER = "FROM kine WHERE name='compact_rev_key'";
 const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
+interface MysqlDialectParts {
+  readonly target: MysqlTarget;
+  readonly layout: TableLayout;
+  readonly log: Logger;
+}
+
 /** Kine's table in the words of MySQL and MariaDB. */
 export class MysqlDialect implements Dialect<MysqlSession> {
   readonly product = "MySQL";
   readonly connectLimitMs: number;
   readonly #target: MysqlTarget;
   readonly #layout: TableLayout;
+  readonly #log: Logger;
 
-  constructor(target: MysqlTarget, layout: TableLayout) {
+  constructor({ target, layout, log }: MysqlDialectParts) {
     this.connectLimitMs = connectLimitMs(target);
     this.#target = target;
     this.#layout = layout;
+    this.#log = log;
   }
 
   connect(signal: AbortSignal): Promise<MysqlSession> {
@@ -120,9 +129,11 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     } catch (error) {
       await rollBack(session);
       if (errorNumber(error) === CONDITION_FAILED) return false;
-      if (classify(error) === "conflict" && this.#layout.name.isLoose)
-        throw await explainDuplicate(session, { batch, column: this.#layout.name, cause: error });
-      throw error;
+      const { name: column } = this.#layout;
+      const isOpen = classify(error) === "conflict" && column.isLoose;
+      const told = isOpen ? await explainDuplicate(session, { batch, column, cause: error }) : error;
+      if (told instanceof DriverError) this.#log.warn({ error: told }, "the table cannot hold what is to be written");
+      throw told;
     }
   }
 

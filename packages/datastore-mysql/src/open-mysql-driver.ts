@@ -44,7 +44,11 @@ export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driv
       throw toOpenError(error, describeTarget(target));
     },
   );
-  return new SqlDriver({ dialect: new MysqlDialect(target, layout), log, ...(pool !== undefined && { pool }) });
+  return new SqlDriver({
+    dialect: new MysqlDialect({ target, layout, log }),
+    log,
+    ...(pool !== undefined && { pool }),
+  });
 }
 
 function retryPolicy(target: MysqlTarget, log: Logger) {
