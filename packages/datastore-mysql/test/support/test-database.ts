@@ -5,6 +5,7 @@ import { after, before, type TestContext } from "node:test";
 import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
 import { createLogger, type Logger } from "@k3s/log";
 import { MariaDbServer } from "@k3s/testkit";
+import { execa } from "execa";
 import { createConnection, type Connection } from "mysql2/promise";
 import { openMysqlDriver, type MysqlDriverOptions } from "../../src/index.ts";
 
@@ -16,15 +17,26 @@ export class TestDatabase {
   /** `args` go to mariadbd. */
   static forFile(args: (folder: string) => readonly string[] | Promise<readonly string[]> = () => []): TestDatabase {
     const database = new TestDatabase();
-    let folder: string | undefined;
+    const undo = new AsyncDisposableStack();
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), "k3s-mariadb-"));
-      database.#server = await MariaDbServer.start({ folder, args: await args(folder) });
+      const folder = await makeFolder(undo);
+      database.#server = undo.use(await MariaDbServer.start({ folder, args: await args(folder) }));
     });
-    after(async () => {
-      await database.#server?.stop();
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    after(() => undo.disposeAsync());
+    return database;
+  }
+
+  /** As `forFile`, with everything of the server on a file system of `size`. */
+  static onSmallDisk(size: string): TestDatabase {
+    const database = new TestDatabase();
+    const undo = new AsyncDisposableStack();
+    before(async () => {
+      const folder = await makeFolder(undo);
+      await execa("mount", ["-t", "tmpfs", "-o", `size=${size}`, "k3s-test", folder]);
+      undo.defer(async () => void (await execa("umount", [folder])));
+      database.#server = undo.use(await MariaDbServer.start({ folder }));
     });
+    after(() => undo.disposeAsync());
     return database;
   }
 
@@ -87,6 +99,12 @@ export class TestDatabase {
     }
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? value.toString("latin1") : value)));
   }
+}
+
+async function makeFolder(undo: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-mariadb-"));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** A logger that keeps its lines. */
