@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
@@ -26,18 +26,17 @@ export class TestDatabase {
     return database;
   }
 
-  /** As `forFile`, with everything of the server on a file system of `size`. */
-  static onSmallDisk(size: string): TestDatabase {
-    const database = new TestDatabase();
-    const undo = new AsyncDisposableStack();
-    before(async () => {
-      const folder = await makeFolder(undo);
-      await execa("mount", ["-t", "tmpfs", "-o", `size=${size}`, "k3s-test", folder]);
-      undo.defer(async () => void (await execa("umount", [folder])));
-      database.#server = undo.use(await MariaDbServer.start({ folder }));
+  /** A database whose tables are on a file system of their own, until the test ends. The server's own files are not: it could not go on. */
+  async onSmallDisk(t: TestContext, size: string): Promise<{ readonly name: string; readonly folder: string }> {
+    const name = this.newName();
+    const folder = join(this.server.dataDir, name);
+    await mkdir(folder);
+    await execa("mount", ["-t", "tmpfs", "-o", `size=${size}`, "k3s-test", folder]);
+    t.after(async () => {
+      await this.server.stop();
+      await execa("umount", [folder]);
     });
-    after(() => undo.disposeAsync());
-    return database;
+    return { name, folder };
   }
 
   get server(): MariaDbServer {
