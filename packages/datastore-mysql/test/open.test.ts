@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { connectMysql } from "../src/connect-mysql.ts";
-import { openMysqlDriver, type MysqlDriverOptions } from "../src/index.ts";
+import { openMysqlDriver, type MysqlDriverOptions } from "../src/open-mysql-driver.ts";
 import { completeMysqlDsn, resolveMysqlTarget } from "../src/mysql-target.ts";
 import { creations } from "./support/ops.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";

@@ -7,7 +7,7 @@ import { createLogger, type Logger } from "@k3s/log";
 import { MariaDbServer } from "@k3s/testkit";
 import { execa } from "execa";
 import { createConnection, type Connection } from "mysql2/promise";
-import { openMysqlDriver, type MysqlDriverOptions } from "../../src/index.ts";
+import { openMysqlDriver, type MysqlDriverOptions } from "../../src/open-mysql-driver.ts";
 
 /** A MariaDB for all tests of a file, made before the first and gone after the last. */
 export class TestDatabase {
