@@ -1,10 +1,11 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { ServerConfig } from "@k3s/config";
-import { acquireLock, LockHeldError, type Lock } from "@k3s/files";
+import { acquireLock, LockHeldError, makeDirectory, type Lock } from "@k3s/files";
 import { isLeftover, ownerOf } from "@k3s/process";
 import { PreflightError } from "../errors.ts";
 import { checkDataDir } from "./check-data-dir.ts";
 import { checkIdentity } from "./check-identity.ts";
+import { checkPlaces } from "./check-places.ts";
 import { checkPorts, neededPorts } from "./check-ports.ts";
 
 /**
@@ -15,13 +16,14 @@ export async function runPreflight(config: ServerConfig): Promise<Lock> {
   const { dataDir } = config;
   checkIdentity({ uid: process.geteuid?.() ?? 0, nowMs: Date.now() });
   await checkDataDir(dataDir);
+  await checkPlaces(config);
   // A k3s that runs on the same data dir holds our ports too: the lock has the better answer.
   const early = (await exists(dataDir)) ? await lockDataDir(config) : undefined;
   try {
     const owner = await ownerOf(dataDir);
     await checkPorts(neededPorts(config), (pid) => isLeftover(owner, pid));
     if (early !== undefined) return early;
-    await mkdir(dataDir, { recursive: true, mode: 0o755 });
+    await makeDirectory(dataDir, 0o755);
     return await lockDataDir(config);
   } catch (error) {
     await early?.release();
