@@ -107,7 +107,7 @@ export class MvccStore implements Store {
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
-    checkTxn(txn);
+    checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
     if (canWrite(txn))
       return this.#withLeases(() => this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn)));
