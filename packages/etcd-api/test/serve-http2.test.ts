@@ -12,6 +12,8 @@ import { serveHttp2 } from "../src/serve-http2.ts";
 import { RECEIVE_BYTES_MAX } from "../src/transport.ts";
 
 const framed = (message: Buffer) => Buffer.concat([messagePrefix(message.length), message]);
+/** One answer of many that share it. */
+const big = Buffer.alloc(64 << 20);
 const NO_ROUTES = () => Promise.resolve({ status: 404, contentType: "text/plain", body: "none" });
 
 interface Answer {
@@ -72,6 +74,7 @@ class Rig {
       }),
       unary("/t.T/Fail", () => Promise.reject(new RpcError(Code.notFound, " 100 % grün\n"))),
       unary("/t.T/Bug", () => Promise.reject(new Error("secret"))),
+      unary("/t.T/Big", () => Promise.resolve(big)),
       stream("/t.T/Echoes", async (call) => {
         for await (const message of call.requests) await call.write(message);
       }),
@@ -269,6 +272,18 @@ describe("serveHttp2(): ends", () => {
     await until("the writer goes on", () => Promise.resolve(rig.written >= 100));
     call.close(constants.NGHTTP2_CANCEL);
     await until("the writer is told", () => Promise.resolve(rig.ended.includes("Flood")));
+  });
+
+  test("a client that asks for more than it reads is refused until it reads", async (t) => {
+    const rig = await Rig.start(t);
+    const calls = Array.from({ length: 10 }, () => rig.open("/t.T/Big"));
+    const heads = calls.map((call) => once(call, "response") as Promise<[Record<string, unknown>]>);
+    for (const call of calls) call.end(framed(Buffer.alloc(0)));
+    const statuses = (await Promise.all(heads)).map(([head]) => head["grpc-status"]);
+    const served = statuses.filter((status) => status === undefined);
+    assert.deepEqual([served.length, statuses.slice(4)], [4, Array.from({ length: 6 }, () => "8")]); // 4 prefixes over the limit
+    for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
+    assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(0)))).trailers["grpc-status"], "0");
   });
 
   test("an answer to a call that is gone goes nowhere", async (t) => {
