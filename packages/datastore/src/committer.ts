@@ -1,7 +1,7 @@
 import { Latest } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
-import type { Draft, KeyedEvent, Needs, Plan } from "./draft.ts";
+import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { StoreError } from "./store-errors.ts";
 import type { ValueCache } from "./value-cache.ts";
@@ -71,10 +71,10 @@ export class Committer {
     const pinned = new Map<number, Buffer>();
     for (;;) {
       await this.#ready();
-      const draft = plan(pinned);
+      const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
-      else if (isEmpty(draft.batch) && this.#loop === undefined) return draft.result;
-      else if ((await this.#enqueue(draft)) === "committed") return draft.result;
+      else if (isEmpty(draft.batch) && this.#loop === undefined) return draft.result();
+      else if ((await this.#enqueue(draft)) === "committed") return draft.result();
     }
   }
 
@@ -194,6 +194,20 @@ export class Committer {
     this.start();
     if (this.#state.get() !== "closed") this.#state.set("ok");
     planAnew(inFlight);
+  }
+}
+
+/** A refusal is an answer like any other: true only if what it was compared with becomes durable. */
+function answering<T>(plan: Plan<T>, pinned: Map<number, Buffer>): Draft<() => T> | Needs {
+  try {
+    const draft = plan(pinned);
+    return "needs" in draft ? draft : { ...draft, result: () => draft.result };
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const refuse = () => {
+      throw error;
+    };
+    return sideDraft(refuse, {});
   }
 }
 
