@@ -1,4 +1,5 @@
 import { Latest } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
@@ -126,12 +127,15 @@ export class Committer {
         this.#mark.lastRow,
       );
       try {
+        failpoint("commit.before");
         if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
+        failpoint("commit.durable");
       } catch (error) {
         await this.#recover(entries, error);
         continue;
       }
       this.#publish(entries);
+      failpoint("commit.published");
     }
     this.#loop = undefined; // in the same turn as the last look at the queue: nobody can queue unseen
   }

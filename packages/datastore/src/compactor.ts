@@ -1,4 +1,5 @@
 import { nextTurn, retry } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -58,6 +59,7 @@ export class Compactor {
       const garbage = index.garbage(SLICE_ROWS);
       if (garbage === undefined) break;
       if (garbage.rows.length > 0) await this.#prune(garbage.rows, 0);
+      failpoint("compact.slice");
       index.sweep(garbage);
       values.forget(garbage.rows);
       removed += garbage.rows.length;

@@ -1,4 +1,5 @@
 import { sleep } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
 import { emptyBatch, type LeaseRecord } from "./driver.ts";
@@ -165,6 +166,7 @@ export class Leases {
   async #expire(): Promise<void> {
     for (const { id } of this.book.due(performance.now())) {
       try {
+        failpoint("lease.expire");
         await this.#committer?.run((pinned) => this.revoke(id, pinned));
       } catch (error) {
         if (error instanceof StoreError && error.reason === "leaseNotFound") continue; // revoked in the meantime
