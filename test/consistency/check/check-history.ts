@@ -28,7 +28,9 @@ export function checkHistory(history: History, { revisionStep }: CheckOptions): 
     new LinearizationSearch({
       initial: initialState(history.initial),
       model: new Model(revisionStep),
-      operations: operations.filter((operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation)),
+      operations: operations.filter(
+        (operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation),
+      ),
       optional: [...unansweredWrites(operations), ...terms.expirations()],
       evidence,
       statesMax: STATES_MAX,

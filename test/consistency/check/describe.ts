@@ -20,7 +20,9 @@ export function describeExpected(expected: Expected): string {
 
 export function describeChange({ type, version }: Change): string {
   const { key, mod, create, value, lease } = version;
-  return compact(type === "delete" ? { delete: key, mod } : { put: key, mod, create, version: version.version, value, lease });
+  return compact(
+    type === "delete" ? { delete: key, mod } : { put: key, mod, create, version: version.version, value, lease },
+  );
 }
 
 function compact(value: unknown): string {

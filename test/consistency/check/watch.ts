@@ -56,7 +56,8 @@ export class WatchCheck {
 
   #checkCreated(message: Received): void {
     const { request } = this.#session;
-    if (!message.created || message.events.length > 0) this.#report("watch-created", "the first message is not `created`");
+    if (!message.created || message.events.length > 0)
+      this.#report("watch-created", "the first message is not `created`");
     if (message.canceled) this.#report("watch-created", `the watch was refused: ${message.cancelReason}`);
     this.#from = request.startRevision > 0 ? request.startRevision : message.revision + 1;
   }
@@ -67,7 +68,8 @@ export class WatchCheck {
     this.#isCompacted = compactRevision > 0;
     const isKnown = this.#compactions.some(({ revision }) => revision === compactRevision);
     if (compactRevision === 0) this.#report("watch-alive", `canceled without a reason of ours: ${cancelReason}`);
-    else if (!isKnown) this.#report("watch-compacted", `canceled by a compaction at ${compactRevision} that nobody asked for`);
+    else if (!isKnown)
+      this.#report("watch-compacted", `canceled by a compaction at ${compactRevision} that nobody asked for`);
     else if (compactRevision <= needed)
       this.#report("watch-compacted", `canceled by a compaction at ${compactRevision}, needs only ${needed}`);
   }
@@ -99,7 +101,8 @@ export class WatchCheck {
       const seen = left.get(`${change.version.mod} ${change.version.key}`);
       left.delete(`${change.version.mod} ${change.version.key}`);
       if (seen === undefined && this.#mayBeForgotten(change)) continue;
-      if (seen === undefined) this.#report("watch-reliable", `missing before ${this.#position()}: ${describeChange(change)}`);
+      if (seen === undefined)
+        this.#report("watch-reliable", `missing before ${this.#position()}: ${describeChange(change)}`);
       else this.#checkEvent(seen, change);
     }
     for (const { event } of left.values()) {
@@ -114,7 +117,9 @@ export class WatchCheck {
     const got = new Set(this.#seen.keys());
     const told = wanted.filter((name) => got.has(name));
     const order = new Map([...got].map((name, index) => [name, index]));
-    const wrong = told.find((name, index) => index > 0 && (order.get(told[index - 1] ?? "") ?? 0) > (order.get(name) ?? 0));
+    const wrong = told.find(
+      (name, index) => index > 0 && (order.get(told[index - 1] ?? "") ?? 0) > (order.get(name) ?? 0),
+    );
     const isKnown = this.#violations.some(({ promise }) => promise === "watch-ordered" || promise === "watch-unique");
     if (wrong !== undefined && !isKnown) this.#report("watch-ordered", `too late: ${JSON.stringify(wrong)}`);
   }
@@ -127,7 +132,8 @@ export class WatchCheck {
     const previousKv = previous === undefined || !this.#session.request.prevKv ? undefined : toKeyValue(previous);
     if (isDeepStrictEqual(event.prevKv, previousKv)) return;
     const isCompacted = event.prevKv === undefined && this.#mayBeCompacted(version.mod - 1, at);
-    if (!isCompacted) this.#report("watch-prev-kv", `told ${describeEvent(event)}, before was ${JSON.stringify(previousKv)}`);
+    if (!isCompacted)
+      this.#report("watch-prev-kv", `told ${describeEvent(event)}, before was ${JSON.stringify(previousKv)}`);
   }
 
   /** A compaction at the very revision of a deletion leaves nothing of it, and a watch may start there. */
@@ -164,7 +170,8 @@ export class WatchCheck {
     const { id, watcher, request, messages } = this.#session;
     const { key, end, startRevision } = request;
     const text = `${watcher}, watch ${id} of ${JSON.stringify([key, end])} from ${startRevision}: ${what}`;
-    if (this.#violations.length < 5) this.#violations.push({ promise, text, details: messages.slice(-20).map(describeMessage) });
+    if (this.#violations.length < 5)
+      this.#violations.push({ promise, text, details: messages.slice(-20).map(describeMessage) });
   }
 }
 

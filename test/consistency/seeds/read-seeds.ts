@@ -35,7 +35,8 @@ export const readSeeds: readonly Seed[] = [
   {
     name: "count is the number of keys in the page",
     foundAs: ["linearizable"],
-    plant: (store) => overrideResult(store, (result, query) => (query.countOnly ? result : { ...result, count: result.kvs.length })),
+    plant: (store) =>
+      overrideResult(store, (result, query) => (query.countOnly ? result : { ...result, count: result.kvs.length })),
   },
   {
     name: "count at an old revision is that of now",
@@ -54,7 +55,10 @@ export const readSeeds: readonly Seed[] = [
   {
     name: "a page has one key more than its limit",
     foundAs: ["linearizable"],
-    plant: (store) => overrideRange(store, (query) => store.range({ ...query, limit: query.limit > 1 ? query.limit + 1 : query.limit })),
+    plant: (store) =>
+      overrideRange(store, (query) =>
+        store.range({ ...query, limit: query.limit > 1 ? query.limit + 1 : query.limit }),
+      ),
   },
   {
     name: "later pages of a list are of now",
@@ -69,7 +73,8 @@ export const readSeeds: readonly Seed[] = [
         try {
           return await store.range(query);
         } catch (error) {
-          if (error instanceof StoreError && error.reason === "compacted") return store.range({ ...query, revision: 0 });
+          if (error instanceof StoreError && error.reason === "compacted")
+            return store.range({ ...query, revision: 0 });
           throw error;
         }
       }),
@@ -119,7 +124,9 @@ export const readSeeds: readonly Seed[] = [
     foundAs: ["linearizable"],
     plant: (store, random) =>
       overrideResult(store, (result) =>
-        random.chance(SOMETIMES) ? { ...result, kvs: result.kvs.slice(1), count: Math.max(0, result.count - 1) } : result,
+        random.chance(SOMETIMES)
+          ? { ...result, kvs: result.kvs.slice(1), count: Math.max(0, result.count - 1) }
+          : result,
       ),
   },
 ];

@@ -48,7 +48,9 @@ export const watchSeeds: readonly Seed[] = [
     foundAs: ["watch-atomic"],
     plant: (store) =>
       overrideBatches(store, (batch, deliver) => {
-        const cut = batch.events.findIndex((event, index) => index > 0 && isSameRevision(event, batch.events[index - 1]));
+        const cut = batch.events.findIndex(
+          (event, index) => index > 0 && isSameRevision(event, batch.events[index - 1]),
+        );
         if (cut > 0) deliver({ ...batch, events: batch.events.slice(0, cut) });
         deliver({ ...batch, events: batch.events.slice(Math.max(cut, 0)) });
       }),

@@ -26,7 +26,9 @@ export const writeSeeds: readonly Seed[] = [
     plant: (store, random) =>
       overrideTxn(store, (txn) => {
         const isDelete = txn.success.length === 1 && txn.success[0]?.kind === "delete";
-        return isDelete && random.chance(0.2) ? pretend(store, txn, { kind: "delete", deleted: 1, prevKvs: [] }) : store.txn(txn);
+        return isDelete && random.chance(0.2)
+          ? pretend(store, txn, { kind: "delete", deleted: 1, prevKvs: [] })
+          : store.txn(txn);
       }),
   },
   {
@@ -35,7 +37,9 @@ export const writeSeeds: readonly Seed[] = [
     plant: (store, random) =>
       overrideTxn(store, (txn) => {
         const isPut = txn.compare.length === 0 && txn.success.length === 1 && txn.success[0]?.kind === "put";
-        return isPut && random.chance(SOMETIMES) ? pretend(store, txn, { kind: "put", prevKv: undefined }) : store.txn(txn);
+        return isPut && random.chance(SOMETIMES)
+          ? pretend(store, txn, { kind: "put", prevKv: undefined })
+          : store.txn(txn);
       }),
   },
   {
@@ -96,7 +100,8 @@ export const writeSeeds: readonly Seed[] = [
   {
     name: "the number of deleted keys is wrong",
     foundAs: ["linearizable"],
-    plant: (store) => overrideResults(store, (result) => (result.kind === "delete" ? { ...result, deleted: 1 } : result)),
+    plant: (store) =>
+      overrideResults(store, (result) => (result.kind === "delete" ? { ...result, deleted: 1 } : result)),
   },
   {
     name: "a range inside of a transaction does not see the writes before it",

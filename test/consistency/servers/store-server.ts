@@ -27,7 +27,13 @@ export async function startStoreServer(wrap: (store: Store) => Store = (store) =
   const wrapped = wrap(store);
   const socketPath = join(folder, "kine.sock");
   const progressIntervalMs = PROGRESS_INTERVAL_MS;
-  const server = new EtcdApiServer({ store: () => wrapped, socketPath, memberName: "checked", progressIntervalMs, log });
+  const server = new EtcdApiServer({
+    store: () => wrapped,
+    socketPath,
+    memberName: "checked",
+    progressIntervalMs,
+    log,
+  });
   undo.defer(() => server.stop(AbortSignal.timeout(STOP_WITHIN_MS)));
   await server.start({ signal: AbortSignal.timeout(STOP_WITHIN_MS) });
   const running = undo.move();

@@ -142,11 +142,13 @@ async function writeGoals(main: TrafficClient): Promise<ReadonlyMap<Span, number
   return goals;
 }
 
-async function mustPut(main: TrafficClient, key: string): Promise<{ readonly response: { readonly revision: number } }> {
+async function mustPut(
+  main: TrafficClient,
+  key: string,
+): Promise<{ readonly response: { readonly revision: number } }> {
   for (let attempt = 0; attempt < 20; attempt++) {
     const outcome = await main.perform({ kind: "put", key, value: main.nextValue() });
     if (outcome.kind === "ok") return outcome;
   }
   throw new Error(`Cannot write ${JSON.stringify(key)}: the server refuses`);
 }
-

@@ -32,7 +32,9 @@ export class Connection {
   /** Resolves when the server can be reached. Rejects when it could not within `limitMs`. */
   async ready(limitMs: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    this.#client.waitForReady(Date.now() + limitMs, (error) => (error === undefined ? resolve(undefined) : reject(error)));
+    this.#client.waitForReady(Date.now() + limitMs, (error) =>
+      error === undefined ? resolve(undefined) : reject(error),
+    );
     await promise;
   }
 
