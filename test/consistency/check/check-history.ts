@@ -1,6 +1,8 @@
 import type { History } from "../history/history.ts";
 import type { Operation } from "../history/operation.ts";
-import { Model, type RevisionStep } from "../model/model.ts";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
+import { capVersions } from "../model/cap-versions.ts";
+import { Model } from "../model/model.ts";
 import { initialState } from "../model/state.ts";
 import { describeChange, describeExpected, describeOperation } from "./describe.ts";
 import { Evidence } from "./evidence.ts";
@@ -15,19 +17,16 @@ import { WatchCheck, type Compaction } from "./watch.ts";
 const STATES_MAX = 300_000;
 const TRANSITIONS_SHOWN = 15;
 
-export interface CheckOptions {
-  readonly revisionStep: RevisionStep;
-}
-
 /** Every promise of etcd that the history shows to be broken; none: it could have been etcd. */
-export function checkHistory(history: History, { revisionStep }: CheckOptions): Violation[] {
+export function checkHistory(recorded: History, traits: EndpointTraits): Violation[] {
+  const history = traits.versions === "exact" ? recorded : capVersions(recorded);
   const { operations, sessions } = history;
   const terms = new LeaseTerms(operations);
   const violations = [...checkHeaders(operations, sessions), ...terms.overdue(operations, history.leasePatienceMs)];
   const search = (evidence: Evidence): SearchResult =>
     new LinearizationSearch({
       initial: initialState(history.initial),
-      model: new Model(revisionStep),
+      model: new Model(traits),
       operations: operations.filter(
         (operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation),
       ),

@@ -13,6 +13,7 @@ export function describeOperation({ id, client, request, outcome, invokedAt, ret
 
 /** What the model would have answered. */
 export function describeExpected(expected: Expected): string {
+  if (expected.kind === "refused") return `refused: ${[...expected.reasons].join(" or ")}`;
   if (expected.kind !== "range") return compact(expected).slice(0, LINE_CHARS_MAX);
   const { kvs, limit, more, count } = expected;
   return compact({ kvs: kvs.slice(0, limit), more, count }).slice(0, LINE_CHARS_MAX);

@@ -26,10 +26,10 @@ export class LeaseTerms {
    * Answers about a lease whose term is over say little: it may be gone for them, or not, before its keys are. They are left
    * out of the search.
    */
-  isUncertain({ request, outcome, returnedAt }: Operation): boolean {
+  isUncertain(operation: Operation): boolean {
+    const { request, returnedAt } = operation;
     if (request.kind !== "leaseKeepAlive" && request.kind !== "leaseTimeToLive") return false;
-    const isGone = outcome.kind === "ok" && "ttl" in outcome.response && outcome.response.ttl <= 0;
-    return isGone && returnedAt >= (this.#earliestEnd.get(request.id) ?? 0);
+    return (ttlOf(operation) ?? 1) <= 0 && returnedAt >= (this.#earliestEnd.get(request.id) ?? 0);
   }
 
   /** Finds reads that show keys of a lease more than `patienceMs` after its term. */
@@ -48,31 +48,38 @@ export class LeaseTerms {
     });
   }
 
-  #learn({ request, outcome, invokedAt, returnedAt }: Operation): void {
-    if (request.kind === "leaseKeepAlive") {
-      const ttl = this.#ttlSeconds.get(request.id);
-      if (ttl !== undefined) this.#prolong(request.id, returnedAt + ttl * 1000);
-    }
-    if (request.kind === "leaseGrant") {
-      // The server may have raised the TTL, and only its answer tells.
-      const isAnswered = outcome.kind === "ok" && outcome.response.kind === "leaseGrant";
-      const ttl = isAnswered && "ttl" in outcome.response ? outcome.response.ttl : request.ttl;
-      if (outcome.kind === "refused") return;
-      this.#extend(request.id, { invokedAt, ttl: Math.max(ttl, request.ttl) });
-      this.#prolong(request.id, returnedAt + Math.max(ttl, request.ttl) * 1000);
-    } else if (request.kind === "leaseKeepAlive" && outcome.kind === "ok" && "ttl" in outcome.response) {
-      const ttl = this.#ttlSeconds.get(request.id);
-      if (outcome.response.ttl > 0 && ttl !== undefined) this.#extend(request.id, { invokedAt, ttl });
-    }
+  #learn(operation: Operation): void {
+    const { request, outcome } = operation;
+    if (outcome.kind === "refused") return;
+    if (request.kind === "leaseGrant") this.#learnGrant(request, operation);
+    if (request.kind === "leaseKeepAlive") this.#learnRenewal(request.id, operation);
+  }
+
+  #learnGrant(asked: { readonly id: number; readonly ttl: number }, operation: Operation): void {
+    // The server may have raised the TTL, and only its answer tells.
+    const ttl = Math.max(ttlOf(operation) ?? 0, asked.ttl);
+    this.#ttlSeconds.set(asked.id, ttl);
+    this.#extend(asked.id, operation.invokedAt + ttl * 1000 - TOLERANCE_MS);
+    this.#prolong(asked.id, operation.returnedAt + ttl * 1000);
+  }
+
+  #learnRenewal(id: number, operation: Operation): void {
+    const ttl = this.#ttlSeconds.get(id);
+    if (ttl === undefined) return;
+    if ((ttlOf(operation) ?? 0) > 0) this.#extend(id, operation.invokedAt + ttl * 1000 - TOLERANCE_MS);
+    this.#prolong(id, operation.returnedAt + ttl * 1000);
+  }
+
+  #extend(id: number, end: number): void {
+    this.#earliestEnd.set(id, Math.max(end, this.#earliestEnd.get(id) ?? 0));
   }
 
   #prolong(id: number, end: number): void {
     this.#latestEnd.set(id, Math.max(end, this.#latestEnd.get(id) ?? 0));
   }
+}
 
-  #extend(id: number, term: { readonly invokedAt: number; readonly ttl: number }): void {
-    this.#ttlSeconds.set(id, term.ttl);
-    const end = term.invokedAt + term.ttl * 1000 - TOLERANCE_MS;
-    this.#earliestEnd.set(id, Math.max(end, this.#earliestEnd.get(id) ?? 0));
-  }
+/** Seconds, as the answer says. */
+function ttlOf({ outcome }: Operation): number | undefined {
+  return outcome.kind === "ok" && "ttl" in outcome.response ? outcome.response.ttl : undefined;
 }

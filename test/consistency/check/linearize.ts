@@ -49,6 +49,12 @@ interface Choice {
   readonly isKnown: boolean;
 }
 
+interface LowestRevisions {
+  readonly first: number;
+  readonly second: number;
+  readonly position: number;
+}
+
 interface Frame {
   readonly state: State;
   /** Known operations that change nothing and were taken in this state. */
@@ -153,27 +159,31 @@ export class LinearizationSearch {
   }
 
   #choices(state: State): Choice[] {
-    const { model, optional } = this.#input;
     const { positions, before } = this.#candidates();
     const lowest = this.#lowestRevisions(positions);
-    const choices: Choice[] = [];
-    for (const position of positions) {
+    return [...this.#knownChoices(state, positions, lowest), ...this.#optionalChoices(state, before, lowest.first)];
+  }
+
+  #knownChoices(state: State, positions: readonly number[], lowest: LowestRevisions): Choice[] {
+    return positions.flatMap((position): Choice[] => {
       const operation = this.#known[position];
-      if (operation === undefined || operation.outcome.kind !== "ok") continue;
-      const applied = model.apply(state, operation.request);
-      if (applied.state === state || !explains(applied, state, operation.outcome)) continue;
+      if (operation?.outcome.kind !== "ok") return [];
+      const applied = this.#input.model.apply(state, operation.request);
+      if (applied.state === state || !explains(applied, state, operation.outcome)) return [];
       const others = lowest.position === position ? lowest.second : lowest.first;
       const transition = this.#transition(operation.request, applied, others);
-      if (transition !== undefined) choices.push({ transition, position, isKnown: true });
-    }
-    for (const [position, { request, invokedAt }] of optional.entries()) {
-      if (this.#optionalTaken.has(position) || invokedAt > before) continue;
-      const applied = model.apply(state, request);
-      if (applied.state === state) continue;
-      const transition = this.#transition(request, applied, lowest.first);
-      if (transition !== undefined) choices.push({ transition, position, isKnown: false });
-    }
-    return choices;
+      return transition === undefined ? [] : [{ transition, position, isKnown: true }];
+    });
+  }
+
+  #optionalChoices(state: State, before: number, lowestWaiting: number): Choice[] {
+    return this.#input.optional.flatMap(({ request, invokedAt }, position): Choice[] => {
+      if (this.#optionalTaken.has(position) || invokedAt > before) return [];
+      const applied = this.#input.model.apply(state, request);
+      if (applied.state === state) return [];
+      const transition = this.#transition(request, applied, lowestWaiting);
+      return transition === undefined ? [] : [{ transition, position, isKnown: false }];
+    });
   }
 
   /** undefined when the step contradicts what was seen, or passes an answer that is still waiting. */
@@ -184,11 +194,7 @@ export class LinearizationSearch {
   }
 
   /** The two lowest exact revisions among waiting answers, and whose the first is. */
-  #lowestRevisions(positions: readonly number[]): {
-    readonly first: number;
-    readonly second: number;
-    readonly position: number;
-  } {
+  #lowestRevisions(positions: readonly number[]): LowestRevisions {
     let [first, second, owner] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, -1];
     for (const position of positions) {
       const revision = exactRevision(this.#known[position]) ?? Number.POSITIVE_INFINITY;
@@ -259,7 +265,7 @@ function couldLeave(state: State, operation: Operation): boolean {
 
 function explains({ expected, state }: Applied, before: State, outcome: Outcome): boolean {
   if (outcome.kind === "unknown") return false;
-  if (outcome.kind === "refused") return expected.kind === "refused" && expected.reason === outcome.reason;
+  if (outcome.kind === "refused") return expected.kind === "refused" && expected.reasons.has(outcome.reason);
   const { response } = outcome;
   // Headers of compactions and of lease calls are of about that time: only their going back would be wrong.
   const isExact = isKvAnswer(response) || (response.kind === "leaseRevoke" && state.revision > before.revision);

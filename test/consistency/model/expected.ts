@@ -22,7 +22,7 @@ export type Expected =
   | { readonly kind: "txn"; readonly succeeded: boolean; readonly responses: readonly Expected[] }
   | { readonly kind: "compact" | "leaseRevoke" | "leaseGrant" }
   | { readonly kind: "leaseKeepAlive" | "leaseTimeToLive"; readonly exists: boolean }
-  | { readonly kind: "refused"; readonly reason: Refusal };
+  | { readonly kind: "refused"; readonly reasons: ReadonlySet<Refusal | "other"> };
 
 /** Revisions before and after the step that is being compared. */
 export interface Step {
@@ -40,28 +40,26 @@ export function matches(expected: Expected, actual: Response, step: Step): boole
     case "put":
       return actual.kind === "put" && isDeepStrictEqual(actual.prevKv, expected.prevKv);
     case "delete":
-      return (
-        actual.kind === "delete" &&
-        actual.deleted === expected.deleted &&
-        isDeepStrictEqual(actual.prevKvs, expected.prevKvs)
-      );
+      return actual.kind === "delete" && matchesDelete(expected, actual);
     case "txn":
       return actual.kind === "txn" && matchesTxn(expected, actual, step);
-    case "compact":
-    case "leaseRevoke":
-    case "leaseGrant":
-      return actual.kind === expected.kind;
-    case "leaseKeepAlive":
-    case "leaseTimeToLive":
-      return actual.kind === expected.kind && actual.ttl > 0 === expected.exists;
+    default:
+      return actual.kind === expected.kind && matchesLease(expected, actual);
   }
 }
 
-function matchesTxn(
-  expected: Extract<Expected, { readonly kind: "txn" }>,
-  actual: Extract<Response, { readonly kind: "txn" }>,
-  step: Step,
-): boolean {
+type Kind<Of, Name> = Extract<Of, { readonly kind: Name }>;
+
+function matchesDelete(expected: Kind<Expected, "delete">, actual: Kind<Response, "delete">): boolean {
+  return actual.deleted === expected.deleted && isDeepStrictEqual(actual.prevKvs, expected.prevKvs);
+}
+
+/** Whether the lease is there, where the answer tells. */
+function matchesLease(expected: Expected, actual: Response): boolean {
+  return !("exists" in expected) || ("ttl" in actual && actual.ttl > 0 === expected.exists);
+}
+
+function matchesTxn(expected: Kind<Expected, "txn">, actual: Kind<Response, "txn">, step: Step): boolean {
   if (actual.succeeded !== expected.succeeded || actual.responses.length !== expected.responses.length) return false;
   return expected.responses.every((inner, index) => {
     const answer = actual.responses[index];
@@ -76,7 +74,7 @@ function isNestedHeaderRight(expected: Expected, { revision }: Response, { befor
   return wrote ? revision === after : revision >= before && revision <= after;
 }
 
-function matchesRange(expected: ExpectedRange, actual: Extract<Response, { readonly kind: "range" }>): boolean {
+function matchesRange(expected: ExpectedRange, actual: Kind<Response, "range">): boolean {
   if (actual.more !== expected.more || actual.count !== expected.count) return false;
   const { sortedBy } = expected;
   const wanted = expected.kvs.slice(0, expected.limit);

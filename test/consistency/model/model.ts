@@ -1,13 +1,8 @@
-import type { Request, TxnOperation } from "../history/operation.ts";
+import type { Refusal, Request, TxnOperation } from "../history/operation.ts";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { Expected } from "./expected.ts";
 import type { Change, State } from "./state.ts";
 import { RefusedError, TxnRun } from "./txn-run.ts";
-
-/**
- * How far one transaction raises the revision: etcd counts transactions; a table of one row for each change counts changes
- * and gives all of them the last number.
- */
-export type RevisionStep = "per-txn" | "per-write";
 
 /** What a request does to a state. `state` is the same object when it changes nothing. */
 export interface Applied {
@@ -20,12 +15,12 @@ const NO_CHANGES: readonly Change[] = [];
 
 /** etcd's meaning of every request, as a function from one state to the next. */
 export class Model {
-  readonly #step: RevisionStep;
+  readonly #traits: EndpointTraits;
   /** Numbers of histories by the number of the one before and the changes on top of it. */
   readonly #histories = new Map<string, number>();
 
-  constructor(step: RevisionStep) {
-    this.#step = step;
+  constructor(traits: EndpointTraits) {
+    this.#traits = traits;
   }
 
   apply(state: State, request: Request): Applied {
@@ -49,47 +44,51 @@ export class Model {
 
   #transact(state: State, request: TxnOperation): Applied {
     try {
-      let run = new TxnRun(state, state.revision + 1);
+      let run = this.#run(state, 1);
       let expected = run.run(request);
       const writes = run.changes.length;
-      if (writes > 1 && this.#step === "per-write") {
-        run = new TxnRun(state, state.revision + writes);
+      if (writes > 1 && this.#traits.revisionStep === "per-write") {
+        run = this.#run(state, writes);
         expected = run.run(request);
       }
       return { state: this.#changed(state, run), expected, changes: run.changes };
     } catch (error) {
-      if (error instanceof RefusedError) return answer(state, { kind: "refused", reason: error.reason });
+      if (error instanceof RefusedError) return answer(state, { kind: "refused", reasons: error.reasons });
       throw error;
     }
   }
 
   #compact(state: State, at: number): Applied {
-    if (at <= state.compacted) return answer(state, { kind: "refused", reason: "compacted" });
-    if (at > state.revision) return answer(state, { kind: "refused", reason: "future" });
+    if (at <= state.compacted) return answer(state, refused("compacted"));
+    if (at > state.revision) return answer(state, refused("future"));
     const next = { ...state, compacted: at };
     return { state: next, expected: { kind: "compact" }, changes: NO_CHANGES };
   }
 
   #grant(state: State, id: number): Applied {
-    if (state.leases.has(id)) return answer(state, { kind: "refused", reason: "leaseExists" });
+    if (state.leases.has(id)) return answer(state, refused("leaseExists"));
     const leases = new Set(state.leases).add(id);
     const next = { ...state, leases };
     return { state: next, expected: { kind: "leaseGrant" }, changes: NO_CHANGES };
   }
 
   #revoke(state: State, id: number): Applied {
-    if (!state.leases.has(id)) return answer(state, { kind: "refused", reason: "leaseNotFound" });
-    const end = (at: number) => {
-      const run = new TxnRun(state, at);
+    if (!state.leases.has(id)) return answer(state, refused("leaseNotFound"));
+    const end = (raise: number) => {
+      const run = this.#run(state, raise);
       run.endLease(id);
       return run;
     };
-    const writes = end(state.revision + 1).changes.length;
-    const run = end(state.revision + (this.#step === "per-write" ? writes : 1));
+    const writes = end(1).changes.length;
+    const run = end(this.#traits.revisionStep === "per-write" ? writes : 1);
     const leases = new Set(state.leases);
     leases.delete(id);
     const next = { ...this.#changed(state, run), leases };
     return { state: next, expected: { kind: "leaseRevoke" }, changes: run.changes };
+  }
+
+  #run(state: State, raise: number): TxnRun {
+    return new TxnRun(state, { revision: state.revision + raise, countsVersions: this.#traits.versions === "exact" });
   }
 
   #changed(state: State, { changes, keys }: TxnRun): State {
@@ -107,6 +106,10 @@ export class Model {
     this.#histories.set(key, number);
     return number;
   }
+}
+
+function refused(reason: Refusal): Expected {
+  return { kind: "refused", reasons: new Set([reason]) };
 }
 
 function answer(state: State, expected: Expected): Applied {

@@ -7,33 +7,43 @@ import type {
   TxnRequest,
 } from "../history/operation.ts";
 import type { ByteText } from "../wire/bytes.ts";
+import { cappedVersion } from "./cap-versions.ts";
 import type { Expected } from "./expected.ts";
 import { holds, isPinned, readRange } from "./range.ts";
 import { liveAt, scan, toKeyValue, type Change, type State, type Version } from "./state.ts";
 
 const NEWEST = Number.POSITIVE_INFINITY;
 
-/** The request cannot be carried out; nothing of it was. */
+/** The request cannot be carried out, and nothing of it was. Which of several reasons is told is the server's choice. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
-  readonly reason: Refusal;
+  readonly reasons: ReadonlySet<Refusal>;
 
-  constructor(reason: Refusal) {
-    super(`Cannot carry out request: ${reason}`);
-    this.reason = reason;
+  constructor(reasons: ReadonlySet<Refusal>) {
+    super(`Cannot carry out request: ${[...reasons].join(", ")}`);
+    this.reasons = reasons;
   }
 }
 
-/** Carries out operations on top of a state, every write at the revision `at`. One use. */
+export interface TxnRunOptions {
+  /** Of every write. */
+  readonly revision: number;
+  /** False: versions stop at 2, see `EndpointTraits`. */
+  readonly countsVersions: boolean;
+}
+
+/** Carries out operations on top of a state. One use. */
 export class TxnRun {
   readonly changes: Change[] = [];
   readonly #state: State;
   readonly #at: number;
+  readonly #countsVersions: boolean;
   #keys: Map<ByteText, Version> | undefined;
 
-  constructor(state: State, at: number) {
+  constructor(state: State, { revision, countsVersions }: TxnRunOptions) {
     this.#state = state;
-    this.#at = at;
+    this.#at = revision;
+    this.#countsVersions = countsVersions;
   }
 
   get keys(): State["keys"] {
@@ -42,7 +52,8 @@ export class TxnRun {
 
   /** Throws RefusedError. */
   run(operation: TxnOperation): Expected {
-    this.#check(operation);
+    const reasons = new Set(this.#reasonsAgainst(operation));
+    if (reasons.size > 0) throw new RefusedError(reasons);
     return this.#perform(operation);
   }
 
@@ -53,34 +64,30 @@ export class TxnRun {
   }
 
   /** All that can be refused is refused before the first write, on the branches that will run. */
-  #check(operation: TxnOperation): void {
+  #reasonsAgainst(operation: TxnOperation): Refusal[] {
     switch (operation.kind) {
-      case "range": {
-        if (isPinned(operation)) this.#checkRevision(operation);
-        return;
-      }
-      case "put": {
-        this.#checkPut(operation);
-        return;
-      }
+      case "range":
+        return isPinned(operation) ? this.#againstRevision(operation) : [];
+      case "put":
+        return this.#againstPut(operation);
       case "delete":
-        return;
-      case "txn": {
-        for (const inner of branchOf(this.#state.keys, operation)) this.#check(inner);
-        return;
-      }
+        return [];
+      case "txn":
+        return branchOf(this.#state.keys, operation).flatMap((inner) => this.#reasonsAgainst(inner));
     }
   }
 
-  #checkRevision({ revision = 0 }: RangeRequest): void {
-    if (revision > this.#state.revision) throw new RefusedError("future");
-    if (revision < this.#state.compacted) throw new RefusedError("compacted");
+  #againstRevision({ revision = 0 }: RangeRequest): Refusal[] {
+    if (revision > this.#state.revision) return ["future"];
+    return revision < this.#state.compacted ? ["compacted"] : [];
   }
 
-  #checkPut({ key, lease = 0, ignoreValue, ignoreLease }: PutRequest): void {
-    if (lease !== 0 && !this.#state.leases.has(lease)) throw new RefusedError("leaseNotFound");
+  #againstPut({ key, lease = 0, ignoreValue, ignoreLease }: PutRequest): Refusal[] {
+    const reasons: Refusal[] = [];
+    if (lease !== 0 && !this.#state.leases.has(lease)) reasons.push("leaseNotFound");
     const isKept = ignoreValue === true || ignoreLease === true;
-    if (isKept && liveAt(this.#state.keys.get(key), NEWEST) === undefined) throw new RefusedError("keyNotFound");
+    if (isKept && liveAt(this.#state.keys.get(key), NEWEST) === undefined) reasons.push("keyNotFound");
+    return reasons;
   }
 
   #perform(operation: TxnOperation): Expected {
@@ -103,13 +110,15 @@ export class TxnRun {
   #put({ key, value, lease = 0, prevKv, ignoreValue, ignoreLease }: PutRequest): Expected {
     const newest = this.keys.get(key);
     const before = liveAt(newest, NEWEST);
+    const base = before ?? { create: this.#at, version: 0, value: "", lease: 0 };
+    const count = base.version + 1;
     const version: Version = {
       key,
-      create: before?.create ?? this.#at,
+      create: base.create,
       mod: this.#at,
-      version: (before?.version ?? 0) + 1,
-      value: ignoreValue === true ? (before?.value ?? "") : value,
-      lease: ignoreLease === true ? (before?.lease ?? 0) : lease,
+      version: this.#countsVersions ? count : cappedVersion(key, count),
+      value: ignoreValue === true ? base.value : value,
+      lease: ignoreLease === true ? base.lease : lease,
       deleted: false,
       previous: newest,
     };

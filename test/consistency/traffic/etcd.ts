@@ -7,29 +7,42 @@ import {
   type KeyValue,
   type PutRequest,
   type RangeRequest,
+  type SortTarget,
   type Span,
   type TxnOperation,
   type TxnRequest,
 } from "../history/operation.ts";
 import type { TrafficClient } from "./client.ts";
 import type { Leases } from "./lease-pool.ts";
-import { plainKeys, spans } from "./keyspace.ts";
+import { plainKeys, spans, spansWithoutCompactKey } from "./keyspace.ts";
 import type { Random } from "./random.ts";
 
 const NESTING_MAX = 2;
+
+interface EtcdTrafficOptions {
+  readonly leases: Leases;
+  /** Whether versions are compared and sorted by, and the key deleted whose version others count on. */
+  readonly usesVersions: boolean;
+}
 
 /** Does what any client of etcd may do: all forms of ranges, deletes and transactions. */
 export class EtcdTraffic {
   readonly #client: TrafficClient;
   readonly #random: Random;
   readonly #leases: Leases;
+  readonly #deletable: readonly [Span, ...Span[]];
+  readonly #targets: readonly [SortTarget, ...SortTarget[]];
+  readonly #fields: readonly [Compare["target"]["field"], ...Compare["target"]["field"][]];
   #revision = 0;
   #seen: KeyValue | undefined;
 
-  constructor(client: TrafficClient, random: Random, leases: Leases) {
+  constructor(client: TrafficClient, random: Random, options: EtcdTrafficOptions) {
     this.#client = client;
     this.#random = random;
-    this.#leases = leases;
+    this.#leases = options.leases;
+    this.#deletable = options.usesVersions ? spans : spansWithoutCompactKey;
+    this.#targets = options.usesVersions ? sortTargets : ["key", "create", "mod", "value"];
+    this.#fields = ["create", "mod", "lease", "value", options.usesVersions ? "version" : "mod"];
   }
 
   /** One request of any kind. */
@@ -69,7 +82,7 @@ export class EtcdTraffic {
 
   #delete(): DeleteRequest {
     const isWide = this.#random.chance(0.15);
-    const span = isWide ? this.#random.pick(spans) : { key: this.#key(), end: "" };
+    const span = isWide ? this.#random.pick(this.#deletable) : { key: this.#key(), end: "" };
     return { kind: "delete", ...span, prevKv: this.#random.chance(0.5) };
   }
 
@@ -78,7 +91,7 @@ export class EtcdTraffic {
     const span: Span = random.chance(0.3) ? { key: this.#key(), end: "" } : random.pick(spans);
     const order = random.pick(sortOrders);
     // Without an order, etcd sorts by other targets only after it has cut the answer to the limit.
-    const target = order === "none" ? "key" : random.pick(sortTargets);
+    const target = order === "none" ? "key" : random.pick(this.#targets);
     const isSorted = random.chance(0.3);
     const around = Math.max(1, this.#revision - random.below(20));
     return {
@@ -123,7 +136,7 @@ export class EtcdTraffic {
   #compare(): Compare {
     const random = this.#random;
     const result = random.pick(compareResults);
-    const field = random.pick(["version", "create", "mod", "lease", "value"] as const);
+    const field = random.pick(this.#fields);
     const seen = random.chance(0.5) ? this.#seen : undefined;
     const span: Span = random.chance(0.8) ? { key: seen?.key ?? this.#key(), end: "" } : random.pick(spans);
     if (field === "value")

@@ -21,14 +21,19 @@ export const resources = [
 /** What an etcd-shaped client works on, odd keys among them: a number, bytes that are no text, and one key inside of another. */
 export const plainKeys: readonly string[] = ["a", "a\0", "ab", "b", "17", "\xff\0\xfe", "c/1", "c/2", "c/3"];
 
-/** Spans that watches and ranges ask for. */
-export const spans: readonly [Span, ...Span[]] = [
-  EVERYTHING,
+/** Those of {@link spans} in which the compaction key is not. */
+export const spansWithoutCompactKey: readonly [Span, ...Span[]] = [
   resources[0].prefix,
   resources[1].prefix,
   prefix("c/"),
   { key: "a", end: "" },
   { key: "a", end: "b" },
+];
+
+/** Spans that watches and ranges ask for. */
+export const spans: readonly [Span, ...Span[]] = [
+  EVERYTHING,
+  ...spansWithoutCompactKey,
   { key: "b", end: "\0" },
   { key: COMPACT_KEY, end: "" },
 ];

@@ -1,4 +1,5 @@
 import { sleep } from "@k3s/async";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { History } from "../history/history.ts";
 import type { Span } from "../history/operation.ts";
 import { Recorder } from "../history/recorder.ts";
@@ -27,8 +28,7 @@ export interface RoundOptions {
   readonly leasePatienceMs: number;
   /** How long the watches may take to tell the last change. */
   readonly drainLimitMs: number;
-  /** Whether watchers ask for progress; see {@link answersProgress}. */
-  readonly asksProgress: boolean;
+  readonly traits: EndpointTraits;
   /** Does harm to the server; the clients go on until it is over, whatever their number of steps. */
   readonly harm?: (signal: AbortSignal) => Promise<void>;
 }
@@ -53,13 +53,6 @@ export async function runRound(options: RoundOptions): Promise<History> {
   await Promise.all(watchers.map(({ done }) => done));
   const { operations, sessions } = recorder;
   return { initial, operations, sessions, leasePatienceMs: options.leasePatienceMs };
-}
-
-/** Whether RequestProgress can be trusted, by the rule of Kubernetes: before these releases etcd let it overtake events. */
-export function answersProgress(version: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
-  const number = major * 1_000_000 + minor * 1000 + patch;
-  return number >= 3_004_031 && !(number >= 3_005_000 && number < 3_005_013);
 }
 
 /** Compacts, so that it is known how far back the server can answer, and reads all that is there. */
@@ -89,7 +82,7 @@ interface RunningWatcher {
 
 /** The first one watches everything and holds on; the others follow a few spans each, and most of them are restless. */
 function startWatchers(
-  { target, watchers, asksProgress }: RoundOptions,
+  { target, watchers, traits }: RoundOptions,
   { recorder, random, startRevision }: RoundParts & { readonly startRevision: number },
 ): RunningWatcher[] {
   return Array.from({ length: watchers }, (_, index) => {
@@ -97,7 +90,7 @@ function startWatchers(
     const watched: readonly Span[] = index === 0 ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
     const watcher = new Watcher({
       ...{ name: `watcher${index}`, target, recorder, random: own, spans: watched, startRevision },
-      ...{ isRestless: index > 1, asksProgress },
+      ...{ isRestless: index > 1, asksProgress: traits.answersProgress },
     });
     return { watcher, done: watcher.run() };
   });
@@ -109,8 +102,11 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
   const over = new AbortController();
   const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
     using client = new TrafficClient(`${kind}${index}`, target, recorder);
-    const Traffic = kind === "kubernetes" ? KubernetesTraffic : EtcdTraffic;
-    const traffic = new Traffic(client, random.fork(1000 + index), leases);
+    const own = random.fork(1000 + index);
+    const traffic =
+      kind === "kubernetes"
+        ? new KubernetesTraffic(client, own, leases)
+        : new EtcdTraffic(client, own, { leases, usesVersions: options.traits.versions === "exact" });
     const isDone = (step: number) => (harm === undefined ? step >= stepsPerClient : over.signal.aborted);
     for (let step = 0; !isDone(step); step++) await traffic.step();
   };

@@ -8,6 +8,8 @@ import type { Random } from "./random.ts";
 
 const RETURN_LIMIT_MS = 30_000;
 const RESTLESS_MS = 25;
+/** How far a watcher that comes back may fall behind what it saw, as a client with an old list. */
+const LOOK_BACK_REVISIONS = 200;
 
 export interface WatcherOptions {
   readonly name: string;
@@ -124,7 +126,9 @@ export class Watcher implements Disposable {
   }
 
   #create(follow: Follow): void {
-    const { recorder, name } = this.#options;
+    const { recorder, name, random, isRestless } = this.#options;
+    if (isRestless && random.chance(0.3))
+      follow.position = Math.max(this.#options.startRevision - 1, follow.position - random.below(LOOK_BACK_REVISIONS));
     const startRevision = follow.position + 1;
     const request = { ...follow.span, startRevision, prevKv: true, progressNotify: true };
     follow.session = recorder.openSession(name, request);
