@@ -5,7 +5,7 @@ import type { History } from "./history/history.ts";
 import { runRound, type RoundOptions } from "./traffic/round.ts";
 
 /** A second or two of traffic on an idle machine. */
-export const SHORT_ROUND = {
+const SHORT_ROUND = {
   kubernetesClients: 4,
   etcdClients: 4,
   watchers: 5,

@@ -252,7 +252,7 @@ export class LinearizationSearch {
 }
 
 /** The store's revision right after the operation, for answers that tell it. */
-export function exactRevision(operation: Operation | undefined): number | undefined {
+function exactRevision(operation: Operation | undefined): number | undefined {
   if (operation?.outcome.kind !== "ok") return undefined;
   const { response } = operation.outcome;
   return isKvAnswer(response) ? response.revision : undefined;

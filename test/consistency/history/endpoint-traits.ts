@@ -2,7 +2,7 @@
  * How far one transaction raises the revision: etcd counts transactions; a table of one row for each change counts changes
  * and gives all of them the last number.
  */
-export type RevisionStep = "per-txn" | "per-write";
+type RevisionStep = "per-txn" | "per-write";
 
 /** Where servers may differ from each other without breaking a promise. */
 export interface EndpointTraits {

@@ -19,7 +19,7 @@ export interface KeyValue {
 export const sortTargets = ["key", "version", "create", "mod", "value"] as const;
 export type SortTarget = (typeof sortTargets)[number];
 export const sortOrders = ["none", "ascend", "descend"] as const;
-export type SortOrder = (typeof sortOrders)[number];
+type SortOrder = (typeof sortOrders)[number];
 
 export interface RangeRequest extends Span {
   readonly kind: "range";
@@ -50,7 +50,7 @@ export interface DeleteRequest extends Span {
 }
 
 export const compareResults = ["equal", "greater", "less", "notEqual"] as const;
-export type CompareResult = (typeof compareResults)[number];
+type CompareResult = (typeof compareResults)[number];
 
 export interface Compare extends Span {
   readonly result: CompareResult;

@@ -5,7 +5,7 @@ import type { Received, WatchRequest, WatchSession } from "./watch-session.ts";
 /** A watch while it goes on. */
 export interface OpenSession extends WatchSession {
   readonly messages: Received[];
-  cancelRequested: boolean;
+  cancelRequestedAt: number;
   goal: number;
 }
 
@@ -31,7 +31,8 @@ export class Recorder {
 
   openSession(watcher: string, request: WatchRequest): OpenSession {
     const id = this.sessions.length;
-    const session = { id, watcher, request, requestedAt: this.now(), messages: [], cancelRequested: false, goal: 0 };
+    const never = { cancelRequestedAt: Number.POSITIVE_INFINITY, goal: 0 };
+    const session: OpenSession = { id, watcher, request, requestedAt: this.now(), messages: [], ...never };
     this.sessions.push(session);
     return session;
   }

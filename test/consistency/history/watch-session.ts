@@ -39,8 +39,8 @@ export interface WatchSession {
   readonly request: WatchRequest;
   readonly requestedAt: number;
   readonly messages: readonly Received[];
-  /** The watcher asked for the end of this watch. */
-  readonly cancelRequested: boolean;
+  /** When the watcher asked for the end of this watch; Infinity: never. */
+  readonly cancelRequestedAt: number;
   /** Revision that the watch had to reach before the round was over; 0: it was ended before. */
   readonly goal: number;
 }

@@ -19,18 +19,18 @@ export const watchSeeds: readonly Seed[] = [
   },
   {
     name: "a watch tells two batches in the wrong order",
-    foundAs: ["watch-ordered"],
+    foundAs: ["watch-ordered", "watch-bookmarkable"],
     plant: (store, random) => {
-      const held: { batch: WatchBatch; deliver: (batch: WatchBatch) => void }[] = [];
+      const held = new Map<unknown, WatchBatch>();
       return overrideBatches(store, (batch, deliver) => {
-        const isFree = held.length === 0 && random.chance(SOMETIMES);
-        if (isFree) held.push({ batch, deliver });
-        else deliver(batch);
-        if (isFree) return;
-        for (const late of held.filter((one) => one.deliver === deliver)) {
-          late.deliver(late.batch);
-          held.splice(held.indexOf(late), 1);
+        const late = held.get(deliver);
+        if (late === undefined && random.chance(SOMETIMES)) {
+          held.set(deliver, batch);
+          return;
         }
+        deliver(batch);
+        if (late !== undefined) deliver(late);
+        held.delete(deliver);
       });
     },
   },

@@ -35,6 +35,8 @@ export class EtcdTraffic {
   readonly #fields: readonly [Compare["target"]["field"], ...Compare["target"]["field"][]];
   #revision = 0;
   #seen: KeyValue | undefined;
+  /** What the transaction in the making wrote last. */
+  #written: string | undefined;
 
   constructor(client: TrafficClient, random: Random, options: EtcdTrafficOptions) {
     this.#client = client;
@@ -53,7 +55,7 @@ export class EtcdTraffic {
       [8, () => this.#send(this.#delete())],
       [25, () => this.#send(this.#range())],
       [35, () => this.#send(this.#txn(random.shuffled(plainKeys), NESTING_MAX))],
-      [3, () => this.#leases.tend(this.#client, random)],
+      [5, () => this.#leases.tend(this.#client, random)],
     ]);
     await act();
   }
@@ -125,10 +127,12 @@ export class EtcdTraffic {
       [2, "delete"],
       [depth > 0 ? 2 : 0, "txn"],
     ]);
-    if (kind === "range") return this.#range();
+    if (kind === "range")
+      return this.#written !== undefined && random.chance(0.5) ? read(this.#written) : this.#range();
     if (kind === "txn") return this.#txn(unused, depth - 1);
     const key = unused.pop();
     if (key === undefined) return undefined;
+    this.#written = key;
     return kind === "put" ? this.#put(key) : { kind: "delete", key, end: "", prevKv: random.chance(0.5) };
   }
 
@@ -154,4 +158,8 @@ export class EtcdTraffic {
     const [first = "", ...others] = plainKeys;
     return this.#random.pick([first, ...others]);
   }
+}
+
+function read(key: string): RangeRequest {
+  return { kind: "range", key, end: "" };
 }

@@ -13,6 +13,7 @@ import { Random } from "./random.ts";
 import { Watcher } from "./watcher.ts";
 
 const SETTLE_MS = 100;
+const BEGIN_ATTEMPTS = 5;
 
 export interface RoundOptions {
   /** As gRPC names it. The server must not have other clients that write. */
@@ -57,12 +58,14 @@ export async function runRound(options: RoundOptions): Promise<History> {
 
 /** Compacts, so that it is known how far back the server can answer, and reads all that is there. */
 async function begin(main: TrafficClient, recorder: Recorder): Promise<Snapshot> {
-  const { revision } = await main.mustRange(EVERYTHING);
-  await main.perform({ kind: "compact", revision });
-  const { kvs, revision: current } = await main.mustRange(EVERYTHING);
-  if (current !== revision) throw new Error("Cannot begin round: somebody else writes to the server");
-  recorder.operations.splice(0);
-  return { revision, compacted: revision, kvs };
+  for (let attempt = 0; attempt < BEGIN_ATTEMPTS; attempt++) {
+    const { revision } = await main.mustRange(EVERYTHING);
+    await main.perform({ kind: "compact", revision });
+    const { kvs, revision: current } = await main.mustRange(EVERYTHING);
+    recorder.operations.splice(0);
+    if (current === revision) return { revision, compacted: revision, kvs };
+  }
+  throw new Error("Cannot begin round: somebody else writes to the server");
 }
 
 /** Positive, and different for neighbouring seeds, so that rounds on one server do not meet each other's leases. */
@@ -115,7 +118,9 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
     ...Array.from({ length: etcdClients }, (_, index) => runClient("etcd", kubernetesClients + index)),
   ];
   const harmed = harm?.(over.signal).finally(() => over.abort());
-  await Promise.all([...clients, harmed]);
+  const outcomes = await Promise.allSettled([harmed, ...clients]); // nobody goes on when the round is over
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
 }
 
 /** Reads until no key has a lease, or for as long as patience lasts after the last of them had to end. */

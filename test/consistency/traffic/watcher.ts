@@ -121,7 +121,7 @@ export class Watcher implements Disposable {
     }
     const follow = this.#follows[random.below(this.#follows.length)];
     if (follow?.session === undefined || follow.watchId === undefined) return;
-    follow.session.cancelRequested = true;
+    follow.session.cancelRequestedAt = this.#options.recorder.now();
     this.#stream?.send(encodeWatchCancel(follow.watchId));
   }
 
