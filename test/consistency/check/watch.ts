@@ -153,7 +153,8 @@ export class WatchCheck {
     const gone = this.#compactions.find(
       ({ revision, doneAt }) => request.startRevision > 0 && revision > request.startRevision && doneAt < requestedAt,
     );
-    if (gone !== undefined && !this.#isCompacted && this.#position() > 0)
+    const hasTold = this.#lastEvent > 0 || this.#progress > 0;
+    if (gone !== undefined && !this.#isCompacted && hasTold)
       this.#report("watch-compacted", `starts at ${request.startRevision} although compacted at ${gone.revision}`);
   }
 
@@ -165,7 +166,7 @@ export class WatchCheck {
 
   /** Up to here the watch claims to have told everything. */
   #position(): number {
-    return Math.max(this.#lastEvent, this.#progress);
+    return Math.max(this.#lastEvent, this.#progress, this.#from - 1);
   }
 
   #report(promise: BrokenPromise, what: string): void {

@@ -146,6 +146,18 @@ export const watchSeeds: readonly Seed[] = [
       }),
   },
   {
+    name: "a watch that starts now says that it starts later",
+    foundAs: ["watch-exact"],
+    plant: (store) =>
+      override(store, {
+        watch: (request) => {
+          const watch = store.watch(request);
+          const late = revision(watch.revision + (request.startRevision === 0 ? 5 : 0));
+          return { revision: late, progress: () => watch.progress(), close: () => watch.close() };
+        },
+      }),
+  },
+  {
     name: "a watch starts in history that was compacted",
     foundAs: ["watch-compacted", "watch-reliable", "watch-prev-kv"],
     plant: (store) => {

@@ -129,7 +129,7 @@ export class Watcher implements Disposable {
     const { recorder, name, random, isRestless } = this.#options;
     if (isRestless && random.chance(0.3))
       follow.position = Math.max(this.#options.startRevision - 1, follow.position - random.below(LOOK_BACK_REVISIONS));
-    const startRevision = follow.position + 1;
+    const startRevision = isRestless && random.chance(0.15) ? 0 : follow.position + 1;
     const request = { ...follow.span, startRevision, prevKv: true, progressNotify: true };
     follow.session = recorder.openSession(name, request);
     follow.watchId = undefined;
@@ -164,6 +164,7 @@ export class Watcher implements Disposable {
     }
     const last = message.events.at(-1);
     if (last !== undefined) follow.position = Math.max(follow.position, last.kv.mod);
-    else if (!message.created) follow.position = Math.max(follow.position, message.revision);
+    else if (!message.created || follow.session?.request.startRevision === 0)
+      follow.position = Math.max(follow.position, message.revision);
   }
 }
