@@ -14,10 +14,11 @@ export function connect(settings: WorkerSettings): Connection {
     // sound: the library takes the loaded add-on as well as its path; its types know the path only
     ...(addon === undefined ? {} : { nativeBinding: createRequire(import.meta.url)(addon) as string }),
   });
-  database.pragma("auto_vacuum = INCREMENTAL"); // has an effect in new files only, and there only before WAL
+  database.pragma(`auto_vacuum = ${settings.autoVacuum}`); // has an effect in new files only, and there only before WAL
   database.pragma("journal_mode = WAL");
-  database.pragma("synchronous = FULL");
+  database.pragma(`synchronous = ${settings.synchronous}`);
   database.pragma("wal_autocheckpoint = 0");
-  database.pragma(`cache_size = -${settings.cacheKib}`);
+  database.pragma(`cache_size = ${settings.cachePages}`);
+  if (settings.secureDelete !== undefined) database.pragma(`secure_delete = ${settings.secureDelete}`);
   return database;
 }

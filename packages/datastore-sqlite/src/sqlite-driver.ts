@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import type { CommitBatch, DatabaseSize, Driver, NewRow, Pruning, RowHead, SideState } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
+import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { PackedBatch, PackedRow, RawHead } from "./worker-protocol.ts";
 
@@ -8,6 +9,7 @@ interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
   readonly log: Logger;
+  readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   /** Gives the lock on the file back, last of all. */
   readonly release: () => Promise<void>;
 }
@@ -15,13 +17,14 @@ interface SqliteDriverParts {
 /** Kine's table in a SQLite file: one worker writes, another reads, so that a slow disk holds up no read. */
 export class SqliteDriver implements Driver {
   readonly #parts: SqliteDriverParts;
-  readonly #checkpointer: Checkpointer;
+  /** Undefined where others make the checkpoints. */
+  readonly #checkpointer: Checkpointer | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(parts: SqliteDriverParts) {
     this.#parts = parts;
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
-    this.#checkpointer = new Checkpointer({ run, log: parts.log });
+    this.#checkpointer = parts.checkpoints === "own" ? new Checkpointer({ run, log: parts.log }) : undefined;
   }
 
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
@@ -48,12 +51,12 @@ export class SqliteDriver implements Driver {
     const packed = pack(batch);
     const valueBytes = packed.values.byteLength;
     await this.#parts.writer.call("commit", packed, [packed.values]);
-    this.#checkpointer.note(walBytes(batch.rows.length, valueBytes));
+    this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
   }
 
   async prune(pruning: Pruning): Promise<void> {
     await this.#parts.writer.call("prune", pruning);
-    this.#checkpointer.note(walBytes(pruning.rows.length, 0));
+    this.#checkpointer?.note(walBytes(pruning.rows.length, 0));
   }
 
   size(): Promise<DatabaseSize> {
@@ -62,7 +65,7 @@ export class SqliteDriver implements Driver {
 
   async defragment(): Promise<void> {
     while (await this.#parts.writer.call("vacuum", undefined));
-    await this.#parts.reader.call("checkpoint", { truncate: true });
+    if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
   }
 
   close(): Promise<void> {
@@ -72,7 +75,7 @@ export class SqliteDriver implements Driver {
 
   async #close(): Promise<void> {
     const { reader, writer, release, log } = this.#parts;
-    await this.#checkpointer.stop();
+    await this.#checkpointer?.stop();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();

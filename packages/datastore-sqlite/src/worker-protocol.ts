@@ -1,4 +1,5 @@
 import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
+import type { SqliteSettings } from "./sqlite-settings.ts";
 
 /** Columns of one row as SQLite gives them: id, name, created, deleted, create_revision, prev_revision, lease. */
 export type RawHead = readonly [
@@ -88,8 +89,11 @@ export interface WorkerFailure {
 
 export interface WorkerSettings {
   readonly path: string;
-  /** Page cache of the connection. */
-  readonly cacheKib: number;
+  /** Page cache of the connection: pages, or KiB when negative. */
+  readonly cachePages: number;
   /** How long SQLite waits for a lock that another connection holds. */
   readonly busyTimeoutMs: number;
+  readonly synchronous: NonNullable<SqliteSettings["synchronous"]>;
+  readonly autoVacuum: NonNullable<SqliteSettings["autoVacuum"]>;
+  readonly secureDelete: SqliteSettings["secureDelete"];
 }

@@ -1,0 +1,1 @@
+export { redactEndpoint } from "./redact-endpoint.ts";
