@@ -48,11 +48,4 @@ export class EndpointError extends NodeError {
       },
     );
   }
-
-  static tlsFile(flag: string, reason: string): EndpointError {
-    return new EndpointError("ERR_ENDPOINT_TLS_FILE", `Cannot use TLS files of the datastore: ${flag} ${reason}`, {
-      reason: `${flag} ${reason}`,
-      hint: "Give PEM files that this user may read; a certificate and its key go together",
-    });
-  }
 }

@@ -35,7 +35,8 @@ function readHost(scheme: string, text: string, fail: Fail): string {
   const [, host, port, rest] = /^(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d+))?(.*)$/is.exec(text) ?? [];
   if (host === undefined) throw fail(`"${text}" is no host with a port`);
   if (port === undefined) throw fail(`"${host}" has no port; it is usually 2379`);
-  if (Number(port) < 1 || Number(port) > 65_535) throw fail(`the port of "${host}" is ${port}, it must be from 1 to 65535`);
+  if (Number(port) < 1 || Number(port) > 65_535)
+    throw fail(`the port of "${host}" is ${port}, it must be from 1 to 65535`);
   if (rest !== "" && rest !== "/") throw fail(`"${rest}" stands behind the port of "${host}"`);
   return `${scheme}://${host}:${port}`;
 }

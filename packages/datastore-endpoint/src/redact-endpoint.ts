@@ -1,5 +1,5 @@
 const HIDDEN = "********";
-const SECRET_PARAMETER = /[?&][^=&?]*(?:pass|pwd|token|secret|crypt|auth)[^=&?]*=([^&]*)/gid;
+const SECRET_PARAMETER = /[?&][^=&?]*(?:pass|pwd|token|secret|crypt|auth)[^=&?]*=([^&]*)/dgi;
 const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
 const FILE_SCHEME = /^(?:sqlite|litestream):\/\//;
 /** A user name and a colon; what follows is no port. */

@@ -32,7 +32,16 @@ interface Parameter {
 const SYNCHRONOUS = { "0": "OFF", OFF: "OFF", "1": "NORMAL", NORMAL: "NORMAL" } as const;
 const SYNCHRONOUS_DURABLE = { "2": "FULL", FULL: "FULL", "3": "EXTRA", EXTRA: "EXTRA" } as const;
 const VACUUM = { "0": "NONE", NONE: "NONE", "1": "FULL", FULL: "FULL", "2": "INCREMENTAL", INCREMENTAL: "INCREMENTAL" };
-const BOOLEAN = { "0": false, no: false, false: false, off: false, "1": true, yes: true, true: true, on: true } as const;
+const BOOLEAN = {
+  "0": false,
+  no: false,
+  false: false,
+  off: false,
+  "1": true,
+  yes: true,
+  true: true,
+  on: true,
+} as const;
 const JOURNALS = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF", "WAL"];
 
 // Names, aliases and values of github.com/mattn/go-sqlite3. What cannot change anything here is checked and passed over.

@@ -10,7 +10,10 @@ describe("redactEndpoint()", () => {
     ["mysql://tcp(db:3306)/kine", "mysql://tcp(db:3306)/kine"],
     ["mysql://root:hunter2", "mysql://root:********"],
     ["root:hunter2@tcp(db)/kine", "root:********@tcp(db)/kine"],
-    ["postgres://u:hunter2@h:5432,h2:5432/db?sslmode=disable", "postgres://u:********@h:5432,h2:5432/db?sslmode=disable"],
+    [
+      "postgres://u:hunter2@h:5432,h2:5432/db?sslmode=disable",
+      "postgres://u:********@h:5432,h2:5432/db?sslmode=disable",
+    ],
     ["postgres://h/db?user=u&password=hunter2&x=1", "postgres://h/db?user=u&password=********&x=1"],
     ["postgres://h:5432/db?password=hun@ter2", "postgres://h:********"],
     ["postgresql://h/db?sslpassword=hunter2", "postgresql://h/db?sslpassword=********"],
@@ -19,7 +22,10 @@ describe("redactEndpoint()", () => {
     ["https://a:2379,https://b:2379", "https://a:2379,https://b:2379"],
     ["https://u:hunter2@a:2379", "https://u:********@a:2379"],
     ["sqlite:///srv/a:b@c.db?_sync=FULL", "sqlite:///srv/a:b@c.db?_sync=FULL"],
-    ["sqlite:///srv/x.db?_auth&_auth_user=u&_auth_pass=hunter2", "sqlite:///srv/x.db?_auth&_auth_user=********&_auth_pass=********"],
+    [
+      "sqlite:///srv/x.db?_auth&_auth_user=u&_auth_pass=hunter2",
+      "sqlite:///srv/x.db?_auth&_auth_user=********&_auth_pass=********",
+    ],
     ["", ""],
     ["nonsense", "nonsense"],
   ] as const;

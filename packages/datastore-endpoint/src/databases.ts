@@ -1,0 +1,25 @@
+import type { Driver } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import type { DatastoreTls } from "./datastore-tls.ts";
+import type { DatabaseKind } from "./endpoint.ts";
+
+/** What a driver needs to open its database. */
+export interface DatabaseOptions {
+  /** What stands behind the scheme. */
+  readonly address: string;
+  readonly scheme: string;
+  readonly tls: DatastoreTls;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** A driver as this package uses it. */
+export interface Database {
+  /** Throws NodeError when the address is malformed. Nothing is connected. */
+  check(options: Pick<DatabaseOptions, "address" | "scheme" | "tls">): void;
+  /** Rejects with NodeError when the database cannot be used. */
+  open(options: DatabaseOptions): Promise<Driver>;
+}
+
+/** Each driver with its client library, loaded when it is asked for: a node with SQLite needs none of them. */
+export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Database>>>> = {};
