@@ -1,1 +1,3 @@
 export { EtcdApiServer } from "./etcd-api-server.ts";
+export { decodeInto, type Fields } from "./proto/proto-reader.ts";
+export { encode, type ProtoWriter } from "./proto/proto-writer.ts";
