@@ -56,8 +56,23 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   return deepFreeze(config);
 }
 
+/** The values of the settings in `names`, from files, flags and variables; the others are as if nobody had set them. */
+export async function readSettings(
+  source: Pick<ServerConfigSource, "flags" | "env" | "signal"> & { readonly names: ReadonlySet<string> },
+  report: Report,
+): Promise<ServerValues> {
+  const { names, signal } = source;
+  const files = await readConfigFiles(configFileOf(source), { report, signal });
+  const fileValues = knownKeys(files, { report: ignoreProblem, warn: ignoreProblem });
+  const nothing: Texts = { texts: [], origin: "" };
+  return readTable(
+    (name, setting) => (names.has(name) ? collect(name, setting, { ...source, files: fileValues }) : nothing),
+    report,
+  );
+}
+
 /** The variable goes first here, as in k3s. */
-function configFileOf({ env, flags }: ServerConfigSource): string {
+function configFileOf({ env, flags }: Pick<ServerConfigSource, "env" | "flags">): string {
   const { config } = serverSettings;
   return nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1) ?? config.read([], ignoreProblem);
 }

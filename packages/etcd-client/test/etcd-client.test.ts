@@ -137,7 +137,9 @@ describe("EtcdClient without an etcd", () => {
   });
 
   test("rejects in time when somebody listens and says nothing", async (t) => {
-    const server = createServer((socket) => void t.after(() => socket.destroy())).listen(0, "127.0.0.1");
+    const server = createServer((socket) => {
+      t.after(() => socket.destroy());
+    }).listen(0, "127.0.0.1");
     t.after(() => server.close());
     await once(server, "listening");
     const address = server.address();

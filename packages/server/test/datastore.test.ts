@@ -3,7 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { parseEndpoint } from "@k3s/datastore-endpoint";
 import { createLogger } from "@k3s/log";
+import { MetricsRegistry } from "@k3s/metrics";
 import { Datastore } from "../src/datastore.ts";
 
 const never = new AbortController().signal;
@@ -12,7 +14,9 @@ async function datastore(t: TestContext): Promise<Datastore> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-server-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const log = createLogger({ level: "error", format: "json", write: () => undefined });
-  const store = new Datastore({ file: join(folder, "db", "state.db"), log });
+  const endpoint = parseEndpoint("");
+  if (endpoint.kind === "etcd") assert.fail();
+  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), log });
   t.after(() => store.stop(never));
   return store;
 }
