@@ -24,7 +24,9 @@ export class SqliteDriver implements Driver {
   constructor(parts: SqliteDriverParts) {
     this.#parts = parts;
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
-    this.#checkpointer = parts.checkpoints === "own" ? new Checkpointer({ run, log: parts.log }) : undefined;
+    const finish = () => parts.writer.call("checkpoint", { truncate: false });
+    const isOurs = parts.checkpoints === "own";
+    this.#checkpointer = isOurs ? new Checkpointer({ run, finish, log: parts.log }) : undefined;
   }
 
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
