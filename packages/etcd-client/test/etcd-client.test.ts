@@ -15,8 +15,8 @@ async function temporaryFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-async function etcd(t: TestContext, tls?: Parameters<typeof startEtcd>[1]) {
-  const started = await startEtcd(await temporaryFolder(t), tls);
+async function etcd(t: TestContext, options?: Parameters<typeof startEtcd>[1]) {
+  const started = await startEtcd(await temporaryFolder(t), options);
   t.after(() => started.program.stop());
   return started;
 }
@@ -116,7 +116,7 @@ describe("EtcdClient on a real etcd", () => {
     const apiServerUrl = "https://127.0.0.1:6444";
     await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
     const files = serverTlsPaths(serverDir);
-    const { url } = await etcd(t, { ...files.servingApiServer, clientCa: files.clientCa.cert });
+    const { url } = await etcd(t, { tls: { ...files.servingApiServer, clientCa: files.clientCa.cert } });
     const pair = { certFile: files.clientSupervisor.cert, keyFile: files.clientSupervisor.key };
 
     const good = await client(t, { servers: [url], tls: { caFile: files.serverCa.cert, ...pair } });

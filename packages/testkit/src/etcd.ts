@@ -20,8 +20,14 @@ export interface EtcdTls {
   readonly clientCa: string;
 }
 
-/** Starts etcd with a new data folder inside `folder`. The caller stops its program. */
-export async function startEtcd(folder: string, tls?: EtcdTls): Promise<Etcd> {
+export interface EtcdOptions {
+  readonly tls?: EtcdTls;
+  /** Further arguments. */
+  readonly args?: readonly string[];
+}
+
+/** Starts etcd on the data folder `etcd` inside `folder`, made when missing. The caller stops its program. */
+export async function startEtcd(folder: string, { tls, args: more = [] }: EtcdOptions = {}): Promise<Etcd> {
   const [clientPort, peerPort, metricsPort] = [await freePort(), await freePort(), await freePort()];
   const dataDir = join(folder, "etcd");
   const endpoint = `127.0.0.1:${clientPort}`;
@@ -38,6 +44,7 @@ export async function startEtcd(folder: string, tls?: EtcdTls): Promise<Etcd> {
     `--initial-cluster=default=${peer}`,
     ...(tls === undefined ? [] : [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`]),
     ...(tls === undefined ? [] : ["--client-cert-auth", `--trusted-ca-file=${tls.clientCa}`]),
+    ...more,
   ];
   const program = await Program.start("etcd", { args, cwd: folder });
   try {
