@@ -6,6 +6,7 @@ export const Code = {
   canceled: 1,
   unknown: 2,
   invalidArgument: 3,
+  deadlineExceeded: 4,
   notFound: 5,
   resourceExhausted: 8,
   failedPrecondition: 9,
@@ -34,6 +35,11 @@ export class RpcError extends Error {
   static of(reason: StoreErrorReason, cause?: unknown): RpcError {
     const [code, text] = statuses[reason];
     return new RpcError(code, `etcdserver: ${text}`, cause === undefined ? {} : { cause });
+  }
+
+  /** What a transport answers with: a handler rejects with nothing else, so anything else is a bug. */
+  static from(error: unknown): RpcError {
+    return error instanceof RpcError ? error : new RpcError(Code.unknown, "unexpected failure", { cause: error });
   }
 
   static malformed(cause: ProtoError): RpcError {
