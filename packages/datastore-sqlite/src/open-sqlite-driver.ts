@@ -39,7 +39,7 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
 async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, lock: Lock): Promise<Driver> {
   await createPrivate(path);
   const { synchronous = "FULL", autoVacuum = "INCREMENTAL", secureDelete, checkpoints = "own" } = settings;
-  const common = { path, synchronous, autoVacuum, secureDelete };
+  const common = { path, isReadOnly: false, synchronous, autoVacuum, secureDelete };
   const writer = new WorkerChannel({
     ...common,
     cachePages: settings.cachePages ?? -4096,

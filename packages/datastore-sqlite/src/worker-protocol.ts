@@ -65,6 +65,7 @@ export interface Requests {
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
+  integrity: { readonly argument: undefined; readonly answer: readonly string[] };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };
@@ -89,6 +90,7 @@ export interface WorkerFailure {
 
 export interface WorkerSettings {
   readonly path: string;
+  readonly isReadOnly: boolean;
   /** Page cache of the connection: pages, or KiB when negative. */
   readonly cachePages: number;
   /** How long SQLite waits for a lock that another connection holds. */
