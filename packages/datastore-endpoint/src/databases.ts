@@ -3,12 +3,24 @@ import type { Logger } from "@k3s/log";
 import type { DatastoreTls } from "./datastore-tls.ts";
 import type { DatabaseKind } from "./endpoint.ts";
 
+/** Limits of the connections to a database server, as kine names them. */
+export interface DatabasePool {
+  /** 0: no limit. */
+  readonly maxOpen?: number;
+  readonly maxIdle?: number;
+  /** 0: for ever. */
+  readonly lifetimeMs?: number;
+  /** 0: for ever. */
+  readonly idleMs?: number;
+}
+
 /** What a driver needs to open its database. */
 export interface DatabaseOptions {
   /** What stands behind the scheme. */
   readonly address: string;
   readonly scheme: string;
   readonly tls: DatastoreTls;
+  readonly pool?: DatabasePool | undefined;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -22,4 +34,13 @@ export interface Database {
 }
 
 /** Each driver with its client library, loaded when it is asked for: a node with SQLite needs none of them. */
-export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Database>>>> = {};
+export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Database>>>> = {
+  mysql: async () => {
+    const { openMysqlDriver, parseMysqlDsn } = await import("@k3s/datastore-mysql");
+    return {
+      check: ({ address }) => void (address === "" || parseMysqlDsn(address)),
+      open: ({ address, tls, pool, log, signal }) =>
+        openMysqlDriver({ dsn: address, tls, log, signal, ...(pool === undefined ? {} : { pool }) }),
+    };
+  },
+};

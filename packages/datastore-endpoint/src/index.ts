@@ -1,3 +1,4 @@
+export { Datastore } from "./datastore.ts";
 export { DatastoreMetrics } from "./datastore-metrics.ts";
 export { findTlsProblems, type DatastoreTls } from "./datastore-tls.ts";
 export { parseEndpoint, type Endpoint } from "./endpoint.ts";

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { databases, type Database } from "./databases.ts";
+import { databases, type Database, type DatabasePool } from "./databases.ts";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
 import type { DatastoreTls } from "./datastore-tls.ts";
 import { parseEndpoint, type DatabaseKind, type Endpoint } from "./endpoint.ts";
@@ -24,6 +24,7 @@ export interface OpenDatastoreOptions {
   /** With it every statement is measured. */
   readonly metrics?: DatastoreMetrics;
   readonly slow?: SlowThresholds;
+  readonly pool?: DatabasePool;
 }
 
 /** Opens the driver that belongs to the endpoint. Rejects with NodeError when the database cannot be used as it is. */
@@ -61,11 +62,11 @@ async function openSqlite(dsn: SqliteDsn, { folder, log }: OpenDatastoreOptions)
 
 async function open(
   endpoint: Extract<Endpoint, { readonly kind: DatabaseKind }>,
-  { tls, log, signal }: OpenDatastoreOptions,
+  { tls, pool, log, signal }: OpenDatastoreOptions,
 ): Promise<Driver> {
   const { address, scheme } = endpoint;
   const database = await load(endpoint.kind, `${scheme}://${address}`);
-  return database.open({ address, scheme, tls, log, signal });
+  return database.open({ address, scheme, tls, pool, log, signal });
 }
 
 async function load(kind: DatabaseKind, endpoint: string): Promise<Database> {

@@ -43,12 +43,13 @@ export function api(parts: ServerParts): Component {
 }
 
 /** None where kube-apiserver talks to an etcd of others. */
-function etcdApi({ config, host, datastore: { store } }: ServerParts): readonly Component[] {
+function etcdApi({ config, host, datastore: { store, metrics } }: ServerParts): readonly Component[] {
   if (store === undefined) return [];
   const api = new EtcdApiServer({
     store,
     socketPath: config.paths.datastoreSocket,
     memberName: config.nodeName,
+    metrics: () => metrics.text(),
     log: host.log.child({ component: "etcd-api" }),
   });
   return [api];

@@ -2,11 +2,10 @@ import { bootstrapStoreOn, type BootstrapStore } from "@k3s/bootstrap-data";
 import type { ServerConfig } from "@k3s/config";
 import type { ControlPlaneOptions } from "@k3s/control-plane";
 import type { Store } from "@k3s/datastore";
-import { parseEndpoint } from "@k3s/datastore-endpoint";
+import { Datastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { MetricsRegistry, processMetrics } from "@k3s/metrics";
-import { Datastore } from "./datastore.ts";
 import { ExternalEtcd } from "./external-etcd.ts";
 
 /** Where this server's data is, whoever keeps it. */

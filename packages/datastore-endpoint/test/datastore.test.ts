@@ -3,10 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { parseEndpoint } from "@k3s/datastore-endpoint";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
-import { Datastore } from "../src/datastore.ts";
+import { Datastore, parseEndpoint } from "../src/index.ts";
 
 const never = new AbortController().signal;
 

@@ -1,9 +1,13 @@
 import { soonAfter } from "@k3s/async";
 import { openStore, type OpenStore, type Store } from "@k3s/datastore";
-import { DatastoreMetrics, openDatastore, type DatastoreTls, type DriverEndpoint } from "@k3s/datastore-endpoint";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import type { MetricsRegistry } from "@k3s/metrics";
+import type { DatabasePool } from "./databases.ts";
+import { DatastoreMetrics } from "./datastore-metrics.ts";
+import type { DatastoreTls } from "./datastore-tls.ts";
+import { openDatastore, type DriverEndpoint } from "./open-datastore.ts";
+import type { SlowThresholds } from "./slow-statements.ts";
 
 export interface DatastoreOptions {
   readonly endpoint: DriverEndpoint;
@@ -11,6 +15,8 @@ export interface DatastoreOptions {
   readonly folder: string;
   readonly tls: DatastoreTls;
   readonly metrics: MetricsRegistry;
+  readonly slow?: SlowThresholds;
+  readonly pool?: DatabasePool;
   readonly log: Logger;
 }
 
@@ -31,11 +37,11 @@ export class Datastore implements Component {
   }
 
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {
-    const { endpoint, folder, tls, log } = this.#options;
-    const driver = await openDatastore({ endpoint, folder, tls, log, signal, metrics: this.#metrics });
+    const { metrics: _registry, ...options } = this.#options;
+    const driver = await openDatastore({ ...options, signal, metrics: this.#metrics });
     if (signal.aborted) await driver.close();
     signal.throwIfAborted();
-    this.#store = await openStore(driver, { log });
+    this.#store = await openStore(driver, { log: options.log });
     signal.throwIfAborted(); // stop() closes it
   }
 
