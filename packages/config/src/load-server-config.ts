@@ -41,7 +41,8 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   const refused = source.unknownFlags.filter((flag) => !satisfiedFlags.has(bareName(flag)));
   for (const flag of refused) report(describeUnknownFlag(flag));
 
-  const files = await readConfigFiles(configFileOf(source), { report, signal: source.signal });
+  const { file, isRequired } = configFileOf(source);
+  const files = await readConfigFiles(file, { report, isRequired, signal: source.signal });
   const fileValues = knownKeys(files, { report, warn: (warning) => void warnings.push(warning) });
   refuseVariables(source.env, report);
 
@@ -62,7 +63,8 @@ export async function readSettings(
   report: Report,
 ): Promise<ServerValues> {
   const { names, signal } = source;
-  const files = await readConfigFiles(configFileOf(source), { report, signal });
+  const { file, isRequired } = configFileOf(source);
+  const files = await readConfigFiles(file, { report, isRequired, signal });
   const fileValues = knownKeys(files, { report: ignoreProblem, warn: ignoreProblem });
   const nothing: Texts = { texts: [], origin: "" };
   return readTable(
@@ -72,9 +74,13 @@ export async function readSettings(
 }
 
 /** The variable goes first here, as in k3s. */
-function configFileOf({ env, flags }: Pick<ServerConfigSource, "env" | "flags">): string {
+function configFileOf({ env, flags }: Pick<ServerConfigSource, "env" | "flags">): {
+  readonly file: string;
+  readonly isRequired: boolean;
+} {
   const { config } = serverSettings;
-  return nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1) ?? config.read([], ignoreProblem);
+  const named = nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1);
+  return { file: named ?? config.read([], ignoreProblem), isRequired: named !== undefined };
 }
 
 function ignoreProblem(): void {
