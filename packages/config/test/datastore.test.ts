@@ -44,7 +44,7 @@ describe("loadServerConfig(): datastore", () => {
 describe("loadDatastoreConfig()", () => {
   const source = (flags: Readonly<Record<string, string>>, env: Readonly<Record<string, string>>) => ({
     flags: new Map(Object.entries(flags).map(([name, text]) => [name, [text]] as const)),
-    env: { K3S_CONFIG_FILE: "/nonexistent/config.yaml", ...env },
+    env: { K3S_CONFIG_FILE: "/dev/null", ...env },
     host: { isRoot: true, home: "/root" },
     signal: AbortSignal.timeout(10_000),
   });

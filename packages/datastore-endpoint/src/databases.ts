@@ -38,7 +38,9 @@ export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Data
   mysql: async () => {
     const { openMysqlDriver, parseMysqlDsn } = await import("@k3s/datastore-mysql");
     return {
-      check: ({ address }) => void (address === "" || parseMysqlDsn(address)),
+      check: ({ address }) => {
+        if (address !== "") parseMysqlDsn(address); // empty is a place of its own
+      },
       open: ({ address, tls, pool, log, signal }) =>
         openMysqlDriver({ dsn: address, tls, log, signal, ...(pool === undefined ? {} : { pool }) }),
     };

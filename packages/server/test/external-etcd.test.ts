@@ -36,7 +36,7 @@ async function config(dataDir: string, flags: Readonly<Record<string, string>>) 
   return await loadServerConfig({
     flags: new Map(given),
     unknownFlags: [],
-    env: { K3S_CONFIG_FILE: "/nonexistent/config.yaml" },
+    env: { K3S_CONFIG_FILE: "/dev/null" },
     host: {
       hostname: "box",
       isRoot: true,
