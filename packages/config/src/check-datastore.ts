@@ -46,8 +46,9 @@ async function checkText(text: string, tls: DatastoreTls, report: Report): Promi
     return endpoint.kind !== "sqlite";
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const reason = error instanceof EndpointError ? error.reason : describeError(error);
-    report(`--datastore-endpoint cannot be "${redactEndpoint(text)}": ${reason}`);
+    if (error instanceof EndpointError)
+      report(`--datastore-endpoint cannot be "${redactEndpoint(text)}": ${error.reason}`);
+    else report(`--datastore-endpoint is refused: ${describeError(error)}`); // its driver shows the endpoint in its own way
     return true;
   }
 }

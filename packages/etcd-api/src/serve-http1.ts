@@ -20,6 +20,7 @@ export function serveHttp1(routes: HttpRoutes): Transport {
       sockets.delete(socket);
     });
     server.emit("connection", socket);
+    socket.resume(); // it was paused while its protocol was found out
   };
   const close = () => {
     for (const socket of sockets) socket.destroy();

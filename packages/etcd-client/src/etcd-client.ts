@@ -115,11 +115,11 @@ export class EtcdClient {
   async #connected(): Promise<ServerChannel> {
     if (this.#current !== undefined) return this.#current;
     const others = this.#channels.filter((channel) => channel !== this.#suspect);
-    try {
-      this.#current = await firstReady(others, this.#timeoutMs / 2);
-    } catch {
-      this.#current = await firstReady(this.#channels, this.#timeoutMs / 2);
-    }
+    const halfMs = this.#timeoutMs / 2;
+    this.#current =
+      others.length === this.#channels.length || others.length === 0
+        ? await firstReady(this.#channels, this.#timeoutMs)
+        : await firstReady(others, halfMs).catch(() => firstReady(this.#channels, halfMs));
     return this.#current;
   }
 }
@@ -128,7 +128,8 @@ async function firstReady(channels: readonly ServerChannel[], timeoutMs: number)
   try {
     return await Promise.any(channels.map((channel) => channel.ready(timeoutMs).then(() => channel)));
   } catch (error) {
-    throw new EtcdCallError({ isAway: true, details: "no server answers", cause: error });
+    const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
+    throw new EtcdCallError({ isAway: true, details: "no server answers", cause });
   }
 }
 

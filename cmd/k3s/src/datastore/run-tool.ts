@@ -1,6 +1,7 @@
+import { EtcdCallError, EtcdClientError } from "@k3s/etcd-client";
 import { createLogger } from "@k3s/log";
 import type { CommandContext } from "../context.ts";
-import { UsageError } from "../errors.ts";
+import { DatastoreToolError, UsageError } from "../errors.ts";
 import { listenForStop } from "../signals.ts";
 import { checkDatastore, type CheckResult } from "./check-datastore.ts";
 import { compactDatastore, type Compaction } from "./compact-datastore.ts";
@@ -24,7 +25,7 @@ export interface ToolRun {
 
 const RETAIN = 1000;
 
-/** Runs a tool on a datastore and resolves with the exit code. Rejects with NodeError or EtcdCallError. */
+/** Runs a tool on a datastore and resolves with the exit code. Rejects with NodeError. */
 export async function runTool(run: ToolRun, context: CommandContext): Promise<number> {
   // The endpoint may hold a password: from here on a process list shows the title instead.
   process.title = `k3s datastore ${run.tool}`;
@@ -38,7 +39,9 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
   const numbers = readNumbers(run);
   try {
     using target = await findTarget(run.target, context, signal);
-    return await work(target, { ...run, ...numbers, log, signal, write: context.write });
+    return await work(target, { ...run, ...numbers, log, signal, write: context.write }).catch((error: unknown) => {
+      throw toNodeError(error, target);
+    });
   } catch (error) {
     if (signal.aborted) return requests.shutdown.aborted ? 1 : 0;
     throw error;
@@ -74,6 +77,12 @@ async function work(target: Target, run: Work): Promise<number> {
       return 0;
     }
   }
+}
+
+function toNodeError(error: unknown, { server }: Target): unknown {
+  if (!(error instanceof EtcdCallError)) return error;
+  if (error.isAway && server !== undefined) return EtcdClientError.unreachable(server.servers, error);
+  return DatastoreToolError.refused("read the datastore", error.details);
 }
 
 /** `k3s datastore dump | head` is no failure. */

@@ -123,8 +123,8 @@ async function readEndpoint(
     report("--endpoint is an etcd: point clients to it, there is nothing to serve");
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const reason = error instanceof EndpointError ? error.reason : describeError(error);
-    report(`--endpoint cannot be "${redactEndpoint(text)}": ${reason}`);
+    if (error instanceof EndpointError) report(`--endpoint cannot be "${redactEndpoint(text)}": ${error.reason}`);
+    else report(`--endpoint is refused: ${describeError(error)}`); // its driver shows the endpoint in its own way
   }
   return undefined;
 }
