@@ -72,7 +72,8 @@ async function openSocket({ socketPath, host, port }: MysqlTarget, signal: Abort
   );
   try {
     await once(socket, "connect", { signal });
-    return socket;
+    // Node compares the certificate with this name, mysql2 has no way to name an address, and without both it is "localhost".
+    return Object.assign(socket, { _host: host });
   } catch (error) {
     socket.destroy();
     throw signal.aborted ? abortReason(signal) : error;
@@ -106,11 +107,12 @@ function connectionOptions(target: MysqlTarget, { socket, database }: Channel): 
 }
 
 async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> {
+  const asked = [...target.variables].map(([name, value]) => `SET ${name}=${value}`);
   const names = VARIABLES.map((name) => `'${name}'`).join(",");
-  const rows = await session.select(`SHOW VARIABLES WHERE Variable_name IN (${names})`);
+  const show = `SHOW VARIABLES WHERE Variable_name IN (${names})`;
+  const [rows = []] = await session.selectAll(["SET autocommit=1", ...asked, show]);
   session.variables = new Map(rows.map(([name, value]) => [String(name), String(value)]));
-  const asked = [...target.variables].map(([name, value]) => `${name}=${value}`);
-  await session.run([...asked, ...ownSettings(session)].map((setting) => `SET ${setting}`));
+  await session.run(ownSettings(session).map((setting) => `SET ${setting}`));
 }
 
 /** Later than what the DSN sets: the statements rely on it. */
@@ -118,7 +120,6 @@ function ownSettings({ variables }: MysqlSession): string[] {
   const settings = [
     "SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "autocommit=1",
     `SESSION innodb_lock_wait_timeout=${LOCK_WAIT_SECONDS}`,
     "@k3s_wait_timeout=@@SESSION.wait_timeout",
   ];

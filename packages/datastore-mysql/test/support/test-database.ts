@@ -1,12 +1,13 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
 import { createLogger, type Logger } from "@k3s/log";
 import { MariaDbServer } from "@k3s/testkit";
+import { execa } from "execa";
 import { createConnection, type Connection } from "mysql2/promise";
-import { openMysqlDriver, type MysqlDriverOptions } from "../../src/index.ts";
+import { openMysqlDriver, type MysqlDriverOptions } from "../../src/open-mysql-driver.ts";
 
 /** A MariaDB for all tests of a file, made before the first and gone after the last. */
 export class TestDatabase {
@@ -16,16 +17,26 @@ export class TestDatabase {
   /** `args` go to mariadbd. */
   static forFile(args: (folder: string) => readonly string[] | Promise<readonly string[]> = () => []): TestDatabase {
     const database = new TestDatabase();
-    let folder: string | undefined;
+    const undo = new AsyncDisposableStack();
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), "k3s-mariadb-"));
-      database.#server = await MariaDbServer.start({ folder, args: await args(folder) });
+      const folder = await makeFolder(undo);
+      database.#server = undo.use(await MariaDbServer.start({ folder, args: await args(folder) }));
     });
-    after(async () => {
-      await database.#server?.stop();
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-    });
+    after(() => undo.disposeAsync());
     return database;
+  }
+
+  /** A database whose tables are on a file system of their own, until the test ends. The server's own files are not: it could not go on. */
+  async onSmallDisk(t: TestContext, size: string): Promise<{ readonly name: string; readonly folder: string }> {
+    const name = this.newName();
+    const folder = join(this.server.dataDir, name);
+    await mkdir(folder);
+    await execa("mount", ["-t", "tmpfs", "-o", `size=${size}`, "k3s-test", folder]);
+    t.after(async () => {
+      await this.server.stop();
+      await execa("umount", [folder]);
+    });
+    return { name, folder };
   }
 
   get server(): MariaDbServer {
@@ -87,6 +98,12 @@ export class TestDatabase {
     }
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? value.toString("latin1") : value)));
   }
+}
+
+async function makeFolder(undo: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-mariadb-"));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** A logger that keeps its lines. */
