@@ -6,6 +6,9 @@ import type { UnaryHandler } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
 import { RECEIVE_BYTES_MAX } from "./transport.ts";
 
+/** With more than this waiting for a client, its calls are refused until it reads. */
+const BACKLOG_BYTES_MAX = 256 << 20;
+
 /** A call with one message each way. The handler starts when the request is complete. */
 export class UnaryCall implements StreamListener, TimedCall {
   readonly #stream: ServerStream;
@@ -36,6 +39,10 @@ export class UnaryCall implements StreamListener, TimedCall {
     if (this.#isOver) return;
     if (this.#request === undefined || this.#assembler?.isPartial === true) {
       this.#fail(new RpcError(Code.internal, "grpc: request ended before its message"));
+      return;
+    }
+    if (this.#stream.backlogBytes > BACKLOG_BYTES_MAX) {
+      this.#fail(RpcError.tooManyRequests());
       return;
     }
     this.#running = this.#run(this.#request);
@@ -71,6 +78,7 @@ export class UnaryCall implements StreamListener, TimedCall {
 
   #answer(message: Uint8Array): void {
     if (this.#isOver) return;
+    if (this.#stream.backlogBytes > BACKLOG_BYTES_MAX) throw RpcError.tooManyRequests(); // it grew meanwhile
     this.#finish();
     this.#stream.sendHead(RESPONSE_HEAD);
     this.#stream.sendData(messagePrefix(message.length));

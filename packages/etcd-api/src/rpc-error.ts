@@ -54,6 +54,11 @@ export class RpcError extends Error {
     return new RpcError(Code.unavailable, "etcdserver: server stopped");
   }
 
+  /** The client asks for more than it reads. */
+  static tooManyRequests(): RpcError {
+    return new RpcError(Code.resourceExhausted, "etcdserver: too many requests");
+  }
+
   static slowWatcher(): RpcError {
     return new RpcError(Code.unavailable, "etcdserver: watch stream closed: its reader is too slow");
   }

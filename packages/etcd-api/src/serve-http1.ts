@@ -20,7 +20,7 @@ export function serveHttp1(routes: HttpRoutes): Transport {
       sockets.delete(socket);
     });
     server.emit("connection", socket);
-    socket.resume(); // it was paused while its protocol was found out
+    socket.resume(); // it was paused when its first bytes were put back
   };
   const close = () => {
     for (const socket of sockets) socket.destroy();

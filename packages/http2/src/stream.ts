@@ -6,6 +6,8 @@ import { SendQueue } from "./send-queue.ts";
 /** One request and its answer, as its user sees it. All methods may be called at any time: what comes too late is dropped. */
 export interface ServerStream {
   readonly id: number;
+  /** Bytes of bodies that wait on the stream's whole connection, because the peer does not take them. */
+  readonly backlogBytes: number;
   /** The answer's header section. Once, first. */
   sendHead(head: HeaderList): void;
   /**
@@ -38,6 +40,7 @@ export interface StreamListener {
 
 /** What a stream needs of its connection. */
 export interface StreamOwner {
+  readonly backlogBytes: number;
   /** The stream's queue has changed, by `added` bytes of body. */
   submit(stream: Stream, added: number): void;
   reset(stream: Stream, code: ErrorCode): void;
@@ -80,6 +83,10 @@ export class Stream implements ServerStream {
     this.out = new SendQueue(options.sendWindow, options.sendQueueBytes);
     this.received = new ReceiveWindow(options.receiveWindow);
     this.bodyLeft = options.bodyBytes;
+  }
+
+  get backlogBytes(): number {
+    return this.#owner.backlogBytes;
   }
 
   sendHead(head: HeaderList): void {

@@ -58,6 +58,10 @@ export class Streams implements StreamOwner {
     return this.#table.isEmpty;
   }
 
+  get backlogBytes(): number {
+    return this.#options.sender.queuedBytes;
+  }
+
   /** Highest id the peer has used. */
   get lastId(): number {
     return this.#table.lastId;
