@@ -86,6 +86,7 @@ describe("Store.compact()", () => {
       const writes = Array.from({ length: 200 }, (_, i) => store.txn(just(put(`/a/${i % 20}`, "v".repeat(1000)))));
       await Promise.all(writes);
       await store.compact(store.currentRevision);
+      await becomes(path, "SELECT COUNT(*) FROM kine", [[22]]);
       sizes.push((await store.status()).dbSizeBytes);
     }
     await store.defragment();

@@ -1,13 +1,17 @@
 import { Latest } from "@k3s/async";
 import type { Logger } from "@k3s/log";
+import { isEmpty, merge } from "./batch.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
-import type { Draft, KeyedEvent, Needs, Plan } from "./draft.ts";
+import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { StoreError } from "./store-errors.ts";
+import { Turn } from "./turn.ts";
 import type { ValueCache } from "./value-cache.ts";
 
 const MAX_BATCH_ROWS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
+/** Conflicts in a row that nothing in the database explains. */
+const MAX_UNEXPLAINED = 3;
 
 interface CommitterParts {
   readonly driver: Driver;
@@ -45,9 +49,13 @@ export class Committer {
   #loop: Promise<void> | undefined;
   /** Where the durable part of the index ends: what a rollback goes back to. */
   #mark = { end: 0, lastRow: 0 };
+  readonly #turn: Turn;
+  #unexplained = 0;
+  #settled: Promise<unknown> | undefined;
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
+    this.#turn = new Turn(parts.driver.shared, parts.log);
   }
 
   /** Takes what the index holds for durable. Once, after loading and before the first plan. */
@@ -73,15 +81,26 @@ export class Committer {
       await this.#ready();
       const draft = plan(pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
-      else if (isEmpty(draft.batch) && this.#loop === undefined) return draft.result;
+      else if (this.#isTrueNow(draft)) return draft.result;
       else if ((await this.#enqueue(draft)) === "committed") return draft.result;
     }
+  }
+
+  /** Resolves once the index shows what the database held during the call. Calls of one turn share one look. */
+  settle(): Promise<unknown> {
+    this.#settled ??= this.run(() => sideDraft(undefined, {})).finally(() => (this.#settled = undefined));
+    return this.#settled;
   }
 
   /** Refuses new changes; resolves when the queued ones are durable. */
   async close(): Promise<void> {
     this.#state.set("closed");
     await this.#loop;
+  }
+
+  /** With nothing pending a draft that changes nothing is true, unless other servers write as well. */
+  #isTrueNow({ batch }: Draft<unknown>): boolean {
+    return isEmpty(batch) && this.#loop === undefined && this.#parts.driver.shared === undefined;
   }
 
   async #ready(): Promise<void> {
@@ -126,14 +145,28 @@ export class Committer {
         this.#mark.lastRow,
       );
       try {
-        if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
+        await this.#commit(batch);
       } catch (error) {
         await this.#recover(entries, error);
         continue;
       }
+      this.#unexplained = 0;
       this.#publish(entries);
     }
     this.#loop = undefined; // in the same turn as the last look at the queue: nobody can queue unseen
+  }
+
+  async #commit(batch: CommitBatch): Promise<void> {
+    const { driver } = this.#parts;
+    if (batch.rows.length === 0) await this.#confirm(batch.after);
+    if (!isEmpty(batch)) await driver.commit(batch);
+  }
+
+  /** What a plan found is true only if no other server wrote before it; with rows the commit itself finds out. */
+  async #confirm(after: number): Promise<void> {
+    const position = await this.#parts.driver.shared?.position();
+    if (position === undefined || position.lastRow === after) return;
+    throw new DriverError("conflict", `Cannot answer: the last row is ${position.lastRow}, planned on ${after}`);
   }
 
   #take(): Entry[] {
@@ -174,26 +207,42 @@ export class Committer {
   }
 
   async #recover(inFlight: readonly Entry[], error: unknown): Promise<void> {
-    const { index, log, reload } = this.#parts;
+    const { index, reload } = this.#parts;
     const queued = this.#queue.splice(0);
     for (const { draft } of [...inFlight, ...queued].reverse()) draft.undo();
     index.rollback(this.#mark.end, this.#mark.lastRow);
     const wasOpen = this.#state.get() !== "closed";
     if (wasOpen) this.#state.set("settling");
-    const isConflict = error instanceof DriverError && error.kind === "conflict";
-    if (isConflict) log.warn({ error }, "another program wrote to the datastore, reading its changes");
-    else log.error({ error }, "cannot commit to the datastore");
+    const isConflict = this.#isConflict(error);
     if (!isConflict) refuse(inFlight, error);
     planAnew(queued);
+    const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
+    if (wantsTurn) await this.#turn.take();
     await reload(() => {
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
     });
     // Planned anew on top of the same rows it would meet the same conflict, for ever.
-    if (index.lastRow === this.#mark.lastRow) refuse(inFlight, error);
+    this.#unexplained = index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
+    if (this.#unexplained >= this.#patience) refuse(inFlight, error);
     this.start();
     if (this.#state.get() !== "closed") this.#state.set("ok");
     planAnew(inFlight);
+    if (wantsTurn) void this.#turn.giveBack(() => this.#loop);
+  }
+
+  #isConflict(error: unknown): boolean {
+    const { driver, log } = this.#parts;
+    const isConflict = error instanceof DriverError && error.kind === "conflict";
+    if (!isConflict) log.error({ error }, "cannot commit to the datastore");
+    else if (driver.shared === undefined)
+      log.warn({ error }, "another program wrote to the datastore, reading its changes");
+    return isConflict;
+  }
+
+  /** With several servers a conflict may come from a lease that has ended meanwhile: planned anew it finds out. */
+  get #patience(): number {
+    return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
   }
 }
 
@@ -206,24 +255,6 @@ function planAnew(entries: readonly Entry[]): void {
 function refuse(entries: readonly Entry[], error: unknown): void {
   const refused = toStoreError(error);
   for (const { outcome } of entries) outcome.reject(refused);
-}
-
-function merge(batches: readonly CommitBatch[], after: number): CommitBatch {
-  const targets = batches.map(({ compactRevision }) => compactRevision).filter((target) => target !== undefined);
-  return {
-    after,
-    rows: batches.flatMap(({ rows }) => rows),
-    spans: batches.flatMap(({ spans }) => spans),
-    leases: batches.flatMap(({ leases }) => leases),
-    endedLeases: batches.flatMap(({ endedLeases }) => endedLeases),
-    rowLeases: batches.flatMap(({ rowLeases }) => rowLeases),
-    compactRevision: targets.length === 0 ? undefined : Math.max(...targets),
-  };
-}
-
-function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision }: CommitBatch): boolean {
-  const parts = [rows, leases, endedLeases, rowLeases];
-  return compactRevision === undefined && parts.every(({ length }) => length === 0);
 }
 
 function unavailable(state: string): StoreError {

@@ -76,8 +76,9 @@ export interface Driver {
   /** Values by row id, in the order asked; undefined where there is no such row. NULL is an empty value. */
   values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]>;
   /**
-   * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists, or when a shared database
-   * has rows after `batch.after`; then nothing was written.
+   * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists; then nothing was written.
+   * A shared database checks more while it holds its lock: a batch with rows or ended leases is a `conflict` too when there are
+   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch.
    */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
@@ -94,6 +95,14 @@ export interface ChangedRow extends RowHead {
   readonly lease: LeaseId;
   /** undefined: NULL. */
   readonly value: Buffer | undefined;
+}
+
+/** Where a shared database stands. */
+export interface Position {
+  /** Id of the last row; 0: none. */
+  readonly lastRow: number;
+  /** What the newest compaction marker says; 0: none. */
+  readonly compactRevision: number;
 }
 
 /** Rows in id order, whole spans only, with the spans among them. */
@@ -113,8 +122,8 @@ export interface Claim {
  * commits. kine does not take it: ids that it left out are settled by the driver before it shows a row behind them.
  */
 export interface SharedDatabase {
-  /** Id of the last row, read from the database during the call: commits acknowledged before, by any server, are not above it. */
-  lastRow(): Promise<number>;
+  /** Read from the database during the call: commits acknowledged before, by any server, are not above it. */
+  position(): Promise<Position>;
   /** What stands behind the row `after`, about `limit` rows. Waits until ids that are missing among them can no longer appear. */
   changes(after: number, limit: number): Promise<Changes>;
   /** All leases as they are stored now. */

@@ -10,6 +10,7 @@ export {
   type DriverErrorKind,
   type LeaseRecord,
   type NewRow,
+  type Position,
   type Pruning,
   type RowHead,
   type RowSpan,

@@ -8,6 +8,8 @@ export interface Lease {
   readonly id: LeaseId;
   readonly ttlSeconds: number;
   readonly deadlineMs: number;
+  /** The end as it is on disk, by the wall clock of whoever wrote it. */
+  readonly expiresAtMs: number;
   /** Keys that were ever attached and may still be: the index tells which are. */
   readonly keys: Set<Key>;
 }
@@ -59,25 +61,42 @@ export class LeaseBook {
     }
   }
 
-  /** Makes the book equal to what is on disk; leases that are in both keep their deadline. */
-  sync(records: readonly LeaseRecord[]): void {
+  /** Makes the book equal to what is on disk; leases that are in both keep their deadline, unless they were renewed there. */
+  sync(records: readonly LeaseRecord[], start: LeaseStart): void {
     const stored = new Set(records.map(({ id }) => id));
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
-    for (const record of records) if (!this.#leases.has(record.id)) this.set(fromRecord(record));
+    this.learn(records, start);
+  }
+
+  /** Takes leases and renewals over that are on disk; forgets nothing. */
+  learn(records: readonly LeaseRecord[], start: LeaseStart): void {
+    for (const record of records) {
+      const known = this.#leases.get(record.id);
+      if (known?.expiresAtMs === record.expiresAtMs) continue;
+      this.set({ ...fromRecord(record, start), keys: known?.keys ?? new Set() });
+    }
   }
 }
+
+/**
+ * How long a lease from disk has to live. `stored`: to its stored end, by our wall clock, which wrote it. `full`: its whole term
+ * again, where another machine may have written the end by another clock; etcd does so when its leader changes.
+ */
+export type LeaseStart = "stored" | "full";
 
 /** A lease that starts its full time now, and the record that lets it survive a restart. */
 export function startLease(id: LeaseId, ttlSeconds: number): { readonly lease: Lease; readonly record: LeaseRecord } {
   const ttlMs = ttlSeconds * 1000;
+  const expiresAtMs = Date.now() + ttlMs;
   return {
-    lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, keys: new Set() },
-    record: { id, ttlSeconds, expiresAtMs: Date.now() + ttlMs },
+    lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, expiresAtMs, keys: new Set() },
+    record: { id, ttlSeconds, expiresAtMs },
   };
 }
 
-function fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord): Lease {
+function fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord, start: LeaseStart): Omit<Lease, "keys"> {
+  const ttlMs = ttlSeconds * 1000;
   // A wall clock that was set back must not make a lease longer than it was granted.
-  const leftMs = Math.min(Math.max(expiresAtMs - Date.now(), 0), ttlSeconds * 1000);
-  return { id, ttlSeconds, deadlineMs: performance.now() + leftMs, keys: new Set() };
+  const leftMs = start === "full" ? ttlMs : Math.min(Math.max(expiresAtMs - Date.now(), 0), ttlMs);
+  return { id, ttlSeconds, expiresAtMs, deadlineMs: performance.now() + leftMs };
 }

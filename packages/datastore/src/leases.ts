@@ -1,12 +1,12 @@
 import { sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
-import { emptyBatch, type LeaseRecord } from "./driver.ts";
+import { emptyBatch, type LeaseRecord, type SharedDatabase } from "./driver.ts";
 import { sideDraft, type Draft, type Needs, type Pinned } from "./draft.ts";
-import { LeaseBook, startLease, type Lease } from "./lease-book.ts";
+import { LeaseBook, startLease, type Lease, type LeaseStart } from "./lease-book.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import type { Loaded, Unleased } from "./row-loader.ts";
+import type { Unleased } from "./row-reader.ts";
 import { StoreError } from "./store-errors.ts";
 import { leaseNotFound, TxnWrites } from "./txn-writes.ts";
 import type { LeaseId, LeaseInfo, Revision } from "./types.ts";
@@ -23,6 +23,8 @@ const RETRY_MS = 1000;
 const ADOPTED_PER_LEASE = 500;
 
 interface LeasesParts {
+  /** Where other servers grant, renew and end leases too. */
+  readonly shared: SharedDatabase | undefined;
   readonly index: MvccIndex;
   readonly values: ValueCache;
   readonly log: Logger;
@@ -34,10 +36,12 @@ export class Leases {
   readonly book: LeaseBook;
   readonly #parts: LeasesParts;
   readonly #clock: LeaseClock;
+  readonly #start: LeaseStart;
   #committer: Committer | undefined;
 
   constructor(parts: LeasesParts) {
     this.#parts = parts;
+    this.#start = parts.shared === undefined ? "stored" : "full";
     this.book = new LeaseBook((deadlineMs) => this.#clock.notice(deadlineMs));
     this.#clock = new LeaseClock({
       nextDeadlineMs: () => this.book.nextDeadlineMs(),
@@ -52,10 +56,20 @@ export class Leases {
     await this.#clock.run();
   }
 
-  /** Takes over what was read from disk. */
-  sync({ side, versions }: Loaded): void {
-    this.book.sync(side.leases);
+  /** Makes the leases equal to what is on disk. Only while nothing is pending. */
+  sync(records: readonly LeaseRecord[]): void {
+    this.book.sync(records, this.#start);
+  }
+
+  /** Tells the leases of keys that were read from disk. */
+  attach(versions: readonly Version[]): void {
     for (const { key, lease } of versions) if (lease !== 0n) this.book.get(lease)?.keys.add(key);
+  }
+
+  /** Asks a shared database for leases that other servers granted or renewed. */
+  async learn(): Promise<void> {
+    const records = await this.#parts.shared?.leases();
+    if (records !== undefined) this.book.learn(records, this.#start);
   }
 
   /** Plans a new lease; id 0 lets us choose. */
@@ -163,16 +177,22 @@ export class Leases {
   }
 
   async #expire(): Promise<void> {
-    for (const { id } of this.book.due(performance.now())) {
-      try {
-        await this.#committer?.run((pinned) => this.revoke(id, pinned));
-      } catch (error) {
-        if (error instanceof StoreError && error.reason === "leaseNotFound") continue; // revoked in the meantime
-        if (this.#parts.signal.aborted) return;
-        this.#parts.log.warn({ error }, "cannot end expired leases, trying again");
-        await sleep(RETRY_MS, this.#parts.signal).catch(() => undefined);
-        return;
-      }
+    try {
+      await this.learn(); // a lease that was renewed elsewhere is not due
+      for (const { id } of this.book.due(performance.now())) await this.#end(id);
+    } catch (error) {
+      if (this.#parts.signal.aborted) return;
+      this.#parts.log.warn({ error }, "cannot end expired leases, trying again");
+      await sleep(RETRY_MS, this.#parts.signal).catch(() => undefined);
+    }
+  }
+
+  async #end(id: LeaseId): Promise<void> {
+    try {
+      await this.#committer?.run((pinned) => this.revoke(id, pinned));
+    } catch (error) {
+      const isRevoked = error instanceof StoreError && error.reason === "leaseNotFound";
+      if (!isRevoked) throw error;
     }
   }
 }

@@ -87,6 +87,7 @@ export class MvccIndex {
       if (version !== undefined) this.#undo(version);
     }
     this.#lastRow = lastRow;
+    this.#gaps = this.#gaps.filter((row) => row <= lastRow);
   }
 
   /** Live versions of an interval at a revision, in key order. */

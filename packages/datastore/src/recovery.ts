@@ -1,10 +1,12 @@
 import { retry } from "@k3s/async";
 import type { Logger } from "@k3s/log";
+import { CatchUp } from "./catch-up.ts";
 import type { Driver } from "./driver.ts";
 import { toEvent } from "./draft.ts";
 import type { Leases } from "./leases.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { RowLoader } from "./row-loader.ts";
+import type { Unleased } from "./row-reader.ts";
 import type { ValueCache } from "./value-cache.ts";
 import { isLive } from "./version.ts";
 import type { WatchHub } from "./watch-hub.ts";
@@ -22,9 +24,12 @@ interface RecoveryParts {
 /** After a failed commit: what is on disk is the truth, whoever wrote it. */
 export class Recovery {
   readonly #parts: RecoveryParts;
+  readonly #catchUp: CatchUp | undefined;
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
+    const { shared } = parts.driver;
+    this.#catchUp = shared === undefined ? undefined : new CatchUp({ ...parts, shared });
   }
 
   /** Reads what is new on disk and tells the watches. Tries until it works or the store closes. */
@@ -42,15 +47,24 @@ export class Recovery {
   }
 
   async #readBack(policy: Parameters<typeof retry>[1]): Promise<void> {
+    const { driver, leases, signal } = this.#parts;
+    const catchUp = this.#catchUp;
+    const unleased =
+      catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(), policy, signal);
+    const { batch } = leases.adopt(unleased);
+    if (batch.leases.length > 0) await retry(() => driver.commit(batch), policy, signal);
+  }
+
+  async #reload(policy: Parameters<typeof retry>[1]): Promise<readonly Unleased[]> {
     const { driver, index, values, leases, hub, log, signal } = this.#parts;
     const loader = new RowLoader(driver, index, log);
     const loaded = await retry(() => loader.load(), policy, signal);
-    leases.sync(loaded);
+    leases.sync(loaded.side.leases);
+    leases.attach(loaded.versions);
     const needed = loaded.versions.flatMap((version) => [version, version.previous]).filter(isLive);
     const found = await retry(() => values.load(needed), policy, signal);
-    const { batch } = leases.adopt(loaded.unleased);
-    if (batch.leases.length > 0) await retry(() => driver.commit(batch), policy, signal);
     const events = loaded.versions.map((version) => toEvent(version, version.previous, found));
     hub.publish(events, index.committed);
+    return loaded.unleased;
   }
 }

@@ -1,17 +1,12 @@
 import type { Logger } from "@k3s/log";
-import type { Driver, RowHead, SideState } from "./driver.ts";
+import type { Driver, SideState } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { COMPACT_KEY, isGapName, keyOfName, MARKER_NAME, unpackCompactValue } from "./names.ts";
+import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
+import { RowReader, type Unleased } from "./row-reader.ts";
 import { isLive, type Version } from "./version.ts";
 
 const PAGE_ROWS = 4000;
 const PROGRESS_ROWS = 500_000;
-
-/** A live key whose row carries a TTL but no lease of ours: kine wrote it. */
-export interface Unleased {
-  readonly version: Version;
-  readonly ttlSeconds: number;
-}
 
 export interface Loaded {
   /** In revision order, without rows that are nobody's key. */
@@ -23,75 +18,48 @@ export interface Loaded {
   readonly hasMarker: boolean;
 }
 
-/** Reads rows of kine's table, written by us or by any kine, into the index. One use. */
+/** Reads the table from the last row of the index on, page by page and without values. One use. */
 export class RowLoader {
   readonly #driver: Driver;
   readonly #index: MvccIndex;
   readonly #log: Logger;
-  readonly #versions: Version[] = [];
-  readonly #ttls: Unleased[] = [];
-  readonly #markers: RowHead[] = [];
-  /** Revision by row, for rows of transactions with several writes. */
-  readonly #revisions = new Map<number, number>();
+  readonly #reader: RowReader;
 
   constructor(driver: Driver, index: MvccIndex, log: Logger) {
     this.#driver = driver;
     this.#index = index;
     this.#log = log;
+    this.#reader = new RowReader(index);
   }
 
-  /** Loads what came after the last row of the index. Everything loaded counts as committed. */
+  /** Everything loaded counts as committed. */
   async load(): Promise<Loaded> {
     const side = await this.#driver.side();
-    for (const { first, last } of side.spans) for (let row = first; row <= last; row++) this.#revisions.set(row, last);
-    let count = 0;
-    for (;;) {
-      const heads = await this.#driver.heads(this.#index.lastRow, PAGE_ROWS);
-      for (const head of heads) this.#add(head, side);
-      count += heads.length;
-      if (count > 0 && count % PROGRESS_ROWS === 0) this.#log.info({ rows: count }, "loading the datastore");
-      if (heads.length < PAGE_ROWS) break;
-    }
+    const revisions = new Map<number, number>();
+    for (const { first, last } of side.spans) for (let row = first; row <= last; row++) revisions.set(row, last);
+    await this.#readAll({
+      leaseOf: (row) => side.rowLeases.get(row) ?? 0n,
+      revisionOf: (row) => revisions.get(row) ?? row,
+    });
     await this.#countCompactVersions();
     this.#index.commit(this.#index.lastRow);
     return {
-      versions: this.#versions,
-      unleased: this.#ttls.filter(({ version }) => this.#index.newest(version.key) === version),
+      versions: this.#reader.versions,
+      unleased: this.#reader.unleased(),
       side,
       ...this.#applyMarkers(),
     };
   }
 
-  #add(head: RowHead, side: SideState): void {
-    if (head.name === MARKER_NAME) {
-      this.#markers.push(head);
-      this.#index.skipRow(head.id, false);
-    } else if (head.deleted && isGapName(head.name)) this.#index.skipRow(head.id, true);
-    else {
-      const version = this.#toVersion(head, side);
-      this.#index.append(version);
-      this.#versions.push(version);
-      if (head.ttlSeconds > 0 && isLive(version) && version.lease === 0n)
-        this.#ttls.push({ version, ttlSeconds: head.ttlSeconds });
+  async #readAll(beside: Parameters<RowReader["add"]>[1]): Promise<void> {
+    let count = 0;
+    for (;;) {
+      const heads = await this.#driver.heads(this.#index.lastRow, PAGE_ROWS);
+      for (const head of heads) this.#reader.add(head, beside);
+      count += heads.length;
+      if (count > 0 && count % PROGRESS_ROWS === 0) this.#log.info({ rows: count }, "loading the datastore");
+      if (heads.length < PAGE_ROWS) return;
     }
-  }
-
-  #toVersion(head: RowHead, side: SideState): Version {
-    const key = keyOfName(head.name);
-    const previous = this.#index.newest(key);
-    const mod = this.#revision(head.id);
-    const base = { key, row: head.id, mod, previous, value: undefined };
-    if (head.deleted) return { ...base, create: 0, version: 0, lease: 0n, deleted: true };
-    const lease = side.rowLeases.get(head.id) ?? 0n;
-    if (head.created) return { ...base, create: mod, version: 1, lease, deleted: false };
-    const before = isLive(previous) ? previous : undefined;
-    const create = head.createRevision > 0 ? this.#revision(head.createRevision) : (before?.create ?? mod);
-    // Versions are not on disk: after a compaction an update is known to be at least the second.
-    return { ...base, create, version: (before?.version ?? 1) + 1, lease, deleted: false };
-  }
-
-  #revision(row: number): number {
-    return this.#revisions.get(row) ?? row;
   }
 
   /** The compaction key is the one whose version must be exact: it is part of its value. */
@@ -104,7 +72,7 @@ export class RowLoader {
   }
 
   #applyMarkers(): Pick<Loaded, "staleMarkers" | "hasMarker"> {
-    const markers = this.#markers.toSorted((a, b) => b.prevRevision - a.prevRevision);
+    const markers = this.#reader.markers.toSorted((a, b) => b.prevRevision - a.prevRevision);
     const [newest, ...stale] = markers;
     if (newest !== undefined) this.#index.compact(newest.prevRevision);
     return { hasMarker: newest !== undefined, staleMarkers: stale.map(({ id }) => id) };

@@ -4,6 +4,7 @@ import { Compactor } from "./compactor.ts";
 import type { Driver } from "./driver.ts";
 import { sideDraft, type Plan } from "./draft.ts";
 import { Leases } from "./leases.ts";
+import { ReadIndex } from "./read-index.ts";
 import { MvccIndex, NEWEST } from "./mvcc-index.ts";
 import { futureRevision } from "./range-selection.ts";
 import { RangeReader } from "./range-reader.ts";
@@ -47,6 +48,7 @@ export class MvccStore implements Store {
   readonly #leases: Leases;
   readonly #hub: WatchHub;
   readonly #committer: Committer;
+  readonly #readIndex: ReadIndex | undefined;
   readonly #recovery: Recovery;
   #compactions: Promise<unknown> = Promise.resolve();
   #clock: Promise<void> = Promise.resolve();
@@ -62,7 +64,7 @@ export class MvccStore implements Store {
     this.#values = values;
     this.#reader = new RangeReader(index, values);
     this.#compactor = new Compactor({ driver, index, values, log, signal });
-    this.#leases = new Leases({ index, values, log, signal });
+    this.#leases = new Leases({ shared: driver.shared, index, values, log, signal });
     this.#hub = new WatchHub();
     this.#recovery = new Recovery({ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases });
     this.#committer = new Committer({
@@ -73,6 +75,7 @@ export class MvccStore implements Store {
       publish: (events, at) => this.#hub.publish(events, at),
       reload: (onFailure) => this.#recovery.run(onFailure),
     });
+    this.#readIndex = this.#openReadIndex();
   }
 
   get currentRevision(): Revision {
@@ -82,7 +85,8 @@ export class MvccStore implements Store {
   /** Loads everything. Once, before anything else; what it returns decides how a new table is filled. */
   async load(): Promise<Loaded> {
     const loaded = await new RowLoader(this.#driver, this.#index, this.#log).load();
-    this.#leases.sync(loaded);
+    this.#leases.sync(loaded.side.leases);
+    this.#leases.attach(loaded.versions);
     return loaded;
   }
 
@@ -94,20 +98,25 @@ export class MvccStore implements Store {
     await this.#adopt(loaded);
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
+    this.#driver.shared?.onChange(() => void this.#follow());
   }
 
-  range(query: RangeQuery): Promise<RangeResult> {
+  async range(query: RangeQuery): Promise<RangeResult> {
+    if (query.serializable !== true) await this.#fresh();
     return this.#asStoreError(this.#reader.read(query));
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
     checkTxn(txn);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
-    if (canWrite(txn)) return this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn));
+    if (canWrite(txn))
+      return this.#withLeases(() => this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn)));
+    await this.#fresh();
     return this.#committer.read((pinned) => new TxnPlanner(parts, pinned, this.#index.committed).plan(txn));
   }
 
   async compact(at: number): Promise<Revision> {
+    await this.#fresh();
     const done = this.#compactions.then(() => this.#compact(at));
     this.#compactions = done.catch(() => undefined);
     return done;
@@ -127,24 +136,27 @@ export class MvccStore implements Store {
     return watch;
   }
 
-  leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo> {
+  async leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo> {
+    if (lease.id !== 0n) await this.#asStoreError(this.#leases.learn());
     return this.#committer.run(() => this.#leases.grant(lease.id, lease.ttlSeconds));
   }
 
   leaseRevoke(id: LeaseId): Promise<Revision> {
-    return this.#committer.run((pinned) => this.#leases.revoke(id, pinned));
+    return this.#withLeases(() => this.#committer.run((pinned) => this.#leases.revoke(id, pinned)));
   }
 
   leaseKeepAlive(id: LeaseId): Promise<LeaseInfo> {
-    return this.#committer.run(() => this.#leases.renew(id));
+    return this.#withLeases(() => this.#committer.run(() => this.#leases.renew(id)));
   }
 
-  leaseTimeToLive(id: LeaseId): Promise<LeaseInfo> {
-    return Promise.resolve(this.#leases.describe(id));
+  async leaseTimeToLive(id: LeaseId): Promise<LeaseInfo> {
+    await this.#asStoreError(this.#leases.learn());
+    return this.#leases.describe(id);
   }
 
-  leaseList(): Promise<readonly LeaseId[]> {
-    return Promise.resolve(this.#leases.book.ids());
+  async leaseList(): Promise<readonly LeaseId[]> {
+    await this.#asStoreError(this.#leases.learn());
+    return this.#leases.book.ids();
   }
 
   async status(): Promise<StoreStatus> {
@@ -194,6 +206,49 @@ export class MvccStore implements Store {
     if (unleased.length === 0) return;
     await this.#committer.run(() => this.#leases.adopt(unleased));
     this.#log.info({ keys: unleased.length }, "gave leases to keys that were written with a time to live only");
+  }
+
+  #openReadIndex(): ReadIndex | undefined {
+    const { shared } = this.#driver;
+    if (shared === undefined) return undefined;
+    return new ReadIndex({
+      shared,
+      shown: () => this.#index.committed,
+      catchUp: () => this.#committer.settle(),
+      onCompacted: (at) => this.#adoptCompaction(at),
+    });
+  }
+
+  /** Resolves once the index shows what any server acknowledged before. At once where nobody else writes. */
+  #fresh(): Promise<void> {
+    return this.#readIndex === undefined ? Promise.resolve() : this.#asStoreError(this.#readIndex.fresh());
+  }
+
+  /** Another server may have written. */
+  async #follow(): Promise<void> {
+    try {
+      await this.#readIndex?.fresh();
+    } catch (error) {
+      this.#log.debug({ error }, "cannot follow the datastore"); // the next change or read tries again, and says so
+    }
+  }
+
+  #adoptCompaction(at: number): void {
+    if (at <= this.#index.compactRevision) return;
+    this.#index.compact(Math.min(at, this.#index.committed));
+    this.#compactor.kick();
+  }
+
+  /** Runs `work` again when it misses a lease that another server may have granted. */
+  async #withLeases<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const isUnknown = error instanceof StoreError && error.reason === "leaseNotFound";
+      if (!isUnknown || this.#driver.shared === undefined) throw error;
+    }
+    await this.#asStoreError(this.#leases.learn());
+    return work();
   }
 
   async #asStoreError<T>(answer: Promise<T>): Promise<T> {

@@ -25,6 +25,8 @@ export interface KeyRange {
 export type SortTarget = "key" | "version" | "create" | "mod" | "value";
 
 export interface RangeQuery extends KeyRange {
+  /** Answers from what this server knows, without asking a shared database for what others wrote. Default false. */
+  readonly serializable?: boolean;
   /** 0: no limit. */
   readonly limit: number;
   /** 0: the current revision. */

@@ -1,0 +1,52 @@
+import type { Position, SharedDatabase } from "./driver.ts";
+
+interface ReadIndexParts {
+  readonly shared: SharedDatabase;
+  /** Newest revision that the index shows. */
+  readonly shown: () => number;
+  /** Brings the index to where the database stands. */
+  readonly catchUp: () => Promise<unknown>;
+  /** Told of every compaction that the database knows. */
+  readonly onCompacted: (compactRevision: number) => void;
+}
+
+/**
+ * Makes reads from memory linearizable where several servers write: before a read the database says where it stands, once for
+ * all reads that came while it was asked before.
+ */
+export class ReadIndex {
+  readonly #parts: ReadIndexParts;
+  #asked: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(parts: ReadIndexParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves once the index shows every commit that any server acknowledged before the call. Rejects with what the database said. */
+  fresh(): Promise<void> {
+    if (this.#asked === undefined) return this.#begin();
+    // The question under way may have been answered before this call.
+    this.#next ??= this.#asked.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    const asked = this.#ask().finally(() => {
+      if (this.#asked === asked) this.#asked = undefined;
+    });
+    this.#asked = asked;
+    return asked;
+  }
+
+  async #ask(): Promise<void> {
+    const { shared, shown, catchUp, onCompacted } = this.#parts;
+    const position: Position = await shared.position();
+    if (position.lastRow > shown()) await catchUp();
+    onCompacted(position.compactRevision);
+  }
+}
