@@ -1,0 +1,1 @@
+export { openNatsDriver } from "./open-nats-driver.ts";
