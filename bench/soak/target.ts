@@ -48,7 +48,7 @@ export async function startTarget(name: TargetName, apiserverArgs: readonly stri
 }
 
 async function startOurs(folder: string, undo: AsyncDisposableStack): Promise<Datastore> {
-  const child = fork(new URL("../soak-server.ts", import.meta.url), [folder]);
+  const child = fork(new URL("../store-server.ts", import.meta.url), [folder]);
   undo.defer(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");

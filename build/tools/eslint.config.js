@@ -10,6 +10,12 @@ const RESTRICTED = [
   { object: "process", property: "argv", message: "Only cmd/k3s reads arguments; take an options object" },
 ];
 
+const MODULE_STATE = { selector: "Program > VariableDeclaration[kind='let']", message: "No module state" };
+const ENDLESS_MKDIR = {
+  selector: "CallExpression[callee.name='mkdir'] Property[key.name='recursive']",
+  message: "Use makeDirectory() of @k3s/files: Node's own way never ends below /proc",
+};
+
 export default tseslint.config(
   { ignores: ["**/node_modules/**", "**/dist/**", "build/tools/**", "**/recorded/**"] },
   {
@@ -30,10 +36,7 @@ export default tseslint.config(
       "no-restricted-globals": ["error", ...TIMERS],
       "no-restricted-imports": ["error", { paths: [{ name: "node:timers/promises", message: "Use @k3s/async" }] }],
       "no-restricted-properties": ["error", ...RESTRICTED],
-      "no-restricted-syntax": [
-        "error",
-        { selector: "Program > VariableDeclaration[kind='let']", message: "No module state" },
-      ],
+      "no-restricted-syntax": ["error", MODULE_STATE],
       "@typescript-eslint/no-unnecessary-condition": "off",
       "@typescript-eslint/no-invalid-void-type": "off",
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
@@ -42,6 +45,11 @@ export default tseslint.config(
       "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_", argsIgnorePattern: "^_" }],
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
     },
+  },
+  {
+    files: ["packages/*/src/**/*.ts", "cmd/*/src/**/*.ts"],
+    ignores: ["packages/testkit/**"],
+    rules: { "no-restricted-syntax": ["error", MODULE_STATE, ENDLESS_MKDIR] },
   },
   {
     files: ["packages/async/src/**", "**/test/fixtures/**"],

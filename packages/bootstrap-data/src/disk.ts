@@ -1,6 +1,6 @@
-import { cp, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "@k3s/files";
+import { makeDirectory, writeFileAtomic } from "@k3s/files";
 import type { BootstrapContent, StoredFile } from "./content.ts";
 import { BootstrapError } from "./errors.ts";
 
@@ -18,7 +18,7 @@ export async function writeFiles(content: BootstrapContent, paths: ReadonlyMap<s
     const file = content.get(member);
     if (file === undefined) continue;
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await makeDirectory(dirname(path), 0o700);
       const mtime = file.timestamp === 0n ? {} : { mtime: new Date(Number(file.timestamp / 1_000_000n)) };
       await writeFileAtomic(path, file.content, { mode: 0o600, ...mtime });
     } catch (error) {

@@ -1,5 +1,6 @@
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { withSourcePackages, type AptSourceFile } from "./apt-sources.ts";
 import { ComponentError } from "./errors.ts";
 import { inStep } from "./progress.ts";
@@ -60,7 +61,7 @@ export class PrivateApt {
     const [file, digest] = entry;
     const path = join(folder, file);
     if (!(await hasContent(path, digest))) {
-      await mkdir(folder, { recursive: true });
+      await makeDirectory(folder);
       const step = `Download source of ${name}`;
       await this.#download(["source", "--download-only", "--tar-only", `${name}=${source.version}`], folder, step);
     }
@@ -70,7 +71,7 @@ export class PrivateApt {
 
   /** Downloads packages into `folder` (those there stay) and returns where they are. Checksums are apt's own business. */
   async downloadPackages(names: readonly string[], folder: string, step: string): Promise<readonly BinaryPackage[]> {
-    await mkdir(folder, { recursive: true });
+    await makeDirectory(folder);
     await this.#download(["download", ...names], folder, step);
     const files = (await readdir(folder)).filter((file) => file.endsWith(".deb"));
     const packages = files.map((file) => {
@@ -126,7 +127,7 @@ export class PrivateApt {
     if (sources.list === "" && sources.sources === "")
       throw ComponentError.build("read the package lists", `/etc/apt names no archive of suite ${codename}`);
     for (const folder of ["sources.list.d", "state/lists/partial", "cache/archives/partial"])
-      await mkdir(join(this.#folder, folder), { recursive: true });
+      await makeDirectory(join(this.#folder, folder));
     await writeFile(join(this.#folder, "sources.list"), sources.list);
     await writeFile(join(this.#folder, "sources.list.d/debian.sources"), sources.sources);
   }

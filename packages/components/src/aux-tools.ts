@@ -1,5 +1,6 @@
-import { copyFile, mkdir, readdir, symlink } from "node:fs/promises";
+import { copyFile, readdir, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { ComponentError } from "./errors.ts";
 import { compileStatic } from "./pause-image.ts";
 import { runCommand } from "./run-command.ts";
@@ -25,7 +26,7 @@ const HOST_LIBRARIES = /^(linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|l
  */
 export async function stageAuxTools({ root, aux, tools }: AuxOptions, context: SourceContext): Promise<void> {
   const programs = new Set(Object.values(tools));
-  for (const folder of ["lib/xtables", "libexec"]) await mkdir(join(aux, folder), { recursive: true });
+  for (const folder of ["lib/xtables", "libexec"]) await makeDirectory(join(aux, folder));
   for (const program of programs) {
     await copyFile(join(root, program), join(aux, "libexec", basename(program)));
     for (const library of await librariesOf(root, program, context))

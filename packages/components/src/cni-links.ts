@@ -1,5 +1,6 @@
-import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from "node:fs/promises";
+import { lstat, readdir, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { absentAsUndefined } from "./verify.ts";
 
 export interface CniFolders {
@@ -11,7 +12,7 @@ export interface CniFolders {
 
 /** Points the stable folder at the plugins of this version. Files and links that are not ours stay as they are. */
 export async function linkCniPlugins({ bin, stable }: CniFolders): Promise<void> {
-  await mkdir(stable, { recursive: true, mode: 0o755 });
+  await makeDirectory(stable, 0o755);
   const plugins = new Set(await readdir(bin));
   for (const name of await readdir(stable)) {
     if (!plugins.has(name) && (await isOurs(join(stable, name)))) await rm(join(stable, name));

@@ -1,5 +1,6 @@
-import { chmod, copyFile, cp, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, cp, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { PrivateApt, type BinaryPackage } from "./apt.ts";
 import { stageAuxTools } from "./aux-tools.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
@@ -55,7 +56,7 @@ async function unpackPackages(
   root: string,
   { environment, signal }: SourceContext,
 ): Promise<void> {
-  await mkdir(root, { recursive: true });
+  await makeDirectory(root);
   for (const { path, name } of packages)
     await runCommand(["dpkg-deb", "-x", path, root], { purpose: `unpack package ${name}`, env: environment, signal });
 }
@@ -70,11 +71,11 @@ interface ProgramFolders {
 
 async function stagePrograms(staging: string, { root, programs, recipe }: ProgramFolders): Promise<void> {
   const bin = join(staging, "bin");
-  await mkdir(bin, { recursive: true });
+  await makeDirectory(bin);
   for (const name of KUBERNETES_PROGRAMS) await copyFile(join(programs, name), join(bin, name));
   for (const [packaged, place] of Object.entries(recipe.programs)) {
     const target = join(bin, place);
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target));
     await cp(join(root, packaged), target, { recursive: true, dereference: true });
     if (!(await stat(target)).isDirectory()) await chmod(target, 0o755);
   }

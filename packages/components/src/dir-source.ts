@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { access, chmod, copyFile, cp, lstat, mkdir, readdir, stat } from "node:fs/promises";
+import { access, chmod, copyFile, cp, lstat, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { REQUIRED_CNI_PLUGINS, REQUIRED_PROGRAMS } from "./component-set.ts";
 import { createSet } from "./create-set.ts";
 import { ComponentError } from "./errors.ts";
@@ -37,7 +38,7 @@ export async function directoryDigest(from: string): Promise<string> {
 export async function stageDirectory(staging: string, from: string, context: SourceContext): Promise<void> {
   context.progress({ step: `Take programs from ${from}` });
   for (const [place, source] of await findPrograms(from)) {
-    await mkdir(dirname(join(staging, place)), { recursive: true });
+    await makeDirectory(dirname(join(staging, place)));
     await copyFile(source, join(staging, place));
     await chmod(join(staging, place), 0o755);
   }

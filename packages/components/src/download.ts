@@ -1,5 +1,6 @@
-import { mkdir, open as openFile, rename, rm, stat } from "node:fs/promises";
+import { open as openFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { deadline, retry } from "@k3s/async";
 import { ComponentError } from "./errors.ts";
 import { absentAsUndefined, hashFile, setAside } from "./verify.ts";
@@ -68,7 +69,7 @@ export async function download(options: DownloadOptions): Promise<void> {
     onRetry?.(`the stored file has another checksum, kept as "${await setAside(path)}"`);
   }
   const part = `${path}.part`;
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   const wasResumed = (await sizeOf(part)) > 0;
   await persist(options, (watch) => transfer(options, part, watch));
   if (wasResumed && (await hashFile(part)) !== sha256) {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { chmod, link, mkdir, stat, symlink, utimes } from "node:fs/promises";
+import { chmod, link, stat, symlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { makeDirectory } from "@k3s/files";
 import { ComponentError } from "./errors.ts";
 import type { Manifest, ManifestFile } from "./manifest.ts";
 import { setAside, verifyFile } from "./verify.ts";
@@ -21,7 +22,7 @@ export async function installFiles(options: InstallOptions): Promise<void> {
   const { from, to, manifest, onProgress, signal } = options;
   const totalBytes = manifest.files.reduce((sum, file) => sum + file.size, 0);
   const folders = new Set([...manifest.files, ...manifest.links].map((entry) => dirname(join(to, entry.path))));
-  for (const folder of folders) await mkdir(folder, { recursive: true, mode: 0o755 });
+  for (const folder of folders) await makeDirectory(folder, 0o755);
   let doneBytes = 0;
   for (const file of manifest.files) {
     signal?.throwIfAborted();

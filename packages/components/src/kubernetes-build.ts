@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { join } from "node:path";
-import { writeFileAtomic } from "@k3s/files";
+import { makeDirectory, writeFileAtomic } from "@k3s/files";
 import type { PrivateApt, SourcePackage } from "./apt.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
 import type { DebianRecipe } from "./debian-recipe.ts";
@@ -142,7 +142,7 @@ class Build {
         progress({ step, done: Math.min(++done, total), total, unit: "packages" });
     };
     const out = join(this.#work, "out");
-    await mkdir(out, { recursive: true });
+    await makeDirectory(out);
     const argv = ["build", "-v", "-trimpath", "-ldflags", linkerFlags(this.#recipe), "-o", out, ...targets];
     await this.#go(argv, "compile Kubernetes", onLine);
     progress({ step, done: total, total, unit: "packages", finished: true });
@@ -155,7 +155,7 @@ class Build {
       KUBERNETES_PROGRAMS.map(async (name) => `${await hashFile(join(out, name))}  ${name}\n`),
     );
     await writeFileAtomic(join(out, SUMS), sums.join(""), { mode: 0o644 });
-    await mkdir(join(result, ".."), { recursive: true });
+    await makeDirectory(join(result, ".."));
     await rm(result, { recursive: true, force: true });
     await rename(out, result);
     await rm(this.#work, { recursive: true, force: true });
@@ -170,16 +170,16 @@ class Build {
     if (isThere) return;
     const temporary = join(this.#work, `${name.replaceAll("/", "-")}.tmp`);
     await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary, { recursive: true });
+    await makeDirectory(temporary);
     await fill(temporary);
-    await mkdir(join(final, ".."), { recursive: true });
+    await makeDirectory(join(final, ".."));
     await rename(temporary, final);
   }
 
   async #go(args: readonly string[], purpose: string, onLine?: (line: string) => void): Promise<string> {
     const goRoot = join(this.#work, "go", this.#recipe.go.root);
     const temporary = join(this.#work, "tmp");
-    await mkdir(temporary, { recursive: true });
+    await makeDirectory(temporary);
     const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_JOB)));
     const env = {
       ...this.#context.environment,

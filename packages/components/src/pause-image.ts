@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { elfArchitecture } from "./architecture.ts";
 import { writeImageArchive } from "./image-archive.ts";
 import { runCommand, type CommandOptions } from "./run-command.ts";
@@ -34,7 +35,7 @@ export async function compileStatic({ program, output, env, signal }: CompileOpt
 /** Adds the pause image, which every source builds from our own program. */
 export async function stagePause(staging: string, context: SourceContext): Promise<void> {
   const program = join(staging, "pause.tmp");
-  await mkdir(join(staging, "images"), { recursive: true });
+  await makeDirectory(join(staging, "images"));
   await compileStatic({ program: "pause", output: program, env: context.environment, signal: context.signal });
   await writePauseImage(join(staging, "images/pause.tar"), program);
   await rm(program);

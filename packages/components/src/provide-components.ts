@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { readIfExists, writeFileAtomic } from "@k3s/files";
+import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import { hostArchitecture, type Architecture } from "./architecture.ts";
 import { loadComponentSet, type ComponentSet } from "./component-set.ts";
 import { findDebianSuite, stageDebian, type DebianSuite } from "./debian-source.ts";
@@ -49,7 +49,7 @@ export async function provideComponents(options: ProvideOptions, context: Source
   const { out } = options;
   if (options.source === "dir") return await provideDirectory(options, context);
   const plan = await choosePlan(options, context);
-  await mkdir(join(context.cacheDir, "sets"), { recursive: true });
+  await makeDirectory(join(context.cacheDir, "sets"));
   const name = `${plan.key}-${await ownProgramsDigest()}`;
   await using _lock = await waitForLock(join(context.cacheDir, "sets", `${name}.lock`), {
     limitMs: LOCK_WAIT_MS,
@@ -77,7 +77,7 @@ async function provideDirectory({ dir, out }: ProvideOptions, context: SourceCon
   const last = (await readIfExists(record))?.toString();
   if (manifest === undefined || last !== `${seen} ${manifestDigest(manifest)}`) {
     await replaceFolder(out, (staging) => stageDirectory(staging, dir, context));
-    await mkdir(sets, { recursive: true });
+    await makeDirectory(sets);
     await writeFileAtomic(record, `${seen} ${manifestDigest(await loadManifest(out))}`, { mode: 0o644 });
   }
   return await loadComponentSet(out);
@@ -115,7 +115,7 @@ async function replaceFolder(path: string, fill: (folder: string) => Promise<voi
   const temporary = `${path}.tmp`;
   const old = `${path}.old`;
   await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
+  await makeDirectory(temporary);
   await fill(temporary);
   await rm(old, { recursive: true, force: true });
   await rename(path, old).catch(absentAsUndefined);
@@ -127,7 +127,7 @@ async function replaceFolder(path: string, fill: (folder: string) => Promise<voi
 async function keepBadFiles(folder: string, keptIn: string): Promise<void> {
   const entries = (await readdir(folder, { recursive: true }).catch(absentAsUndefined)) ?? [];
   for (const path of entries.filter((name) => /\.bad-[^/]*$/.test(name))) {
-    await mkdir(keptIn, { recursive: true });
+    await makeDirectory(keptIn);
     await rename(join(folder, path), join(keptIn, basename(path)));
   }
 }

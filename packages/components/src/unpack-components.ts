@@ -1,7 +1,7 @@
 import { mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { NodeError } from "@k3s/errors";
-import { writeFileAtomic } from "@k3s/files";
+import { makeDirectory, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { linkCniPlugins } from "./cni-links.ts";
 import { assertUsable, createComponentSet, type ComponentSet } from "./component-set.ts";
@@ -55,7 +55,7 @@ function placeFor(dataDir: string, manifest: Manifest): Place {
 async function unpackLocked(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {
   const { dataDir, log, signal } = options;
   try {
-    await mkdir(place.data, { recursive: true, mode: 0o755 });
+    await makeDirectory(place.data, 0o755);
     const onWait = (owner: string) => log.info({ owner }, "waiting for another process to unpack components");
     await using _lock = await waitForLock(join(place.data, ".lock"), { limitMs: LOCK_WAIT_MS, onWait, signal });
     const startedAt = performance.now();

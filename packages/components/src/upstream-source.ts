@@ -1,5 +1,6 @@
 import { chmod, copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { findChecksum } from "./checksum-list.ts";
 import type { Architecture } from "./architecture.ts";
 import { createSet } from "./create-set.ts";
@@ -137,7 +138,7 @@ async function copyPrograms(from: string, to: string): Promise<void> {
 }
 
 async function copyProgram(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
+  await makeDirectory(dirname(to));
   await copyFile(from, to);
   await chmod(to, 0o755);
 }

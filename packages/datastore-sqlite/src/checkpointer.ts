@@ -2,20 +2,26 @@ import { sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import type { CheckpointResult } from "./worker-protocol.ts";
 
-/** Written-back after this much: the log file is used anew from its start then and stays about this large. */
+/** Written back after this much. */
 const PASSIVE_BYTES = 4 * 1024 * 1024;
+/** A log beyond this is written back to its end, between two commits: only then SQLite uses it anew from its start. */
+const FULL_BYTES = 8 * 1024 * 1024;
 /** A log file beyond this is cut although somebody may have to wait a moment. */
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
 const IDLE_MS = 10_000;
 
 interface CheckpointerParts {
+  /** Writes back beside the commits. */
   readonly run: (options: { readonly truncate: boolean }) => Promise<CheckpointResult>;
+  /** Writes the rest back while no commit runs. */
+  readonly finish: () => Promise<CheckpointResult>;
   readonly log: Logger;
 }
 
 /**
  * Writes SQLite's write-ahead log back from a connection beside the writer: PASSIVE, which nobody waits for, while there
- * are commits, and TRUNCATE once there were none for a while.
+ * are commits, and TRUNCATE once there were none for a while. Commits that never pause would keep the log from ever being
+ * written back whole: then the writer does the little that is left between two of them.
  */
 export class Checkpointer {
   readonly #parts: CheckpointerParts;
@@ -62,10 +68,12 @@ export class Checkpointer {
   }
 
   async #run(truncate: boolean): Promise<void> {
-    const { run, log } = this.#parts;
+    const { run, finish, log } = this.#parts;
     this.#pendingBytes = 0;
     try {
       const { walBytes } = await run({ truncate });
+      if (walBytes <= FULL_BYTES) return;
+      await finish();
       if (walBytes <= MAX_WAL_BYTES) return;
       const after = await run({ truncate: true });
       if (after.busy) log.warn({ walBytes }, "another program keeps the log of the datastore from being written back");

@@ -3,6 +3,9 @@ import Database from "better-sqlite3";
 import { bundledAddon } from "./bundled-addon.ts";
 import type { WorkerSettings } from "./worker-protocol.ts";
 
+/** A log file that had to grow beyond this is cut when SQLite uses it anew. */
+const LOG_BYTES = 16 * 1024 * 1024;
+
 export type Connection = Database.Database;
 
 /** Opens the file for reading and writing; it must exist. Checkpoints never run by themselves. */
@@ -18,6 +21,7 @@ export function connect(settings: WorkerSettings): Connection {
   database.pragma("journal_mode = WAL");
   database.pragma("synchronous = FULL");
   database.pragma("wal_autocheckpoint = 0");
+  database.pragma(`journal_size_limit = ${LOG_BYTES}`);
   database.pragma(`cache_size = -${settings.cacheKib}`);
   return database;
 }

@@ -1,7 +1,7 @@
-import { mkdir, open, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Driver } from "@k3s/datastore";
-import { acquireLock, isAbsent, LockHeldError, type Lock } from "@k3s/files";
+import { type Lock, LockHeldError, acquireLock, isAbsent, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
@@ -25,7 +25,7 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
   const { path } = options;
   let lock: Lock | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(path), 0o700);
     lock = await acquireLock(`${path}.lock`);
     return await openLocked(options, lock);
   } catch (error) {

@@ -16,9 +16,8 @@ const SIDE_VERSION = 1;
 
 const COLUMNS = ["id", "name", "created", "deleted", "create_revision", "prev_revision", "lease", "value", "old_value"];
 
-// Kine's table and indexes, character for character where SQLite keeps the text.
-const KINE = [
-  `CREATE TABLE IF NOT EXISTS kine
+// Kine's table, character for character where SQLite keeps the text.
+const KINE = `CREATE TABLE IF NOT EXISTS kine
 			(
 				id INTEGER PRIMARY KEY AUTOINCREMENT,
 				name TEXT,
@@ -29,15 +28,17 @@ const KINE = [
 				lease INTEGER,
 				value BLOB,
 				old_value BLOB
-			)`,
-  "CREATE INDEX IF NOT EXISTS kine_name_index ON kine (name)",
-  "CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name,id)",
-  "CREATE INDEX IF NOT EXISTS kine_id_deleted_index ON kine (id,deleted)",
-  "CREATE INDEX IF NOT EXISTS kine_prev_revision_index ON kine (prev_revision)",
-  `CREATE INDEX IF NOT EXISTS kine_id_compact_rev_key_with_prev_revision_index ON kine (id, name, prev_revision)
-   WHERE name <> 'compact_rev_key' AND prev_revision <> 0`,
-];
+			)`;
+/** The guard against two states with one predecessor, and all that the statements of ours look rows up by. */
 const UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision)";
+/** Indexes of kine's queries: each costs every write, and kine makes them again when it opens the file. */
+const UNUSED = [
+  "kine_name_index",
+  "kine_name_id_index",
+  "kine_id_deleted_index",
+  "kine_prev_revision_index",
+  "kine_id_compact_rev_key_with_prev_revision_index",
+];
 
 /** What kine has no column for; kine ignores these tables. */
 const SIDE = [
@@ -51,7 +52,8 @@ export function prepareSchema(database: Connection, options: { readonly quickChe
   if (options.quickCheck) assertSound(database);
   assertKnown(database);
   const make = database.transaction(() => {
-    for (const statement of [...KINE, ...SIDE]) database.exec(statement);
+    for (const statement of [KINE, ...SIDE]) database.exec(statement);
+    for (const index of UNUSED) database.exec(`DROP INDEX IF EXISTS ${index}`);
     removeDuplicates(database);
     database.exec(UNIQUE);
     database.pragma(`user_version = ${SIDE_VERSION}`);

@@ -21,7 +21,8 @@ export class SqliteDriver implements Driver {
   constructor(parts: SqliteDriverParts) {
     this.#parts = parts;
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
-    this.#checkpointer = new Checkpointer({ run, log: parts.log });
+    const finish = () => parts.writer.call("checkpoint", { truncate: false });
+    this.#checkpointer = new Checkpointer({ run, finish, log: parts.log });
   }
 
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {

@@ -20,7 +20,7 @@ export function writerOperations(database: Connection): WriterOperations {
   const prune = pruning(database);
   return {
     commit: (batch) => commit.immediate(batch),
-    prune: (what) => prune.immediate(what),
+    prune: (what) => withoutSync(database, () => prune.immediate(what)),
     vacuum: () => vacuum(database),
   };
 }
@@ -70,6 +70,16 @@ function pruning(database: Connection) {
     }
     if (spansUpTo > 0) deleteSpans.run(spansUpTo);
   });
+}
+
+/** What a crash takes back here is found and removed again; the next commit makes it durable with its own rows. */
+function withoutSync(database: Connection, work: () => void): void {
+  database.pragma("synchronous = NORMAL");
+  try {
+    work();
+  } finally {
+    database.pragma("synchronous = FULL");
+  }
 }
 
 function vacuum(database: Connection): boolean {

@@ -4,8 +4,12 @@ import type { Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import type { ValueCache } from "./value-cache.ts";
 
-/** Rows of one slice: a few milliseconds between two commits. */
-const SLICE_ROWS = 500;
+/** How long one slice may keep a commit waiting. Its size follows what the last ones took on this disk. */
+const SLICE_MS = 5;
+const MIN_SLICE_ROWS = 20;
+const MAX_SLICE_ROWS = 2000;
+/** Before anything is known of the disk. */
+const FIRST_SLICE_ROWS = 100;
 
 interface CompactorParts {
   readonly driver: Driver;
@@ -20,6 +24,7 @@ export class Compactor {
   readonly #parts: CompactorParts;
   #running: Promise<void> | undefined;
   #again = false;
+  #sliceRows = FIRST_SLICE_ROWS;
 
   constructor(parts: CompactorParts) {
     this.#parts = parts;
@@ -55,9 +60,9 @@ export class Compactor {
     const startedAt = performance.now();
     let removed = 0;
     for (;;) {
-      const garbage = index.garbage(SLICE_ROWS);
+      const garbage = index.garbage(this.#sliceRows);
       if (garbage === undefined) break;
-      if (garbage.rows.length > 0) await this.#prune(garbage.rows, 0);
+      if (garbage.rows.length > 0) await this.#pruneSlice(garbage.rows);
       index.sweep(garbage);
       values.forget(garbage.rows);
       removed += garbage.rows.length;
@@ -67,6 +72,16 @@ export class Compactor {
     await this.#prune([], index.compactRevision);
     const durationMs = Math.round(performance.now() - startedAt);
     log.debug({ revision: index.compactRevision, rows: removed, durationMs }, "removed compacted rows");
+  }
+
+  async #pruneSlice(rows: readonly number[]): Promise<void> {
+    const startedAt = performance.now();
+    await this.#prune(rows, 0);
+    const elapsedMs = Math.max(performance.now() - startedAt, 0.1);
+    // Half of the way at once: a slice that waited behind a slow commit says little.
+    const fitting = (rows.length * SLICE_MS) / elapsedMs;
+    const next = Math.round((this.#sliceRows + fitting) / 2);
+    this.#sliceRows = Math.min(Math.max(next, MIN_SLICE_ROWS), MAX_SLICE_ROWS);
   }
 
   async #prune(rows: readonly number[], spansUpTo: number): Promise<void> {

@@ -1,8 +1,35 @@
 import { chmod, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/**
+ * Makes the folder and its missing parents, all with `mode`, as `mkdir -p` does; a folder that is there stays as it is.
+ * Node's own way never ends below a folder in which the kernel makes none, such as /proc.
+ */
+export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    if (await isDirectory(path)) return;
+    const parent = dirname(path);
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (!isMissing || (await isDirectory(parent))) throw error;
+    await makeDirectory(parent, mode);
+    await makeDirectory(path, mode); // with its parent there it is made or refused
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
 
 /** Makes the folder and its parents; the folder itself gets `mode` also when it was there before. */
 export async function ensureDirectory(path: string, mode: number): Promise<void> {
-  await mkdir(path, { recursive: true, mode });
+  await makeDirectory(path, mode);
   if (((await stat(path)).mode & 0o7777) !== mode) await chmod(path, mode);
 }
 

@@ -5,7 +5,14 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { acquireLock, ensureDirectory, LockHeldError, readIfExists, writeFileAtomic } from "../src/index.ts";
+import {
+  acquireLock,
+  ensureDirectory,
+  LockHeldError,
+  makeDirectory,
+  readIfExists,
+  writeFileAtomic,
+} from "../src/index.ts";
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "k3s-files-"));
@@ -29,6 +36,38 @@ describe("writeFileAtomic()", () => {
     await ensureDirectory(join(root, "file"), 0o700);
     await assert.rejects(writeFileAtomic(join(root, "file"), "text", { mode: 0o600 }));
     assert.deepEqual(await readdir(root), ["file"]);
+  });
+});
+
+describe("makeDirectory()", () => {
+  test("makes missing parents with the mode, and leaves what is there alone", async (t) => {
+    const root = await folder(t);
+    await makeDirectory(join(root, "a", "b", "c"), 0o700);
+    await makeDirectory(join(root, "a", "b"), 0o755);
+    const modes = await Promise.all(["a", "a/b", "a/b/c"].map((path) => stat(join(root, path))));
+    assert.deepEqual(
+      modes.map(({ mode }) => mode & 0o777),
+      [0o700, 0o700, 0o700],
+    );
+  });
+
+  const refused = [
+    { name: "below a folder in which the kernel makes none", path: () => "/proc/k3s/a/b", code: "ENOENT" },
+    { name: "below a file", path: (root: string) => join(root, "file", "a"), code: "ENOTDIR" },
+    { name: "in place of a file", path: (root: string) => join(root, "file"), code: "EEXIST" },
+  ];
+  for (const { name, path, code } of refused) {
+    test(`rejects ${name}`, { timeout: 10_000 }, async (t) => {
+      const root = await folder(t);
+      await writeFile(join(root, "file"), "x");
+      await assert.rejects(makeDirectory(path(root)), { code });
+    });
+  }
+
+  test("several at once make one folder", async (t) => {
+    const path = join(await folder(t), "a", "b");
+    await Promise.all(Array.from({ length: 20 }, () => makeDirectory(path)));
+    assert.equal((await stat(path)).isDirectory(), true);
   });
 });
 

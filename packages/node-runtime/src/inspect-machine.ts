@@ -1,6 +1,7 @@
 import { access, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 import { inspectCgroups } from "./inspect-cgroups.ts";
 import type { IptablesFacts, MachineFacts } from "./machine-facts.ts";
 import { runProgram } from "./run-program.ts";
@@ -94,7 +95,7 @@ async function inspectIptables(path: string): Promise<IptablesFacts> {
 }
 
 async function tryOverlayMount({ overlayDirectory, path }: InspectOptions): Promise<boolean> {
-  await mkdir(overlayDirectory, { recursive: true, mode: 0o700 });
+  await makeDirectory(overlayDirectory, 0o700);
   const directory = await mkdtemp(join(overlayDirectory, ".overlay-check-"));
   const part = (name: string) => join(directory, name);
   try {

@@ -1,5 +1,6 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "@k3s/files";
 
 /** What a container's root cgroup is called for its processes once they have left it (as dind and k3s do). */
 const INIT = "init";
@@ -11,7 +12,7 @@ const INIT = "init";
  * child can have controllers, and no pod a limit. Only the container's first process may decide this for all.
  */
 export async function leaveRootCgroup(root: string): Promise<void> {
-  await mkdir(join(root, INIT), { recursive: true });
+  await makeDirectory(join(root, INIT));
   const processes = (await readFile(join(root, "cgroup.procs"), "utf8")).split("\n").filter(Boolean);
   for (const pid of processes) await move(pid, join(root, INIT, "cgroup.procs"));
   const controllers = (await readFile(join(root, "cgroup.controllers"), "utf8")).trim().split(/\s+/).filter(Boolean);

@@ -1,6 +1,6 @@
-import { chown, mkdir, readFile } from "node:fs/promises";
+import { chown, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ensureSymlink } from "@k3s/files";
+import { ensureSymlink, makeDirectory } from "@k3s/files";
 import { PkiError } from "./errors.ts";
 import { formatEmbeddedKubeconfig } from "./kubeconfig.ts";
 import { serverTlsPaths } from "./paths.ts";
@@ -30,7 +30,7 @@ export async function writeAdminKubeconfig(options: AdminKubeconfigOptions): Pro
   const groupId = options.group === undefined ? undefined : await findGroup(options.group);
   const parts = { server: options.server, name: options.name, ca: ca ?? "", cert: cert ?? "", key: key ?? "" };
   try {
-    await mkdir(dirname(options.path), { recursive: true, mode: 0o755 });
+    await makeDirectory(dirname(options.path), 0o755);
     await writeText(options.path, { text: formatEmbeddedKubeconfig(parts), mode: options.mode });
     if (groupId !== undefined) await chown(options.path, process.getuid?.() ?? 0, groupId);
     if (options.path !== options.wellKnownPath) await linkWellKnown(options);
@@ -54,6 +54,6 @@ async function findGroup(group: string): Promise<number> {
 }
 
 async function linkWellKnown({ path, wellKnownPath }: AdminKubeconfigOptions): Promise<void> {
-  await mkdir(dirname(wellKnownPath), { recursive: true, mode: 0o755 });
+  await makeDirectory(dirname(wellKnownPath), 0o755);
   await ensureSymlink(path, wellKnownPath);
 }

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { makeDirectory } from "@k3s/files";
 import { signAgentLeaf, type AgentLeafName } from "./agent-leaves.ts";
 import { makeCsr } from "./csr.ts";
 import { PkiError } from "./errors.ts";
@@ -23,7 +23,7 @@ export async function makeAgentPki(request: AgentPkiRequest): Promise<void> {
   const paths = agentPaths(request.agentDir);
   const tls = serverTlsPaths(request.serverDir);
   try {
-    await mkdir(request.agentDir, { recursive: true, mode: 0o700 });
+    await makeDirectory(request.agentDir, 0o700);
   } catch (error) {
     throw PkiError.unwritable(request.agentDir, error);
   }

@@ -1,7 +1,6 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { removeIfExists } from "@k3s/files";
+import { makeDirectory, removeIfExists } from "@k3s/files";
 import { adoptTokenCa, authorityPlans, ensureAuthorities } from "./authority.ts";
 import { formatCertificates } from "./certificate.ts";
 import { PkiError } from "./errors.ts";
@@ -65,7 +64,7 @@ async function makeDirectories(serverDir: string, tls: ServerTlsPaths, credDir: 
   const serving = [dirname(tls.servingScheduler.cert), dirname(tls.servingController.cert)];
   for (const path of [...directories, ...serving]) {
     try {
-      await mkdir(path, { recursive: true, mode: 0o700 });
+      await makeDirectory(path, 0o700);
     } catch (error) {
       throw PkiError.unwritable(path, error);
     }

@@ -1,8 +1,9 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
+import { makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 
 export interface RotatingFileOptions {
@@ -38,7 +39,7 @@ export class RotatingFile {
 
   /** Makes the folder and opens the file, for a caller that wants to know now whether that works. Rejects when it does not. */
   async open(): Promise<void> {
-    await mkdir(dirname(this.#options.path), { recursive: true });
+    await makeDirectory(dirname(this.#options.path));
     this.#file ??= await this.#open();
   }
 

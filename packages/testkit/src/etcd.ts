@@ -11,8 +11,8 @@ export interface Etcd {
   readonly dataDir: string;
 }
 
-/** Starts etcd with a new data folder inside `folder`. The caller stops its program. */
-export async function startEtcd(folder: string): Promise<Etcd> {
+/** Starts etcd on the data folder `etcd` inside `folder`, made when missing. The caller stops its program. */
+export async function startEtcd(folder: string, more: readonly string[] = []): Promise<Etcd> {
   const [clientPort, peerPort] = [await freePort(), await freePort()];
   const dataDir = join(folder, "etcd");
   const endpoint = `127.0.0.1:${clientPort}`;
@@ -24,6 +24,7 @@ export async function startEtcd(folder: string): Promise<Etcd> {
     `--listen-peer-urls=${peer}`,
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=default=${peer}`,
+    ...more,
   ];
   const program = await Program.start("etcd", { args, cwd: folder });
   try {

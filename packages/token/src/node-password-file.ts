@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { chmod, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { readIfExists, writeFileAtomic } from "@k3s/files";
+import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import { TokenError } from "./errors.ts";
 
 export interface NodePasswordOptions {
@@ -33,7 +33,7 @@ async function readPassword(path: string): Promise<string | undefined> {
 }
 
 async function store(path: string, password: string): Promise<string> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await makeDirectory(dirname(path), 0o755);
   await writeFileAtomic(path, `${password}\n`, { mode: 0o600 });
   return password;
 }

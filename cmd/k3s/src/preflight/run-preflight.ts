@@ -1,6 +1,6 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { ServerConfig } from "@k3s/config";
-import { acquireLock, LockHeldError, type Lock } from "@k3s/files";
+import { acquireLock, LockHeldError, makeDirectory, type Lock } from "@k3s/files";
 import { isLeftover, ownerOf } from "@k3s/process";
 import { PreflightError } from "../errors.ts";
 import { checkDataDir } from "./check-data-dir.ts";
@@ -21,7 +21,7 @@ export async function runPreflight(config: ServerConfig): Promise<Lock> {
     const owner = await ownerOf(dataDir);
     await checkPorts(neededPorts(config), (pid) => isLeftover(owner, pid));
     if (early !== undefined) return early;
-    await mkdir(dataDir, { recursive: true, mode: 0o755 });
+    await makeDirectory(dataDir, 0o755);
     return await lockDataDir(config);
   } catch (error) {
     await early?.release();
