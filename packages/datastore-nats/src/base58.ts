@@ -1,7 +1,7 @@
 /** The alphabet of Bitcoin's base 58: no 0, O, I and l. */
 const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const BASE = 58;
-const DIGITS: ReadonlyMap<string, number> = new Map([...ALPHABET].map((char, digit) => [char, digit]));
+const DIGITS: ReadonlyMap<string, number> = new Map(Array.from(ALPHABET, (char, digit) => [char, digit]));
 
 /** Bytes as base 58; every leading zero byte is a `1`. */
 export function encodeBase58(bytes: Uint8Array): string {

@@ -59,6 +59,8 @@ export class NatsDriver implements Driver {
   readonly #reader: RowReader;
   readonly #reads = new Serial();
   readonly #writes = new Serial();
+  /** Apart from the writes, which need not wait: what is removed here nobody reads or writes any more. */
+  readonly #prunings = new Serial();
   /** Names to remove messages of, by the row whose compaction allows it. */
   readonly #removable = new Map<number, string>();
   #pages: { readonly rows: AsyncIterator<RowHead>; position: number } | undefined;
@@ -121,7 +123,7 @@ export class NatsDriver implements Driver {
 
   /** Removes deleted keys. Replaced rows go with the bucket's history: to remove one NATS searches its whole block of messages. */
   prune({ rows }: Pruning): Promise<void> {
-    return this.#writes.run(async () => {
+    return this.#prunings.run(async () => {
       const { messages, subjects, side } = this.#parts;
       const newest = this.#tail?.last ?? 0;
       for (const row of rows) {
@@ -153,7 +155,7 @@ export class NatsDriver implements Driver {
 
   async #close(): Promise<void> {
     const { side, link } = this.#parts;
-    await Promise.all([this.#reads.idle(), this.#writes.idle()]);
+    await Promise.all([this.#reads.idle(), this.#writes.idle(), this.#prunings.idle()]);
     await Promise.all([this.#follower?.close(), side.close()]);
     await link.close();
   }

@@ -35,7 +35,11 @@ export async function openStore(driver: Driver, options: StoreOptions): Promise<
       const isNew = store.currentRevision === 0;
       const marker = firstVersion(store.currentRevision + 1, MARKER_NAME, "");
       const health = firstVersion(marker.id + 1, HEALTH_NAME, '{"health":"true"}');
-      await driver.commit({ ...emptyBatch, rows: isNew && healthKey ? [marker, health] : [marker] });
+      await driver.commit({
+        ...emptyBatch,
+        after: store.currentRevision,
+        rows: isNew && healthKey ? [marker, health] : [marker],
+      });
       await store.load();
     }
     await store.begin(loaded);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { Driver } from "@k3s/datastore";
+import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
 import { createLogger, type Logger } from "@k3s/log";
 import { NatsServer, type NatsServerOptions } from "@k3s/testkit";
 import { openNatsDriver } from "../../src/index.ts";
@@ -26,4 +26,12 @@ export async function openDriver(t: TestContext, server: NatsServer, parameters 
 /** Nothing that a test does is worth a line. */
 export function quietLog(): Logger {
   return createLogger({ level: "error", format: "text", write: () => undefined });
+}
+
+/** A store over a driver of its own; closed with the test. */
+export async function openTestStore(t: TestContext, server: NatsServer, parameters = ""): Promise<OpenStore> {
+  const driver = await openNatsDriver({ endpoint: `nats://${server.endpoint}${parameters}`, log: quietLog() });
+  const store = await openStore(driver, { log: quietLog() });
+  t.after(() => store.close());
+  return store;
 }
