@@ -120,6 +120,7 @@ export class Bucket {
   }
 
   async #getOne(seq: number): Promise<StoredMessage | undefined> {
+    if (seq < 1) return undefined;
     const { direct, streams } = this.#link.manager;
     return this.#link.run("read message", async () => {
       const message = await direct.getMessage(this.#stream, { seq });

@@ -14,9 +14,9 @@ import type { NatsEndpoint } from "./nats-endpoint.ts";
 
 /** TLS files in PEM form, as k3s's flags name them. */
 export interface TlsFiles {
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
 }
 
 const CONNECT_MS = 5000;
@@ -33,6 +33,7 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
     name: `k3s using bucket: ${endpoint.bucket}`,
     timeout: CONNECT_MS,
     maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true, // credentials that a server refuses now may be right again after its configuration is
     reconnectTimeWait: RECONNECT_MS,
     reconnectJitter: RECONNECT_MS / 2,
     reconnectJitterTLS: RECONNECT_MS / 2,

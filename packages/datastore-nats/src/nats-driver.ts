@@ -63,7 +63,7 @@ export class NatsDriver implements Driver {
   readonly #prunings = new Serial();
   /** Names to remove messages of, by the row whose compaction allows it. */
   readonly #removable = new Map<number, string>();
-  #pages: { readonly rows: AsyncIterator<RowHead>; position: number } | undefined;
+  #pages: { readonly rows: AsyncIterator<RowHead>; readonly position: number } | undefined;
   #tail: RowTail | undefined;
   #follower: Follower | undefined;
   #floor = 0;
@@ -163,14 +163,14 @@ export class NatsDriver implements Driver {
   async #heads(after: number, limit: number): Promise<readonly RowHead[]> {
     if (this.#pages?.position !== after) this.#pages = { rows: headsOf(this.#reader.heads(after)), position: after };
     const pages = this.#pages;
+    this.#pages = undefined; // a reading that fails has no next page
     const page: RowHead[] = [];
     while (page.length < limit) {
       const next = await pages.rows.next();
-      if (next.done === true) break;
+      if (next.done === true) return page;
       page.push(next.value);
     }
-    pages.position = page.at(-1)?.id ?? after;
-    if (page.length < limit) this.#pages = undefined;
+    this.#pages = { ...pages, position: page.at(-1)?.id ?? after };
     return page;
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { Driver } from "@k3s/datastore";
+import { retry } from "@k3s/async";
+import { DriverError, type Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { assertUsable, rowsConfig, sideConfig, streamOf, type BucketConfig } from "./bucket-config.ts";
 import { Bucket } from "./bucket.ts";
@@ -22,17 +23,30 @@ const STREAM_NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;
 
 export interface NatsDriverOptions {
-  /** `nats://…`, as kine takes it. */
+  /** `nats://…` or `jetstream://…`, as kine takes it. */
   readonly endpoint: string;
   readonly tls?: TlsFiles;
   readonly log: Logger;
+  /** Ends the wait for a server that is not there yet. */
+  readonly signal: AbortSignal;
 }
 
-/** Connects to NATS and opens kine's bucket, or makes it as kine does. Rejects with NatsError when it cannot be used as it is. */
-export async function openNatsDriver({ endpoint: text, tls = {}, log }: NatsDriverOptions): Promise<Driver> {
-  const endpoint = parseNatsEndpoint(text);
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 2000;
+
+/**
+ * Connects to NATS and opens kine's bucket, or makes it as kine does. Waits for a server that cannot be reached, until `signal` aborts.
+ * Rejects with NatsError when the endpoint is malformed or the bucket cannot be used as it is.
+ */
+export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver> {
+  const { tls = {}, log, signal } = options;
+  const endpoint = parseNatsEndpoint(options.endpoint);
   for (const part of endpoint.ignored)
     log.warn({ endpoint: endpoint.shown, part }, "a part of the datastore endpoint is ignored");
+  return retry(() => open(endpoint, { tls, log }), retryPolicy(endpoint.shown, log), signal);
+}
+
+async function open(endpoint: NatsEndpoint, { tls, log }: { readonly tls: TlsFiles; readonly log: Logger }): Promise<Driver> {
   const connection = await connectNats(endpoint, tls);
   const link = await NatsLink.over({ connection, log, slowMs: endpoint.slowMethodMs, shown: endpoint.shown });
   try {
@@ -41,6 +55,19 @@ export async function openNatsDriver({ endpoint: text, tls = {}, log }: NatsDriv
     await link.close();
     throw toOpenError(endpoint.shown, error);
   }
+}
+
+function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
+  return {
+    delayMinMs: RETRY_MIN_MS,
+    delayMaxMs: RETRY_MAX_MS,
+    // A cluster without a leader answers, but not to what is asked of it.
+    isRetryable: (error) =>
+      error instanceof DriverError || (error instanceof NatsError && error.code === "ERR_NATS_UNREACHABLE"),
+    onRetry: (error, attempt) => {
+      if (attempt === 3) log.warn({ endpoint, error }, "waiting for NATS");
+    },
+  };
 }
 
 async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): Promise<Driver> {

@@ -35,11 +35,8 @@ export async function openStore(driver: Driver, options: StoreOptions): Promise<
       const isNew = store.currentRevision === 0;
       const marker = firstVersion(store.currentRevision + 1, MARKER_NAME, "");
       const health = firstVersion(marker.id + 1, HEALTH_NAME, '{"health":"true"}');
-      await driver.commit({
-        ...emptyBatch,
-        after: store.currentRevision,
-        rows: isNew && healthKey ? [marker, health] : [marker],
-      });
+      const rows = isNew && healthKey ? [marker, health] : [marker];
+      await driver.commit({ ...emptyBatch, after: store.currentRevision, rows }).catch(ignoreConflict);
       await store.load();
     }
     await store.begin(loaded);
@@ -48,6 +45,11 @@ export async function openStore(driver: Driver, options: StoreOptions): Promise<
     await store.close();
     throw error instanceof DriverError ? DatastoreError.notLoadable(error) : error;
   }
+}
+
+/** Another server on the same database was faster: its rows are the first ones. */
+function ignoreConflict(error: unknown): void {
+  if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
 }
 
 function firstVersion(id: number, name: string, value: string): NewRow {

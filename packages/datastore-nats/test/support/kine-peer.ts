@@ -140,7 +140,7 @@ export class KinePeer {
 
   async #all(): Promise<{ readonly key: string; readonly entry: Entry }[]> {
     const { state } = await this.#manager.streams.info(STREAM);
-    const found = [];
+    const found: { readonly key: string; readonly entry: Entry }[] = [];
     for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
       const stored = await this.#manager.streams.getMessage(STREAM, { seq });
       if (stored === null) continue;
