@@ -7,6 +7,8 @@ export interface CommandContext {
   readonly componentsDir: string;
   /** Folder with the manifests of the release. */
   readonly manifestsDir: string;
+  /** Whether a person reads what goes to stderr. */
+  readonly isTerminal: boolean;
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
 }

@@ -82,7 +82,7 @@ export class PreflightError extends NodeError {
   static alreadyRunning(dataDir: string, pid: string): PreflightError {
     const owner = pid === "" ? "another k3s" : `k3s process ${pid}`;
     return new PreflightError("ERR_ALREADY_RUNNING", `Cannot use data dir "${dataDir}": ${owner} is running on it`, {
-      hint: "Stop that one first, for example with systemctl stop k3s, or give this one another --data-dir",
+      hint: "Stop that one first, for example with systemctl stop k3s; a machine runs one k3s, its ports, pods and kubeconfig are shared",
     });
   }
 
@@ -97,6 +97,28 @@ export class PreflightError extends NodeError {
     return new PreflightError("ERR_PORT_TAKEN", `Cannot use port ${port} for ${use.purpose}: it is taken by ${owner}`, {
       hint: "Stop that process, or choose another port with --https-listen-port or an argument of that component",
     });
+  }
+
+  static bindAddress(address: string, cause: unknown): PreflightError {
+    return new PreflightError(
+      "ERR_BIND_ADDRESS",
+      `Cannot listen on "${address}": it is not an address of this machine`,
+      {
+        hint: "Give --bind-address one of the addresses that ip addr shows, or leave it out to listen on all of them",
+        cause,
+      },
+    );
+  }
+
+  static kubeconfigUnwritable(path: string, cause: unknown): PreflightError {
+    return new PreflightError(
+      "ERR_KUBECONFIG_UNWRITABLE",
+      `Cannot write kubeconfig "${path}": its folder cannot be written`,
+      {
+        hint: "Choose another place with --write-kubeconfig",
+        cause,
+      },
+    );
   }
 
   static dataDirNotFolder(path: string, found: string): PreflightError {

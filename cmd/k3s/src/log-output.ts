@@ -5,7 +5,7 @@ import { LogError } from "./errors.ts";
 /** Where a command's log lines go. */
 export interface LogOutput {
   readonly log: Logger;
-  /** Whether a person at the terminal sees the lines. */
+  /** Whether the lines go to stderr, where whoever started the command looks. */
   readonly isOnStderr: boolean;
   /** Resolves once every line is written. */
   close(): Promise<void>;

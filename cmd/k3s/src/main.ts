@@ -43,6 +43,7 @@ function contextOfProcess(): CommandContext {
     env,
     componentsDir: env["K3S_COMPONENTS_DIR"] ?? join(import.meta.dirname, "components"),
     manifestsDir: join(import.meta.dirname, "manifests"),
+    isTerminal: process.stderr.isTTY,
     write: (text) => void process.stdout.write(text),
     writeError: (text) => void process.stderr.write(text),
   };

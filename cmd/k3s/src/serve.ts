@@ -39,7 +39,7 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
   const startedAt = performance.now();
   try {
     await manager.start(ended);
-    log.info({ durationMs: elapsedMs(startedAt) }, "node is up");
+    log.info({ durationMs: elapsedMs(startedAt) }, "k3s is up, see the cluster with: k3s kubectl get nodes");
     await notifier.ready();
     await notifier.status("Running");
     // Never rejects. Not waited for: a check that hangs is what the watchdog is there for.

@@ -31,8 +31,10 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
     await runNode(config, { context, output, requests, args });
     return 0;
   } catch (error) {
-    output.log.error(failureFields(error), "node failed"); // the one place that logs a fatal error
-    if (!output.isOnStderr) context.writeError(formatFailure(error));
+    // The one place that reports a fatal error: as a line where a journal or a file collects lines, as a text where a person reads.
+    const isRead = context.isTerminal || !output.isOnStderr;
+    if (!(context.isTerminal && output.isOnStderr)) output.log.error(failureFields(error), "node failed");
+    if (isRead) context.writeError(formatFailure(error));
     return 1;
   } finally {
     await output.close();

@@ -32,7 +32,7 @@ export function start(t: TestContext, args: readonly string[], options: RunOptio
   const [file = "", ...rest] = [...(options.wrapper ?? []), ...commandLine(args)];
   const child = spawn(file, rest, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], K3S_CONFIG_FILE: "/nonexistent/config.yaml", ...options.env },
+    env: { PATH: process.env["PATH"], K3S_CONFIG_FILE: "/dev/null", ...options.env },
   });
   t.after(() => child.kill("SIGKILL"));
   const ended = Promise.all([

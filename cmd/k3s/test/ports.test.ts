@@ -14,7 +14,7 @@ async function config(flags: Readonly<Record<string, string>> = {}): Promise<Ser
   return await loadServerConfig({
     flags: new Map(Object.entries({ "node-ip": "192.0.2.9", ...flags }).map(([name, value]) => [name, [value]])),
     unknownFlags: [],
-    env: { K3S_CONFIG_FILE: "/nonexistent/config.yaml" },
+    env: { K3S_CONFIG_FILE: "/dev/null" },
     host: await readHostFacts(),
     signal: AbortSignal.timeout(10_000),
   });

@@ -52,6 +52,39 @@ describe("k3s server: refusals before anything is written", () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
+  const unusable = [
+    {
+      name: "an address to listen on that the machine does not have",
+      args: ["--bind-address", "192.0.2.77"],
+      message: /Cannot listen on .+192\.0\.2\.77.+ it is not an address of this machine/,
+      code: "ERR_BIND_ADDRESS",
+    },
+    {
+      name: "a kubeconfig that is a folder",
+      args: ["--write-kubeconfig", "/usr"],
+      message: /Cannot write kubeconfig .+\/usr/,
+      code: "ERR_KUBECONFIG_UNWRITABLE",
+    },
+    {
+      name: "a kubeconfig below a file",
+      args: ["--write-kubeconfig", "/etc/passwd/k3s.yaml"],
+      message: /Cannot write kubeconfig/,
+      code: "ERR_KUBECONFIG_UNWRITABLE",
+    },
+  ];
+  for (const { name, args, message, code: expected } of unusable) {
+    test(name, async (t) => {
+      const folder = await temporaryFolder(t);
+      const port = String(await freePort());
+      const options = ["--data-dir", join(folder, "data"), "--https-listen-port", port, "--node-ip", "192.0.2.9"];
+      const { code, stderr } = await run(t, ["server", ...options, ...args]);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+      assert.match(stderr, new RegExp(expected));
+      assert.deepEqual(await readdir(folder), []);
+    });
+  }
+
   test("a second k3s on the same data dir, naming the first and not its ports", async (t) => {
     const folder = await temporaryFolder(t);
     const lock = await acquireLock(join(folder, "k3s.lock"));

@@ -13,20 +13,26 @@ const DOWNLOAD_LIMIT_MS = 10_000;
 interface ReadOptions {
   readonly report: Report;
   readonly signal: AbortSignal;
+  /** The user named the source, so there has to be something. Default false. */
+  readonly isRequired?: boolean;
   /** Default: 10 s. */
   readonly downloadLimitMs?: number;
 }
 
 /**
- * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine.
+ * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine,
+ * but not all of what is required.
  * A later value replaces an earlier one, also for lists; `key+` adds to it. Mistakes are reported per file.
  */
 export async function readConfigFiles(source: string, options: ReadOptions): Promise<FileValues> {
   const values = new Map<string, readonly string[]>();
-  for (const file of [source, ...(await dropIns(source))]) {
+  const more = await dropIns(source);
+  const isRequired = options.isRequired === true && more.length === 0;
+  for (const file of [source, ...more]) {
     try {
       const text = await readSource(file, options);
       if (text !== undefined) mergeFile(values, text);
+      else if (isRequired) options.report(`${file}: there is no such file`);
     } catch (error) {
       options.signal.throwIfAborted();
       options.report(`${file}: ${describeError(error)}`);

@@ -156,13 +156,20 @@ function checkRanges({ nodes, pods, services }: Ranges, report: Report): void {
       report(`--cluster-cidr "${formatCidr(pod)}" must not overlap --service-cidr "${formatCidr(service)}"`);
     }
   }
-  for (const range of services) {
+  refuseNodeIn("--cluster-cidr", pods, { nodes, report });
+  refuseNodeIn("--service-cidr", services, { nodes, report });
+}
+
+/** The node's own network would no longer be reached. */
+function refuseNodeIn(
+  name: string,
+  ranges: readonly Cidr[],
+  { nodes, report }: { readonly nodes: readonly Address[]; readonly report: Report },
+): void {
+  for (const range of ranges) {
     const node = nodes.find((address) => contains(range, address));
-    if (node !== undefined) {
-      report(
-        `--service-cidr "${formatCidr(range)}" must not contain the address of the node, "${formatAddress(node)}"`,
-      );
-    }
+    if (node === undefined) continue;
+    report(`${name} "${formatCidr(range)}" must not contain the address of the node, "${formatAddress(node)}"`);
   }
 }
 

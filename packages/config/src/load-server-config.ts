@@ -41,7 +41,8 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   const refused = source.unknownFlags.filter((flag) => !satisfiedFlags.has(bareName(flag)));
   for (const flag of refused) report(describeUnknownFlag(flag));
 
-  const files = await readConfigFiles(configFileOf(source), { report, signal: source.signal });
+  const { file, isRequired } = configFileOf(source);
+  const files = await readConfigFiles(file, { report, isRequired, signal: source.signal });
   const fileValues = knownKeys(files, { report, warn: (warning) => void warnings.push(warning) });
   refuseVariables(source.env, report);
 
@@ -57,9 +58,10 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
 }
 
 /** The variable goes first here, as in k3s. */
-function configFileOf({ env, flags }: ServerConfigSource): string {
+function configFileOf({ env, flags }: ServerConfigSource): { readonly file: string; readonly isRequired: boolean } {
   const { config } = serverSettings;
-  return nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1) ?? config.read([], ignoreProblem);
+  const named = nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1);
+  return { file: named ?? config.read([], ignoreProblem), isRequired: named !== undefined };
 }
 
 function ignoreProblem(): void {

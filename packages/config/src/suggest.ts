@@ -1,9 +1,11 @@
 /** The candidate most like `word`, or undefined when none is near enough to be a slip of the pen. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  // In a word of three letters two changes leave nothing in common.
+  const limit = word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3));
   let best: { readonly candidate: string; readonly distance: number } | undefined;
   for (const candidate of candidates) {
     const distance = editDistance(word, candidate);
-    if (distance < (best?.distance ?? Math.max(2, Math.floor(word.length / 3)) + 1)) best = { candidate, distance };
+    if (distance < (best?.distance ?? limit + 1)) best = { candidate, distance };
   }
   return best?.candidate;
 }

@@ -94,6 +94,11 @@ describe("deriveNetwork(): what does not fit together", () => {
       /^--service-cidr .+ must not contain the address of the node/,
     ],
     [
+      "a pod range around the node",
+      { "cluster-cidr": "192.0.0.0/16" },
+      /^--cluster-cidr .+ must not contain the address of the node/,
+    ],
+    [
       "ranges of different families",
       { "service-cidr": "fd00:43::/112" },
       /must be of the same families: they are IPv4 and IPv6/,

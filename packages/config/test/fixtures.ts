@@ -30,7 +30,7 @@ export async function load(given: Given = {}): Promise<ServerConfig> {
   return await loadServerConfig({
     flags: new Map(flags),
     unknownFlags: given.unknownFlags ?? [],
-    env: { K3S_CONFIG_FILE: "/nonexistent/config.yaml", ...given.env },
+    env: { K3S_CONFIG_FILE: "/dev/null", ...given.env },
     host: { ...HOST, ...given.host },
     signal: AbortSignal.timeout(10_000),
   });

@@ -58,6 +58,11 @@ describe("loadServerConfig(): where a value comes from", () => {
     assert.equal((await load({ env: { K3S_CONFIG_FILE: file } })).nodeName, "only");
   });
 
+  test("refuses a file that was named and is not there", async () => {
+    const env = { K3S_CONFIG_FILE: "/nonexistent/config.yaml" };
+    await assert.rejects(load({ env }), /\/nonexistent\/config\.yaml: there is no such file/);
+  });
+
   test("replaces lists of earlier files, adds under key+, and adds flags to files", async (t) => {
     const main = "tls-san: [a.example, b.example]\nnode-label:\n  - one=1\ndisable+: traefik\n";
     const file = await configFiles(t, main, {

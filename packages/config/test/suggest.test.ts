@@ -28,6 +28,7 @@ describe("nearest()", () => {
   });
 
   test("suggests nothing that has little in common", () => {
+    assert.equal(nearest("foo", ["log", "token"]), undefined);
     assert.equal(nearest("xyz", candidates), undefined);
     assert.equal(nearest("rootless", candidates), undefined);
   });

@@ -24,6 +24,11 @@ export function nameOfKey(key: Key): string {
   return ESCAPE + bytes.toString("hex");
 }
 
+/** A name in the form that consists of letters and digits only, for databases that could not give the name back as it is. */
+export function escapeName(name: string): string {
+  return ESCAPE + Buffer.from(name, "utf8").toString("hex");
+}
+
 /** The key of a row's name. Not for the marker and for gap rows. */
 export function keyOfName(name: string): Key {
   if (name === COMPACT_ROW) return COMPACT_KEY;

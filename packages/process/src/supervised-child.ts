@@ -69,6 +69,8 @@ interface Session {
 const STOPPED: ChildState = { phase: "stopped", pid: undefined, restarts: 0, lastExit: undefined };
 /** Kept to say what a program complained about before it ended. */
 const TAIL_LINES = 5;
+/** A Go program that ends by itself prints the state of its goroutines after the reason: hundreds of lines that hide it. */
+const DUMP = /^goroutine \d+ \[/;
 /** How often a child that runs but is not ready is mentioned. */
 const REMIND_MS = 15_000;
 
@@ -83,6 +85,7 @@ export class SupervisedChild implements Component {
   #session: Session | undefined;
   #problem = "it has not answered yet";
   #tail: string[] = [];
+  #isDumping = false;
 
   constructor(options: SupervisedChildOptions) {
     this.name = options.name;
@@ -153,6 +156,7 @@ export class SupervisedChild implements Component {
     const { phase, restarts } = this.state.get();
     if (phase === "backoff") this.#update({ phase: "starting", restarts: restarts + 1 });
     this.#tail = [];
+    this.#isDumping = false;
     const startedAt = performance.now();
     const ended = new AbortController();
     let readyAt = Infinity;
@@ -248,6 +252,8 @@ export class SupervisedChild implements Component {
   }
 
   #keepLine(line: string): void {
+    this.#isDumping ||= DUMP.test(line);
+    if (this.#isDumping || line.trim() === "") return;
     this.#tail = [...this.#tail, line].slice(-TAIL_LINES);
   }
 

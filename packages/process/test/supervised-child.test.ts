@@ -143,6 +143,14 @@ describe("SupervisedChild that dies", () => {
     assert.deepEqual(new Set(warning["lastLines"] as string[]), new Set(["one", "two"]));
   });
 
+  test("says the reason and not the goroutines that a Go program prints after it", async (t) => {
+    const script = "echo 'unknown flag: --foo'; echo; echo 'goroutine 1 [running]:'; echo main.main; exit 2";
+    const { child, book } = supervise(t, script, { policy: SLOW });
+    void child.start(startContext()).catch(() => undefined);
+    const warning = await book.find((entry) => entry.msg === "child has ended, starting it again");
+    assert.deepEqual(warning["lastLines"], ["unknown flag: --foo"]);
+  });
+
   test("does not take the supervisor along when onRestarted throws", async (t) => {
     const onRestarted = () => {
       throw new Error("not today");

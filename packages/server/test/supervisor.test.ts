@@ -35,7 +35,7 @@ async function loadConfig(folder: string, port: number): Promise<ServerConfig> {
   return await loadServerConfig({
     flags: new Map(Object.entries(flags).map(([name, text]) => [name, [text]])),
     unknownFlags: [],
-    env: { K3S_CONFIG_FILE: join(folder, "none.yaml") },
+    env: { K3S_CONFIG_FILE: "/dev/null" },
     host: {
       hostname: "node-1",
       isRoot: true,

@@ -66,13 +66,13 @@ export function driverConformance(label: string, open: OpenDriver): void {
         const driver = await open(t);
         await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
         const lease = { id: 9n, ttlSeconds: 60, expiresAtMs: 1 };
-        await assert.rejects(driver.commit({ ...nothing, rows, leases: [lease] }), kind("conflict"));
+        await assert.rejects(driver.commit({ ...nothing, after: 2, rows, leases: [lease] }), kind("conflict"));
         assert.deepEqual(
           (await driver.heads(0, 10)).map(({ id }) => id),
           [1, 2],
         );
         assert.deepEqual((await driver.side()).leases, []);
-        await driver.commit({ ...nothing, rows: [row(3, "/x")] });
+        await driver.commit({ ...nothing, after: 2, rows: [row(3, "/x")] });
       });
     }
 
@@ -85,6 +85,7 @@ export function driverConformance(label: string, open: OpenDriver): void {
       await driver.commit({ ...nothing, rows, leases: [lease, other], spans: [{ first: 2, last: 3 }] });
       await driver.commit({
         ...nothing,
+        after: 3,
         leases: [{ ...lease, expiresAtMs: 8 }],
         endedLeases: [5n],
         rowLeases: [[2, id]],
@@ -116,6 +117,7 @@ export function driverConformance(label: string, open: OpenDriver): void {
       const rows = [1, 2, 3, 4].map((id) => row(id, `/${id}`, { lease: 5n }));
       await driver.commit({
         ...nothing,
+        leases: [{ id: 5n, ttlSeconds: 1, expiresAtMs: 1 }],
         rows,
         spans: [
           { first: 1, last: 2 },
@@ -134,7 +136,7 @@ export function driverConformance(label: string, open: OpenDriver): void {
     test("commits asked at once take effect in order, with one prepared id after the other", async (t) => {
       const driver = await open(t);
       const ids = Array.from({ length: 200 }, (_, i) => i + 1);
-      await Promise.all(ids.map((id) => driver.commit({ ...nothing, rows: [row(id, `/${id}`)] })));
+      await Promise.all(ids.map((id) => driver.commit({ ...nothing, after: id - 1, rows: [row(id, `/${id}`)] })));
       assert.deepEqual(
         (await driver.heads(0, 1000)).map(({ id }) => id),
         ids,

@@ -5,6 +5,7 @@ import { isLeftover, ownerOf } from "@k3s/process";
 import { PreflightError } from "../errors.ts";
 import { checkDataDir } from "./check-data-dir.ts";
 import { checkIdentity } from "./check-identity.ts";
+import { checkPlaces } from "./check-places.ts";
 import { checkPorts, neededPorts } from "./check-ports.ts";
 
 /**
@@ -15,6 +16,7 @@ export async function runPreflight(config: ServerConfig): Promise<Lock> {
   const { dataDir } = config;
   checkIdentity({ uid: process.geteuid?.() ?? 0, nowMs: Date.now() });
   await checkDataDir(dataDir);
+  await checkPlaces(config);
   // A k3s that runs on the same data dir holds our ports too: the lock has the better answer.
   const early = (await exists(dataDir)) ? await lockDataDir(config) : undefined;
   try {

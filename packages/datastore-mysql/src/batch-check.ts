@@ -1,0 +1,57 @@
+import { DriverError, type CommitBatch } from "@k3s/datastore";
+import { columnName, type NameColumn } from "./column-name.ts";
+import type { MysqlSession } from "./mysql-session.ts";
+import { toNumber, toText } from "./read-rows.ts";
+import { MIGRATE_IDS, MIGRATE_NAMES, type TableLayout } from "./schema.ts";
+import { textLiteral } from "./sql-text.ts";
+
+interface Limits {
+  readonly layout: TableLayout;
+  readonly maxPacketBytes: number;
+}
+
+/** Throws DriverError for rows that the table cannot hold, before anything is sent. */
+export function checkBatch({ rows }: CommitBatch, { layout, maxPacketBytes }: Limits): void {
+  const last = rows.at(-1);
+  if (last !== undefined && last.id > layout.idMax)
+    throw new DriverError(
+      "failed",
+      `Cannot write row ${last.id}: the table ends at ${layout.idMax}; run: ${MIGRATE_IDS}`,
+    );
+  for (const { name, value } of rows) {
+    const bytes = columnName(name, layout.name).length;
+    if (bytes > layout.name.maxBytes)
+      throw new DriverError("failed", `Cannot write a key of ${bytes} bytes: the table takes ${layout.name.maxBytes}`);
+    const packetBytes = 2 * (value?.length ?? 0) + 4096; // two digits for each byte
+    if (packetBytes > maxPacketBytes)
+      throw new DriverError(
+        "failed",
+        `Cannot write a value of ${value?.length ?? 0} bytes: max_allowed_packet is ${maxPacketBytes}`,
+      );
+  }
+}
+
+interface Duplicate {
+  readonly column: NameColumn;
+  readonly batch: CommitBatch;
+  readonly cause: unknown;
+}
+
+/**
+ * What a duplicate means in a table whose names are compared loosely: another program's row, which is a conflict, or a name that is
+ * only the same to the database.
+ */
+export async function explainDuplicate(session: MysqlSession, { batch, column, cause }: Duplicate): Promise<unknown> {
+  const own = batch.rows.map(({ name, prevRevision }) => ({ name: columnName(name, column), prevRevision }));
+  const keys = new Set(own.map(({ name, prevRevision }) => `${prevRevision} ${name}`));
+  const pairs = own.map(({ name, prevRevision }) => `(${textLiteral(name)},${prevRevision})`).join(",");
+  const [[lastRow] = [], found = []] = await session.selectAll([
+    "SELECT MAX(id) FROM kine",
+    `SELECT name,prev_revision,id FROM kine WHERE (name,prev_revision) IN (${pairs})`,
+  ]);
+  const isTaken = found.some(([name, prev]) => keys.has(`${toNumber(prev)} ${toText(name)}`));
+  if (isTaken || toNumber(lastRow?.[0]) !== batch.after) return cause;
+  const other = found[0] === undefined ? "another key written at the same time" : `"${toText(found[0][0])}"`;
+  const why = `the table takes a key for the same as ${other}, from which it differs in letter case or accents`;
+  return new DriverError("failed", `Cannot write: ${why}; run: ${MIGRATE_NAMES}`, { cause });
+}

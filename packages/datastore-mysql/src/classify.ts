@@ -1,0 +1,34 @@
+import type { FailureKind } from "@k3s/datastore-sql";
+
+// Numbers of MySQL's and MariaDB's server errors.
+const KINDS: Readonly<Record<number, FailureKind>> = {
+  1062: "conflict", // ER_DUP_ENTRY
+  1586: "conflict", // ER_DUP_ENTRY_WITH_KEY_NAME
+  1020: "retry", // ER_CHECKREAD: the row changed since it was read
+  1205: "retry", // ER_LOCK_WAIT_TIMEOUT
+  1213: "retry", // ER_LOCK_DEADLOCK, also the loser of two Galera nodes
+  1412: "retry", // ER_TABLE_DEF_CHANGED
+  3101: "retry", // ER_TRANSACTION_ROLLBACK_DURING_COMMIT, the loser in a replication group
+  1021: "noSpace", // ER_DISK_FULL
+  1114: "noSpace", // ER_RECORD_FILE_FULL
+  1290: "readOnly", // ER_OPTION_PREVENTS_STATEMENT, --read-only
+  1792: "readOnly", // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+  1836: "readOnly", // ER_READ_ONLY_MODE
+};
+
+/** Errors of files that the server passes on, with the operating system's number in the text. */
+const NO_SPACE = /\b(?:errno|error|errcode):? "?(?:28|122)\b|no space left on device|disk quota exceeded/i;
+
+/** What an error of the client library or of the server means for whoever asked. */
+export function classify(error: unknown): FailureKind {
+  const number = errorNumber(error);
+  const kind = number === undefined ? undefined : KINDS[number];
+  if (kind !== undefined) return kind;
+  return number !== undefined && error instanceof Error && NO_SPACE.test(error.message) ? "noSpace" : "failed";
+}
+
+/** The server's number of an error; undefined when it is none of the server's. */
+export function errorNumber(error: unknown): number | undefined {
+  if (!(error instanceof Error && "errno" in error && typeof error.errno === "number")) return undefined;
+  return error.errno > 0 ? error.errno : undefined; // negative ones are the operating system's
+}

@@ -1,0 +1,66 @@
+import type { CommitBatch } from "@k3s/datastore";
+import { batchRows } from "@k3s/datastore-sql";
+import type { NameColumn } from "./column-name.ts";
+import { insertRows } from "./insert-rows.ts";
+
+/** Rows of a side table that go into one statement. */
+const SIDE_ROWS = 1000;
+
+/**
+ * Takes the one lock, and changes the row: nodes of a Galera cluster know nothing of each other's row locks, but refuse the later
+ * one of two transactions that changed the same row.
+ */
+export const TAKE_LOCK = "UPDATE kine_lock SET turn=turn+1 WHERE id=1";
+/** A server that stops while it has the lock loses its connection, and with it the lock, after three seconds. */
+export const LIMIT_WAIT = "SET SESSION wait_timeout=3";
+export const UNLIMIT_WAIT = "SET SESSION wait_timeout=@k3s_wait_timeout";
+
+/** Error 1242: the sub-select of a condition gave two rows. */
+export const CONDITION_FAILED = 1242;
+
+/** Statements that fail with {@link CONDITION_FAILED} unless the batch was planned on what is in the table. Under the lock only. */
+export function conditionsOf(batch: CommitBatch): string[] {
+  if (batch.rows.length === 0 && batch.endedLeases.length === 0) return [];
+  const isLast = failIf(`COALESCE((SELECT MAX(id) FROM kine),0)<>${batch.after}`);
+  const given = new Set(batch.leases.map(({ id }) => id));
+  const wanted = new Set(batch.rows.map(({ lease }) => lease).filter((lease) => lease !== 0n && !given.has(lease)));
+  if (wanted.size === 0) return [isLast];
+  const stored = `SELECT COUNT(*) FROM kine_lease WHERE id IN (${[...wanted].join(",")})`;
+  return [isLast, failIf(`(${stored})<>${wanted.size}`)];
+}
+
+/** What the batch writes, in the order in which it has to be written. */
+export function writesOf(batch: CommitBatch, column: NameColumn): string[] {
+  const { rows, rowLeases } = batchRows(batch);
+  const leases = batch.leases.map(
+    ({ id, ttlSeconds, expiresAtMs }) => `(${id},${ttlSeconds},${Math.round(expiresAtMs)})`,
+  );
+  const { compactRevision: marker } = batch;
+  return [
+    ...insertRows(rows, column),
+    ...inParts(leases, (part) => `REPLACE INTO kine_lease (id,ttl,expires_at) VALUES ${part}`),
+    ...inParts(batch.endedLeases, (part) => `DELETE FROM kine_lease WHERE id IN (${part})`),
+    ...inParts(
+      rowLeases.map(([row, lease]) => `(${row},${lease})`),
+      (part) => `REPLACE INTO kine_lease_row (row_id,lease) VALUES ${part}`,
+    ),
+    ...inParts(
+      batch.spans.map(({ first, last }) => `(${last},${first})`),
+      (part) => `REPLACE INTO kine_span (last_id,first_id) VALUES ${part}`,
+    ),
+    ...(marker === undefined
+      ? []
+      : [`UPDATE kine SET prev_revision=${marker} WHERE name='compact_rev_key' AND prev_revision<${marker}`]),
+  ];
+}
+
+/** Cuts a long list into statements. */
+export function inParts(items: readonly unknown[], statement: (part: string) => string): string[] {
+  const parts: string[] = [];
+  for (let at = 0; at < items.length; at += SIDE_ROWS) parts.push(statement(items.slice(at, at + SIDE_ROWS).join(",")));
+  return parts;
+}
+
+function failIf(condition: string): string {
+  return `SELECT (SELECT 1 FROM (SELECT 1 UNION ALL SELECT 2) two WHERE ${condition})`;
+}

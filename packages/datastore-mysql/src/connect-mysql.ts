@@ -1,0 +1,133 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { abortReason } from "@k3s/async";
+import { createConnection, type ConnectionOptions } from "mysql2";
+import { MysqlSession } from "./mysql-session.ts";
+import type { MysqlTarget } from "./mysql-target.ts";
+
+/** What the server has to be asked for, so that all sessions behave the same. */
+const VARIABLES = [
+  "auto_increment_increment",
+  "binlog_format",
+  "information_schema_stats_expiry",
+  "innodb_snapshot_isolation",
+  "log_bin",
+  "max_allowed_packet",
+  "version",
+  "wsrep_on",
+] as const;
+
+/** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
+const LOCK_WAIT_SECONDS = 3;
+
+/** kine's dial time-out. */
+const CONNECT_LIMIT_MS = 5000;
+
+/** How long connecting may take: what the DSN says, else five seconds. */
+export function connectLimitMs({ connectTimeoutMs = 0 }: MysqlTarget): number {
+  return connectTimeoutMs > 0 ? connectTimeoutMs : CONNECT_LIMIT_MS;
+}
+
+interface ConnectOptions {
+  /** undefined: none is chosen. */
+  readonly database: string | undefined;
+  /** Gives up, with its reason. */
+  readonly signal: AbortSignal;
+}
+
+/** Connects and sets the session up. Rejects with the library's error, or the reason of the signal. */
+export async function connectMysql(target: MysqlTarget, options: ConnectOptions): Promise<MysqlSession> {
+  try {
+    return await connectOnce(target, options);
+  } catch (error) {
+    const hasNoTls = error instanceof Error && "code" in error && error.code === "HANDSHAKE_NO_SSL_SUPPORT";
+    if (!target.isSslOptional || !hasNoTls) throw error;
+    return connectOnce({ ...target, ssl: undefined }, options);
+  }
+}
+
+async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOptions): Promise<MysqlSession> {
+  const socket = await openSocket(target, signal);
+  const give = () => socket.destroy(abortReason(signal));
+  signal.addEventListener("abort", give, { once: true });
+  try {
+    const connection = createConnection(connectionOptions(target, { socket, database }));
+    const session = new MysqlSession({ connection, socket, readTimeoutMs: target.readTimeoutMs });
+    await new Promise<void>((resolve, reject) => {
+      connection.connect((error) => (error === null ? resolve() : reject(error)));
+    });
+    await setUp(session, target);
+    return session;
+  } catch (error) {
+    socket.destroy();
+    throw signal.aborted ? abortReason(signal) : error;
+  } finally {
+    signal.removeEventListener("abort", give);
+  }
+}
+
+async function openSocket({ socketPath, host, port }: MysqlTarget, signal: AbortSignal): Promise<Socket> {
+  const socket = connect(
+    socketPath === undefined ? { host, port, noDelay: true, keepAlive: true } : { path: socketPath },
+  );
+  try {
+    await once(socket, "connect", { signal });
+    // Node compares the certificate with this name, mysql2 has no way to name an address, and without both it is "localhost".
+    return Object.assign(socket, { _host: host });
+  } catch (error) {
+    socket.destroy();
+    throw signal.aborted ? abortReason(signal) : error;
+  }
+}
+
+interface Channel {
+  readonly socket: Socket;
+  readonly database: string | undefined;
+}
+
+function connectionOptions(target: MysqlTarget, { socket, database }: Channel): ConnectionOptions {
+  const { user, password, host, socketPath, ssl } = target;
+  return {
+    stream: () => socket,
+    user,
+    password,
+    host,
+    ...(socketPath !== undefined && { socketPath }),
+    ...(database !== undefined && { database }),
+    ...(ssl !== undefined && { ssl: { ...ssl } }),
+    charset: "utf8mb4",
+    compress: target.compress,
+    enableCleartextPlugin: target.allowCleartextPasswords,
+    flags: ["-LOCAL_FILES"],
+    multipleStatements: true,
+    rowsAsArray: true,
+    supportBigNumbers: true,
+    trace: false,
+  };
+}
+
+async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> {
+  const asked = [...target.variables].map(([name, value]) => `SET ${name}=${value}`);
+  const names = VARIABLES.map((name) => `'${name}'`).join(",");
+  const show = `SHOW VARIABLES WHERE Variable_name IN (${names})`;
+  const [rows = []] = await session.selectAll(["SET autocommit=1", ...asked, show]);
+  session.variables = new Map(rows.map(([name, value]) => [String(name), String(value)]));
+  await session.run(ownSettings(session).map((setting) => `SET ${setting}`));
+}
+
+/** Later than what the DSN sets: the statements rely on it. */
+function ownSettings({ variables }: MysqlSession): string[] {
+  const settings = [
+    "SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    "SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    `SESSION innodb_lock_wait_timeout=${LOCK_WAIT_SECONDS}`,
+    "@k3s_wait_timeout=@@SESSION.wait_timeout",
+  ];
+  // MariaDB 11.8 switches it on; error 1020 for rows that others changed is of no use to statements that ask for no snapshot.
+  if (variables.has("innodb_snapshot_isolation")) settings.push("SESSION innodb_snapshot_isolation=OFF");
+  // Galera: read nothing that is older than what another node has acknowledged.
+  if (variables.get("wsrep_on") === "ON") settings.push("SESSION wsrep_sync_wait=7");
+  // MySQL 8 keeps sizes for a day.
+  if (variables.has("information_schema_stats_expiry")) settings.push("SESSION information_schema_stats_expiry=0");
+  return settings;
+}

@@ -1,0 +1,77 @@
+import { NodeError } from "@k3s/errors";
+
+/** A DSN that go-sql-driver/mysql would refuse as well. */
+export class MysqlDsnError extends NodeError {
+  override readonly name = "MysqlDsnError";
+
+  /** `shown` is the DSN without its password. */
+  static malformed(shown: string, reason: string): MysqlDsnError {
+    return new MysqlDsnError("ERR_MYSQL_DSN", `Cannot parse datastore endpoint "mysql://${shown}": ${reason}`, {
+      hint: "Write it as mysql://user:password@tcp(host:3306)/database or mysql://user:password@unix(/path)/database",
+    });
+  }
+}
+
+/** The database cannot be used as it is. */
+export class MysqlError extends NodeError {
+  override readonly name = "MysqlError";
+
+  static tlsFile(path: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_TLS_FILE", `Cannot read TLS file "${path}" of the datastore: it is not readable`, {
+      hint: "Name PEM files that this user can read",
+      cause,
+    });
+  }
+
+  static refused(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_ACCESS", `Cannot open datastore at ${where}: the server lets this user not in`, {
+      hint: "Check user, password and database of the endpoint, and GRANT ALL ON the database to this user",
+      cause,
+    });
+  }
+
+  static untrusted(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_TLS", `Cannot open datastore at ${where}: its certificate is not trusted`, {
+      hint: "Name the CA of the server with --datastore-cafile, and the server by a name that its certificate has",
+      cause,
+    });
+  }
+
+  static unreachable(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_UNREACHABLE", `Cannot open datastore at ${where}: the server cannot be used`, {
+      hint: "Look whether the database runs, and whether address and port of the endpoint are right",
+      cause,
+    });
+  }
+
+  static otherSchema(what: string): MysqlError {
+    return new MysqlError("ERR_MYSQL_OTHER_SCHEMA", `Cannot use table kine: ${what}`, {
+      hint: "Name a database of k3s or kine in the endpoint, or one that does not exist",
+    });
+  }
+
+  static otherEngine(engine: string): MysqlError {
+    return new MysqlError("ERR_MYSQL_ENGINE", `Cannot use table kine: its storage engine is ${engine}`, {
+      hint: "Run: ALTER TABLE kine ENGINE=InnoDB",
+    });
+  }
+
+  static noUniqueIndex(cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_UNIQUE_INDEX", "Cannot use table kine: its unique index cannot be made", {
+      hint: "Stop all servers on this database and start again",
+      cause,
+    });
+  }
+
+  static smallPackets(bytes: number): MysqlError {
+    return new MysqlError("ERR_MYSQL_PACKET", `Cannot use the database: max_allowed_packet is ${bytes} bytes`, {
+      hint: "Set max_allowed_packet of the server to 16M",
+    });
+  }
+
+  static statementLog(): MysqlError {
+    return new MysqlError("ERR_MYSQL_BINLOG", "Cannot use the database: binlog_format is STATEMENT", {
+      hint: "Set binlog_format of the server to ROW or MIXED",
+    });
+  }
+}

@@ -1,0 +1,213 @@
+import {
+  DriverError,
+  type ChangedRow,
+  type CommitBatch,
+  type DatabaseSize,
+  type LeaseRecord,
+  type Position,
+  type Pruning,
+  type RowHead,
+  type RowSpan,
+  type SideState,
+} from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import { gapName, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
+import { classify, errorNumber } from "./classify.ts";
+import {
+  CONDITION_FAILED,
+  conditionsOf,
+  inParts,
+  LIMIT_WAIT,
+  TAKE_LOCK,
+  UNLIMIT_WAIT,
+  writesOf,
+} from "./commit-statements.ts";
+import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
+import { checkBatch, explainDuplicate } from "./batch-check.ts";
+import type { MysqlSession } from "./mysql-session.ts";
+import type { MysqlTarget } from "./mysql-target.ts";
+import { HEAD_COLUMNS, toBigint, toChangedRow, toHead, toLease, toNumber, toSpan } from "./read-rows.ts";
+import type { TableLayout } from "./schema.ts";
+import { readSize } from "./table-size.ts";
+import { packetsOf } from "./sql-text.ts";
+
+/** Of the largest packet; the rest is for the protocol and for what the text becomes in UTF-8. */
+const PACKET_SHARE = 0.75;
+const PACKET_CHARS_MAX = 4 * 1024 * 1024;
+const MARKER = "FROM kine WHERE name='compact_rev_key'";
+const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
+interface MysqlDialectParts {
+  readonly target: MysqlTarget;
+  readonly layout: TableLayout;
+  readonly log: Logger;
+}
+
+/** Kine's table in the words of MySQL and MariaDB. */
+export class MysqlDialect implements Dialect<MysqlSession> {
+  readonly product = "MySQL";
+  readonly connectLimitMs: number;
+  readonly #target: MysqlTarget;
+  readonly #layout: TableLayout;
+  readonly #log: Logger;
+
+  constructor({ target, layout, log }: MysqlDialectParts) {
+    this.connectLimitMs = connectLimitMs(target);
+    this.#target = target;
+    this.#layout = layout;
+    this.#log = log;
+  }
+
+  connect(signal: AbortSignal): Promise<MysqlSession> {
+    return connectMysql(this.#target, { database: this.#target.database, signal });
+  }
+
+  classify(error: unknown): FailureKind {
+    return classify(error);
+  }
+
+  async heads(session: MysqlSession, { after, limit }: RowPage): Promise<readonly RowHead[]> {
+    const from = "FROM kine k FORCE INDEX (PRIMARY)";
+    const sql = `SELECT ${HEAD_COLUMNS} ${from} WHERE k.id>${after} ORDER BY k.id LIMIT ${limit}`;
+    return (await session.select(sql)).map(toHead);
+  }
+
+  async rows(session: MysqlSession, { after, limit }: RowPage): Promise<readonly ChangedRow[]> {
+    const from = "FROM kine k FORCE INDEX (PRIMARY) LEFT JOIN kine_lease_row l ON l.row_id=k.id";
+    const sql = `SELECT ${HEAD_COLUMNS},l.lease,k.value ${from} WHERE k.id>${after} ORDER BY k.id LIMIT ${limit}`;
+    return (await session.select(sql)).map(toChangedRow);
+  }
+
+  async spans(
+    session: MysqlSession,
+    { after, upTo }: { readonly after: number; readonly upTo: number },
+  ): Promise<readonly RowSpan[]> {
+    const where = `last_id>${after} AND first_id<=${upTo}`;
+    return (await session.select(`SELECT first_id,last_id FROM kine_span WHERE ${where} ORDER BY last_id`)).map(toSpan);
+  }
+
+  async side(session: MysqlSession): Promise<SideState> {
+    const [leases = [], rowLeases = [], spans = []] = await session.selectAll([
+      SNAPSHOT,
+      "START TRANSACTION READ ONLY",
+      "SELECT id,ttl,expires_at FROM kine_lease",
+      "SELECT row_id,lease FROM kine_lease_row ORDER BY row_id",
+      "SELECT first_id,last_id FROM kine_span ORDER BY last_id",
+      "COMMIT",
+    ]);
+    const entries = rowLeases.map(([row, lease]) => [toNumber(row), toBigint(lease)] as const);
+    return { leases: leases.map(toLease), rowLeases: new Map(entries), spans: spans.map(toSpan) };
+  }
+
+  async leases(session: MysqlSession): Promise<readonly LeaseRecord[]> {
+    return (await session.select("SELECT id,ttl,expires_at FROM kine_lease")).map(toLease);
+  }
+
+  async values(session: MysqlSession, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>> {
+    const rows = await session.select(`SELECT id,value FROM kine WHERE id IN (${ids.join(",")})`);
+    return new Map(rows.map(([id, value]) => [toNumber(id), Buffer.isBuffer(value) ? value : Buffer.alloc(0)]));
+  }
+
+  async position(session: MysqlSession): Promise<Position> {
+    const [row = []] = await session.select(`SELECT (SELECT MAX(id) FROM kine),(SELECT MAX(prev_revision) ${MARKER})`);
+    return { lastRow: toNumber(row[0]), compactRevision: toNumber(row[1]) };
+  }
+
+  async hasMarker(session: MysqlSession): Promise<boolean> {
+    return (await session.select(`SELECT 1 ${MARKER} LIMIT 1`)).length > 0;
+  }
+
+  async present(session: MysqlSession, ids: readonly number[]): Promise<readonly number[]> {
+    return (await session.select(`SELECT id FROM kine WHERE id IN (${ids.join(",")})`)).map(([id]) => toNumber(id));
+  }
+
+  async commit(session: MysqlSession, batch: CommitBatch): Promise<boolean> {
+    try {
+      checkBatch(batch, { layout: this.#layout, maxPacketBytes: session.maxPacketBytes });
+      await this.#write(session, batch);
+      return true;
+    } catch (error) {
+      await rollBack(session);
+      if (errorNumber(error) === CONDITION_FAILED) return false;
+      const { name: column } = this.#layout;
+      const isOpen = classify(error) === "conflict" && column.isLoose;
+      const told = isOpen ? await explainDuplicate(session, { batch, column, cause: error }) : error;
+      if (told instanceof DriverError) this.#log.warn({ error: told }, "the table cannot hold what is to be written");
+      throw told;
+    }
+  }
+
+  async lock(session: MysqlSession): Promise<void> {
+    try {
+      await session.run([LIMIT_WAIT, "START TRANSACTION", TAKE_LOCK]);
+      session.holdsLock = true;
+    } catch (error) {
+      await rollBack(session);
+      throw error;
+    }
+  }
+
+  async unlock(session: MysqlSession): Promise<void> {
+    await rollBack(session);
+  }
+
+  async fillGaps(session: MysqlSession, ids: readonly number[]): Promise<void> {
+    const rows = ids.map((id) => `(${id},'${gapName(id)}',0,1,0,0,0,NULL,NULL)`);
+    const into =
+      "INSERT IGNORE INTO kine (id,name,created,deleted,create_revision,prev_revision,lease,value,old_value)";
+    for (const statement of inParts(rows, (part) => `${into} VALUES ${part}`)) await session.run([statement]);
+  }
+
+  async prune(session: MysqlSession, { rows, spansUpTo }: Pruning): Promise<void> {
+    const statements = [
+      ...inParts(rows, (part) => `DELETE FROM kine WHERE id IN (${part})`),
+      ...inParts(rows, (part) => `DELETE FROM kine_lease_row WHERE row_id IN (${part})`),
+    ];
+    const hasRows = "SELECT 1 FROM kine k WHERE k.id BETWEEN kine_span.first_id AND kine_span.last_id";
+    if (spansUpTo > 0) statements.push(`DELETE FROM kine_span WHERE last_id<=${spansUpTo} AND NOT EXISTS (${hasRows})`);
+    try {
+      await session.run(["START TRANSACTION", ...statements, "COMMIT"]);
+    } catch (error) {
+      await rollBack(session);
+      throw error;
+    }
+  }
+
+  size(session: MysqlSession): Promise<DatabaseSize> {
+    return readSize(session);
+  }
+
+  async defragment(session: MysqlSession): Promise<void> {
+    await session.select("OPTIMIZE TABLE kine");
+  }
+
+  /** One packet for all, unless it would be too large. */
+  async #write(session: MysqlSession, batch: CommitBatch): Promise<void> {
+    const conditions = conditionsOf(batch);
+    const begin = session.holdsLock ? [] : ["START TRANSACTION", ...(conditions.length > 0 ? [TAKE_LOCK] : [])];
+    const end = session.holdsLock ? ["COMMIT", UNLIMIT_WAIT] : ["COMMIT"];
+    const statements = [...begin, ...conditions, ...writesOf(batch, this.#layout.name)];
+    const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
+    const packets = packetsOf(statements, maxChars);
+    const [only = []] = packets;
+    if (packets.length <= 1) {
+      await session.run([...only, ...end]);
+    } else {
+      await session.run([LIMIT_WAIT]);
+      for (const packet of packets) await session.run(packet);
+      await session.run(["COMMIT", UNLIMIT_WAIT]);
+    }
+    session.holdsLock = false;
+  }
+}
+
+/** Ends the transaction if there is one; a session that cannot is of no use any more. */
+async function rollBack(session: MysqlSession): Promise<void> {
+  session.holdsLock = false;
+  if (session.lost.aborted) return;
+  try {
+    await session.run(["ROLLBACK", UNLIMIT_WAIT]);
+  } catch (error) {
+    session.destroy(new DriverError("failed", "Cannot take a transaction back", { cause: error }));
+  }
+}

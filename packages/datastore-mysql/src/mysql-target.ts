@@ -1,0 +1,78 @@
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { getCACertificates } from "node:tls";
+import type { ConnectionOptions } from "mysql2";
+import { MysqlError } from "./errors.ts";
+import { parseMysqlDsn } from "./mysql-dsn.ts";
+import type { MysqlDsn } from "./mysql-dsn-types.ts";
+
+/** PEM files for the way to the database. Any of them switches TLS on, whatever the DSN says. */
+export interface MysqlTlsFiles {
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  /** The server's certificate is not verified. Counts only together with a file, as in kine. */
+  readonly skipVerify?: boolean | undefined;
+}
+
+/** A server and how it is spoken to: everything but the database name is complete. */
+export interface MysqlTarget extends MysqlDsn {
+  readonly ssl: Exclude<ConnectionOptions["ssl"], string>;
+  /** Without TLS, if the server has none. */
+  readonly isSslOptional: boolean;
+}
+
+// What kine takes for an empty endpoint, without and with TLS files.
+const SOCKET_DSN = "root@unix(/var/run/mysqld/mysqld.sock)/";
+const HOST_DSN = "root@tcp(127.0.0.1)/";
+const DATABASE = "kubernetes";
+
+/** A DSN with kine's defaults. Throws MysqlDsnError. */
+export function completeMysqlDsn(dsn: string, tls: MysqlTlsFiles): MysqlDsn {
+  const parsed = parseMysqlDsn(dsn === "" ? (hasFiles(tls) ? HOST_DSN : SOCKET_DSN) : dsn);
+  return parsed.database === "" ? { ...parsed, database: DATABASE } : parsed;
+}
+
+/** Reads the TLS files. Rejects with MysqlDsnError or MysqlError. */
+export async function resolveMysqlTarget(dsn: string, tls: MysqlTlsFiles): Promise<MysqlTarget> {
+  const complete = completeMysqlDsn(dsn, tls);
+  if (!hasFiles(tls)) return { ...complete, ...dsnTls(complete) };
+  const [ca, cert, key] = await Promise.all([tls.caFile, tls.certFile, tls.keyFile].map(readPem));
+  const isVerified = tls.skipVerify !== true;
+  const files = {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+  const ssl = {
+    ...files,
+    rejectUnauthorized: isVerified,
+    verifyIdentity: isVerified && complete.socketPath === undefined,
+  };
+  return { ...complete, ssl: { ...ssl, minVersion: "TLSv1.1" }, isSslOptional: false };
+}
+
+function dsnTls({ tls, socketPath }: MysqlDsn): Pick<MysqlTarget, "ssl" | "isSslOptional"> {
+  if (tls === "false") return { ssl: undefined, isSslOptional: false };
+  if (tls !== "true") return { ssl: { rejectUnauthorized: false }, isSslOptional: tls === "preferred" };
+  const ca = [...getCACertificates("default"), ...getCACertificates("system")];
+  return { ssl: { ca, rejectUnauthorized: true, verifyIdentity: socketPath === undefined }, isSslOptional: false };
+}
+
+function hasFiles({ caFile, certFile, keyFile }: MysqlTlsFiles): boolean {
+  return [caFile, certFile, keyFile].some((file) => file !== undefined && file !== "");
+}
+
+async function readPem(path: string | undefined): Promise<Buffer | undefined> {
+  if (path === undefined || path === "") return undefined;
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw MysqlError.tlsFile(path, error);
+  }
+}
+
+/** How the server is called in messages. */
+export function describeTarget({ socketPath, host, port }: MysqlDsn): string {
+  return socketPath ?? (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`);
+}

@@ -1,0 +1,130 @@
+import type { Logger } from "@k3s/log";
+import { errorNumber } from "./classify.ts";
+import type { NameColumn } from "./column-name.ts";
+import { MysqlError } from "./errors.ts";
+import type { MysqlSession } from "./mysql-session.ts";
+import { toText } from "./read-rows.ts";
+
+/** What a table of some generation of kine can hold. */
+export interface TableLayout {
+  readonly name: NameColumn;
+  /** Largest id. */
+  readonly idMax: number;
+}
+
+export const MIGRATE_IDS =
+  "ALTER TABLE kine MODIFY id BIGINT UNSIGNED AUTO_INCREMENT, MODIFY create_revision BIGINT UNSIGNED, MODIFY prev_revision BIGINT UNSIGNED";
+export const MIGRATE_NAMES = "ALTER TABLE kine MODIFY name VARCHAR(630) CHARACTER SET ascii COLLATE ascii_bin";
+
+const COLUMNS = ["id", "name", "created", "deleted", "create_revision", "prev_revision", "lease", "value", "old_value"];
+const UNIQUE = "kine_name_prev_revision_uindex";
+
+// Kine's columns and indexes. Kine looks for the table only, so all of its indexes are made here; its own column `name` has the
+// default collation of ascii, which ignores letter case.
+const KINE = `CREATE TABLE IF NOT EXISTS kine (
+  id BIGINT UNSIGNED AUTO_INCREMENT,
+  name VARCHAR(630) CHARACTER SET ascii COLLATE ascii_bin,
+  created INTEGER,
+  deleted INTEGER,
+  create_revision BIGINT UNSIGNED,
+  prev_revision BIGINT UNSIGNED,
+  lease INTEGER,
+  value MEDIUMBLOB,
+  old_value MEDIUMBLOB,
+  PRIMARY KEY (id),
+  INDEX kine_name_index (name),
+  INDEX kine_name_id_index (name,id),
+  INDEX kine_id_deleted_index (id,deleted),
+  INDEX kine_prev_revision_index (prev_revision),
+  UNIQUE INDEX ${UNIQUE} (name,prev_revision)
+) ENGINE=InnoDB`;
+
+/** What kine has no column for, and the row that commits lock; kine ignores these tables. */
+const SIDE = [
+  "CREATE TABLE IF NOT EXISTS kine_lease (id BIGINT PRIMARY KEY, ttl BIGINT NOT NULL, expires_at BIGINT NOT NULL) ENGINE=InnoDB",
+  "CREATE TABLE IF NOT EXISTS kine_lease_row (row_id BIGINT UNSIGNED PRIMARY KEY, lease BIGINT NOT NULL) ENGINE=InnoDB",
+  "CREATE TABLE IF NOT EXISTS kine_span (last_id BIGINT UNSIGNED PRIMARY KEY, first_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+  "CREATE TABLE IF NOT EXISTS kine_lock (id TINYINT PRIMARY KEY, turn BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+  "INSERT IGNORE INTO kine_lock (id,turn) VALUES (1,0)",
+];
+
+/** ER_DUP_KEYNAME: another server was faster. */
+const EXISTS = 1061;
+
+/** Makes the tables, or takes those of any kine. Rejects with MysqlError when the table is something else. */
+export async function prepareSchema(session: MysqlSession, log: Logger): Promise<TableLayout> {
+  await session.run([KINE, ...SIDE]);
+  const columns = await readColumns(session);
+  const names = columns.map(({ name }) => name);
+  if (names.join() !== COLUMNS.join()) throw MysqlError.otherSchema(`its columns are ${names.join(", ")}`);
+  await assertTransactional(session);
+  await ensureUnique(session, log);
+  return layoutOf(columns, log);
+}
+
+interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly charset: string;
+  readonly collation: string;
+  readonly maxBytes: number;
+}
+
+async function readColumns(session: MysqlSession): Promise<readonly Column[]> {
+  const wanted = "COLUMN_NAME,COLUMN_TYPE,CHARACTER_SET_NAME,COLLATION_NAME,CHARACTER_MAXIMUM_LENGTH";
+  const rows = await session.select(
+    `SELECT ${wanted} FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME='kine' ORDER BY ORDINAL_POSITION`,
+  );
+  return rows.map(([name, type, charset, collation, length]) => ({
+    name: toText(name).toLowerCase(),
+    type: toText(type).toLowerCase(),
+    charset: toText(charset),
+    collation: toText(collation),
+    maxBytes: Number(length ?? 0),
+  }));
+}
+
+async function assertTransactional(session: MysqlSession): Promise<void> {
+  const [row] = await session.select(
+    "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME='kine'",
+  );
+  const engine = toText(row?.[0]);
+  if (engine.toLowerCase() !== "innodb") throw MysqlError.otherEngine(engine);
+}
+
+/** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
+async function ensureUnique(session: MysqlSession, log: Logger): Promise<void> {
+  const found = await session.select(`SHOW INDEX FROM kine WHERE Key_name='${UNIQUE}'`);
+  if (found.length > 0) return;
+  log.warn({ table: "kine" }, "the table has no unique index, making it; rows that are there twice lose the older one");
+  const [column] = await session.select("SHOW COLUMNS FROM kine LIKE 'name'");
+  const isText = toText(column?.[1]).toLowerCase().includes("text");
+  const newest = "SELECT MAX(id) id,name,prev_revision FROM kine GROUP BY name,prev_revision HAVING COUNT(*)>1";
+  const pair = "k.name=d.name AND k.prev_revision=d.prev_revision AND k.id<d.id";
+  await session.run([`DELETE k FROM kine k JOIN (${newest}) d ON ${pair}`]);
+  try {
+    await session.run([`CREATE UNIQUE INDEX ${UNIQUE} ON kine (name${isText ? "(630)" : ""},prev_revision)`]);
+  } catch (error) {
+    if (errorNumber(error) !== EXISTS) throw MysqlError.noUniqueIndex(error);
+  }
+}
+
+function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
+  const name = columns.find((column) => column.name === "name");
+  const revisions = columns.filter((column) => ["id", "create_revision", "prev_revision"].includes(column.name));
+  const idMax = Math.min(...revisions.map(largest));
+  const isLoose = name !== undefined && !/_bin$|^binary$/.test(name.collation);
+  if (idMax < Number.MAX_SAFE_INTEGER)
+    log.warn({ idMax, hint: `Stop all servers and run: ${MIGRATE_IDS}` }, "the table ends at a 32-bit id");
+  if (isLoose)
+    log.warn(
+      { collation: name.collation, hint: `Run: ${MIGRATE_NAMES}` },
+      "the table cannot tell keys apart that differ in letter case; writing the second of two such keys fails",
+    );
+  return { name: { charset: name?.charset ?? "", isLoose, maxBytes: Math.min(name?.maxBytes ?? 0, 630) }, idMax };
+}
+
+function largest({ type }: Column): number {
+  if (type.startsWith("bigint")) return Number.MAX_SAFE_INTEGER;
+  return type.includes("unsigned") ? 2 ** 32 - 1 : 2 ** 31 - 1;
+}

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { CommitBatch, NewRow } from "@k3s/datastore";
+import { creations } from "./support/ops.ts";
+import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { openMysqlDriver } from "../src/index.ts";
+
+const database = TestDatabase.forFile(() => ["--max-allowed-packet=4M"]);
+const MIB = 1024 * 1024;
+
+/** Rows of one key: created, changed, deleted, created again. */
+function life(after: number, name: string, size: number): NewRow[] {
+  const [created] = creations(after, name).rows;
+  assert.ok(created);
+  const value = (text: string) => Buffer.alloc(size, text);
+  const [first, second, third, fourth] = [1, 2, 3, 4].map((i) => after + i) as [number, number, number, number];
+  return [
+    { ...created, value: value("one") },
+    { ...created, id: second, created: false, createRevision: first, prevRevision: first, value: value("two") },
+    { ...created, id: third, created: false, deleted: true, prevRevision: second, value: undefined },
+    { ...created, id: fourth, prevRevision: third, value: value("four") },
+  ];
+}
+
+const batchOf = (after: number, rows: readonly NewRow[]): CommitBatch => ({ ...creations(after), rows });
+const OLD = "SELECT id, LENGTH(value), LENGTH(old_value), LEFT(old_value, 3) FROM kine ORDER BY id";
+
+describe("commit() in MariaDB", () => {
+  for (const size of [0, 3, 100_000, MIB]) {
+    test(`fills old_value from rows of the same batch and of earlier ones, with values of ${size} bytes`, async (t) => {
+      const name = database.newName();
+      const driver = await database.open(t, { dsn: database.dsn(name) });
+      const rows = [...life(0, "/together", size), ...life(4, "/apart", size)];
+      await driver.commit(batchOf(0, rows.slice(0, 5)));
+      for (const [i, row] of rows.slice(5).entries()) await driver.commit(batchOf(5 + i, [row]));
+      const left = (text: string) => text.repeat(3).slice(0, Math.min(size, 3));
+      const expected = [0, 4].flatMap((after) => [
+        [after + 1, size, null, null],
+        [after + 2, size, size, left("one")],
+        [after + 3, null, size, left("two")],
+        [after + 4, size, null, null],
+      ]);
+      assert.deepEqual(await database.sql(t, name, OLD), expected);
+    });
+  }
+
+  test("takes more than one packet of rows as one transaction", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const large = creations(0, "/a", "/b", "/c").rows.map((row) => ({
+      ...row,
+      value: Buffer.alloc(1.5 * MIB, row.name),
+    }));
+    const small = creations(3, ...Array.from({ length: 20_000 }, (_, i) => `/small/${i}`)).rows;
+    await driver.commit(batchOf(0, [...large, ...small]));
+    const rows = await driver.heads(0, 30_000);
+    assert.equal(rows.length, 20_003);
+    const [value] = await driver.values([2]);
+    assert.equal(value?.equals(Buffer.alloc(1.5 * MIB, "/b")), true);
+    await assert.rejects(driver.commit(batchOf(0, [...large, ...small])), { kind: "conflict" });
+    const clash = [
+      ...small.map((row) => ({ ...row, id: row.id + 20_000, name: `${row.name}x` })),
+      ...life(40_003, "/a", 1),
+    ];
+    await assert.rejects(driver.commit(batchOf(20_003, clash)), { kind: "conflict" });
+    assert.equal((await driver.shared?.position())?.lastRow, 20_003);
+  });
+
+  test("refuses a value that no packet can hold, before anything is sent", async (t) => {
+    const { log, lines } = collectLog();
+    const driver = await database.open(t, { log });
+    const [row] = creations(0, "/a").rows;
+    assert.ok(row);
+    const commit = driver.commit(batchOf(0, [{ ...row, value: Buffer.alloc(2 * MIB) }]));
+    await assert.rejects(commit, /Cannot write a value of 2097152 bytes: max_allowed_packet is 4194304/);
+    assert.match(lines.join(""), /the table cannot hold what is to be written/);
+  });
+
+  test("keeps bytes and 64-bit numbers as they are", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const bytes = Buffer.from(Array.from({ length: 1024 }, (_, i) => i % 256));
+    const id = 2 ** 53 - 2;
+    const rows = creations(id - 1, "/a").rows.map((row) => ({ ...row, value: bytes, createRevision: id, lease: -5n }));
+    const lease = { id: -5n, ttlSeconds: 2 ** 40, expiresAtMs: 8_640_000_000_000_000 };
+    await driver.commit(creations(0));
+    await driver.commit({ ...batchOf(0, rows), leases: [lease] });
+    const [head] = await driver.heads(0, 1);
+    assert.deepEqual([head?.id, head?.createRevision], [id, id]);
+    assert.equal((await driver.values([id]))[0]?.equals(bytes), true);
+    const { leases, rowLeases } = await driver.side();
+    assert.deepEqual([leases, [...rowLeases]], [[lease], [[id, -5n]]]);
+  });
+
+  test("a driver with few connections still commits, reads and polls", async (t) => {
+    const dsn = database.dsn(database.newName());
+    const pool = { maxOpen: 1, maxIdle: 0, lifetimeMs: 50, idleMs: 20 };
+    const driver = await openMysqlDriver({ dsn, pool, log: collectLog().log, signal: AbortSignal.timeout(10_000) });
+    t.after(() => driver.close());
+    for (let i = 0; i < 50; i++) {
+      await driver.commit(creations(i, `/${i}`));
+      assert.equal((await driver.heads(i, 10)).length, 1);
+    }
+  });
+});

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { contents, creations, isUnavailable, write } from "./support/ops.ts";
+import { collectLog, TestDatabase } from "./support/test-database.ts";
+
+const database = TestDatabase.forFile();
+
+const OLD_TABLE = (charset: string) => [
+  `CREATE TABLE kine (id BIGINT UNSIGNED AUTO_INCREMENT, name VARCHAR(630) CHARACTER SET ${charset}, created INTEGER,
+    deleted INTEGER, create_revision BIGINT UNSIGNED, prev_revision BIGINT UNSIGNED, lease INTEGER, value MEDIUMBLOB,
+    old_value MEDIUMBLOB, PRIMARY KEY (id))`,
+  "CREATE UNIQUE INDEX kine_name_prev_revision_uindex ON kine (name, prev_revision)",
+];
+
+describe("case 38: names in MySQL", () => {
+  const ODD = [
+    "/a/B",
+    "/a/b",
+    "/a/b ",
+    "/a/b  ",
+    "/a/b\t",
+    "/a/ü",
+    "/a/u",
+    "/a/日本",
+    "/a/'\"\\`;--",
+    "/a/%_",
+    "/a/\x01",
+  ];
+
+  test("are distinct in a new table, whatever signs they have, and survive a restart", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    for (const key of ODD) assert.equal((await store.txn(write(key, 0, key))).succeeded, true, key);
+    for (const key of ODD) assert.equal((await store.txn(write(key, 0, "again"))).succeeded, false, key);
+    const before = await contents(store);
+    assert.equal(before.length, ODD.length + 1);
+    await store.close();
+    assert.deepEqual(await contents(await database.store(t, name)), before);
+  });
+
+  test("that are plain stand in the table as they are, for kine", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    await store.txn(write("/registry/ClusterRole/system:a~b,c(d)?e", 0, "1"));
+    const rows = await database.sql(t, name, "SELECT name FROM kine WHERE id = 3");
+    assert.deepEqual(rows, [["/registry/ClusterRole/system:a~b,c(d)?e"]]);
+  });
+
+  for (const charset of ["ascii", "utf8mb4"]) {
+    test(`that an old ${charset} table takes for the same are refused with a clear error, and nothing is mixed up`, async (t) => {
+      const name = database.newName();
+      await database.sql(t, name, ...OLD_TABLE(charset));
+      const { log, lines } = collectLog();
+      const store = await database.store(t, name, log);
+      await store.txn(write("/a/B", 0, "large"));
+      await store.txn(write("/a/b ", 0, "padded"));
+      await assert.rejects(store.txn(write("/a/b", 0, "small")), isUnavailable);
+      assert.match(lines.join(""), /the same as \\"\/a\/B\\", from which it differs in letter case/);
+      assert.match(lines.join(""), /ALTER TABLE kine MODIFY name VARCHAR\(630\) CHARACTER SET ascii COLLATE ascii_bin/);
+      const both = Promise.allSettled([store.txn(write("/c/x", 0, "1")), store.txn(write("/c/X", 0, "2"))]);
+      assert.ok((await both).some(({ status }) => status === "rejected"));
+      assert.equal((await store.txn(write("/a/ü", 0, "umlaut"))).succeeded, true);
+      const expected = ["/a/B=large@3", "/a/b =padded@4"];
+      assert.deepEqual((await contents(store)).slice(0, 2), expected);
+      await store.close();
+      const cure = "ALTER TABLE kine MODIFY name VARCHAR(630) CHARACTER SET ascii COLLATE ascii_bin";
+      if (charset !== "ascii") return;
+      await database.sql(t, name, cure);
+      const cured = await database.store(t, name);
+      assert.equal((await cured.txn(write("/a/b", 0, "small"))).succeeded, true);
+    });
+  }
+
+  test("in an old table: a conflict is still a conflict", async (t) => {
+    const name = database.newName();
+    await database.sql(t, name, ...OLD_TABLE("ascii"));
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    await driver.commit(creations(0, "/a"));
+    await assert.rejects(driver.commit(creations(1, "/a")), { kind: "conflict" });
+  });
+
+  test("of 630 bytes are kept, and longer ones refused before SQL", async (t) => {
+    const driver = await database.open(t);
+    const longest = `/${"x".repeat(629)}`;
+    await driver.commit(creations(0, longest));
+    const tooLong = driver.commit(creations(1, `${longest}y`));
+    await assert.rejects(tooLong, /Cannot write a key of 631 bytes: the table takes 630/);
+    assert.deepEqual(
+      (await driver.heads(0, 10)).map(({ name }) => name),
+      [longest],
+    );
+  });
+});

@@ -1,0 +1,93 @@
+import { deadline } from "@k3s/async";
+import { CLAIM_LIMIT_MS, type Claim, type CommitBatch } from "@k3s/datastore";
+import type { Dialect, SqlSession } from "./dialect.ts";
+import type { Lane } from "./lane.ts";
+import { limited, type Limit } from "./limited.ts";
+
+interface ClaimDeskParts<Session extends SqlSession> {
+  readonly dialect: Dialect<Session>;
+  readonly lane: Lane<Session>;
+  readonly limit: Limit;
+}
+
+/** A claim that was asked: first it waits for the lock, then it holds the lane until its commit, its release or its end of time. */
+class HeldClaim {
+  readonly granted = Promise.withResolvers<void>();
+  /** What the session is to do before it is free again; undefined: only give the lock back. */
+  readonly #next = Promise.withResolvers<CommitBatch | undefined>();
+  readonly outcome = Promise.withResolvers<boolean>();
+  isOver = false;
+
+  constructor() {
+    for (const { promise } of [this.granted, this.outcome]) promise.catch(() => undefined); // whoever waits hears it
+  }
+
+  get next(): Promise<CommitBatch | undefined> {
+    return this.#next.promise;
+  }
+
+  /** Decides what comes next, once. */
+  decide(batch: CommitBatch | undefined): void {
+    this.isOver = true;
+    this.#next.resolve(batch);
+  }
+}
+
+/** Commits in their order, each in a transaction of its own or in that of a claim before it. */
+export class ClaimDesk<Session extends SqlSession> {
+  readonly #parts: ClaimDeskParts<Session>;
+  #held: HeldClaim | undefined;
+
+  constructor(parts: ClaimDeskParts<Session>) {
+    this.#parts = parts;
+  }
+
+  /** Answers false when the last row is another one. Rejects with what the library throws. */
+  async commit(batch: CommitBatch): Promise<boolean> {
+    const { dialect, lane, limit } = this.#parts;
+    const held = this.#held;
+    if (held === undefined || held.isOver)
+      return lane.run((session) => limited(session, limit, () => dialect.commit(session, batch)));
+    held.decide(batch);
+    return held.outcome.promise;
+  }
+
+  async claim(): Promise<Claim> {
+    const held = this.#held?.isOver === false ? this.#held : this.#begin();
+    await held.granted.promise;
+    return {
+      release: async () => {
+        if (!held.isOver) held.decide(undefined);
+        await held.outcome.promise.catch(() => undefined);
+      },
+    };
+  }
+
+  #begin(): HeldClaim {
+    const held = new HeldClaim();
+    this.#held = held;
+    this.#parts.lane
+      .run((session) => this.#hold(session, held))
+      .catch((error: unknown) => {
+        held.isOver = true;
+        held.granted.reject(error);
+        held.outcome.reject(error);
+      });
+    return held;
+  }
+
+  async #hold(session: Session, held: HeldClaim): Promise<void> {
+    const { dialect, limit } = this.#parts;
+    await limited(session, limit, () => dialect.lock(session));
+    held.granted.resolve();
+    using end = deadline(CLAIM_LIMIT_MS, "A claim");
+    end.addEventListener("abort", () => held.decide(undefined), { once: true });
+    session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
+    const batch = await held.next;
+    if (batch !== undefined) held.outcome.resolve(await limited(session, limit, () => dialect.commit(session, batch)));
+    else {
+      await limited(session, limit, () => dialect.unlock(session));
+      held.outcome.resolve(false);
+    }
+  }
+}

@@ -1,0 +1,201 @@
+import type {
+  Changes,
+  Claim,
+  CommitBatch,
+  DatabaseSize,
+  Driver,
+  LeaseRecord,
+  Position,
+  Pruning,
+  RowHead,
+  SharedDatabase,
+  SideState,
+} from "@k3s/datastore";
+import { DriverError } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import { ChangeFeed } from "./change-feed.ts";
+import { ClaimDesk } from "./claim-desk.ts";
+import { ConnectGate } from "./connect-gate.ts";
+import type { Dialect, SqlSession } from "./dialect.ts";
+import { Failures } from "./failures.ts";
+import { Lane } from "./lane.ts";
+import { limited } from "./limited.ts";
+import { SettledReader } from "./settled-reader.ts";
+
+/** A commit or pruning that takes longer is given up: the API server's own requests end after ten seconds or a little more. */
+const WRITE_LIMIT_MS = 10_000;
+/** Large tables are read in pages, which take far less. */
+const READ_LIMIT_MS = 30_000;
+/** Asked for each consistent read: as long as etcd's own reads wait. */
+const POSITION_LIMIT_MS = 7000;
+const DEFRAGMENT_LIMIT_MS = 600_000;
+const READ_LANES = 3;
+/** Deadlocks and the like: how often the same is tried. */
+const ATTEMPTS = 4;
+
+/** The limits kine's flags set on its connections, with its defaults. */
+export interface PoolOptions {
+  /** All connections of this driver, at least three; 0: no limit. Default 0, in which case it uses up to five. */
+  readonly maxOpen?: number;
+  /** Connections kept while nothing runs on them, apart from those for writing and listening. Default: all. */
+  readonly maxIdle?: number;
+  /** Default 0: for ever. */
+  readonly lifetimeMs?: number;
+  /** Default two minutes; 0: for ever. */
+  readonly idleMs?: number;
+}
+
+export interface SqlDriverOptions<Session extends SqlSession> {
+  readonly dialect: Dialect<Session>;
+  readonly log: Logger;
+  readonly pool?: PoolOptions;
+}
+
+/** Kine's table in a database that others use as well. The tables must be there. */
+export class SqlDriver<Session extends SqlSession> implements Driver {
+  readonly shared: SharedDatabase;
+  readonly #dialect: Dialect<Session>;
+  readonly #failures: Failures;
+  readonly #writer: Lane<Session>;
+  readonly #readers: readonly Lane<Session>[];
+  readonly #desk: ClaimDesk<Session>;
+  readonly #reader: SettledReader<Session>;
+  readonly #feed: ChangeFeed<Session>;
+  #closing: Promise<void> | undefined;
+
+  constructor({ dialect, log, pool = {} }: SqlDriverOptions<Session>) {
+    const gate = new ConnectGate(dialect);
+    const { maxOpen = 0, maxIdle = READ_LANES, lifetimeMs = 0, idleMs = 120_000 } = pool;
+    const readers = maxOpen === 0 ? READ_LANES : Math.min(Math.max(maxOpen - 2, 1), READ_LANES);
+    this.#dialect = dialect;
+    this.#failures = new Failures(dialect, log);
+    this.#writer = new Lane({ gate, lifetimeMs, idleMs: 0 });
+    this.#readers = Array.from(
+      { length: readers },
+      (_, i) => new Lane({ gate, lifetimeMs, idleMs: i < maxIdle ? idleMs : 1 }),
+    );
+    const limit = { what: "A commit", ms: WRITE_LIMIT_MS };
+    this.#desk = new ClaimDesk({ dialect, lane: this.#writer, limit });
+    const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#read({ what, task });
+    this.#reader = new SettledReader({ dialect, read, log });
+    this.#feed = new ChangeFeed({ dialect, gate, log, position: () => this.#position() });
+    this.shared = this.#share();
+  }
+
+  heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    return this.#reader.heads({ after, limit });
+  }
+
+  side(): Promise<SideState> {
+    return this.#read({ what: "Reading leases", task: (session) => this.#dialect.side(session) });
+  }
+
+  async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    if (rows.length === 0) return [];
+    const found = await this.#read({ what: "Reading values", task: (session) => this.#dialect.values(session, rows) });
+    return rows.map((row) => found.get(row));
+  }
+
+  async commit(batch: CommitBatch): Promise<void> {
+    this.#feed.note(batch.rows.at(-1)?.id ?? 0);
+    const isDone = await this.#write(() => this.#desk.commit(batch));
+    if (!isDone)
+      throw new DriverError("conflict", `Cannot commit: row ${batch.after} is not the last one, or a lease has ended`);
+  }
+
+  prune(pruning: Pruning): Promise<void> {
+    const limit = { what: "A pruning", ms: WRITE_LIMIT_MS };
+    return this.#write(() =>
+      this.#writer.run((session) => limited(session, limit, () => this.#dialect.prune(session, pruning))),
+    );
+  }
+
+  size(): Promise<DatabaseSize> {
+    return this.#read({ what: "Reading the size", task: (session) => this.#dialect.size(session) });
+  }
+
+  defragment(): Promise<void> {
+    const task = (session: Session) => this.#dialect.defragment(session);
+    return this.#read({ what: "Defragmenting", task, limitMs: DEFRAGMENT_LIMIT_MS });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#feed.stop();
+    await Promise.all([this.#writer, ...this.#readers].map((lane) => lane.close()));
+  }
+
+  #share(): SharedDatabase {
+    const changes = (after: number, limit: number): Promise<Changes> => this.#reader.changes({ after, limit });
+    const leases = (): Promise<readonly LeaseRecord[]> =>
+      this.#read({ what: "Reading leases", task: (session) => this.#dialect.leases(session) });
+    return {
+      position: () => this.#position(),
+      changes,
+      leases,
+      claim: (): Promise<Claim> => this.#write(() => this.#desk.claim()),
+      onChange: (listener) => this.#feed.start(listener),
+    };
+  }
+
+  #position(): Promise<Position> {
+    const task = (session: Session) => this.#dialect.position(session);
+    return this.#read({ what: "Reading the last row", task, limitMs: POSITION_LIMIT_MS });
+  }
+
+  /** A connection that died while nobody used it is no failure of the database: what only reads is asked again, once. */
+  async #read<T>(request: ReadRequest<Session, T>): Promise<T> {
+    const { what, task, limitMs: ms = READ_LIMIT_MS } = request;
+    const lane = this.#readers.reduce((best, next) => (next.pending < best.pending ? next : best));
+    const ask = () =>
+      lane.run(async (session) => {
+        const answer = await limited(session, { what, ms }, task).catch((error: unknown) => {
+          if (session.lost.aborted) throw new LostOnTheWay(error);
+          throw error;
+        });
+        this.#failures.worked("read");
+        return answer;
+      });
+    const startedAt = performance.now();
+    try {
+      return await ask().catch((error: unknown) => {
+        if (error instanceof LostOnTheWay && performance.now() - startedAt < ms) return ask();
+        throw error;
+      });
+    } catch (error) {
+      throw this.#failures.toDriverError(error instanceof LostOnTheWay ? error.cause : error);
+    }
+  }
+
+  async #write<T>(task: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await task();
+        this.#failures.worked("write");
+        return answer;
+      } catch (error) {
+        if (attempt < ATTEMPTS && this.#failures.kindOf(error) === "retry") continue;
+        throw this.#failures.toDriverError(error);
+      }
+    }
+  }
+}
+
+interface ReadRequest<Session, T> {
+  readonly what: string;
+  readonly task: (session: Session) => Promise<T>;
+  readonly limitMs?: number;
+}
+
+/** The connection ended while something ran on it; the cause is the library's error. */
+class LostOnTheWay extends Error {
+  override readonly name = "LostOnTheWay";
+
+  constructor(cause: unknown) {
+    super("Cannot read: the connection was lost", { cause });
+  }
+}
