@@ -1,9 +1,9 @@
-import { abortReason, sleep } from "@k3s/async";
+import { aborted, abortReason, deadline, sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import { DeliverPolicy, type ConsumerMessages } from "@nats-io/jetstream";
 import { streamOf } from "./bucket-config.ts";
 import { fromConsumed } from "./bucket.ts";
-import type { NatsLink } from "./nats-link.ts";
+import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 import type { StoredMessage } from "./row-record.ts";
 
 /** How many messages the server sends ahead. */
@@ -11,11 +11,15 @@ const WINDOW = 1000;
 /** Least that the library takes: how soon a consumer that the server forgot is noticed. */
 const HEARTBEAT_MS = 1000;
 const RETRY_MS = 200;
+/** After which the server forgets a follower that is gone. */
+const FORGOTTEN_MS = 10_000;
 
 export interface FollowerOptions {
   readonly link: NatsLink;
   readonly log: Logger;
   readonly bucket: string;
+  /** Begins the name that the server knows us by; letters, digits, "-" and "_". */
+  readonly namePrefix: string;
   /** The first message to deliver; earlier ones are not. */
   readonly from: number;
   /** Called for every message, in order, each once. */
@@ -28,6 +32,7 @@ export class Follower {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   readonly #forget: () => void;
+  readonly #started = Promise.withResolvers<void>();
   #next: number;
   #messages: ConsumerMessages | undefined;
 
@@ -36,6 +41,12 @@ export class Follower {
     this.#next = options.from;
     this.#forget = options.link.onReturn(() => this.#messages?.stop());
     this.#running = this.#run();
+  }
+
+  /** Resolves once the server knows of us. */
+  async started(): Promise<void> {
+    using limit = deadline(REQUEST_MS, "Following the bucket");
+    await Promise.race([this.#started.promise, aborted(limit).then(() => Promise.reject(abortReason(limit)))]);
   }
 
   /** Any number of times. */
@@ -60,17 +71,20 @@ export class Follower {
   }
 
   async #consume(signal: AbortSignal): Promise<void> {
-    const { link, bucket, onMessage } = this.#options;
+    const { link, bucket, namePrefix, onMessage } = this.#options;
     const consumer = await link.run("follow bucket", () =>
       link.js.consumers.get(streamOf(bucket), {
+        name_prefix: namePrefix,
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: this.#next,
+        inactive_threshold: FORGOTTEN_MS,
       }),
     );
     const messages = await link.run("follow bucket", () =>
       consumer.consume({ max_messages: WINDOW, idle_heartbeat: HEARTBEAT_MS }),
     );
     this.#messages = messages;
+    this.#started.resolve();
     try {
       if (signal.aborted) throw abortReason(signal);
       for await (const message of messages) {

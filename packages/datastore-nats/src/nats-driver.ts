@@ -20,6 +20,8 @@ import type { Claims } from "./claims.ts";
 import { toDriverError } from "./errors.ts";
 import { Follower } from "./follower.ts";
 import { unpackKineValue } from "./kine-value.ts";
+import { HistoryFloor } from "./history-floor.ts";
+import { followerPrefix } from "./history-guard.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { parseRowHeader, ROW_HEADER } from "./row-header.ts";
 import type { SettledRow } from "./row-assembler.ts";
@@ -33,6 +35,8 @@ import type { SpanRepair } from "./span-repair.ts";
 import type { Subjects } from "./subjects.ts";
 import { Serial } from "./serial.ts";
 
+/** The name of kine's compaction marker. */
+const MARKER_NAME = "compact_rev_key";
 /** Heads kept between the look at leases and spans and the load: more are read twice. */
 const MAX_KEPT_HEADS = 200_000;
 
@@ -48,6 +52,8 @@ export interface NatsDriverParts {
   readonly codec: RowMessages;
   readonly writer: RowWriter;
   readonly repair: SpanRepair;
+  /** Messages that the bucket keeps of each key; not above 0: all. */
+  readonly history: number;
   /** Marks our own messages. */
   readonly owner: string;
 }
@@ -90,11 +96,13 @@ export class NatsDriver implements Driver {
 
   /** Begins to hear of new messages. Once, before anything else. */
   async open(): Promise<void> {
-    const { link, log, bucket, messages } = this.#parts;
+    const { link, log, bucket, messages, side, owner } = this.#parts;
     const last = await messages.lastSequence();
     this.#tail = new RowTail(last);
     const onMessage = (message: StoredMessage) => this.#hear(message);
-    this.#follower = new Follower({ link, log, bucket, from: last + 1, onMessage });
+    this.#follower = new Follower({ link, log, bucket, namePrefix: followerPrefix(owner), from: last + 1, onMessage });
+    await this.#follower.started();
+    await side.announce();
   }
 
   heads(after: number, limit: number): Promise<readonly RowHead[]> {
@@ -168,10 +176,20 @@ export class NatsDriver implements Driver {
     while (page.length < limit) {
       const next = await pages.rows.next();
       if (next.done === true) return page;
-      page.push(next.value);
+      page.push(this.#withCompaction(next.value));
     }
     this.#pages = { ...pages, position: page.at(-1)?.id ?? after };
     return page;
+  }
+
+  /** Kine's marker row says what is compacted; here that is kept beside the rows, as a message cannot be changed. */
+  #withCompaction(head: RowHead): RowHead {
+    return head.name === MARKER_NAME ? { ...head, prevRevision: this.#compactRevision } : head;
+  }
+
+  /** What the history dropped is compacted as well. */
+  get #compactRevision(): number {
+    return Math.max(this.#parts.side.compactRevision, this.#floor);
   }
 
   /** Reads all heads, for what they say of leases and spans; as many as fit are kept for the load, which follows. */
@@ -179,13 +197,17 @@ export class NatsDriver implements Driver {
     const { side } = this.#parts;
     const rowLeases = new Map<number, LeaseId>();
     const spans = new Map<number, RowSpan>();
+    const history = new HistoryFloor(this.#parts.history);
     let kept: RowHead[] | undefined = [];
-    for await (const { head, lease, span } of this.#reader.heads(0)) {
+    for await (const row of this.#reader.heads(0)) {
+      const { head, lease, span } = row;
+      history.add(row);
       if (lease !== 0n) rowLeases.set(head.id, lease);
       if (span !== undefined) spans.set(span.last, span);
       if (kept !== undefined && kept.length < MAX_KEPT_HEADS) kept.push(head);
       else kept = undefined;
     }
+    if (history.revision > side.compactRevision) this.#floor = Math.max(this.#floor, history.revision);
     for (const [row, lease] of side.rowLeases) rowLeases.set(row, lease);
     this.#pages = kept && { rows: this.#keptThenNew(kept), position: 0 };
     await side.fresh();
@@ -251,8 +273,8 @@ export class NatsDriver implements Driver {
 
   async #position(): Promise<Position> {
     const { messages, side } = this.#parts;
-    const [lastRow, compacted] = await Promise.all([messages.lastSequence(), side.readCompacted()]);
-    return { lastRow, compactRevision: Math.max(compacted, this.#floor) };
+    const [lastRow] = await Promise.all([messages.lastSequence(), side.readCompacted()]);
+    return { lastRow, compactRevision: this.#compactRevision };
   }
 
   #changes(after: number, limit: number): Promise<Changes> {

@@ -7,6 +7,7 @@ import { Bucket } from "./bucket.ts";
 import { Claims } from "./claims.ts";
 import { connectNats, type TlsFiles } from "./connect-nats.ts";
 import { NatsError } from "./errors.ts";
+import { HistoryGuard } from "./history-guard.ts";
 import { NatsDriver } from "./nats-driver.ts";
 import { parseNatsEndpoint, type NatsEndpoint } from "./nats-endpoint.ts";
 import { NatsLink } from "./nats-link.ts";
@@ -46,7 +47,10 @@ export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver
   return retry(() => open(endpoint, { tls, log }), retryPolicy(endpoint.shown, log), signal);
 }
 
-async function open(endpoint: NatsEndpoint, { tls, log }: { readonly tls: TlsFiles; readonly log: Logger }): Promise<Driver> {
+async function open(
+  endpoint: NatsEndpoint,
+  { tls, log }: { readonly tls: TlsFiles; readonly log: Logger },
+): Promise<Driver> {
   const connection = await connectNats(endpoint, tls);
   const link = await NatsLink.over({ connection, log, slowMs: endpoint.slowMethodMs, shown: endpoint.shown });
   try {
@@ -83,13 +87,29 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
   const owner = randomBytes(4).toString("hex");
   const subjects = new Subjects(bucket);
   const codec = new RowMessages(subjects, owner);
-  const side = new SideBucket({ link, log, bucket: sideName, messages: sideMessages });
+  const side = new SideBucket({ link, log, bucket: sideName, messages: sideMessages, owner });
   const claims = new Claims({ messages: sideMessages, subject: side.claimSubject, owner });
-  const writer = new RowWriter({ messages, codec, link, writer: owner });
+  const history = rows.max_msgs_per_subject;
+  const guard = new HistoryGuard({ link, bucket, history, owner });
+  const writer = new RowWriter({ messages, codec, link, guard, writer: owner });
   const repair = new SpanRepair({ messages, subjects, codec, log });
-  const parts = { link, log, bucket, messages, sideMessages, side, claims, subjects, codec, writer, repair, owner };
+  const parts = {
+    link,
+    log,
+    bucket,
+    messages,
+    sideMessages,
+    side,
+    claims,
+    subjects,
+    codec,
+    writer,
+    repair,
+    history,
+    owner,
+  };
   const driver = new NatsDriver(parts);
-  await side.open((message) => claims.learn(message));
+  await side.open({ onClaim: (message) => claims.learn(message), onServer: () => guard.expectPeer() });
   await driver.open();
   return driver;
 }

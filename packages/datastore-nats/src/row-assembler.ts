@@ -11,6 +11,7 @@ export interface SettledRow {
   readonly note: SideNote | undefined;
   /** The name whose messages up to this one are of no use once this row is compacted; empty: none. */
   readonly removes: string;
+  readonly isKines: boolean;
 }
 
 /** A row of a transaction whose other rows were never written: no row for us, but kine sees it. */
@@ -93,7 +94,7 @@ export class RowAssembler {
     if (row.writer === "" && head.deleted) this.#awaitingMarker.set(head.name, head.id);
     else this.#awaitingMarker.delete(head.name);
     if (row.isTakeBack) return toGap(head.id);
-    return { head, lease, span, note, removes: head.deleted ? head.name : "" };
+    return { head, lease, span, note, removes: head.deleted ? head.name : "", isKines: row.writer === "" };
   }
 
   #toGapOrDeletion(record: Exclude<RowRecord, Row>): SettledRow {
@@ -101,10 +102,10 @@ export class RowAssembler {
     if (record.kind === "gap") return { ...toGap(id), note: record.note, removes: name };
     this.#voids.delete(name);
     const isExpected = this.#awaitingMarker.delete(name);
-    return { ...toGap(id), head: isExpected ? gapHead(id) : { ...gapHead(id), name }, removes: name };
+    return { ...toGap(id), head: isExpected ? gapHead(id) : { ...gapHead(id), name }, removes: name, isKines: true };
   }
 }
 
 function toGap(id: number): SettledRow {
-  return { head: gapHead(id), lease: 0n, span: undefined, note: undefined, removes: "" };
+  return { head: gapHead(id), lease: 0n, span: undefined, note: undefined, removes: "", isKines: false };
 }

@@ -1,5 +1,6 @@
 import { DriverError, type CommitBatch, type NewRow } from "@k3s/datastore";
 import type { Bucket } from "./bucket.ts";
+import type { HistoryGuard } from "./history-guard.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { formatNote } from "./row-header.ts";
 import type { OutgoingMessage, RowMessages } from "./row-message.ts";
@@ -14,6 +15,7 @@ interface RowWriterOptions {
   readonly messages: Bucket;
   readonly codec: RowMessages;
   readonly link: NatsLink;
+  readonly guard: HistoryGuard;
   /** Begins the ids of our messages: letters and digits. */
   readonly writer: string;
 }
@@ -33,20 +35,25 @@ export class RowWriter {
 
   /** Resolves once all rows are stored. `conflict`: none is. `failed`: the first ones may be. */
   async write(batch: CommitBatch, note: SideNote | undefined): Promise<void> {
-    const { messages } = this.#options;
+    const { messages, guard } = this.#options;
     const outgoing = batch.rows.map((row, i) =>
       this.#toMessage(batch, row, i === batch.rows.length - 1 ? note : undefined),
     );
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
-    const results = await Promise.allSettled(
-      outgoing.map((message, i) =>
-        messages.publish(message, {
+    await guard.refresh();
+    for (let start = 0; start < outgoing.length;) {
+      const { count, blockedBy } = guard.admit(batch.rows.slice(start));
+      const part = outgoing.slice(start, start + count).map((message, n) => {
+        const i = start + n;
+        return messages.publish(message, {
           expect: { lastSequence: batch.after + i, ...(i > 0 && { lastMsgID: `${prefix}${i - 1}` }) },
           ...(i < outgoing.length - 1 && { msgID: `${prefix}${i}` }),
-        }),
-      ),
-    );
-    assertAllWritten(results);
+        });
+      });
+      assertAllWritten(await Promise.allSettled(part), start > 0);
+      start += count;
+      if (start < outgoing.length) await guard.waitFor(blockedBy);
+    }
   }
 
   /** Tells of ended leases when there is no row to tell it with. Takes the id after `after`. */
@@ -82,11 +89,11 @@ export class RowWriter {
   }
 }
 
-function assertAllWritten(results: readonly PromiseSettledResult<number>[]): void {
+function assertAllWritten(results: readonly PromiseSettledResult<number>[], hasBegun: boolean): void {
   const failed = results.find((result) => result.status === "rejected");
   if (failed === undefined) return;
   const error: unknown = failed.reason;
-  if (results.every(({ status }) => status === "rejected")) throw error;
+  if (!hasBegun && results.every(({ status }) => status === "rejected")) throw error;
   // Told as a conflict the written ones would be written again.
   throw new DriverError("failed", "Cannot write all rows: another program wrote in between", { cause: error });
 }

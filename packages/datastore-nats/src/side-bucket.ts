@@ -3,6 +3,7 @@ import { DriverError, type LeaseId, type LeaseRecord } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { Follower } from "./follower.ts";
+import { followerPrefix } from "./history-guard.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 import type { SideNote, StoredMessage } from "./row-record.ts";
 
@@ -20,17 +21,26 @@ interface SideBucketOptions {
   readonly log: Logger;
   readonly bucket: string;
   readonly messages: Bucket;
+  /** Tells us from other servers. */
+  readonly owner: string;
 }
 
 const LEASE = /^lease\.([0-9a-f]{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16})$/;
 const ROW_LEASE = /^row\.(\d{1,16}) ([0-9a-f]{1,16})$/;
+interface SideListeners {
+  /** Told of every change of the claim, the present one included. */
+  readonly onClaim: (message: StoredMessage) => void;
+  /** Told when a server has begun to follow the rows. */
+  readonly onServer: () => void;
+}
+
 /** Ends that are remembered, so that a renewal that was under way does not bring a lease back. */
 const MAX_ENDS = 10_000;
 
 /**
  * What kine has no place for, in a bucket of its own beside kine's, one key each, in plain text:
  *
- *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims
+ *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims      server  "<who came last>"
  *
  * It is held in memory and followed. What a row tells in its note is in force with the row, before or without an entry here.
  */
@@ -43,7 +53,7 @@ export class SideBucket {
   readonly #seen = new Latest(0);
   #compacted = { revision: 0, seq: 0 };
   #follower: Follower | undefined;
-  #onClaim: (message: StoredMessage) => void = () => undefined;
+  #listeners: SideListeners | undefined;
 
   constructor(options: SideBucketOptions) {
     this.#options = options;
@@ -51,13 +61,17 @@ export class SideBucket {
   }
 
   /** Reads everything and follows from there on. Once. */
-  async open(onClaim: (message: StoredMessage) => void): Promise<void> {
-    const { messages, link, log, bucket } = this.#options;
-    this.#onClaim = onClaim;
+  async open(listeners: SideListeners): Promise<void> {
+    const { messages, link, log, bucket, owner } = this.#options;
+    this.#listeners = listeners;
     const last = await messages.lastSequence();
     for await (const message of messages.replay({ from: 1, to: last, headersOnly: false })) this.#apply(message);
     this.#seen.set(Math.max(last, this.#seen.get()));
-    this.#follower = new Follower({ link, log, bucket, from: last + 1, onMessage: (message) => this.#apply(message) });
+    this.#follower = new Follower({
+      ...{ link, log, bucket, namePrefix: followerPrefix(owner) },
+      from: last + 1,
+      onMessage: (message) => this.#apply(message),
+    });
   }
 
   get claimSubject(): string {
@@ -78,6 +92,11 @@ export class SideBucket {
 
   has(lease: LeaseId): boolean {
     return this.#leases.has(lease);
+  }
+
+  /** Tells the other servers that there is one more. */
+  async announce(): Promise<void> {
+    await this.#put("server", this.#options.owner);
   }
 
   /** Resolves once all that others wrote before the call is known here. */
@@ -163,7 +182,8 @@ export class SideBucket {
 
   #apply(message: StoredMessage): void {
     const key = message.subject.slice(this.#prefix.length);
-    if (key === "claim") this.#onClaim(message);
+    if (key === "claim") this.#listeners?.onClaim(message);
+    else if (key === "server") this.#listeners?.onServer();
     else this.#applyText(key, Buffer.from(message.data ?? []).toString("utf8"), message.seq);
     this.#seen.set(Math.max(message.seq, this.#seen.get()));
   }

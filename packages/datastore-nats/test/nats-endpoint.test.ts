@@ -76,7 +76,12 @@ describe("parseNatsEndpoint()", () => {
     });
 
   test("shows neither user nor password nor token", () => {
-    const texts = ["nats://user:s3cret@host:0", "nats://s3cret@host:0", "nats://u:s3c@s3cret@host:0", "nats://u:s3cret@a,u:s3cret@b:0"];
+    const texts = [
+      "nats://user:s3cret@host:0",
+      "nats://s3cret@host:0",
+      "nats://u:s3c@s3cret@host:0",
+      "nats://u:s3cret@a,u:s3cret@b:0",
+    ];
     for (const text of texts)
       assert.throws(
         () => parseNatsEndpoint(text),

@@ -48,7 +48,10 @@ describe("NATS away", () => {
       await driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] });
       return true;
     });
-    assert.deepEqual((await driver.heads(0, 10)).map(({ id }) => id), [1, 2]);
+    assert.deepEqual(
+      (await driver.heads(0, 10)).map(({ id }) => id),
+      [1, 2],
+    );
   });
 
   test("loses no acknowledged write when it is killed, and tells every event once", async (t) => {
@@ -85,10 +88,16 @@ describe("NATS away", () => {
     await Promise.all(writers);
     const range = await store.range(everything());
     const keys = new Set(range.kvs.map(({ key }) => key.toString()));
-    assert.deepEqual([...acknowledged].filter((key) => !keys.has(key)), []);
+    assert.deepEqual(
+      [...acknowledged].filter((key) => !keys.has(key)),
+      [],
+    );
     await until("the watch has it all", async () => Promise.resolve(recorder.events.length >= range.revision - 2));
     const revisions = recorder.events.map(({ kv }) => kv.modRevision);
-    assert.deepEqual(revisions, [...new Set(revisions)].sort((a, b) => a - b));
+    assert.deepEqual(
+      revisions,
+      [...new Set(revisions)].sort((a, b) => a - b),
+    );
     const other = await openTestStore(t, server);
     assert.deepEqual(texts(await other.range(everything())), texts(await store.range(everything())));
   });
@@ -107,6 +116,9 @@ describe("NATS away", () => {
       Promise.resolve(recorder.events.at(-1)?.kv.modRevision === store.currentRevision),
     );
     const revisions = recorder.events.map(({ kv }) => kv.modRevision);
-    assert.deepEqual(revisions, Array.from({ length: store.currentRevision - 2 }, (_, i) => i + 3));
+    assert.deepEqual(
+      revisions,
+      Array.from({ length: store.currentRevision - 2 }, (_, i) => i + 3),
+    );
   });
 });

@@ -23,7 +23,10 @@ async function writePart(t: TestContext, server: NatsServer, rows: readonly NewR
     assert.ok(message !== undefined);
     const header = headers();
     for (const [name, value] of message.headers) header.set(name, value);
-    await jetstream(connection).publish(message.subject, message.data, { headers: header, expect: { lastSequence: one.id - 1 } });
+    await jetstream(connection).publish(message.subject, message.data, {
+      headers: header,
+      expect: { lastSequence: one.id - 1 },
+    });
   }
 }
 
@@ -67,7 +70,14 @@ describe("a transaction whose writer died in the middle", () => {
     const driver = await openDriver(t, server);
     await driver.side();
     const rows = await driver.heads(0, 10);
-    assert.deepEqual(rows.slice(0, 3).map(({ id, name }) => [id, name]), [[1, "/a"], [2, "gap-2"], [3, "/b"]]);
+    assert.deepEqual(
+      rows.slice(0, 3).map(({ id, name }) => [id, name]),
+      [
+        [1, "/a"],
+        [2, "gap-2"],
+        [3, "/b"],
+      ],
+    );
     await until("kine sees that the key is gone", async () => (await kine.list())["/x"] === undefined);
   });
 

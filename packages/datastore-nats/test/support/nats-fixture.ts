@@ -18,7 +18,11 @@ export async function startNats(t: TestContext, options: NatsServerOptions = {})
 
 /** A driver on the bucket `kine` that is closed with the test. */
 export async function openDriver(t: TestContext, server: NatsServer, parameters = ""): Promise<Driver> {
-  const driver = await openNatsDriver({ endpoint: `nats://${server.endpoint}${parameters}`, log: quietLog(), signal: t.signal });
+  const driver = await openNatsDriver({
+    endpoint: `nats://${server.endpoint}${parameters}`,
+    log: quietLog(),
+    signal: t.signal,
+  });
   t.after(() => driver.close());
   return driver;
 }
@@ -30,7 +34,11 @@ export function quietLog(): Logger {
 
 /** A store over a driver of its own; closed with the test. */
 export async function openTestStore(t: TestContext, server: NatsServer, parameters = ""): Promise<OpenStore> {
-  const driver = await openNatsDriver({ endpoint: `nats://${server.endpoint}${parameters}`, log: quietLog(), signal: t.signal });
+  const driver = await openNatsDriver({
+    endpoint: `nats://${server.endpoint}${parameters}`,
+    log: quietLog(),
+    signal: t.signal,
+  });
   const store = await openStore(driver, { log: quietLog() });
   t.after(() => store.close());
   return store;
