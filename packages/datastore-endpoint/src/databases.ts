@@ -45,4 +45,12 @@ export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Data
         openMysqlDriver({ dsn: address, tls, log, signal, ...(pool === undefined ? {} : { pool }) }),
     };
   },
+  nats: async () => {
+    const { openNatsDriver, parseNatsEndpoint } = await import("@k3s/datastore-nats");
+    return {
+      check: ({ scheme, address }) => void parseNatsEndpoint(`${scheme}://${address}`),
+      open: ({ scheme, address, tls, log, signal }) =>
+        openNatsDriver({ endpoint: `${scheme}://${address}`, tls, log, signal }),
+    };
+  },
 };
