@@ -128,11 +128,3 @@ export function parseImage(text: string): string {
   const isImage = /^[a-z0-9][a-z0-9._\-/:]*(@sha256:[0-9a-f]{64})?$/i.test(text) && !/\s|\/\/|\/$|:$/.test(text);
   return isImage ? text : refuse("must be an image reference", text);
 }
-
-/** Only SQLite is served; the text may hold a password and is therefore not repeated. */
-export function parseDatastoreEndpoint(text: string): string {
-  if (text === "sqlite" || text.startsWith("sqlite://")) return text;
-  const scheme = /^([a-z0-9+]+):\/\//i.exec(text)?.[1];
-  const found = scheme === undefined ? "the endpoint has no scheme" : `the endpoint is of kind "${scheme}"`;
-  throw new RangeError(`must be empty or begin with sqlite:// in this version: ${found}`);
-}

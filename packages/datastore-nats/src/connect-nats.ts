@@ -1,0 +1,107 @@
+import { access, constants, readFile } from "node:fs/promises";
+import {
+  connect,
+  credsAuthenticator,
+  errors,
+  nkeyAuthenticator,
+  type Authenticator,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from "@nats-io/transport-node";
+import { loadContextFile, type NatsContext } from "./context-file.ts";
+import { NatsError } from "./errors.ts";
+import type { NatsEndpoint } from "./nats-endpoint.ts";
+
+/** TLS files in PEM form, as k3s's flags name them. */
+export interface TlsFiles {
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+const CONNECT_MS = 5000;
+/** Between two attempts to come back: short, as a write has to work 2 s after the server returned. */
+const RECONNECT_MS = 250;
+/** A server that is frozen is noticed after twice this time. */
+const PING_MS = 5000;
+
+/** Connects once, to the first server that answers; from then on the connection comes back for ever. Rejects with NatsError. */
+export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promise<NatsConnection> {
+  const context = endpoint.contextFile === undefined ? undefined : await loadContextFile(endpoint.contextFile);
+  const options: NodeConnectionOptions = {
+    servers: [...(context?.servers ?? endpoint.servers)],
+    name: `k3s using bucket: ${endpoint.bucket}`,
+    timeout: CONNECT_MS,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true, // credentials that a server refuses now may be right again after its configuration is
+    reconnectTimeWait: RECONNECT_MS,
+    reconnectJitter: RECONNECT_MS / 2,
+    reconnectJitterTLS: RECONNECT_MS / 2,
+    pingInterval: PING_MS,
+    maxPingOut: 2,
+    noAsyncTraces: true,
+    ...(await credentials(endpoint, context)),
+    ...(await tlsOptions(tls, context)),
+    ...(context?.inboxPrefix === undefined ? {} : { inboxPrefix: context.inboxPrefix }),
+  };
+  if (options.servers?.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
+  try {
+    return await connect(options);
+  } catch (error) {
+    if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
+    throw NatsError.unreachable(endpoint.shown, error);
+  }
+}
+
+/** What the endpoint itself says comes before the context file. */
+async function credentials(
+  endpoint: NatsEndpoint,
+  context: NatsContext | undefined,
+): Promise<Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator">> {
+  const authenticator = await fileAuthenticator(endpoint, context);
+  if (authenticator !== undefined) return { authenticator };
+  const { user, password, token } = (endpoint.user ?? endpoint.token) ? endpoint : (context ?? endpoint);
+  if (user !== undefined) return { user, pass: password ?? "" };
+  return token === undefined ? {} : { token };
+}
+
+async function fileAuthenticator(
+  endpoint: NatsEndpoint,
+  context: NatsContext | undefined,
+): Promise<Authenticator | undefined> {
+  const creds = endpoint.credsFile ?? context?.credsFile;
+  if (creds !== undefined) return credsAuthenticator(await read(creds));
+  const seed = context?.nkeyFile;
+  return seed === undefined ? undefined : nkeyAuthenticator(Buffer.from((await read(seed)).toString("utf8").trim()));
+}
+
+async function tlsOptions(
+  flags: TlsFiles,
+  context: NatsContext | undefined,
+): Promise<Pick<NodeConnectionOptions, "tls">> {
+  const files = {
+    caFile: flags.caFile ?? context?.caFile,
+    certFile: flags.certFile ?? context?.certFile,
+    keyFile: flags.keyFile ?? context?.keyFile,
+  };
+  const named = Object.entries(files).filter(([, path]) => path !== undefined && path !== "");
+  if (named.length === 0) return {};
+  for (const [, path] of named) await assertReadable(path ?? "");
+  return { tls: Object.fromEntries(named) };
+}
+
+async function read(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw NatsError.badFile(path, error);
+  }
+}
+
+async function assertReadable(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (error) {
+    throw NatsError.badFile(path, error);
+  }
+}

@@ -1,0 +1,309 @@
+import {
+  DriverError,
+  type Changes,
+  type Claim,
+  type CommitBatch,
+  type DatabaseSize,
+  type Driver,
+  type LeaseId,
+  type LeaseRecord,
+  type Position,
+  type Pruning,
+  type RowHead,
+  type RowSpan,
+  type SharedDatabase,
+  type SideState,
+} from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import type { Bucket } from "./bucket.ts";
+import type { Claims } from "./claims.ts";
+import { toDriverError } from "./errors.ts";
+import { Follower } from "./follower.ts";
+import { unpackKineValue } from "./kine-value.ts";
+import { HistoryFloor } from "./history-floor.ts";
+import { followerPrefix } from "./history-guard.ts";
+import type { NatsLink } from "./nats-link.ts";
+import { parseRowHeader, ROW_HEADER } from "./row-header.ts";
+import type { SettledRow } from "./row-assembler.ts";
+import { RowReader } from "./row-reader.ts";
+import type { SideNote, StoredMessage } from "./row-record.ts";
+import { RowTail } from "./row-tail.ts";
+import type { RowMessages } from "./row-message.ts";
+import type { RowWriter } from "./row-writer.ts";
+import type { SideBucket } from "./side-bucket.ts";
+import type { SpanRepair } from "./span-repair.ts";
+import type { Subjects } from "./subjects.ts";
+import { Serial } from "./serial.ts";
+
+/** The name of kine's compaction marker. */
+const MARKER_NAME = "compact_rev_key";
+/** Heads kept between the look at leases and spans and the load: more are read twice. */
+const MAX_KEPT_HEADS = 200_000;
+
+export interface NatsDriverParts {
+  readonly link: NatsLink;
+  readonly log: Logger;
+  readonly bucket: string;
+  readonly messages: Bucket;
+  readonly sideMessages: Bucket;
+  readonly side: SideBucket;
+  readonly claims: Claims;
+  readonly subjects: Subjects;
+  readonly codec: RowMessages;
+  readonly writer: RowWriter;
+  readonly repair: SpanRepair;
+  /** Messages that the bucket keeps of each key; not above 0: all. */
+  readonly history: number;
+  /** Marks our own messages. */
+  readonly owner: string;
+}
+
+/** Rows as messages of kine's bucket: the sequence of a message is the id of its row. */
+export class NatsDriver implements Driver {
+  readonly shared: SharedDatabase;
+  readonly #parts: NatsDriverParts;
+  readonly #reader: RowReader;
+  readonly #reads = new Serial();
+  readonly #writes = new Serial();
+  /** Apart from the writes, which need not wait: what is removed here nobody reads or writes any more. */
+  readonly #prunings = new Serial();
+  /** Names to remove messages of, by the row whose compaction allows it. */
+  readonly #removable = new Map<number, string>();
+  #pages: { readonly rows: AsyncIterator<RowHead>; readonly position: number } | undefined;
+  #tail: RowTail | undefined;
+  #follower: Follower | undefined;
+  #floor = 0;
+  #listener: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: NatsDriverParts) {
+    this.#parts = parts;
+    const { messages, codec, repair, log } = parts;
+    this.#reader = new RowReader({
+      ...{ messages, codec, repair, log },
+      tail: () => this.#tail,
+      onRow: (row) => this.#learn(row),
+      onHole: (revision) => (this.#floor = Math.max(this.#floor, revision)),
+    });
+    this.shared = {
+      position: () => this.#position(),
+      changes: (after, limit) => this.#changes(after, limit),
+      leases: () => this.#leases(),
+      claim: () => this.#claim(),
+      onChange: (listener) => (this.#listener = listener),
+    };
+  }
+
+  /** Begins to hear of new messages. Once, before anything else. */
+  async open(): Promise<void> {
+    const { link, log, bucket, messages, side, owner } = this.#parts;
+    const last = await messages.lastSequence();
+    this.#tail = new RowTail(last);
+    const onMessage = (message: StoredMessage) => this.#hear(message);
+    this.#follower = new Follower({ link, log, bucket, namePrefix: followerPrefix(owner), from: last + 1, onMessage });
+    await this.#follower.started();
+    await side.announce();
+  }
+
+  heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    return this.#reads.run(() => this.#heads(after, limit));
+  }
+
+  side(): Promise<SideState> {
+    return this.#reads.run(() => this.#loadSide());
+  }
+
+  async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    const found = await this.#parts.messages.get(rows);
+    try {
+      return found.map((message) => {
+        if (message?.data === undefined) return undefined;
+        return message.data.length === 0 ? Buffer.alloc(0) : unpackKineValue(message.data).value;
+      });
+    } catch (error) {
+      throw toDriverError("read values", error);
+    }
+  }
+
+  commit(batch: CommitBatch): Promise<void> {
+    return this.#writes.run(() => this.#commit(batch));
+  }
+
+  /** Removes deleted keys. Replaced rows go with the bucket's history: to remove one NATS searches its whole block of messages. */
+  prune({ rows }: Pruning): Promise<void> {
+    return this.#prunings.run(async () => {
+      const { messages, subjects, side } = this.#parts;
+      const newest = this.#tail?.last ?? 0;
+      for (const row of rows) {
+        const name = this.#removable.get(row);
+        // The newest message of all stays: from it NATS knows the next sequence.
+        if (name === undefined || row >= newest) continue;
+        await messages.purge(subjects.ofName(name) ?? "", row + 1);
+        this.#removable.delete(row);
+      }
+      await side.forget({ rows });
+    });
+  }
+
+  async size(): Promise<DatabaseSize> {
+    const { messages, sideMessages } = this.#parts;
+    const bytes = (await messages.bytes()) + (await sideMessages.bytes());
+    return { totalBytes: bytes, inUseBytes: bytes };
+  }
+
+  /** NATS compacts its files by itself. */
+  async defragment(): Promise<void> {
+    await this.#parts.messages.lastSequence();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { side, link } = this.#parts;
+    await Promise.all([this.#reads.idle(), this.#writes.idle(), this.#prunings.idle()]);
+    await Promise.all([this.#follower?.close(), side.close()]);
+    await link.close();
+  }
+
+  async #heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    if (this.#pages?.position !== after) this.#pages = { rows: headsOf(this.#reader.heads(after)), position: after };
+    const pages = this.#pages;
+    this.#pages = undefined; // a reading that fails has no next page
+    const page: RowHead[] = [];
+    while (page.length < limit) {
+      const next = await pages.rows.next();
+      if (next.done === true) return page;
+      page.push(this.#withCompaction(next.value));
+    }
+    this.#pages = { ...pages, position: page.at(-1)?.id ?? after };
+    return page;
+  }
+
+  /** Kine's marker row says what is compacted; here that is kept beside the rows, as a message cannot be changed. */
+  #withCompaction(head: RowHead): RowHead {
+    return head.name === MARKER_NAME ? { ...head, prevRevision: this.#compactRevision } : head;
+  }
+
+  /** What the history dropped is compacted as well. */
+  get #compactRevision(): number {
+    return Math.max(this.#parts.side.compactRevision, this.#floor);
+  }
+
+  /** Reads all heads, for what they say of leases and spans; as many as fit are kept for the load, which follows. */
+  async #loadSide(): Promise<SideState> {
+    const { side } = this.#parts;
+    const rowLeases = new Map<number, LeaseId>();
+    const spans = new Map<number, RowSpan>();
+    const history = new HistoryFloor(this.#parts.history);
+    let kept: RowHead[] | undefined = [];
+    for await (const row of this.#reader.heads(0)) {
+      const { head, lease, span } = row;
+      history.add(row);
+      if (lease !== 0n) rowLeases.set(head.id, lease);
+      if (span !== undefined) spans.set(span.last, span);
+      if (kept !== undefined && kept.length < MAX_KEPT_HEADS) kept.push(head);
+      else kept = undefined;
+    }
+    if (history.revision > side.compactRevision) this.#floor = Math.max(this.#floor, history.revision);
+    for (const [row, lease] of side.rowLeases) rowLeases.set(row, lease);
+    this.#pages = kept && { rows: this.#keptThenNew(kept), position: 0 };
+    await side.fresh();
+    return { leases: side.leases(), rowLeases, spans: [...spans.values()] };
+  }
+
+  async *#keptThenNew(kept: RowHead[]): AsyncGenerator<RowHead> {
+    let last = 0;
+    for (const head of kept) {
+      last = head.id;
+      yield head;
+    }
+    kept.length = 0;
+    yield* headsOf(this.#reader.heads(last));
+  }
+
+  async #commit(batch: CommitBatch): Promise<void> {
+    const { claims, side, log } = this.#parts;
+    await claims.turn();
+    const { endedLeases, rowLeases, compactRevision } = batch;
+    const last = batch.rows.at(-1)?.id ?? batch.after;
+    if (batch.rows.length > 0) await this.#writeRows(batch);
+    else if (endedLeases.length > 0) await this.#writeNote({ leases: [], endedLeases }, batch.after);
+    // Behind the rows, which tell of the leases too: a crash in between loses nothing.
+    await Promise.all(batch.leases.map((record) => side.putLease(record, last)));
+    await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
+    if (compactRevision !== undefined) await side.putCompacted(compactRevision);
+    const superfluous = side.forget({ leases: endedLeases });
+    void superfluous.catch((error: unknown) => log.debug({ error }, "cannot remove ended leases"));
+    if (batch.rows.length > 0) await claims.done();
+  }
+
+  async #writeRows(batch: CommitBatch): Promise<void> {
+    const { writer, side } = this.#parts;
+    await this.#assertLeases(batch);
+    const { leases, endedLeases } = batch;
+    const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
+    await writer.write(batch, note);
+    const last = batch.rows.at(-1);
+    if (note !== undefined && last !== undefined) side.note(note, last.id);
+    for (const row of batch.rows) if (row.deleted) this.#removable.set(row.id, row.name);
+  }
+
+  async #writeNote(note: SideNote, after: number): Promise<void> {
+    const { writer, side } = this.#parts;
+    side.note(note, await writer.writeNote(note, after));
+  }
+
+  /** Every end of a lease is told by a row, and a row that was not read yet makes the write a conflict. */
+  async #assertLeases({ rows, leases }: CommitBatch): Promise<void> {
+    const { side } = this.#parts;
+    const granted = new Set(leases.map(({ id }) => id));
+    const unknown = () => rows.find(({ lease }) => lease !== 0n && !granted.has(lease) && !side.has(lease));
+    if (unknown() === undefined) return;
+    await side.fresh();
+    const row = unknown();
+    if (row === undefined) return;
+    throw new DriverError(
+      "conflict",
+      `Cannot write row ${row.id}: there is no lease ${row.lease.toString(16)} any more`,
+    );
+  }
+
+  async #position(): Promise<Position> {
+    const { messages, side } = this.#parts;
+    const [lastRow] = await Promise.all([messages.lastSequence(), side.readCompacted()]);
+    return { lastRow, compactRevision: this.#compactRevision };
+  }
+
+  #changes(after: number, limit: number): Promise<Changes> {
+    return this.#reads.run(() => this.#reader.changes(after, limit));
+  }
+
+  async #leases(): Promise<readonly LeaseRecord[]> {
+    const { side } = this.#parts;
+    await side.fresh();
+    return side.leases();
+  }
+
+  #claim(): Promise<Claim> {
+    return this.#parts.claims.claim();
+  }
+
+  #learn({ head, note, removes }: SettledRow): void {
+    if (note !== undefined) this.#parts.side.note(note, head.id);
+    if (removes !== "") this.#removable.set(head.id, removes);
+  }
+
+  #hear(message: StoredMessage): void {
+    this.#tail?.add(message);
+    const row = parseRowHeader(message.header(ROW_HEADER));
+    // The end of a lease takes an id that the store does not know of, also when it is ours.
+    if (row?.writer !== this.#parts.owner || row.kind === "n") this.#listener();
+  }
+}
+
+async function* headsOf(rows: AsyncIterable<SettledRow>): AsyncGenerator<RowHead> {
+  for await (const { head } of rows) yield head;
+}

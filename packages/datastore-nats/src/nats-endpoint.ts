@@ -1,0 +1,167 @@
+import { NatsError } from "./errors.ts";
+
+/** What an endpoint says, with kine's defaults. */
+export interface NatsEndpoint {
+  /** `host:port`, at least one unless a context file names them. */
+  readonly servers: readonly string[];
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly token: string | undefined;
+  readonly bucket: string;
+  readonly replicas: number;
+  /** Messages that the bucket keeps of each key. */
+  readonly revHistory: number;
+  /** Requests that take longer are logged. */
+  readonly slowMethodMs: number;
+  readonly credsFile: string | undefined;
+  readonly contextFile: string | undefined;
+  /** Parts that kine does not look at either, without their values. */
+  readonly ignored: readonly string[];
+  /** The endpoint for messages: without secrets. */
+  readonly shown: string;
+}
+
+const DEFAULT_PORT = 4222;
+const SCHEME = /^(?:nats|jetstream):\/\//;
+const KNOWN: ReadonlySet<string> = new Set([
+  ...["bucket", "replicas", "revHistory", "slowMethod", "credsFile", "contextFile"],
+  "noEmbed", // there is no other way here
+]);
+const EMBEDDED: ReadonlySet<string> = new Set(["serverConfig", "dontListen", "stdoutLogging", "dataDir"]);
+const BUCKET = /^[\w-]+$/;
+const HOST = /^(\[[0-9a-fA-F:.%]+\]|[\w.-]+)(?::(\d{1,5}))?$/;
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  ...{ ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3 },
+  ...{ ms: 1, s: 1000, m: 60_000, h: 3_600_000 },
+};
+
+/** Reads `nats://…` or its old alias `jetstream://…`. Throws NatsError that lists all that is wrong with it. */
+export function parseNatsEndpoint(text: string): NatsEndpoint {
+  const problems: string[] = [];
+  const [first = "", ...others] = text.split(",").map((part, index) => splitUrl(part, index, problems));
+  const parameters = first === "" ? new URLSearchParams() : first.query;
+  const rest = others.filter((part) => part !== "");
+  const ignored = first === "" ? [] : [...first.ignored, ...unknownParameters(parameters, problems)];
+  const endpoint: NatsEndpoint = {
+    servers: readServers([...(first === "" ? [] : [first]), ...rest], problems),
+    ...(first === "" ? { user: undefined, password: undefined, token: undefined } : readUser(first.userInfo, problems)),
+    ...readParameters(parameters, problems),
+    ignored: [...ignored, ...rest.flatMap((part) => (part.hasQuery ? ["parameters behind the first host"] : []))],
+    shown: hideSecrets(text),
+  };
+  if (endpoint.contextFile === undefined && endpoint.servers.length === 0 && problems.length === 0)
+    problems.push("it names no host");
+  if (endpoint.contextFile !== undefined && endpoint.servers.length > 0)
+    problems.push("a contextFile names the hosts, so none may stand here");
+  if (problems.length > 0) throw NatsError.badEndpoint(endpoint.shown, problems);
+  return endpoint;
+}
+
+/** An endpoint without what may be a secret: everything before the last `@`. */
+export function hideSecrets(text: string): string {
+  const scheme = /^\w+:\/\//.exec(text)?.[0] ?? "";
+  const at = text.lastIndexOf("@");
+  return at < 0 ? text : `${scheme}********${text.slice(at)}`;
+}
+
+interface UrlPart {
+  readonly userInfo: string | undefined;
+  readonly host: string;
+  readonly query: URLSearchParams;
+  readonly hasQuery: boolean;
+  readonly ignored: readonly string[];
+}
+
+function splitUrl(part: string, index: number, problems: string[]): UrlPart | "" {
+  const scheme = SCHEME.exec(part)?.[0];
+  if (scheme === undefined && (index === 0 || part.includes("://"))) {
+    problems.push(index === 0 ? "it does not begin with nats://" : `host ${index + 1} has another scheme than nats`);
+    return "";
+  }
+  const rest = part.slice(scheme?.length ?? 0);
+  const [address = "", ...query] = rest.split("?");
+  const [authority = "", ...path] = address.split("/");
+  const at = authority.lastIndexOf("@");
+  return {
+    userInfo: at < 0 ? undefined : authority.slice(0, at),
+    host: authority.slice(at + 1),
+    query: new URLSearchParams(query.join("?")),
+    hasQuery: query.length > 0,
+    ignored: path.join("/") === "" ? [] : ["a path"],
+  };
+}
+
+function readServers(parts: readonly UrlPart[], problems: string[]): string[] {
+  return parts.flatMap(({ host }) => {
+    if (host === "") return [];
+    const [, name, port = String(DEFAULT_PORT)] = HOST.exec(host) ?? [];
+    if (name !== undefined && Number(port) >= 1 && Number(port) <= 65_535) return [`${name}:${port}`];
+    problems.push(`"${host}" is no host with a port from 1 to 65535`);
+    return [];
+  });
+}
+
+function readUser(text: string | undefined, problems: string[]): Pick<NatsEndpoint, "user" | "password" | "token"> {
+  const none = { user: undefined, password: undefined, token: undefined };
+  if (text === undefined || text === "") return none;
+  const colon = text.indexOf(":");
+  try {
+    if (colon < 0) return { ...none, token: decodeURIComponent(text) };
+    return {
+      ...none,
+      user: decodeURIComponent(text.slice(0, colon)),
+      password: decodeURIComponent(text.slice(colon + 1)),
+    };
+  } catch {
+    problems.push("user, password or token has a % that is not followed by two hexadecimal digits");
+    return none;
+  }
+}
+
+function unknownParameters(parameters: URLSearchParams, problems: string[]): string[] {
+  const names = [...new Set(parameters.keys())].filter((name) => !KNOWN.has(name));
+  for (const name of names.filter((known) => EMBEDDED.has(known)))
+    problems.push(
+      `"${name}" is for a server inside of k3s, which there is not: run nats-server beside it and leave "${name}" out`,
+    );
+  return names.filter((name) => !EMBEDDED.has(name)).map((name) => `parameter "${name}"`);
+}
+
+type Parameters = Pick<
+  NatsEndpoint,
+  "bucket" | "replicas" | "revHistory" | "slowMethodMs" | "credsFile" | "contextFile"
+>;
+
+function readParameters(parameters: URLSearchParams, problems: string[]): Parameters {
+  const text = (name: string) => parameters.get(name) || undefined; // kine takes an empty value for none
+  const count = (name: string, range: { readonly least: number; readonly most: number; readonly fallback: number }) => {
+    const value = text(name);
+    if (value === undefined) return range.fallback;
+    if (/^\d+$/.test(value) && Number(value) >= range.least && Number(value) <= range.most) return Number(value);
+    problems.push(`${name} must be a number from ${range.least} to ${range.most}, not "${value}"`);
+    return range.fallback;
+  };
+  const bucket = text("bucket") ?? "kine";
+  if (!BUCKET.test(bucket)) problems.push(`bucket must be letters, digits, "-" and "_", not "${bucket}"`);
+  const slow = parseDuration(text("slowMethod") ?? "500ms");
+  if (slow === undefined)
+    problems.push(`slowMethod must be a duration such as 500ms, not "${text("slowMethod") ?? ""}"`);
+  return {
+    bucket,
+    replicas: count("replicas", { least: 1, most: 5, fallback: 1 }),
+    revHistory: count("revHistory", { least: 2, most: 64, fallback: 10 }),
+    slowMethodMs: slow ?? 0,
+    credsFile: text("credsFile"),
+    contextFile: text("contextFile"),
+  };
+}
+
+/** Go's form: numbers with units, `1m30s`. Milliseconds; undefined: something else. */
+function parseDuration(text: string): number | undefined {
+  if (text === "0") return 0;
+  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)/g))
+    total += Number(amount) * (DURATION_UNITS_MS[unit ?? ""] ?? 0);
+  return total;
+}

@@ -1,0 +1,110 @@
+import { DriverError } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { toDriverError } from "./errors.ts";
+
+/** No request waits longer: a frozen server is a failure then. */
+export const REQUEST_MS = 5000;
+
+export interface NatsLinkOptions {
+  readonly connection: NatsConnection;
+  readonly log: Logger;
+  /** Requests that take longer are logged. */
+  readonly slowMs: number;
+  /** The endpoint without secrets. */
+  readonly shown: string;
+}
+
+/** The connection to NATS: while it is away every request fails at once, and it comes back by itself. */
+export class NatsLink {
+  readonly js: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly #options: NatsLinkOptions;
+  readonly #pending = new Set<(error: Error) => void>();
+  readonly #returned = new Set<() => void>();
+  #state: "up" | "away" | "closed" = "up";
+
+  private constructor(options: NatsLinkOptions, manager: JetStreamManager) {
+    this.#options = options;
+    this.js = jetstream(options.connection, { timeout: REQUEST_MS });
+    this.manager = manager;
+    void this.#follow();
+  }
+
+  /** Takes the connection over. */
+  static async over(options: NatsLinkOptions): Promise<NatsLink> {
+    const manager = await jetstreamManager(options.connection, { timeout: REQUEST_MS, checkAPI: false });
+    return new NatsLink(options, manager);
+  }
+
+  get connection(): NatsConnection {
+    return this.#options.connection;
+  }
+
+  /** Bytes that the server takes in one message, headers included. */
+  get maxMessageBytes(): number {
+    return this.connection.info?.max_payload ?? 0;
+  }
+
+  /** `listener` is called whenever the connection is back. Returns how to stop that. */
+  onReturn(listener: () => void): () => void {
+    this.#returned.add(listener);
+    return () => this.#returned.delete(listener);
+  }
+
+  /** Carries `task` out. Rejects with DriverError: at once when the connection is or goes away, and after {@link REQUEST_MS}. */
+  async run<T>(verb: string, task: () => Promise<T>): Promise<T> {
+    if (this.#state !== "up") throw this.#unusable(verb);
+    const gone = Promise.withResolvers<never>();
+    this.#pending.add(gone.reject);
+    const startedAt = performance.now();
+    try {
+      return await Promise.race([task(), gone.promise]);
+    } catch (error) {
+      throw toDriverError(verb, error);
+    } finally {
+      this.#pending.delete(gone.reject);
+      this.#noteTime(verb, performance.now() - startedAt);
+    }
+  }
+
+  /** Any number of times. */
+  async close(): Promise<void> {
+    this.#leave("closed");
+    await this.connection.close();
+  }
+
+  #noteTime(verb: string, durationMs: number): void {
+    const { slowMs, log } = this.#options;
+    if (slowMs > 0 && durationMs > slowMs)
+      log.info({ request: verb, durationMs: Math.round(durationMs) }, "slow NATS request");
+  }
+
+  #unusable(verb: string): DriverError {
+    const state = this.#state === "closed" ? "the driver is closed" : `"${this.#options.shown}" is away`;
+    return new DriverError("failed", `Cannot ${verb}: ${state}`);
+  }
+
+  #leave(state: "away" | "closed"): void {
+    if (this.#state !== "closed") this.#state = state;
+    const error = this.#unusable("finish request");
+    for (const reject of this.#pending) reject(error);
+    this.#pending.clear();
+  }
+
+  async #follow(): Promise<void> {
+    const { log, shown } = this.#options;
+    for await (const status of this.connection.status()) {
+      if (status.type === "disconnect") {
+        if (this.#state === "up") log.warn({ endpoint: shown }, "NATS is away, trying to come back");
+        this.#leave("away");
+      } else if (status.type === "reconnect" && this.#state === "away") {
+        this.#state = "up";
+        log.info({ endpoint: shown }, "NATS is back");
+        for (const listener of [...this.#returned]) listener();
+      } else if (status.type === "error") log.warn({ error: status.error }, "NATS reports an error");
+    }
+    this.#leave("closed");
+  }
+}

@@ -1,0 +1,170 @@
+import { randomBytes } from "node:crypto";
+import { retry } from "@k3s/async";
+import { DriverError, type Driver } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import { assertUsable, rowsConfig, sideConfig, streamOf, type BucketConfig } from "./bucket-config.ts";
+import { Bucket } from "./bucket.ts";
+import { Claims } from "./claims.ts";
+import { connectNats, type TlsFiles } from "./connect-nats.ts";
+import { NatsError } from "./errors.ts";
+import { HistoryGuard } from "./history-guard.ts";
+import { NatsDriver } from "./nats-driver.ts";
+import { parseNatsEndpoint, type NatsEndpoint } from "./nats-endpoint.ts";
+import { NatsLink } from "./nats-link.ts";
+import { RowMessages } from "./row-message.ts";
+import { RowWriter } from "./row-writer.ts";
+import { SideBucket } from "./side-bucket.ts";
+import { SpanRepair } from "./span-repair.ts";
+import { Subjects } from "./subjects.ts";
+import { JetStreamApiError, JetStreamError, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
+
+/** An etcd request of 1.5 MiB in base 64. */
+const WANTED_PAYLOAD_BYTES = 2.1 * 1024 * 1024;
+const STREAM_NOT_FOUND = 10_059;
+const NAME_IN_USE = 10_058;
+
+export interface NatsDriverOptions {
+  /** `nats://…` or `jetstream://…`, as kine takes it. */
+  readonly endpoint: string;
+  readonly tls?: TlsFiles;
+  readonly log: Logger;
+  /** Ends the wait for a server that is not there yet. */
+  readonly signal: AbortSignal;
+}
+
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 2000;
+
+/**
+ * Connects to NATS and opens kine's bucket, or makes it as kine does. Waits for a server that cannot be reached, until `signal` aborts.
+ * Rejects with NatsError when the endpoint is malformed or the bucket cannot be used as it is.
+ */
+export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver> {
+  const { tls = {}, log, signal } = options;
+  const endpoint = parseNatsEndpoint(options.endpoint);
+  for (const part of endpoint.ignored)
+    log.warn({ endpoint: endpoint.shown, part }, "a part of the datastore endpoint is ignored");
+  return retry(() => open(endpoint, { tls, log }), retryPolicy(endpoint.shown, log), signal);
+}
+
+async function open(
+  endpoint: NatsEndpoint,
+  { tls, log }: { readonly tls: TlsFiles; readonly log: Logger },
+): Promise<Driver> {
+  const connection = await connectNats(endpoint, tls);
+  const link = await NatsLink.over({ connection, log, slowMs: endpoint.slowMethodMs, shown: endpoint.shown });
+  try {
+    return await openBucket(link, endpoint, log);
+  } catch (error) {
+    await link.close();
+    throw toOpenError(endpoint.shown, error);
+  }
+}
+
+function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
+  return {
+    delayMinMs: RETRY_MIN_MS,
+    delayMaxMs: RETRY_MAX_MS,
+    // A cluster without a leader answers, but not to what is asked of it.
+    isRetryable: (error) =>
+      error instanceof DriverError || (error instanceof NatsError && error.code === "ERR_NATS_UNREACHABLE"),
+    onRetry: (error, attempt) => {
+      if (attempt === 3) log.warn({ endpoint, error }, "waiting for NATS");
+    },
+  };
+}
+
+async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): Promise<Driver> {
+  const { bucket } = endpoint;
+  const sideName = `${bucket}-k3s`;
+  const rows = await ensureStream(link, rowsConfig(endpoint));
+  assertUsable(bucket, rows);
+  const beside = await ensureStream(link, sideConfig({ ...endpoint, bucket: sideName, replicas: rows.num_replicas }));
+  assertUsable(sideName, { ...beside, max_msgs_per_subject: 0 });
+  warn(link, { endpoint, rows, log });
+  const messages = new Bucket(link, { bucket, isReplicated: rows.num_replicas > 1 });
+  const sideMessages = new Bucket(link, { bucket: sideName, isReplicated: beside.num_replicas > 1 });
+  const owner = randomBytes(4).toString("hex");
+  const subjects = new Subjects(bucket);
+  const codec = new RowMessages(subjects, owner);
+  const side = new SideBucket({ link, log, bucket: sideName, messages: sideMessages, owner });
+  const claims = new Claims({ messages: sideMessages, subject: side.claimSubject, owner });
+  const history = rows.max_msgs_per_subject;
+  const guard = new HistoryGuard({ link, bucket, history, owner });
+  const writer = new RowWriter({ messages, codec, link, guard, writer: owner });
+  const repair = new SpanRepair({ messages, subjects, codec, log });
+  const parts = {
+    link,
+    log,
+    bucket,
+    messages,
+    sideMessages,
+    side,
+    claims,
+    subjects,
+    codec,
+    writer,
+    repair,
+    history,
+    owner,
+  };
+  const driver = new NatsDriver(parts);
+  await side.open({ onClaim: (message) => claims.learn(message), onServer: () => guard.expectPeer() });
+  await driver.open();
+  return driver;
+}
+
+/** The stream's configuration as it is, or as it was made now. Buckets of old kines get direct reads, as newer kines do. */
+async function ensureStream(link: NatsLink, wanted: BucketConfig): Promise<StreamConfig> {
+  const { streams } = link.manager;
+  const { config } = await link.run("open bucket", async (): Promise<StreamInfo> => {
+    try {
+      return await streams.info(wanted.name);
+    } catch (error) {
+      if (!hasCode(error, STREAM_NOT_FOUND)) throw error;
+    }
+    try {
+      return await streams.add(wanted);
+    } catch (error) {
+      if (hasCode(error, NAME_IN_USE)) return await streams.info(wanted.name); // another server was first
+      throw error;
+    }
+  });
+  if (!config.allow_direct)
+    await link.run("open bucket", () => streams.update(wanted.name, { ...config, allow_direct: true }));
+  return config;
+}
+
+function warn(
+  link: NatsLink,
+  about: { readonly endpoint: NatsEndpoint; readonly rows: StreamConfig; readonly log: Logger },
+): void {
+  const { endpoint, rows, log } = about;
+  const server = link.connection.info?.version ?? "";
+  log.warn(
+    { server, replicas: rows.num_replicas },
+    "NATS acknowledges writes before they are on the disk, unless nats-server 2.10 or newer is configured with sync_interval: always",
+  );
+  if (link.maxMessageBytes < WANTED_PAYLOAD_BYTES)
+    log.warn(
+      { maxPayloadBytes: link.maxMessageBytes },
+      "large objects will be refused: set max_payload of nats-server to 4MB",
+    );
+  if (rows.max_msgs_per_subject !== endpoint.revHistory || rows.num_replicas !== endpoint.replicas)
+    log.warn(
+      { bucket: streamOf(endpoint.bucket), revHistory: rows.max_msgs_per_subject, replicas: rows.num_replicas },
+      "the bucket has another history or other replicas than the datastore endpoint says, it is used as it is",
+    );
+}
+
+/** What an operator is told; errors of ours come back as they are. */
+function toOpenError(shown: string, error: unknown): unknown {
+  const source = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  if (error instanceof NatsError) return error;
+  const isMissing = source instanceof JetStreamError && !(source instanceof JetStreamApiError);
+  return isMissing || hasCode(source, 10_039) || hasCode(source, 10_076) ? NatsError.noJetStream(shown, source) : error;
+}
+
+function hasCode(error: unknown, code: number): boolean {
+  return error instanceof JetStreamApiError && error.code === code;
+}

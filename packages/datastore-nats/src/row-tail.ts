@@ -1,0 +1,47 @@
+import type { StoredMessage } from "./row-record.ts";
+
+/** Bytes of messages that wait to be read: beyond them they are fetched from the server. */
+const MAX_BYTES = 16 << 20;
+
+/** The newest messages of the bucket, kept as they arrive until they are read. */
+export class RowTail {
+  #messages: StoredMessage[] = [];
+  #bytes = 0;
+  /** What came after this sequence is here. */
+  #from: number;
+  #last: number;
+
+  /** Messages after `last` will be added. */
+  constructor(last: number) {
+    this.#from = last;
+    this.#last = last;
+  }
+
+  /** Sequence of the newest message. */
+  get last(): number {
+    return this.#last;
+  }
+
+  add(message: StoredMessage): void {
+    this.#bytes += message.data?.length ?? 0;
+    this.#messages.push(message);
+    this.#last = message.seq;
+    if (this.#bytes > MAX_BYTES) this.#drop(message.seq);
+  }
+
+  /** Messages after a sequence, at most `limit`; undefined: they are not all here. Earlier ones are forgotten. */
+  take(after: number, limit: number): readonly StoredMessage[] | undefined {
+    if (after < this.#from) return undefined;
+    const start = this.#messages.findIndex(({ seq }) => seq > after);
+    this.#messages = start < 0 ? [] : this.#messages.slice(start);
+    this.#bytes = this.#messages.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
+    this.#from = Math.max(this.#from, Math.min(after, this.#last));
+    return this.#messages.slice(0, limit);
+  }
+
+  #drop(seq: number): void {
+    this.#messages = [];
+    this.#bytes = 0;
+    this.#from = seq;
+  }
+}

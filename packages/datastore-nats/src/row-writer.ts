@@ -1,0 +1,99 @@
+import { DriverError, type CommitBatch, type NewRow } from "@k3s/datastore";
+import type { Bucket } from "./bucket.ts";
+import type { HistoryGuard } from "./history-guard.ts";
+import type { NatsLink } from "./nats-link.ts";
+import { formatNote } from "./row-header.ts";
+import type { OutgoingMessage, RowMessages } from "./row-message.ts";
+import type { SideNote } from "./row-record.ts";
+
+/** JetStream takes 65535 bytes of headers; the rest of them is short. */
+const MAX_NOTE_BYTES = 60_000;
+/** Room for the headers of a row without a note. */
+const HEADER_BYTES = 512;
+
+interface RowWriterOptions {
+  readonly messages: Bucket;
+  readonly codec: RowMessages;
+  readonly link: NatsLink;
+  readonly guard: HistoryGuard;
+  /** Begins the ids of our messages: letters and digits. */
+  readonly writer: string;
+}
+
+/**
+ * Writes the rows of a batch, all at once and each for its sequence. A row expects the sequence before its own and, from the second on,
+ * the id of the message before: if another program's message comes in between, none of the rows behind it can be written, not even the
+ * one whose sequence would be right again.
+ */
+export class RowWriter {
+  readonly #options: RowWriterOptions;
+  #batches = 0;
+
+  constructor(options: RowWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once all rows are stored. `conflict`: none is. `failed`: the first ones may be. */
+  async write(batch: CommitBatch, note: SideNote | undefined): Promise<void> {
+    const { messages, guard } = this.#options;
+    const outgoing = batch.rows.map((row, i) =>
+      this.#toMessage(batch, row, i === batch.rows.length - 1 ? note : undefined),
+    );
+    const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
+    await guard.refresh();
+    for (let start = 0; start < outgoing.length;) {
+      const { count, blockedBy } = guard.admit(batch.rows.slice(start));
+      const part = outgoing.slice(start, start + count).map((message, n) => {
+        const i = start + n;
+        return messages.publish(message, {
+          expect: { lastSequence: batch.after + i, ...(i > 0 && { lastMsgID: `${prefix}${i - 1}` }) },
+          ...(i < outgoing.length - 1 && { msgID: `${prefix}${i}` }),
+        });
+      });
+      assertAllWritten(await Promise.allSettled(part), start > 0);
+      start += count;
+      if (start < outgoing.length) await guard.waitFor(blockedBy);
+    }
+  }
+
+  /** Tells of ended leases when there is no row to tell it with. Takes the id after `after`. */
+  async writeNote(note: SideNote, after: number): Promise<number> {
+    return this.#options.messages.publish(this.#options.codec.ofNote(note), { expect: { lastSequence: after } });
+  }
+
+  #toMessage(batch: CommitBatch, row: NewRow, note: SideNote | undefined): OutgoingMessage {
+    const { codec, link } = this.#options;
+    const expectedId = batch.after + 1 + batch.rows.indexOf(row);
+    if (row.id !== expectedId)
+      throw new DriverError("failed", `Cannot write row ${row.id}: NATS gives it the id ${expectedId}`);
+    const span = batch.spans.find(({ first, last }) => first <= row.id && row.id <= last);
+    const message = codec.ofRow(row, { span, note });
+    if (message === undefined)
+      throw new DriverError(
+        "failed",
+        `Cannot write row ${row.id}: its name of ${row.name.length} characters is too long for NATS`,
+      );
+    const noteBytes = note === undefined ? 0 : formatNote(note).length;
+    const bytes = message.data.length + HEADER_BYTES + noteBytes;
+    if (noteBytes > MAX_NOTE_BYTES)
+      throw new DriverError(
+        "failed",
+        "Cannot write rows: more leases begin and end with them than NATS takes in a header",
+      );
+    if (bytes > link.maxMessageBytes)
+      throw new DriverError(
+        "failed",
+        `Cannot write row ${row.id}: ${bytes} bytes are more than max_payload of the NATS server`,
+      );
+    return message;
+  }
+}
+
+function assertAllWritten(results: readonly PromiseSettledResult<number>[], hasBegun: boolean): void {
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed === undefined) return;
+  const error: unknown = failed.reason;
+  if (!hasBegun && results.every(({ status }) => status === "rejected")) throw error;
+  // Told as a conflict the written ones would be written again.
+  throw new DriverError("failed", "Cannot write all rows: another program wrote in between", { cause: error });
+}

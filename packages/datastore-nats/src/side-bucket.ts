@@ -1,0 +1,217 @@
+import { deadline, Latest } from "@k3s/async";
+import { DriverError, type LeaseId, type LeaseRecord } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import type { Bucket } from "./bucket.ts";
+import { Follower } from "./follower.ts";
+import { followerPrefix } from "./history-guard.ts";
+import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
+import type { SideNote, StoredMessage } from "./row-record.ts";
+
+/** A lease as it is stored. */
+interface Stored {
+  readonly record: LeaseRecord;
+  /** The last row when it was granted or renewed: an end told by a later row ends it. */
+  readonly after: number;
+  /** 0: known from the note of a row only. */
+  readonly seq: number;
+}
+
+interface SideBucketOptions {
+  readonly link: NatsLink;
+  readonly log: Logger;
+  readonly bucket: string;
+  readonly messages: Bucket;
+  /** Tells us from other servers. */
+  readonly owner: string;
+}
+
+const LEASE = /^lease\.([0-9a-f]{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16})$/;
+const ROW_LEASE = /^row\.(\d{1,16}) ([0-9a-f]{1,16})$/;
+interface SideListeners {
+  /** Told of every change of the claim, the present one included. */
+  readonly onClaim: (message: StoredMessage) => void;
+  /** Told when a server has begun to follow the rows. */
+  readonly onServer: () => void;
+}
+
+/** Ends that are remembered, so that a renewal that was under way does not bring a lease back. */
+const MAX_ENDS = 10_000;
+
+/**
+ * What kine has no place for, in a bucket of its own beside kine's, one key each, in plain text:
+ *
+ *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims      server  "<who came last>"
+ *
+ * It is held in memory and followed. What a row tells in its note is in force with the row, before or without an entry here.
+ */
+export class SideBucket {
+  readonly #options: SideBucketOptions;
+  readonly #prefix: string;
+  readonly #leases = new Map<LeaseId, Stored>();
+  readonly #ends = new Map<LeaseId, number>();
+  readonly #rowLeases = new Map<number, LeaseId>();
+  readonly #seen = new Latest(0);
+  #compacted = { revision: 0, seq: 0 };
+  #follower: Follower | undefined;
+  #listeners: SideListeners | undefined;
+
+  constructor(options: SideBucketOptions) {
+    this.#options = options;
+    this.#prefix = `$KV.${options.bucket}.`;
+  }
+
+  /** Reads everything and follows from there on. Once. */
+  async open(listeners: SideListeners): Promise<void> {
+    const { messages, link, log, bucket, owner } = this.#options;
+    this.#listeners = listeners;
+    const last = await messages.lastSequence();
+    for await (const message of messages.replay({ from: 1, to: last, headersOnly: false })) this.#apply(message);
+    this.#seen.set(Math.max(last, this.#seen.get()));
+    this.#follower = new Follower({
+      ...{ link, log, bucket, namePrefix: followerPrefix(owner) },
+      from: last + 1,
+      onMessage: (message) => this.#apply(message),
+    });
+  }
+
+  get claimSubject(): string {
+    return `${this.#prefix}claim`;
+  }
+
+  get compactRevision(): number {
+    return this.#compacted.revision;
+  }
+
+  get rowLeases(): ReadonlyMap<number, LeaseId> {
+    return this.#rowLeases;
+  }
+
+  leases(): LeaseRecord[] {
+    return [...this.#leases.values()].map(({ record }) => record);
+  }
+
+  has(lease: LeaseId): boolean {
+    return this.#leases.has(lease);
+  }
+
+  /** Tells the other servers that there is one more. */
+  async announce(): Promise<void> {
+    await this.#put("server", this.#options.owner);
+  }
+
+  /** Resolves once all that others wrote before the call is known here. */
+  async fresh(): Promise<void> {
+    const last = await this.#options.messages.lastSequence();
+    using limit = deadline(REQUEST_MS, "Following the bucket of leases");
+    try {
+      await this.#seen.until((seen) => seen >= last, limit);
+    } catch (error) {
+      throw new DriverError("failed", "Cannot read leases: NATS does not deliver them", { cause: error });
+    }
+  }
+
+  /** What a row tells: in force from that row on. */
+  note({ leases, endedLeases }: SideNote, row: number): void {
+    for (const id of endedLeases) {
+      this.#ends.delete(id);
+      this.#ends.set(id, row);
+      if ((this.#leases.get(id)?.after ?? row) < row) this.#leases.delete(id);
+    }
+    for (const record of leases) this.#take({ record, after: row, seq: 0 });
+    for (const id of this.#ends.keys()) {
+      if (this.#ends.size <= MAX_ENDS) break;
+      this.#ends.delete(id);
+    }
+  }
+
+  /** Resolves when the lease is stored. `after`: the last row that the grant or renewal knows. */
+  async putLease(record: LeaseRecord, after: number): Promise<void> {
+    const { id, ttlSeconds, expiresAtMs } = record;
+    const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`);
+    this.#take({ record, after, seq });
+  }
+
+  async putRowLease(row: number, lease: LeaseId): Promise<void> {
+    await this.#put(`row.${row}`, lease.toString(16));
+    this.#rowLeases.set(row, lease);
+  }
+
+  /** Moves the compacted revision forward only, whoever else moves it. */
+  async putCompacted(revision: number): Promise<void> {
+    for (;;) {
+      const { revision: known, seq } = this.#compacted;
+      if (known >= revision) return;
+      try {
+        this.#learnCompacted(revision, await this.#put("compacted", String(revision), seq));
+      } catch (error) {
+        if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
+        await this.readCompacted();
+        if (this.#compacted.seq === seq) throw error;
+      }
+    }
+  }
+
+  /** Asks the server for the compacted revision. */
+  async readCompacted(): Promise<number> {
+    const message = await this.#options.messages.newestOf(`${this.#prefix}compacted`);
+    if (message !== undefined) this.#apply(message);
+    return this.#compacted.revision;
+  }
+
+  /** Removes the entries of a lease that a row has told the end of, and of rows that are gone. What stays is superfluous, not wrong. */
+  async forget(gone: { readonly leases?: readonly LeaseId[]; readonly rows?: readonly number[] }): Promise<void> {
+    const { messages } = this.#options;
+    const last = this.#seen.get(); // the newest message stays: its sequence must not be forgotten
+    for (const id of gone.leases ?? [])
+      if (!this.#leases.has(id)) await messages.purge(`${this.#prefix}lease.${id.toString(16)}`, last);
+    for (const row of gone.rows ?? [])
+      if (this.#rowLeases.delete(row)) await messages.purge(`${this.#prefix}row.${row}`, last);
+  }
+
+  async close(): Promise<void> {
+    await this.#follower?.close();
+  }
+
+  #put(key: string, text: string, lastSubjectSequence?: number): Promise<number> {
+    const message = { subject: this.#prefix + key, headers: [], data: Buffer.from(text) };
+    return this.#options.messages.publish(
+      message,
+      lastSubjectSequence === undefined ? {} : { expect: { lastSubjectSequence } },
+    );
+  }
+
+  #apply(message: StoredMessage): void {
+    const key = message.subject.slice(this.#prefix.length);
+    if (key === "claim") this.#listeners?.onClaim(message);
+    else if (key === "server") this.#listeners?.onServer();
+    else this.#applyText(key, Buffer.from(message.data ?? []).toString("utf8"), message.seq);
+    this.#seen.set(Math.max(message.seq, this.#seen.get()));
+  }
+
+  /** What is none of these entries is somebody else's. */
+  #applyText(key: string, text: string, seq: number): void {
+    const [, lease, ttl, end, after] = LEASE.exec(`${key} ${text}`) ?? [];
+    const [, row, rowLease] = ROW_LEASE.exec(`${key} ${text}`) ?? [];
+    if (lease !== undefined) {
+      const record = { id: BigInt(`0x${lease}`), ttlSeconds: Number(ttl), expiresAtMs: Number(end) };
+      this.#take({ record, after: Number(after), seq });
+    } else if (row !== undefined) this.#rowLeases.set(Number(row), BigInt(`0x${rowLease ?? "0"}`));
+    else if (key === "compacted" && /^\d{1,16}$/.test(text)) this.#learnCompacted(Number(text), seq);
+  }
+
+  #take(incoming: Stored): void {
+    const { id } = incoming.record;
+    const known = this.#leases.get(id);
+    if ((this.#ends.get(id) ?? 0) > incoming.after) return;
+    if (known === undefined || isNewer(incoming, known)) this.#leases.set(id, incoming);
+  }
+
+  #learnCompacted(revision: number, seq: number): void {
+    if (seq > this.#compacted.seq) this.#compacted = { revision, seq };
+  }
+}
+
+/** By sequence; a note of a row has none and is compared by the row. */
+function isNewer(a: Stored, b: Stored): boolean {
+  return a.seq > 0 && b.seq > 0 ? a.seq > b.seq : a.after >= b.after;
+}

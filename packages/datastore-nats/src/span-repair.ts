@@ -1,0 +1,81 @@
+import { sleep } from "@k3s/async";
+import { DriverError } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import type { Bucket, Expectation } from "./bucket.ts";
+import { unpackKineValue } from "./kine-value.ts";
+import type { VoidRow } from "./row-assembler.ts";
+import type { RowMessages, TakenBack } from "./row-message.ts";
+import type { Subjects } from "./subjects.ts";
+
+/** A writer sends the rows of a transaction at once; after this time without the next one it is gone. */
+const WRITER_GONE_MS = 2000;
+const LOOK_MS = 25;
+
+interface SpanRepairOptions {
+  readonly messages: Bucket;
+  readonly subjects: Subjects;
+  readonly codec: RowMessages;
+  readonly log: Logger;
+}
+
+/**
+ * Ends transactions whose writer died in the middle. For us their rows are nothing; kine, which knows no transactions, sees them, so
+ * every key they touched is written again as it was before. The first of these messages also stands where the writer's next row would.
+ */
+export class SpanRepair {
+  readonly #options: SpanRepairOptions;
+
+  constructor(options: SpanRepairOptions) {
+    this.#options = options;
+  }
+
+  /** Waits for a row behind `last`. Resolves with false when its writer is gone. */
+  async waitForMore(last: number): Promise<boolean> {
+    const deadlineMs = performance.now() + WRITER_GONE_MS;
+    while (performance.now() < deadlineMs) {
+      if ((await this.#options.messages.lastSequence()) > last) return true;
+      await sleep(LOOK_MS);
+    }
+    return false;
+  }
+
+  /** Puts keys back. `last`: the sequence behind which nothing may stand; undefined: another message has ended the transaction already. */
+  async takeBack(rows: readonly VoidRow[], last: number | undefined): Promise<void> {
+    let expected = last;
+    for (const row of rows) {
+      try {
+        const seq = await this.#takeBack(row, expected);
+        if (seq !== undefined) expected = undefined;
+      } catch (error) {
+        if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
+        if (expected !== undefined) return; // the writer lives, or another server repairs
+      }
+    }
+  }
+
+  async #takeBack({ id, name }: VoidRow, last: number | undefined): Promise<number | undefined> {
+    const { messages, subjects, codec, log } = this.#options;
+    const subject = subjects.ofName(name) ?? "";
+    const newest = await messages.newestOf(subject);
+    if (newest?.seq !== id) return undefined;
+    const message = codec.ofTakeBack(name, id, await this.#before(id));
+    if (message === undefined) return undefined;
+    const expect: Expectation = last === undefined ? { lastSubjectSequence: id } : { lastSequence: last };
+    const seq = await messages.publish(message, { expect });
+    log.warn({ revision: id, name }, "took back a write of a server that ended in the middle of a transaction");
+    return seq;
+  }
+
+  /** The row before the void row `id`, if its key existed. */
+  async #before(id: number): Promise<TakenBack | undefined> {
+    const { messages, codec } = this.#options;
+    const [written] = await messages.get([id]);
+    const record = written === undefined ? undefined : codec.read(written);
+    if (record === undefined || record === "data" || record.kind !== "row") return undefined;
+    const [message] = await messages.get([record.head.prevRevision]);
+    const before = message === undefined ? undefined : codec.read(message);
+    if (message === undefined || before === undefined || before === "data") return undefined;
+    if (before.kind !== "row" || before.head.deleted) return undefined;
+    return { head: before.head, lease: before.lease, value: unpackKineValue(message.data ?? Buffer.alloc(0)).value };
+  }
+}
