@@ -83,7 +83,7 @@ describe("Connection: what it sends", () => {
   test("holds what a stream has not sent when it is reset, no longer", async (t) => {
     const { port } = await startServer(t);
     const peer = await Peer.open(t, port);
-    peer.write(get(1, 200_000));
+    peer.write(send.settings([INITIAL_WINDOW_SIZE, 1 << 20]), get(1, 200_000));
     assert.equal(await burst(peer, 1), WINDOW_DEFAULT);
     peer.write(send.reset(1), send.windowUpdate(0, 1 << 20));
     await peer.assertAlive(3);
