@@ -7,7 +7,7 @@ set -eu
 
 # Packages by the program that shows whether they are there. gcc compiles our native part, strip makes Node smaller;
 # the others are what tests look at the machine with.
-TOOLS='gcc:gcc strip:binutils ip:iproute2 ps:procps unshare:util-linux openssl:openssl curl:curl python3:python3 git:git h2load:nghttp2-client'
+TOOLS='gcc:gcc strip:binutils ip:iproute2 ps:procps unshare:util-linux openssl:openssl curl:curl python3:python3 git:git'
 HEADERS='/usr/include/stdio.h:libc6-dev'
 APT_LOCK_SECONDS=300
 OLDEST_NODE=18

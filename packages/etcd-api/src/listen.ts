@@ -59,7 +59,7 @@ export interface TcpAddress {
 }
 
 /** PEM texts. */
-interface TlsIdentity {
+export interface TlsIdentity {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
   /** With it clients need a certificate that it has signed. */
