@@ -109,7 +109,7 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
     owner,
   };
   const driver = new NatsDriver(parts);
-  await side.open({ onClaim: (message) => claims.learn(message), onServer: () => guard.expectPeer() });
+  await side.open((message) => claims.learn(message));
   await driver.open();
   return driver;
 }
