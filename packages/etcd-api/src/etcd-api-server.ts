@@ -1,24 +1,34 @@
 import type { Store } from "@k3s/datastore";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
+import { createRoutes, type HttpRoutes } from "./http-routes.ts";
 import { assertSocketFree, type TcpAddress } from "./listen.ts";
-import { serveGrpcJs, type Serving } from "./serve-grpc-js.ts";
+import type { MethodTable } from "./method.ts";
+import { serveGrpcJs } from "./serve-grpc-js.ts";
+import { serveHttp1 } from "./serve-http1.ts";
+import { serveHttp2 } from "./serve-http2.ts";
+import { serve, type Serving } from "./serve.ts";
 import type { ServiceOptions } from "./service-context.ts";
 import { createServices } from "./services.ts";
+import type { Transport, TransportName } from "./transport.ts";
 
 export interface EtcdApiServerOptions extends Pick<ServiceOptions, "progressIntervalMs" | "watchBacklogBytes"> {
   /** Asked for once, in start(): the store is opened by a component that starts earlier. */
   readonly store: () => Store;
   /** Absolute path of the unix socket kube-apiserver connects to. */
   readonly socketPath: string;
-  /** A loopback address for tools, besides the socket. */
-  readonly tcp?: TcpAddress;
+  /** An address besides the socket. */
+  readonly tcp?: TcpAddress | undefined;
+  /** Default: our own layer, "http2". */
+  readonly transport?: TransportName | undefined;
+  /** The text of `/metrics`; without it the path does not exist. */
+  readonly metrics?: (() => string | Promise<string>) | undefined;
   /** Name of the one member, shown by `etcdctl member list`. */
   readonly memberName: string;
   readonly log: Logger;
 }
 
-/** Offers a store as etcd v3 on a unix socket. */
+/** Offers a store as etcd v3 on a unix socket, with `/health` and `/version` in plain HTTP beside it. */
 export class EtcdApiServer implements Component {
   readonly name = "etcd-api";
   readonly #options: EtcdApiServerOptions;
@@ -40,15 +50,18 @@ export class EtcdApiServer implements Component {
 
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {
     signal.throwIfAborted();
-    const { store, socketPath, tcp, memberName, log, ...limits } = this.#options;
-    const services = createServices(store(), {
+    const { store: open, socketPath, tcp, memberName, log, transport = "http2", metrics, ...limits } = this.#options;
+    const store = open();
+    const services = createServices(store, {
       ...limits,
       log,
       signal: this.#stopping.signal,
       member: { name: memberName, peerUrls: [], clientUrls: [`unix://${socketPath}`] },
     });
-    this.#serving = await serveGrpcJs(services, { socketPath, tcp });
-    log.info({ socketPath, tcpPort: this.tcpPort }, "etcd API is served");
+    const routes = createRoutes({ store, metrics, log });
+    const protocols = { http2: grpcOn(transport, services, routes), http1: serveHttp1(routes) };
+    this.#serving = await serve(protocols, { socketPath, tcp });
+    log.info({ socketPath, tcpPort: this.tcpPort, transport }, "etcd API is served");
   }
 
   async stop(hurry: AbortSignal): Promise<void> {
@@ -60,4 +73,8 @@ export class EtcdApiServer implements Component {
     this.#stopping.abort();
     await closed;
   }
+}
+
+function grpcOn(transport: TransportName, methods: MethodTable, routes: HttpRoutes): Transport {
+  return transport === "http2" ? serveHttp2({ methods, routes }) : serveGrpcJs(methods);
 }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { EtcdApiError } from "./errors.ts";
 
 /** Given each accepted connection. */
@@ -40,17 +41,49 @@ export async function listenUnix(path: string, onConnection: OnConnection): Prom
   return listening(server, path);
 }
 
-/** Listens on a TCP address; port 0 takes a free one. */
+/** Listens on a TCP address; port 0 takes a free one. Connections are given on once their handshake is done. */
 export async function listenTcp(address: TcpAddress, onConnection: OnConnection): Promise<Listener> {
-  const server = createServer({ noDelay: true }, onConnection);
-  const options: ListenOptions = { host: address.host, port: address.port };
+  const { host, port, tls } = address;
+  const server = tls === undefined ? createServer({ noDelay: true }, onConnection) : listenTls(tls, onConnection);
+  const options: ListenOptions = { host, port };
   server.listen(options);
-  return listening(server, `${address.host}:${address.port}`);
+  return listening(server, `${host}:${port}`);
 }
 
 export interface TcpAddress {
   readonly host: string;
+  /** 0: a free one. */
   readonly port: number;
+  /** Without it there is neither encryption nor authentication: only for addresses nobody else can reach. */
+  readonly tls?: TlsIdentity | undefined;
+}
+
+/** PEM texts. */
+export interface TlsIdentity {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** With it clients need a certificate that it has signed. */
+  readonly clientCa?: string | Buffer | undefined;
+}
+
+const HANDSHAKE_MS = 10_000;
+
+function listenTls({ cert, key, clientCa }: TlsIdentity, onConnection: OnConnection): Server {
+  const needsCertificate = clientCa !== undefined;
+  return createTlsServer(
+    {
+      cert,
+      key,
+      ...(needsCertificate ? { ca: clientCa } : {}),
+      requestCert: needsCertificate,
+      rejectUnauthorized: needsCertificate,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: HANDSHAKE_MS,
+      noDelay: true,
+    },
+    onConnection,
+  );
 }
 
 async function listening(server: Server, where: string): Promise<Listener> {

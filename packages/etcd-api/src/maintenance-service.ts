@@ -4,13 +4,7 @@ import { stream, unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
 import type { ServiceContext } from "./service-context.ts";
-
-/**
- * The etcd release whose behaviour is offered. kube-apiserver asks for watch progress from 3.5.13 on; 3.7 would
- * promise RangeStream.
- */
-const VERSION = "3.6.11";
-const STORAGE_VERSION = "3.6.0";
+import { ETCD_VERSION, STORAGE_VERSION } from "./version.ts";
 
 /** Need etcd's own storage, or more than one member. */
 const UNAVAILABLE = ["Hash", "HashKV", "MoveLeader", "Downgrade"];
@@ -23,7 +17,7 @@ export function maintenanceService(context: ServiceContext): [string, Method][] 
     const current = await store.status();
     const header = context.header(current.revision);
     return encode((writer) =>
-      writeStatus(writer, header, { ...current, version: VERSION, storageVersion: STORAGE_VERSION }),
+      writeStatus(writer, header, { ...current, version: ETCD_VERSION, storageVersion: STORAGE_VERSION }),
     );
   };
   const alarm = (bytes: Buffer) => {

@@ -6,6 +6,7 @@ export const Code = {
   canceled: 1,
   unknown: 2,
   invalidArgument: 3,
+  deadlineExceeded: 4,
   notFound: 5,
   resourceExhausted: 8,
   failedPrecondition: 9,
@@ -36,6 +37,11 @@ export class RpcError extends Error {
     return new RpcError(code, `etcdserver: ${text}`, cause === undefined ? {} : { cause });
   }
 
+  /** What a transport answers with: a handler rejects with nothing else, so anything else is a bug. */
+  static from(error: unknown): RpcError {
+    return error instanceof RpcError ? error : new RpcError(Code.unknown, "unexpected failure", { cause: error });
+  }
+
   static malformed(cause: ProtoError): RpcError {
     return new RpcError(Code.internal, `grpc: error unmarshalling request: ${cause.message}`, { cause });
   }
@@ -46,6 +52,11 @@ export class RpcError extends Error {
 
   static stopped(): RpcError {
     return new RpcError(Code.unavailable, "etcdserver: server stopped");
+  }
+
+  /** The client asks for more than it reads. */
+  static tooManyRequests(): RpcError {
+    return new RpcError(Code.resourceExhausted, "etcdserver: too many requests");
   }
 
   static slowWatcher(): RpcError {
@@ -60,6 +71,7 @@ const statuses: Readonly<Record<StoreErrorReason, readonly [StatusCode, string]>
   leaseTtlTooLarge: [Code.outOfRange, "too large lease TTL"],
   noSpace: [Code.resourceExhausted, "mvcc: database space exceeded"],
   emptyKey: [Code.invalidArgument, "key is not provided"],
+  keyRefused: [Code.invalidArgument, "the database cannot hold a key of this length"],
   keyNotFound: [Code.invalidArgument, "key not found"],
   valueProvided: [Code.invalidArgument, "value is provided"],
   leaseProvided: [Code.invalidArgument, "lease is provided"],

@@ -8,53 +8,20 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { abortReason } from "@k3s/async";
-import { listenTcp, listenUnix, type Listener, type TcpAddress } from "./listen.ts";
 import type { MessageStream, Method, MethodTable, StreamHandler, UnaryHandler } from "./method.ts";
-import { Code, RpcError } from "./rpc-error.ts";
+import { RpcError } from "./rpc-error.ts";
+import { KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, RECEIVE_BYTES_MAX, type Transport } from "./transport.ts";
 
-export interface ServeAddresses {
-  readonly socketPath: string;
-  /** Only for addresses nobody else can reach: there is neither encryption nor authentication. */
-  readonly tcp?: TcpAddress | undefined;
-}
-
-export interface Serving {
-  /** 0 without a TCP address. */
-  readonly tcpPort: number;
-  /** Frees the addresses at once, lets running calls end, cuts what is left when `hurry` aborts. */
-  close(hurry: AbortSignal): Promise<void>;
-}
-
-// etcd's own server: 1.5 MiB for a request and 512 KiB for what gRPC adds; pings a silent client every 2 h.
-const RECEIVE_BYTES_MAX = 1_572_864 + 524_288;
-const KEEPALIVE_TIME_MS = 7_200_000;
-const KEEPALIVE_TIMEOUT_MS = 20_000;
 const STREAMS_MAX = 4_294_967_295;
 const WINDOW_BYTES = 1 << 20;
 /** Go clients cancel streams in bursts; Node's default of 1000 and then 33 a second takes them for an attack. */
 const STREAM_RESETS_MAX = 1_000_000;
 
-/** Serves the methods with @grpc/grpc-js. Rejects with EtcdApiError when an address cannot be had. */
-export async function serveGrpcJs(methods: MethodTable, addresses: ServeAddresses): Promise<Serving> {
+/** Serves the methods with @grpc/grpc-js. */
+export function serveGrpcJs(methods: MethodTable): Transport {
   const server = createServer(methods);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const onConnection = injector.injectConnection.bind(injector);
-  const listeners: Listener[] = [];
-  const freeAddresses = () => listeners.splice(0).forEach((listener) => listener.close());
-  try {
-    listeners.push(await listenUnix(addresses.socketPath, onConnection));
-    if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection));
-  } catch (error) {
-    freeAddresses();
-    server.forceShutdown();
-    throw error;
-  }
-  const tcpPort = listeners.at(1)?.port ?? 0;
-  const close = (hurry: AbortSignal) => {
-    freeAddresses();
-    return shutDown(server, hurry);
-  };
-  return { tcpPort, close };
+  return { accept: injector.injectConnection.bind(injector), close: (hurry) => shutDown(server, hurry) };
 }
 
 function createServer(methods: MethodTable): Server {
@@ -152,7 +119,7 @@ async function* requestsOf(call: ServerDuplexStream<Buffer, Uint8Array>, signal:
 }
 
 function toStatus(error: unknown): { code: number; details: string; name: string; message: string } {
-  const { code, message } = error instanceof RpcError ? error : new RpcError(Code.unknown, "unexpected failure");
+  const { code, message } = RpcError.from(error);
   return { code, details: message, name: "RpcError", message };
 }
 

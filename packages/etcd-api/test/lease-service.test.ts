@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { decodeInto } from "../src/proto/proto-reader.ts";
-import { startApi, type TestApi } from "./support/api.ts";
+import { onEachTransport, type TestApi } from "./support/api.ts";
 import { numbers, putRequest, rangeRequest, readAnswer, readLease } from "./support/wire.ts";
 
 const NOT_FOUND = 5;
@@ -42,51 +42,53 @@ class Leases {
   }
 }
 
-async function startLeases(t: TestContext): Promise<[Leases, TestApi]> {
-  const api = await startApi(t);
-  return [new Leases(api), api];
-}
+onEachTransport((startApi) => {
+  async function startLeases(t: TestContext): Promise<[Leases, TestApi]> {
+    const api = await startApi(t);
+    return [new Leases(api), api];
+  }
 
-describe("Lease", () => {
-  test("ids are chosen by the server, or by the client as a full 64-bit number", async (t) => {
-    const [leases] = await startLeases(t);
-    const own = await leases.grant(60);
-    assert.ok(own.id > 0n);
-    assert.deepEqual([own.ttl, own.header?.revision], [60, 1]);
-    const chosen = 7_587_862_094_993_408_001n;
-    assert.equal((await leases.grant(60, chosen)).id, chosen);
-    await assert.rejects(leases.grant(60, chosen), { code: 9, details: "etcdserver: lease already exists" });
-    await assert.rejects(leases.grant(9_000_000_001), { code: 11, details: "etcdserver: too large lease TTL" });
-    assert.deepEqual((await leases.list()).toSorted(), [own.id, chosen].toSorted());
-  });
+  describe("Lease", () => {
+    test("ids are chosen by the server, or by the client as a full 64-bit number", async (t) => {
+      const [leases] = await startLeases(t);
+      const own = await leases.grant(60);
+      assert.ok(own.id > 0n);
+      assert.deepEqual([own.ttl, own.header?.revision], [60, 1]);
+      const chosen = 7_587_862_094_993_408_001n;
+      assert.equal((await leases.grant(60, chosen)).id, chosen);
+      await assert.rejects(leases.grant(60, chosen), { code: 9, details: "etcdserver: lease already exists" });
+      await assert.rejects(leases.grant(9_000_000_001), { code: 11, details: "etcdserver: too large lease TTL" });
+      assert.deepEqual((await leases.list()).toSorted(), [own.id, chosen].toSorted());
+    });
 
-  test("revocation deletes the keys of the lease", async (t) => {
-    const [leases, api] = await startLeases(t);
-    const { id } = await leases.grant(60);
-    await leases.put("/a", id);
-    await leases.put("/b", id);
-    assert.deepEqual((await leases.timeToLive(id, true)).keys.toSorted(), ["/a", "/b"]);
-    assert.deepEqual((await leases.timeToLive(id, false)).keys, []);
-    assert.equal((await leases.timeToLive(id, false)).granted, 60);
-    await leases.revoke(id);
-    const range = await api.client.call("/etcdserverpb.KV/Range", rangeRequest({ key: "/", end: "0" }));
-    assert.deepEqual(readAnswer.range(range).kvs, []);
-    await assert.rejects(leases.revoke(id), { code: NOT_FOUND, details: "etcdserver: requested lease not found" });
-    await assert.rejects(leases.put("/a", id), { code: NOT_FOUND });
-  });
+    test("revocation deletes the keys of the lease", async (t) => {
+      const [leases, api] = await startLeases(t);
+      const { id } = await leases.grant(60);
+      await leases.put("/a", id);
+      await leases.put("/b", id);
+      assert.deepEqual((await leases.timeToLive(id, true)).keys.toSorted(), ["/a", "/b"]);
+      assert.deepEqual((await leases.timeToLive(id, false)).keys, []);
+      assert.equal((await leases.timeToLive(id, false)).granted, 60);
+      await leases.revoke(id);
+      const range = await api.client.call("/etcdserverpb.KV/Range", rangeRequest({ key: "/", end: "0" }));
+      assert.deepEqual(readAnswer.range(range).kvs, []);
+      await assert.rejects(leases.revoke(id), { code: NOT_FOUND, details: "etcdserver: requested lease not found" });
+      await assert.rejects(leases.put("/a", id), { code: NOT_FOUND });
+    });
 
-  test("an unknown lease has -1 seconds to live and is kept alive for 0", async (t) => {
-    const [leases, api] = await startLeases(t);
-    assert.deepEqual((await leases.timeToLive(5n, true)).ttl, -1);
-    const { id } = await leases.grant(60);
-    const stream = api.client.stream(t, "/etcdserverpb.Lease/LeaseKeepAlive");
-    for (const [asked, ttl] of [
-      [id, 60],
-      [5n, 0],
-    ] as const) {
-      stream.send(numbers({ 1: asked }));
-      const answer = readLease(await stream.take());
-      assert.deepEqual([answer.id, answer.ttl, answer.header?.revision], [asked, ttl, 1]);
-    }
+    test("an unknown lease has -1 seconds to live and is kept alive for 0", async (t) => {
+      const [leases, api] = await startLeases(t);
+      assert.deepEqual((await leases.timeToLive(5n, true)).ttl, -1);
+      const { id } = await leases.grant(60);
+      const stream = api.client.stream(t, "/etcdserverpb.Lease/LeaseKeepAlive");
+      for (const [asked, ttl] of [
+        [id, 60],
+        [5n, 0],
+      ] as const) {
+        stream.send(numbers({ 1: asked }));
+        const answer = readLease(await stream.take());
+        assert.deepEqual([answer.id, answer.ttl, answer.header?.revision], [asked, ttl, 1]);
+      }
+    });
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { decodeInto } from "../src/proto/proto-reader.ts";
 import { encode } from "../src/proto/proto-writer.ts";
-import { startApi, type TestApi } from "./support/api.ts";
+import { onEachTransport, type TestApi } from "./support/api.ts";
 import { numbers, readAnswer, readHeader } from "./support/wire.ts";
 
 const NONE = Buffer.alloc(0);
@@ -27,58 +27,61 @@ async function status(api: TestApi) {
 
 const health = (service: string) => encode((w) => w.string(1, service));
 const readHealth = (bytes: Buffer) => decodeInto({ status: 0 }, bytes, { 1: (m, r) => (m.status = r.int64()) }).status;
-const check = async (t: TestContext, service: string) =>
-  readHealth(await (await startApi(t)).client.call("/grpc.health.v1.Health/Check", health(service)));
+onEachTransport((startApi) => {
+  const check = async (t: TestContext, service: string) =>
+    readHealth(await (await startApi(t)).client.call("/grpc.health.v1.Health/Check", health(service)));
 
-describe("Maintenance", () => {
-  test("Status names a release with watch progress, a leader, sizes and positions", async (t) => {
-    const api = await startApi(t);
-    const answer = await status(api);
-    assert.equal(answer.version, "3.6.11");
-    assert.ok(answer.leader !== 0n && answer.leader === answer.memberId);
-    assert.ok(answer.dbSize > 0 && answer.inUse > 0 && answer.inUse <= answer.dbSize);
-    assert.deepEqual([answer.index, answer.applied, answer.term], [1, 1, 1]);
+  describe("Maintenance", () => {
+    test("Status names a release with watch progress, a leader, sizes and positions", async (t) => {
+      const api = await startApi(t);
+      const answer = await status(api);
+      assert.equal(answer.version, "3.6.11");
+      assert.ok(answer.leader !== 0n && answer.leader === answer.memberId);
+      assert.ok(answer.dbSize > 0 && answer.inUse > 0 && answer.inUse <= answer.dbSize);
+      assert.deepEqual([answer.index, answer.applied, answer.term], [1, 1, 1]);
+    });
+
+    test("the member id depends on the name, and on nothing else", async (t) => {
+      const id = async (memberName: string) => (await status(await startApi(t, { memberName }))).memberId;
+      assert.equal(await id("one"), await id("one"));
+      assert.notEqual(await id("one"), await id("two"));
+    });
+
+    test("Alarm lists none, takes none back and raises none", async (t) => {
+      const api = await startApi(t);
+      const alarm = async (action: number) =>
+        api.client.call("/etcdserverpb.Maintenance/Alarm", numbers({ 1: action }));
+      for (const action of [0, 2]) assert.equal(readAnswer.header(await alarm(action)).header?.revision, 1);
+      await assert.rejects(alarm(1), { code: 12 });
+    });
+
+    test("Defragment answers when it is done", async (t) => {
+      const api = await startApi(t);
+      const answer = await api.client.call("/etcdserverpb.Maintenance/Defragment", NONE);
+      assert.equal(readAnswer.header(answer).header?.revision, 1);
+    });
   });
 
-  test("the member id depends on the name, and on nothing else", async (t) => {
-    const id = async (memberName: string) => (await status(await startApi(t, { memberName }))).memberId;
-    assert.equal(await id("one"), await id("one"));
-    assert.notEqual(await id("one"), await id("two"));
-  });
+  describe("Health", () => {
+    for (const service of ["", "etcdserverpb.KV"]) {
+      test(`Check says that "${service}" is served`, async (t) => assert.equal(await check(t, service), SERVING));
+    }
 
-  test("Alarm lists none, takes none back and raises none", async (t) => {
-    const api = await startApi(t);
-    const alarm = async (action: number) => api.client.call("/etcdserverpb.Maintenance/Alarm", numbers({ 1: action }));
-    for (const action of [0, 2]) assert.equal(readAnswer.header(await alarm(action)).header?.revision, 1);
-    await assert.rejects(alarm(1), { code: 12 });
-  });
+    test("Check does not know other services", async (t) => {
+      await assert.rejects(check(t, "other"), { code: 5 });
+    });
 
-  test("Defragment answers when it is done", async (t) => {
-    const api = await startApi(t);
-    const answer = await api.client.call("/etcdserverpb.Maintenance/Defragment", NONE);
-    assert.equal(readAnswer.header(answer).header?.revision, 1);
-  });
-});
-
-describe("Health", () => {
-  for (const service of ["", "etcdserverpb.KV"]) {
-    test(`Check says that "${service}" is served`, async (t) => assert.equal(await check(t, service), SERVING));
-  }
-
-  test("Check does not know other services", async (t) => {
-    await assert.rejects(check(t, "other"), { code: 5 });
-  });
-
-  test("Watch tells when serving ends", async (t) => {
-    const api = await startApi(t);
-    const stream = api.client.stream(t, "/grpc.health.v1.Health/Watch");
-    stream.send(health(""));
-    assert.equal(readHealth(await stream.take()), SERVING);
-    const unknown = api.client.stream(t, "/grpc.health.v1.Health/Watch");
-    unknown.send(health("other"));
-    assert.equal(readHealth(await unknown.take()), SERVICE_UNKNOWN);
-    const stopped = api.server.stop(AbortSignal.timeout(5000));
-    assert.equal(readHealth(await stream.take()), NOT_SERVING);
-    await stopped;
+    test("Watch tells when serving ends", async (t) => {
+      const api = await startApi(t);
+      const stream = api.client.stream(t, "/grpc.health.v1.Health/Watch");
+      stream.send(health(""));
+      assert.equal(readHealth(await stream.take()), SERVING);
+      const unknown = api.client.stream(t, "/grpc.health.v1.Health/Watch");
+      unknown.send(health("other"));
+      assert.equal(readHealth(await unknown.take()), SERVICE_UNKNOWN);
+      const stopped = api.server.stop(AbortSignal.timeout(5000));
+      assert.equal(readHealth(await stream.take()), NOT_SERVING);
+      await stopped;
+    });
   });
 });

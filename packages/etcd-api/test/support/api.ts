@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { describe, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger, type Logger } from "@k3s/log";
 import { EtcdApiServer, type EtcdApiServerOptions } from "../../src/etcd-api-server.ts";
+import type { TransportName } from "../../src/transport.ts";
 import { RawClient } from "./client.ts";
 
 export interface TestApi {
@@ -35,6 +36,16 @@ export async function emptyStore(t: TestContext, folder: string): Promise<OpenSt
   const store = await openStore(driver, { log: quietLog, healthKey: false });
   t.after(() => store.close());
   return store;
+}
+
+export type StartApi = (t: TestContext, options?: Partial<EtcdApiServerOptions>) => Promise<TestApi>;
+
+const TRANSPORTS: readonly TransportName[] = ["http2", "grpc-js"];
+
+/** Declares the same tests once per transport; they start their API with the function they are given. */
+export function onEachTransport(declare: (startApi: StartApi, transport: TransportName) => void): void {
+  for (const transport of TRANSPORTS)
+    describe(`over ${transport}`, () => declare((t, options) => startApi(t, { transport, ...options }), transport));
 }
 
 /** An empty store at revision 1 behind a real server on a unix socket, and a client of it. */

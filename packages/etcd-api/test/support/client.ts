@@ -1,5 +1,11 @@
 import type { TestContext } from "node:test";
-import { Client, credentials, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  credentials,
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ServiceError,
+} from "@grpc/grpc-js";
 
 const asIs = (bytes: Buffer) => bytes;
 /** Nothing in these tests takes longer unless it hangs. */
@@ -9,8 +15,8 @@ const PATIENCE_MS = 20_000;
 export class RawClient {
   readonly #client: Client;
 
-  constructor(t: TestContext, target: string) {
-    this.#client = new Client(target, credentials.createInsecure(), {
+  constructor(t: TestContext, target: string, channel: ChannelCredentials = credentials.createInsecure()) {
+    this.#client = new Client(target, channel, {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
       "grpc.use_local_subchannel_pool": 1,

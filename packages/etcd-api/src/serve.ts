@@ -1,0 +1,53 @@
+import type { Socket } from "node:net";
+import { sniffPreface } from "@k3s/http2";
+import { listenTcp, listenUnix, type Listener, type TcpAddress } from "./listen.ts";
+import type { Transport } from "./transport.ts";
+
+export interface ServeAddresses {
+  readonly socketPath: string;
+  readonly tcp?: TcpAddress | undefined;
+}
+
+export interface Protocols {
+  readonly http2: Transport;
+  readonly http1: Transport;
+}
+
+export interface Serving {
+  /** 0 without a TCP address. */
+  readonly tcpPort: number;
+  /** Frees the addresses at once, lets running calls end, cuts what is left when `hurry` aborts. */
+  close(hurry: AbortSignal): Promise<void>;
+}
+
+/** Until the first bytes of a connection tell its protocol. */
+const SNIFF_MS = 10_000;
+
+/** Serves both protocols on every address. Rejects with EtcdApiError when one cannot be had. */
+export async function serve({ http2, http1 }: Protocols, addresses: ServeAddresses): Promise<Serving> {
+  const undecided = new Set<Socket>();
+  const onConnection = (socket: Socket) => {
+    undecided.add(socket);
+    const handTo = (protocol: Transport) => (decided: Socket) => {
+      undecided.delete(decided);
+      protocol.accept(decided);
+    };
+    socket.once("close", () => undecided.delete(socket));
+    sniffPreface(socket, { http2: handTo(http2), http1: handTo(http1), limitMs: SNIFF_MS });
+  };
+  const listeners: Listener[] = [];
+  const freeAddresses = () => listeners.splice(0).forEach((listener) => listener.close());
+  const close = async (hurry: AbortSignal) => {
+    freeAddresses();
+    for (const socket of undecided) socket.destroy();
+    await Promise.all([http2.close(hurry), http1.close(hurry)]);
+  };
+  try {
+    listeners.push(await listenUnix(addresses.socketPath, onConnection));
+    if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection));
+  } catch (error) {
+    await close(AbortSignal.abort());
+    throw error;
+  }
+  return { tcpPort: listeners.at(1)?.port ?? 0, close };
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { get } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test, type TestContext } from "node:test";
+import { connect } from "node:tls";
+import { credentials } from "@grpc/grpc-js";
+import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
+import { onEachTransport, type StartApi } from "./support/api.ts";
+import { RawClient } from "./support/client.ts";
+import { rangeRequest, readAnswer } from "./support/wire.ts";
+
+interface Identity {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** Certificates as the product makes them: a server and a client of etcd, and a client of somebody else's. */
+class Certificates {
+  folder = "";
+  ca: Buffer = Buffer.alloc(0);
+  server: Identity = { cert: this.ca, key: this.ca };
+  client: Identity = this.server;
+  stranger: Identity = this.server;
+
+  async make(): Promise<void> {
+    this.folder = await mkdtemp(join(tmpdir(), "k3s-etcd-api-"));
+    const sans = ["localhost", "127.0.0.1"];
+    const apiServerUrl = "https://127.0.0.1:6444";
+    await ensureServerPki({ serverDir: this.folder, clusterDomain: "cluster.local", sans, apiServerUrl });
+    const paths = serverTlsPaths(this.folder);
+    const read = async ({ cert, key }: { readonly cert: string; readonly key: string }) => ({
+      cert: await readFile(cert),
+      key: await readFile(key),
+    });
+    this.ca = await readFile(paths.etcdServerCa.cert);
+    this.server = await read(paths.etcdServer);
+    this.client = await read(paths.etcdClient);
+    this.stranger = await read(paths.clientAdmin);
+  }
+}
+
+const certificates = new Certificates();
+before(() => certificates.make());
+after(() => rm(certificates.folder, { recursive: true, force: true }));
+
+async function startTls(t: TestContext, startApi: StartApi): Promise<number> {
+  const tls = { ...certificates.server, clientCa: certificates.ca };
+  const api = await startApi(t, { tcp: { host: "127.0.0.1", port: 0, tls } });
+  return api.server.tcpPort;
+}
+
+function range(t: TestContext, port: number, identity: Identity | undefined): Promise<Buffer> {
+  const { ca } = certificates;
+  const channel = credentials.createSsl(ca, identity?.key ?? null, identity?.cert ?? null);
+  return new RawClient(t, `127.0.0.1:${port}`, channel).call("/etcdserverpb.KV/Range", rangeRequest({ key: "/a" }));
+}
+
+onEachTransport((startApi) => {
+  test("TLS: a client with a certificate of the CA is served", async (t) => {
+    const port = await startTls(t, startApi);
+    assert.equal(readAnswer.range(await range(t, port, certificates.client)).header?.revision, 1);
+  });
+
+  for (const [name, identity] of [
+    ["without a certificate", () => undefined],
+    ["with another's certificate", () => certificates.stranger],
+  ] as const)
+    test(`TLS: a client ${name} is refused`, async (t) => {
+      const port = await startTls(t, startApi);
+      await assert.rejects(range(t, port, identity()), { code: 14 });
+      await range(t, port, certificates.client);
+    });
+
+  test("TLS: h2 is agreed on, a client that knows only HTTP/1.1 is served /health", async (t) => {
+    const port = await startTls(t, startApi);
+    const { ca, client } = certificates;
+    const socket = connect({ port, host: "127.0.0.1", ca, ...client, ALPNProtocols: ["http/1.1", "h2"] });
+    t.after(() => socket.destroy());
+    await once(socket, "secureConnect");
+    assert.equal(socket.alpnProtocol, "h2");
+    const request = get({ port, host: "127.0.0.1", path: "/health", ca, ...client, agent: false });
+    const [response] = (await once(request, "response")) as [NodeJS.ReadableStream & { statusCode: number }];
+    response.resume();
+    assert.equal(response.statusCode, 200);
+  });
+
+  test("TLS: without a CA no certificate is asked for", async (t) => {
+    const api = await startApi(t, { tcp: { host: "127.0.0.1", port: 0, tls: certificates.server } });
+    await range(t, api.server.tcpPort, undefined);
+  });
+});
