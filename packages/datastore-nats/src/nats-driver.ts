@@ -124,6 +124,10 @@ export class NatsDriver implements Driver {
     }
   }
 
+  refusal(name: string): string | undefined {
+    return this.#parts.subjects.ofName(name) === undefined ? "NATS has no room for its subject" : undefined;
+  }
+
   commit(batch: CommitBatch): Promise<void> {
     return this.#writes.run(() => this.#commit(batch));
   }

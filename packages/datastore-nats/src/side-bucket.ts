@@ -112,9 +112,10 @@ export class SideBucket {
     }
   }
 
-  /** Resolves when the lease is stored. `after`: the last row that the grant or renewal knows. */
-  async putLease(record: LeaseRecord, after: number): Promise<void> {
+  /** Resolves when the lease is stored. `lastRow`: the last row that the grant or renewal knows. */
+  async putLease(record: LeaseRecord, lastRow: number): Promise<void> {
     const { id, ttlSeconds, expiresAtMs } = record;
+    const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
     const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`);
     this.#take({ record, after, seq });
   }
@@ -198,7 +199,8 @@ export class SideBucket {
   }
 }
 
-/** By sequence; a note of a row has none and is compared by the row. */
+/** By sequence. A note has none: it counts only until the entry that follows it is there. */
 function isNewer(a: Stored, b: Stored): boolean {
-  return a.seq > 0 && b.seq > 0 ? a.seq > b.seq : a.after >= b.after;
+  if (a.seq > 0 && b.seq > 0) return a.seq > b.seq;
+  return a.seq > 0 ? a.after >= b.after : a.after > b.after;
 }
