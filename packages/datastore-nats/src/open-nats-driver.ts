@@ -25,7 +25,7 @@ const NAME_IN_USE = 10_058;
 /** For the account, for the server. */
 const NO_JETSTREAM: ReadonlySet<number> = new Set([10_039, 10_076]);
 
-export interface NatsDriverOptions {
+interface NatsDriverOptions {
   /** `nats://…` or `jetstream://…`, as kine takes it. */
   readonly endpoint: string;
   readonly tls?: TlsFiles;
