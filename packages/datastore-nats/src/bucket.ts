@@ -1,16 +1,13 @@
-import { aborted, abortReason, deadline } from "@k3s/async";
-import { DriverError } from "@k3s/datastore";
-import { DeliverPolicy, type JsMsg, type StoredMsg } from "@nats-io/jetstream";
-import { headers as newHeaders, type MsgHdrs } from "@nats-io/transport-node";
+import type { StoredMsg } from "@nats-io/jetstream";
+import { headers as newHeaders } from "@nats-io/transport-node";
 import { streamOf } from "./bucket-config.ts";
-import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
+import type { NatsLink } from "./nats-link.ts";
+import { replayPages } from "./replay.ts";
 import type { OutgoingMessage } from "./row-message.ts";
 import type { StoredMessage } from "./row-record.ts";
 
 /** Requests under way at a time: enough to hide the way to the server. */
 const MAX_REQUESTS = 256;
-/** Messages that a replay holds at most. */
-const REPLAY_WINDOW = 1000;
 
 /** What a write expects of the bucket; otherwise it fails and nothing is written. */
 export interface Expectation {
@@ -90,27 +87,16 @@ export class Bucket {
   async *replay(range: ReplayRange): AsyncGenerator<StoredMessage> {
     const { from, to, headersOnly } = range;
     if (from > to) return;
-    const consumer = await this.#link.run("read messages", () =>
-      this.#link.js.consumers.get(this.#stream, {
-        deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: from,
-        headers_only: headersOnly,
-      }),
-    );
-    const messages = await this.#link.run("read messages", () => consumer.consume({ max_messages: REPLAY_WINDOW }));
-    const source = messages[Symbol.asyncIterator]();
-    try {
-      for (let seq = from - 1; seq < to;) {
-        const next = await this.#link.run("read messages", () => inTime(source.next()));
-        if (next.done === true) throw new DriverError("failed", "Cannot read messages: the server ended the replay");
-        ({ seq } = next.value);
-        if (seq <= to) yield fromConsumed(next.value, headersOnly);
-        if (seq < to && next.value.info.pending === 0 && (await this.#isMissing(to))) return;
+    for (let seq = from - 1; seq < to;) {
+      for await (const page of replayPages(this.#link, { stream: this.#stream, from: seq + 1, headersOnly })) {
+        for (const { message } of page) {
+          if (message.seq > to) return;
+          ({ seq } = message);
+          yield message;
+        }
+        if (seq >= to) return;
       }
-    } finally {
-      messages.stop();
-      await source.return?.(); // without it the library waits for somebody to read the end
-      await consumer.delete().catch(() => undefined); // the server does it when nobody asks for more
+      if (await this.#isMissing(to)) return;
     }
   }
 
@@ -144,22 +130,6 @@ export interface ReplayRange {
   readonly headersOnly: boolean;
 }
 
-/** A message that a consumer delivered. */
-export function fromConsumed(message: JsMsg, headersOnly: boolean): StoredMessage {
-  const { headers, seq, subject, data } = message;
-  return { seq, subject, header: reader(headers), data: headersOnly ? undefined : data };
-}
-
-/** A message of a replay comes at once, or the server is frozen. */
-async function inTime<T>(message: Promise<T>): Promise<T> {
-  using limit = deadline(REQUEST_MS, "Waiting for the next message");
-  return await Promise.race([message, aborted(limit).then(() => Promise.reject(abortReason(limit)))]);
-}
-
 function fromStored({ seq, subject, header, data }: StoredMsg): StoredMessage {
-  return { seq, subject, header: reader(header), data };
-}
-
-function reader(headers: MsgHdrs | undefined): StoredMessage["header"] {
-  return (name) => headers?.get(name) ?? "";
+  return { seq, subject, header: (name) => header.get(name), data };
 }

@@ -17,6 +17,8 @@ export interface TlsFiles {
   readonly caFile?: string | undefined;
   readonly certFile?: string | undefined;
   readonly keyFile?: string | undefined;
+  /** The server's certificate is not verified; counts only together with a file. */
+  readonly skipVerify?: boolean | undefined;
 }
 
 const CONNECT_MS = 5000;
@@ -49,7 +51,9 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
     return await connect(options);
   } catch (error) {
     if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
-    throw NatsError.unreachable(endpoint.shown, error);
+    throw isTlsFailure(error)
+      ? NatsError.untrusted(endpoint.shown, error)
+      : NatsError.unreachable(endpoint.shown, error);
   }
 }
 
@@ -87,7 +91,17 @@ async function tlsOptions(
   const named = Object.entries(files).filter(([, path]) => path !== undefined && path !== "");
   if (named.length === 0) return {};
   for (const [, path] of named) await assertReadable(path ?? "");
-  return { tls: Object.fromEntries(named) };
+  return { tls: { ...Object.fromEntries(named), ...(flags.skipVerify === true && { rejectUnauthorized: false }) } };
+}
+
+/** Codes of OpenSSL and Node for a certificate that fails verification, or the library's word for a server without TLS. */
+function isTlsFailure(error: unknown): boolean {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const code = "code" in current ? String(current.code) : "";
+    if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/.test(code)) return true;
+    if (current.message.includes("does not support 'tls'")) return true;
+  }
+  return false;
 }
 
 async function read(path: string): Promise<Buffer> {

@@ -41,6 +41,13 @@ export class NatsError extends NodeError {
     );
   }
 
+  static untrusted(endpoint: string, cause: unknown): NatsError {
+    return new NatsError("ERR_NATS_TLS", `Cannot connect to "${endpoint}": TLS with the NATS server fails`, {
+      hint: "Look whether the CA file signed the server's certificate, the certificate has the host's name, and the server has TLS switched on",
+      cause,
+    });
+  }
+
   static noJetStream(endpoint: string, cause: unknown): NatsError {
     return new NatsError("ERR_NATS_NO_JETSTREAM", `Cannot use "${endpoint}": it has no JetStream for this account`, {
       hint: "Start nats-server with -js or a jetstream block, and enable JetStream for the account",

@@ -1,18 +1,21 @@
-import { aborted, abortReason, deadline, sleep } from "@k3s/async";
+import { deadline, Latest, sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
-import { DeliverPolicy, type ConsumerMessages } from "@nats-io/jetstream";
+import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import { createInbox, nanos, type Msg } from "@nats-io/transport-node";
 import { streamOf } from "./bucket-config.ts";
-import { fromConsumed } from "./bucket.ts";
+import { parseDelivery, statusOf } from "./delivery.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 import type { StoredMessage } from "./row-record.ts";
 
-/** How many messages the server sends ahead. */
-const WINDOW = 1000;
-/** Least that the library takes: how soon a consumer that the server forgot is noticed. */
+/** How often the server says that there is nothing new. */
 const HEARTBEAT_MS = 1000;
-const RETRY_MS = 200;
+/** After which it is taken for gone. */
+const SILENCE_MS = 3500;
 /** After which the server forgets a follower that is gone. */
 const FORGOTTEN_MS = 10_000;
+const RETRY_MS = 200;
+/** A message of the server's own: a heartbeat, or a question whether we keep up. */
+const CONTROL = 100;
 
 export interface FollowerOptions {
   readonly link: NatsLink;
@@ -30,30 +33,31 @@ export interface FollowerOptions {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #stop = new AbortController();
+  readonly #started = new Latest(false);
   readonly #running: Promise<void>;
   readonly #forget: () => void;
-  readonly #started = Promise.withResolvers<void>();
   #next: number;
-  #messages: ConsumerMessages | undefined;
+  #consumers = 0;
+  /** Ends the present consumer, for another one to follow. */
+  #renew: (reason: string) => void = () => undefined;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.#next = options.from;
-    this.#forget = options.link.onReturn(() => this.#messages?.stop());
+    this.#forget = options.link.onReturn(() => this.#renew("the connection is a new one"));
     this.#running = this.#run();
   }
 
-  /** Resolves once the server knows of us. */
+  /** Resolves once the server knows of us; rejects when it takes too long. */
   async started(): Promise<void> {
     using limit = deadline(REQUEST_MS, "Following the bucket");
-    await Promise.race([this.#started.promise, aborted(limit).then(() => Promise.reject(abortReason(limit)))]);
+    await this.#started.until((isStarted) => isStarted, limit);
   }
 
   /** Any number of times. */
   async close(): Promise<void> {
     this.#forget();
     this.#stop.abort(new Error("The driver is closed"));
-    this.#messages?.stop();
     await this.#running;
   }
 
@@ -62,39 +66,72 @@ export class Follower {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        await this.#consume(signal);
+        await this.#follow(signal);
       } catch (error) {
-        if (!signal.aborted) log.debug({ error, bucket }, "cannot follow the bucket, trying again");
+        if (!signal.aborted) log.debug({ error, bucket }, "following the bucket anew");
       }
       await sleep(RETRY_MS, signal).catch(() => undefined);
     }
   }
 
-  async #consume(signal: AbortSignal): Promise<void> {
-    const { link, bucket, namePrefix, onMessage } = this.#options;
-    const consumer = await link.run("follow bucket", () =>
-      link.js.consumers.get(streamOf(bucket), {
-        name_prefix: namePrefix,
-        deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: this.#next,
-        inactive_threshold: FORGOTTEN_MS,
-      }),
-    );
-    const messages = await link.run("follow bucket", () =>
-      consumer.consume({ max_messages: WINDOW, idle_heartbeat: HEARTBEAT_MS }),
-    );
-    this.#messages = messages;
-    this.#started.resolve();
+  /** Rejects when the consumer cannot go on. */
+  async #follow(signal: AbortSignal): Promise<never> {
+    const { link, bucket, namePrefix } = this.#options;
+    const inbox = createInbox();
+    const ended = Promise.withResolvers<never>();
+    this.#renew = (reason) => ended.reject(new Error(`Cannot follow bucket: ${reason}`));
+    const heard = { count: 0, atMs: performance.now() };
+    const subscription = link.connection.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error !== null) ended.reject(error);
+        else this.#take(message, heard);
+      },
+    });
     try {
-      if (signal.aborted) throw abortReason(signal);
-      for await (const message of messages) {
-        if (message.seq < this.#next) continue;
-        this.#next = message.seq + 1;
-        onMessage(fromConsumed(message, false));
-      }
+      await link.run("follow bucket", () =>
+        link.manager.consumers.add(streamOf(bucket), {
+          name: `${namePrefix}_${++this.#consumers}`,
+          deliver_subject: inbox,
+          ack_policy: AckPolicy.None,
+          deliver_policy: DeliverPolicy.StartSequence,
+          opt_start_seq: this.#next,
+          replay_policy: ReplayPolicy.Instant,
+          flow_control: true,
+          idle_heartbeat: nanos(HEARTBEAT_MS),
+          mem_storage: true,
+          num_replicas: 1,
+          inactive_threshold: nanos(FORGOTTEN_MS),
+        }),
+      );
+      this.#started.set(true);
+      return await Promise.race([ended.promise, this.#listen(heard, signal)]);
     } finally {
-      this.#messages = undefined;
-      messages.stop();
+      this.#renew = () => undefined;
+      subscription.unsubscribe();
     }
+  }
+
+  /** Rejects when the server has been silent for too long, or `signal` aborts. */
+  async #listen(heard: { readonly atMs: number }, signal: AbortSignal): Promise<never> {
+    while (performance.now() - heard.atMs < SILENCE_MS) await sleep(HEARTBEAT_MS, signal);
+    throw new Error("Cannot follow bucket: the server is silent");
+  }
+
+  #take(message: Msg, heard: { count: number; atMs: number }): void {
+    heard.atMs = performance.now();
+    const delivery = parseDelivery(message, false);
+    if (delivery === undefined) {
+      const asks = message.reply !== undefined && message.reply !== "";
+      if (statusOf(message) === CONTROL && asks) message.respond();
+      return;
+    }
+    if (delivery.count !== ++heard.count) {
+      this.#renew("a message was lost on the way");
+      return;
+    }
+    const { seq } = delivery.message;
+    if (seq < this.#next) return;
+    this.#next = seq + 1;
+    this.#options.onMessage(delivery.message);
   }
 }

@@ -5,10 +5,8 @@ import { streamOf } from "./bucket-config.ts";
 /** Names of consumers by which our servers follow the bucket begin so, then who it is. */
 const NAME_PREFIX = "k3s-follow-";
 /** How long a server that does not read on holds writes of one key up. */
-const PATIENCE_MS = 250;
+const PATIENCE_MS = 1000;
 const LOOK_MS = 2;
-/** How often it is found out whether there are other servers. */
-const PEERS_MS = 1000;
 /** Names that are remembered until it is known how far the others have read. */
 const MAX_NAMES = 1000;
 
@@ -33,39 +31,34 @@ export function followerPrefix(owner: string): string {
 
 /**
  * Keeps a key that is written fast from losing rows that other servers have not read yet: of each key the bucket keeps only the newest
- * ones. A server that does not read at all is not waited for; it learns that it has missed something from the hole.
+ * ones. Before a row goes that is younger than the last look, it asks how far the others are. A server that does not read at all is not
+ * waited for; it learns from the hole that it has missed something.
  */
 export class HistoryGuard {
   readonly #options: HistoryGuardOptions;
+  /** Newest rows by name, as far as others may not have read them. */
   readonly #recent = new Map<string, number[]>();
+  /** Consumers that were waited for in vain, with where they stood. */
   readonly #slow = new Map<string, number>();
-  #delivered = Number.POSITIVE_INFINITY;
-  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #last = 0;
+  /** All others have read up to here. */
+  #delivered = 0;
 
   constructor(options: HistoryGuardOptions) {
     this.#options = options;
   }
 
-  /** Another server has begun to follow: to be looked for before the next write. */
-  expectPeer(): void {
-    this.#askedAtMs = Number.NEGATIVE_INFINITY;
-  }
-
-  /** Looks once in a while whether there are others. Before every write. */
-  async refresh(): Promise<void> {
-    const isDue = performance.now() - this.#askedAtMs > PEERS_MS || this.#recent.size > MAX_NAMES;
-    if (isDue) await this.#ask();
-  }
-
   /** How many of the rows can be written now. The others after {@link waitFor} the row that stands in the way. */
   admit(rows: readonly NamedRow[]): { readonly count: number; readonly blockedBy: number } {
     const { history } = this.#options;
-    if (history <= 0 || this.#delivered === Number.POSITIVE_INFINITY) return { count: rows.length, blockedBy: 0 };
+    if (history <= 0) return { count: rows.length, blockedBy: 0 };
     for (const [count, { id, name }] of rows.entries()) {
       const recent = this.#recent.get(name) ?? [];
       const dropped = recent.length >= history ? (recent[0] ?? 0) : 0;
       if (dropped > this.#delivered) return { count, blockedBy: dropped };
+      if (recent.length === 0 && this.#recent.size >= MAX_NAMES) return { count, blockedBy: this.#last };
       this.#recent.set(name, [...recent.slice(recent.length >= history ? 1 : 0), id]);
+      this.#last = id;
     }
     return { count: rows.length, blockedBy: 0 };
   }
@@ -73,18 +66,19 @@ export class HistoryGuard {
   /** Resolves once the others have read the row, or do not get on. */
   async waitFor(row: number): Promise<void> {
     const deadlineMs = performance.now() + PATIENCE_MS;
-    while (this.#delivered < row) {
+    for (;;) {
       const positions = await this.#ask();
+      if (this.#delivered >= row) return;
       if (performance.now() > deadlineMs) {
         for (const [name, position] of positions) if (position < row) this.#slow.set(name, position);
-        this.#delivered = row;
+        this.#learn(positions);
         return;
       }
-      if (this.#delivered < row) await sleep(LOOK_MS);
+      await sleep(LOOK_MS);
     }
   }
 
-  /** Positions of the others. One that was too slow counts again once it reads on. */
+  /** Positions of the others. */
   async #ask(): Promise<ReadonlyMap<string, number>> {
     const { link, bucket, owner } = this.#options;
     const own = followerPrefix(owner);
@@ -94,11 +88,15 @@ export class HistoryGuard {
         if (name.startsWith(NAME_PREFIX) && !name.startsWith(own)) found.set(name, delivered.stream_seq);
       return found;
     });
+    this.#learn(positions);
+    return positions;
+  }
+
+  /** One that was too slow counts again once it reads on. */
+  #learn(positions: ReadonlyMap<string, number>): void {
     for (const [name, position] of this.#slow) if (positions.get(name) !== position) this.#slow.delete(name);
     const counted = [...positions].filter(([name]) => !this.#slow.has(name)).map(([, position]) => position);
-    this.#delivered = Math.min(Number.POSITIVE_INFINITY, ...counted);
-    this.#askedAtMs = performance.now();
+    this.#delivered = Math.min(this.#last, ...counted);
     for (const [name, rows] of this.#recent) if ((rows.at(-1) ?? 0) <= this.#delivered) this.#recent.delete(name);
-    return positions;
   }
 }

@@ -96,13 +96,12 @@ export class NatsDriver implements Driver {
 
   /** Begins to hear of new messages. Once, before anything else. */
   async open(): Promise<void> {
-    const { link, log, bucket, messages, side, owner } = this.#parts;
+    const { link, log, bucket, messages, owner } = this.#parts;
     const last = await messages.lastSequence();
     this.#tail = new RowTail(last);
     const onMessage = (message: StoredMessage) => this.#hear(message);
     this.#follower = new Follower({ link, log, bucket, namePrefix: followerPrefix(owner), from: last + 1, onMessage });
     await this.#follower.started();
-    await side.announce();
   }
 
   heads(after: number, limit: number): Promise<readonly RowHead[]> {
@@ -123,6 +122,10 @@ export class NatsDriver implements Driver {
     } catch (error) {
       throw toDriverError("read values", error);
     }
+  }
+
+  refusal(name: string): string | undefined {
+    return this.#parts.subjects.ofName(name) === undefined ? "NATS has no room for its subject" : undefined;
   }
 
   commit(batch: CommitBatch): Promise<void> {

@@ -58,7 +58,7 @@ export function parseNatsEndpoint(text: string): NatsEndpoint {
 }
 
 /** An endpoint without what may be a secret: everything before the last `@`. */
-export function hideSecrets(text: string): string {
+function hideSecrets(text: string): string {
   const scheme = /^\w+:\/\//.exec(text)?.[0] ?? "";
   const at = text.lastIndexOf("@");
   return at < 0 ? text : `${scheme}********${text.slice(at)}`;

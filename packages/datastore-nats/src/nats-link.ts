@@ -1,3 +1,4 @@
+import { nextTurn } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
@@ -6,6 +7,8 @@ import { toDriverError } from "./errors.ts";
 
 /** No request waits longer: a frozen server is a failure then. */
 export const REQUEST_MS = 5000;
+
+const CLOSE_TURNS = 3;
 
 export interface NatsLinkOptions {
   readonly connection: NatsConnection;
@@ -72,6 +75,8 @@ export class NatsLink {
   /** Any number of times. */
   async close(): Promise<void> {
     this.#leave("closed");
+    // A socket whose other end has just closed has to be noticed first: the library would write to it, and the error would be nobody's.
+    for (let turn = 0; turn < CLOSE_TURNS; turn++) await nextTurn();
     await this.connection.close();
   }
 
@@ -105,6 +110,7 @@ export class NatsLink {
         for (const listener of [...this.#returned]) listener();
       } else if (status.type === "error") log.warn({ error: status.error }, "NATS reports an error");
     }
+    if (this.#state !== "closed") log.error({ endpoint: shown }, "the connection to NATS has ended for good");
     this.#leave("closed");
   }
 }

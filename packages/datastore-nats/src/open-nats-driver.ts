@@ -16,14 +16,16 @@ import { RowWriter } from "./row-writer.ts";
 import { SideBucket } from "./side-bucket.ts";
 import { SpanRepair } from "./span-repair.ts";
 import { Subjects } from "./subjects.ts";
-import { JetStreamApiError, JetStreamError, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
+import { JetStreamApiError, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
 
 /** An etcd request of 1.5 MiB in base 64. */
 const WANTED_PAYLOAD_BYTES = 2.1 * 1024 * 1024;
 const STREAM_NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;
+/** For the account, for the server. */
+const NO_JETSTREAM: ReadonlySet<number> = new Set([10_039, 10_076]);
 
-export interface NatsDriverOptions {
+interface NatsDriverOptions {
   /** `nats://…` or `jetstream://…`, as kine takes it. */
   readonly endpoint: string;
   readonly tls?: TlsFiles;
@@ -109,7 +111,7 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
     owner,
   };
   const driver = new NatsDriver(parts);
-  await side.open({ onClaim: (message) => claims.learn(message), onServer: () => guard.expectPeer() });
+  await side.open((message) => claims.learn(message));
   await driver.open();
   return driver;
 }
@@ -157,12 +159,13 @@ function warn(
     );
 }
 
-/** What an operator is told; errors of ours come back as they are. */
+/** What an operator is told; all but a missing JetStream comes back as it is. */
 function toOpenError(shown: string, error: unknown): unknown {
-  const source = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  if (error instanceof NatsError) return error;
-  const isMissing = source instanceof JetStreamError && !(source instanceof JetStreamApiError);
-  return isMissing || hasCode(source, 10_039) || hasCode(source, 10_076) ? NatsError.noJetStream(shown, source) : error;
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const isMissing = current instanceof JetStreamApiError && NO_JETSTREAM.has(current.code);
+    if (isMissing || current.name === "JetStreamNotEnabled") return NatsError.noJetStream(shown, error);
+  }
+  return error;
 }
 
 function hasCode(error: unknown, code: number): boolean {

@@ -148,7 +148,7 @@ export class RowReader {
 }
 
 /** Spans among rows, each once. */
-export function spansOf(rows: readonly SettledRow[]): RowSpan[] {
+function spansOf(rows: readonly SettledRow[]): RowSpan[] {
   const spans = new Map<number, RowSpan>();
   for (const { span } of rows) if (span !== undefined) spans.set(span.last, span);
   return [...spans.values()];

@@ -40,7 +40,6 @@ export class RowWriter {
       this.#toMessage(batch, row, i === batch.rows.length - 1 ? note : undefined),
     );
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
-    await guard.refresh();
     for (let start = 0; start < outgoing.length;) {
       const { count, blockedBy } = guard.admit(batch.rows.slice(start));
       const part = outgoing.slice(start, start + count).map((message, n) => {

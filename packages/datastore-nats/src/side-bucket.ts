@@ -27,20 +27,13 @@ interface SideBucketOptions {
 
 const LEASE = /^lease\.([0-9a-f]{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16})$/;
 const ROW_LEASE = /^row\.(\d{1,16}) ([0-9a-f]{1,16})$/;
-interface SideListeners {
-  /** Told of every change of the claim, the present one included. */
-  readonly onClaim: (message: StoredMessage) => void;
-  /** Told when a server has begun to follow the rows. */
-  readonly onServer: () => void;
-}
-
 /** Ends that are remembered, so that a renewal that was under way does not bring a lease back. */
 const MAX_ENDS = 10_000;
 
 /**
  * What kine has no place for, in a bucket of its own beside kine's, one key each, in plain text:
  *
- *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims      server  "<who came last>"
+ *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims
  *
  * It is held in memory and followed. What a row tells in its note is in force with the row, before or without an entry here.
  */
@@ -53,7 +46,7 @@ export class SideBucket {
   readonly #seen = new Latest(0);
   #compacted = { revision: 0, seq: 0 };
   #follower: Follower | undefined;
-  #listeners: SideListeners | undefined;
+  #onClaim: (message: StoredMessage) => void = () => undefined;
 
   constructor(options: SideBucketOptions) {
     this.#options = options;
@@ -61,9 +54,9 @@ export class SideBucket {
   }
 
   /** Reads everything and follows from there on. Once. */
-  async open(listeners: SideListeners): Promise<void> {
+  async open(onClaim: (message: StoredMessage) => void): Promise<void> {
     const { messages, link, log, bucket, owner } = this.#options;
-    this.#listeners = listeners;
+    this.#onClaim = onClaim;
     const last = await messages.lastSequence();
     for await (const message of messages.replay({ from: 1, to: last, headersOnly: false })) this.#apply(message);
     this.#seen.set(Math.max(last, this.#seen.get()));
@@ -94,11 +87,6 @@ export class SideBucket {
     return this.#leases.has(lease);
   }
 
-  /** Tells the other servers that there is one more. */
-  async announce(): Promise<void> {
-    await this.#put("server", this.#options.owner);
-  }
-
   /** Resolves once all that others wrote before the call is known here. */
   async fresh(): Promise<void> {
     const last = await this.#options.messages.lastSequence();
@@ -124,9 +112,10 @@ export class SideBucket {
     }
   }
 
-  /** Resolves when the lease is stored. `after`: the last row that the grant or renewal knows. */
-  async putLease(record: LeaseRecord, after: number): Promise<void> {
+  /** Resolves when the lease is stored. `lastRow`: the last row that the grant or renewal knows. */
+  async putLease(record: LeaseRecord, lastRow: number): Promise<void> {
     const { id, ttlSeconds, expiresAtMs } = record;
+    const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
     const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`);
     this.#take({ record, after, seq });
   }
@@ -182,8 +171,7 @@ export class SideBucket {
 
   #apply(message: StoredMessage): void {
     const key = message.subject.slice(this.#prefix.length);
-    if (key === "claim") this.#listeners?.onClaim(message);
-    else if (key === "server") this.#listeners?.onServer();
+    if (key === "claim") this.#onClaim(message);
     else this.#applyText(key, Buffer.from(message.data ?? []).toString("utf8"), message.seq);
     this.#seen.set(Math.max(message.seq, this.#seen.get()));
   }
@@ -211,7 +199,8 @@ export class SideBucket {
   }
 }
 
-/** By sequence; a note of a row has none and is compared by the row. */
+/** By sequence. A note has none: it counts only until the entry that follows it is there. */
 function isNewer(a: Stored, b: Stored): boolean {
-  return a.seq > 0 && b.seq > 0 ? a.seq > b.seq : a.after >= b.after;
+  if (a.seq > 0 && b.seq > 0) return a.seq > b.seq;
+  return a.seq > 0 ? a.after >= b.after : a.after > b.after;
 }

@@ -1,21 +1,107 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { openTestStore, startNats } from "./support/nats-fixture.ts";
-import { just, put } from "./support/ops.ts";
+import { openStore, StoreError } from "@k3s/datastore";
+import { until } from "@k3s/testkit";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { KinePeer } from "./support/kine-peer.ts";
+import { openDriver, openTestStore, quietLog, startNats } from "./support/nats-fixture.ts";
+import { del, everything, just, put, texts } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
-describe("x", () => {
-  test("hot key", async (t) => {
+const isCompacted = (error: unknown) => error instanceof StoreError && error.reason === "compacted";
+
+describe("the bounded history of a bucket", () => {
+  test("is compacted for a server that starts: reads and watches below it are refused", async (t) => {
     const server = await startNats(t);
-    const [one, two] = [await openTestStore(t, server), await openTestStore(t, server)];
-    const recorder = new Recorder(two);
-    for (let round = 0; round < 5; round++) {
-      await Promise.all(Array.from({ length: 200 }, (_, i) => one.txn(just(put("/hot", `${round} ${i}`)))));
-      console.log(round, recorder.events.length);
+    const store = await openTestStore(t, server, "?revHistory=3");
+    await store.txn(just(put("/cold", "1"))); // 3
+    for (let i = 4; i <= 10; i++) await store.txn(just(put("/hot", `${i}`)));
+    await store.close();
+    const again = await openTestStore(t, server, "?revHistory=3");
+    assert.equal((await again.status()).compactRevision, 8);
+    assert.deepEqual(texts(await again.range(everything({ revision: 8 }))).slice(0, 2), ["/cold=1@3", "/hot=8@8"]);
+    await assert.rejects(again.range(everything({ revision: 7 })), isCompacted);
+    assert.deepEqual(await new Recorder(again, 7).ended(), { reason: "compacted", compactRevision: 8 });
+    const recorder = new Recorder(again, 8);
+    await recorder.count(3);
+    assert.deepEqual(recorder.lines, ["8 put /hot=8", "9 put /hot=9 was 8", "10 put /hot=10 was 9"]);
+  });
+
+  test("is compacted for a server that runs as soon as it misses a value", async (t) => {
+    const server = await startNats(t);
+    const driver = await openDriver(t, server, "?revHistory=3");
+    const store = await openStore(driver, { log: quietLog(), valueCacheBytes: 1 });
+    t.after(() => store.close());
+    for (let i = 3; i <= 9; i++) await store.txn(just(put("/hot", `${i}`)));
+    assert.equal((await store.status()).compactRevision, 0);
+    await assert.rejects(store.range(everything({ revision: 4 })), isCompacted);
+    assert.equal((await store.status()).compactRevision, 5);
+    const end = await new Recorder(store, 6).ended();
+    assert.equal(end?.reason, "compacted");
+    assert.deepEqual(texts(await store.range(everything({ revision: 8 }))).slice(0, 1), ["/hot=8@8"]);
+  });
+
+  test("of kine is compacted up to the oldest row of a key whose earlier ones may be gone", async (t) => {
+    const server = await startNats(t);
+    const kine = await KinePeer.open(t, server, 3);
+    await kine.create("/a", "1"); // 1
+    await kine.delete("/a"); // 2, 3
+    await kine.create("/b", "1"); // 4
+    await kine.create("/a", "2"); // 5
+    await kine.update("/a", "3"); // 6
+    await kine.update("/a", "4"); // 7
+    const store = await openTestStore(t, server, "?revHistory=3");
+    assert.equal((await store.status()).compactRevision, 5);
+    await assert.rejects(store.range(everything({ revision: 4 })), isCompacted);
+    assert.deepEqual(texts(await store.range(everything({ revision: 5 }))), ["/a=2@5", "/b=1@4"]);
+  });
+
+  test("does not keep a fast key from being told by another server, event by event", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    const other = await openTestStore(t, server);
+    const recorder = new Recorder(other);
+    await Promise.all(Array.from({ length: 300 }, (_, i) => store.txn(just(put("/hot", `${i}`)))));
+    await recorder.count(300);
+    assert.deepEqual(
+      recorder.events.map(({ kv }) => kv.modRevision),
+      Array.from({ length: 300 }, (_, i) => i + 3),
+    );
+    assert.equal((await other.status()).compactRevision, 0);
+  });
+
+  test("lets a fast key be written beside a server that does not read any more", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const manager = await jetstreamManager(connection);
+    await manager.consumers.add("KV_kine", { name: "k3s-follow-frozen_1" });
+    const results = await Promise.all(Array.from({ length: 20 }, (_, i) => store.txn(just(put("/hot", `${i}`)))));
+    assert.equal(results.at(-1)?.revision, 22);
+  });
+});
+
+describe("compaction", () => {
+  test("removes deleted keys from the bucket, but never its newest message", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    for (const key of ["/a", "/b"]) {
+      await store.txn(just(put(key, "1")));
+      await store.txn(just(put(key, "2")));
+      await store.txn(just(del(key)));
     }
-    await one.txn(just(put("/end", "")));
-    await two.txn(just(put("/end", "")));
-    console.log(recorder.events.length, await two.status());
-    assert.ok(true);
+    await store.compact(store.currentRevision);
+    const kine = await KinePeer.open(t, server);
+    const left = async () => (await kine.events()).map((line) => line.split(" ")[2] ?? "");
+    await until("the first key is gone", async () => !(await left()).includes("/a"));
+    assert.deepEqual(await left(), ["compact_rev_key", "/registry/health", "/b", "/b", "/b"]);
+    await store.close();
+    await server.stop();
+    await server.restart();
+    const again = await openTestStore(t, server);
+    assert.deepEqual([again.currentRevision, (await again.status()).compactRevision], [8, 8]);
+    assert.equal((await again.range(everything())).count, 1);
   });
 });

@@ -1,27 +1,227 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { CLAIM_LIMIT_MS, type Driver, type SharedDatabase } from "@k3s/datastore";
+import { Bucket } from "../src/bucket.ts";
+import { HistoryGuard } from "../src/history-guard.ts";
+import { NatsLink } from "../src/nats-link.ts";
+import { RowMessages } from "../src/row-message.ts";
+import { RowWriter } from "../src/row-writer.ts";
+import { Subjects } from "../src/subjects.ts";
+import { connect } from "@nats-io/transport-node";
+import { KinePeer } from "./support/kine-peer.ts";
+import { openDriver, quietLog, startNats } from "./support/nats-fixture.ts";
 import { nothing, ofKind, row } from "./support/rows.ts";
-import { openDriver, startNats } from "./support/nats-fixture.ts";
 
-describe("NatsDriver", () => {
-  test("writes and reads", async (t) => {
+function sharedOf(driver: Driver): SharedDatabase {
+  assert.ok(driver.shared !== undefined);
+  return driver.shared;
+}
+
+const ids = (rows: readonly { readonly id: number }[]) => rows.map(({ id }) => id);
+
+describe("commit()", () => {
+  test("refuses rows that were planned on another last row, and then writes nothing at all", async (t) => {
+    const driver = await openDriver(t, await startNats(t));
+    await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
+    const leases = [{ id: 9n, ttlSeconds: 60, expiresAtMs: 1 }];
+    const late = { ...nothing, after: 1, rows: [row(2, "/x"), row(3, "/y"), row(4, "/z")], leases };
+    await assert.rejects(driver.commit(late), ofKind("conflict"));
+    assert.deepEqual(ids(await driver.heads(0, 10)), [1, 2]);
+    assert.deepEqual((await driver.side()).leases, []);
+  });
+
+  test("writes no row behind a foreign message, not even one whose id is right again", async (t) => {
     const server = await startNats(t);
-    const driver = await openDriver(t, server);
-    assert.deepEqual(await driver.heads(0, 10), []);
-    await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b", { ttlSeconds: 60 }), row(3, "x")] });
+    const kine = await KinePeer.open(t, server);
+    const connection = await connect({ servers: server.endpoint });
+    const link = await NatsLink.over({ connection, log: quietLog(), slowMs: 0, shown: "nats" });
+    t.after(() => link.close());
+    const messages = new Bucket(link, { bucket: "kine", isReplicated: false });
+    const publish = messages.publish.bind(messages);
+    messages.publish = async (message, options) => {
+      if (options.expect?.lastSequence === 1) await kine.create("/kine", "1"); // between our first and our second row
+      return publish(message, options);
+    };
+    const codec = new RowMessages(new Subjects("kine"), "test");
+    const guard = new HistoryGuard({ link, bucket: "kine", history: 10, owner: "test" });
+    const writer = new RowWriter({ messages, codec, link, guard, writer: "test" });
+    const rows = [row(1, "/a"), row(2, "/b"), row(3, "/c"), row(4, "/d")];
+    await assert.rejects(writer.write({ ...nothing, rows }, undefined), ofKind("failed"));
+    assert.deepEqual(await kine.events(), ["1 create /a", "2 create /kine"]);
+  });
+
+  test("is a conflict for a row whose lease has ended, on whatever server", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const lease = { id: 5n, ttlSeconds: 60, expiresAtMs: Date.now() + 60_000 };
+    await one.commit({ ...nothing, leases: [lease] });
+    await two.commit({ ...nothing, rows: [row(1, "/a", { lease: 5n })] });
+    await one.commit({ ...nothing, after: 1, endedLeases: [5n] });
+    await assert.rejects(two.commit({ ...nothing, after: 1, rows: [row(2, "/b", { lease: 5n })] }), ofKind("conflict"));
+    assert.deepEqual(ids((await sharedOf(two).changes(1, 10)).rows), [2]);
+    await assert.rejects(two.commit({ ...nothing, after: 2, rows: [row(3, "/b", { lease: 5n })] }), ofKind("conflict"));
+    assert.deepEqual(await sharedOf(two).leases(), []);
+    await two.commit({ ...nothing, after: 2, rows: [row(3, "/b")] });
+  });
+
+  test("tells leases with the rows they come with, so that a crash between the two loses none", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const lease = { id: 0x7fff_ffff_ffff_ffffn, ttlSeconds: 9_000_000_000, expiresAtMs: 1_800_000_000_000 };
+    const rows = [row(1, "/a", { lease: lease.id }), row(2, "/b")];
+    await one.commit({ ...nothing, rows, leases: [lease], spans: [{ first: 1, last: 2 }] });
+    assert.deepEqual((await sharedOf(two).changes(0, 10)).spans, [{ first: 1, last: 2 }]);
+    await one.commit({ ...nothing, after: 2, leases: [{ ...lease, expiresAtMs: 7 }], rowLeases: [[2, 8n]] });
+    const side = await two.side();
+    assert.deepEqual(side.leases, [{ ...lease, expiresAtMs: 7 }]);
     assert.deepEqual(
-      (await driver.heads(0, 10)).map(({ id, name }) => [id, name]),
+      [...side.rowLeases],
       [
-        [1, "/a"],
-        [2, "/b"],
-        [3, "x"],
+        [1, lease.id],
+        [2, 8n],
       ],
     );
-    assert.deepEqual((await driver.values([3, 1, 9])).map(String), ["value 3", "value 1", "undefined"]);
-    await assert.rejects(driver.commit({ ...nothing, after: 2, rows: [row(3, "/c")] }), ofKind("conflict"));
-    await driver.commit({ ...nothing, after: 3, rows: [row(4, "/c"), row(5, "/d")], spans: [{ first: 4, last: 5 }] });
+    assert.deepEqual(side.spans, [{ first: 1, last: 2 }]);
+  });
+
+  test("moves the compaction marker forward only, on all servers", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    await one.commit({ ...nothing, rows: [row(1, "compact_rev_key"), row(2, "/a")] });
+    await one.commit({ ...nothing, compactRevision: 7 });
+    await two.commit({ ...nothing, compactRevision: 5 });
+    assert.deepEqual(await sharedOf(two).position(), { lastRow: 2, compactRevision: 7 });
+    assert.equal((await two.heads(0, 1))[0]?.prevRevision, 7);
+    await Promise.all([one, two].map((driver, i) => driver.commit({ ...nothing, compactRevision: 20 + i })));
+    assert.equal((await sharedOf(one).position()).compactRevision, 21);
+  });
+
+  test("refuses a row that is larger than the server takes, and a name that is too long, without writing", async (t) => {
+    const driver = await openDriver(t, await startNats(t));
+    const large = row(2, "/large", { value: Buffer.alloc(900_000, "x") });
+    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), large] }), ofKind("failed"));
+    const long = `/${"x".repeat(4000)}`;
+    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, long)] }), ofKind("failed"));
+    assert.match(driver.refusal?.(long) ?? "", /no room/);
+    assert.equal(driver.refusal?.("/a"), undefined);
+    assert.deepEqual(await driver.heads(0, 10), []);
+  });
+
+  test("says that there is no space when the bucket is full", async (t) => {
+    const limits =
+      "accounts { A { jetstream { max_store: 200KB }, users: [{ user: a, password: b }] } }\nno_auth_user: a";
+    const driver = await openDriver(t, await startNats(t, { config: limits }));
+    let last = 0;
+    const fill = async () => {
+      for (; last < 100; last++)
+        await driver.commit({
+          ...nothing,
+          after: last,
+          rows: [row(last + 1, `/${last}`, { value: Buffer.alloc(20_000) })],
+        });
+    };
+    await assert.rejects(fill(), ofKind("noSpace"));
+    assert.equal((await driver.values([1]))[0]?.length, 20_000);
+  });
+});
+
+describe("heads() and values()", () => {
+  test("go over pages, in order, with values as they were asked for", async (t) => {
+    const server = await startNats(t);
+    const driver = await openDriver(t, server);
+    for (let after = 0; after < 2000; after += 200) {
+      const rows = Array.from({ length: 200 }, (_, i) => row(after + i + 1, `/k/${after + i}`));
+      await driver.commit({ ...nothing, after, rows });
+    }
     const other = await openDriver(t, server);
-    console.log(await other.side(), await other.heads(0, 3), await other.heads(3, 3));
-    console.log(await other.shared?.position(), JSON.stringify(await other.shared?.changes(2, 10)));
+    await other.side();
+    const first = await other.heads(0, 700);
+    const second = await other.heads(700, 700);
+    const third = await other.heads(1400, 700);
+    assert.deepEqual(
+      ids([...first, ...second, ...third]),
+      Array.from({ length: 2000 }, (_, i) => i + 1),
+    );
+    assert.deepEqual(ids(await other.heads(1990, 5)), [1991, 1992, 1993, 1994, 1995]);
+    const tombstone = row(2001, "/k/1", { created: false, deleted: true, prevRevision: 2, value: undefined });
+    await driver.commit({
+      ...nothing,
+      after: 2000,
+      rows: [tombstone, row(2002, "/empty", { value: Buffer.alloc(0) })],
+    });
+    const values = await other.values([2001, 3, 9999, 2002]);
+    assert.deepEqual(
+      values.map((value) => value?.toString()),
+      ["", "value 3", undefined, ""],
+    );
+    assert.deepEqual(ids(await other.heads(2000, 10)), [2001, 2002]);
+  });
+});
+
+describe("claim()", () => {
+  test("keeps the commits of others back until it is released", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const claim = await sharedOf(one).claim();
+    await sharedOf(two).leases(); // what is beside the rows has arrived there, the claim too
+    const order: string[] = [];
+    const other = two.commit({ ...nothing, rows: [row(1, "/two")] }).then(
+      () => order.push("two"),
+      (error: unknown) => order.push(ofKind("conflict")(error) ? "two lost" : String(error)),
+    );
+    await one.commit({ ...nothing, rows: [row(1, "/one")] });
+    order.push("one");
+    await other;
+    assert.deepEqual(order, ["one", "two lost"]);
+    await claim.release();
+    await two.commit({ ...nothing, after: 1, rows: [row(2, "/two")] });
+  });
+
+  test("is given back by itself, and handed from one to the next", async (t) => {
+    const server = await startNats(t);
+    const [one, two, three] = [await openDriver(t, server), await openDriver(t, server), await openDriver(t, server)];
+    const startedAt = performance.now();
+    await sharedOf(one).claim(); // and never used
+    await sharedOf(two).leases();
+    await two.commit({ ...nothing, rows: [row(1, "/two")] });
+    assert.ok(performance.now() - startedAt >= CLAIM_LIMIT_MS - 100);
+    const second = await sharedOf(two).claim();
+    const third = sharedOf(three).claim();
+    await second.release();
+    await (await third).release();
+    await one.commit({ ...nothing, after: 1, rows: [row(2, "/one")] });
+  });
+});
+
+describe("onChange()", () => {
+  test("tells of others' rows and of kine's, and not of our own", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const kine = await KinePeer.open(t, server);
+    let told = Promise.withResolvers<void>();
+    let own = 0;
+    sharedOf(one).onChange(() => own++);
+    sharedOf(two).onChange(() => told.resolve());
+    await one.commit({ ...nothing, rows: [row(1, "/a")] });
+    await told.promise;
+    assert.deepEqual(
+      (await sharedOf(two).changes(0, 10)).rows.map(({ name, value }) => [name, value?.toString()]),
+      [["/a", "value 1"]],
+    );
+    assert.equal(own, 0);
+    told = Promise.withResolvers<void>();
+    await kine.create("/kine", "1");
+    await told.promise;
+    assert.deepEqual(ids((await sharedOf(two).changes(1, 10)).rows), [2]);
+    assert.deepEqual((await sharedOf(two).changes(2, 10)).rows, []);
+  });
+});
+
+describe("close()", () => {
+  test("may be called twice, and what comes after is refused", async (t) => {
+    const driver = await openDriver(t, await startNats(t));
+    await Promise.all([driver.close(), driver.close()]);
+    await assert.rejects(driver.heads(0, 1), ofKind("failed"));
+    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a")] }), ofKind("failed"));
   });
 });

@@ -14,8 +14,13 @@ import { row } from "./support/rows.ts";
 
 const codec = new RowMessages(new Subjects("kine"), "dead");
 
+interface Part {
+  readonly rows: readonly NewRow[];
+  readonly span: RowSpan;
+}
+
 /** What is in the bucket when a server dies after it sent these rows of a transaction. */
-async function writePart(t: TestContext, server: NatsServer, rows: readonly NewRow[], span: RowSpan): Promise<void> {
+async function writePart(t: TestContext, server: NatsServer, { rows, span }: Part): Promise<void> {
   const connection = await connect({ servers: server.endpoint });
   t.after(() => connection.close());
   for (const one of rows) {
@@ -37,7 +42,7 @@ describe("a transaction whose writer died in the middle", () => {
     await first.txn(just(put("/old", "1"))); // 3
     await first.close();
     const update = row(4, "/old", { created: false, createRevision: 3, prevRevision: 3 });
-    await writePart(t, server, [update, row(5, "/new")], { first: 4, last: 6 });
+    await writePart(t, server, { rows: [update, row(5, "/new")], span: { first: 4, last: 6 } });
     const store = await openTestStore(t, server);
     const shown = ["/old=1@6", '/registry/health={"health":"true"}@2'];
     assert.deepEqual(texts(await store.range(everything())), shown);
@@ -53,7 +58,7 @@ describe("a transaction whose writer died in the middle", () => {
     const store = await openTestStore(t, server);
     const recorder = new Recorder(store);
     await store.txn(just(put("/a", "1"))); // 3
-    await writePart(t, server, [row(4, "/x"), row(5, "/y")], { first: 4, last: 6 });
+    await writePart(t, server, { rows: [row(4, "/x"), row(5, "/y")], span: { first: 4, last: 6 } });
     const { revision } = await store.txn(just(put("/a", "2")));
     assert.equal(revision, 8);
     await recorder.count(2);
@@ -65,7 +70,7 @@ describe("a transaction whose writer died in the middle", () => {
     const server = await startNats(t);
     const kine = await KinePeer.open(t, server);
     await kine.create("/a", "1");
-    await writePart(t, server, [row(2, "/x")], { first: 2, last: 3 });
+    await writePart(t, server, { rows: [row(2, "/x")], span: { first: 2, last: 3 } });
     await kine.create("/b", "1");
     const driver = await openDriver(t, server);
     await driver.side();
@@ -86,9 +91,9 @@ describe("a transaction whose writer died in the middle", () => {
     const store = await openTestStore(t, server);
     const recorder = new Recorder(store);
     const span = { first: 3, last: 4 };
-    await writePart(t, server, [row(3, "/x")], span);
+    await writePart(t, server, { rows: [row(3, "/x")], span });
     const reading = store.range(everything());
-    await writePart(t, server, [row(4, "/y")], span);
+    await writePart(t, server, { rows: [row(4, "/y")], span });
     assert.deepEqual(texts(await reading).slice(1), ["/x=value 3@4", "/y=value 4@4"]);
     await recorder.count(2);
     assert.deepEqual(recorder.lines, ["4 put /x=value 3", "4 put /y=value 4"]);

@@ -118,6 +118,17 @@ export class MvccIndex {
     this.#compactRevision = Math.max(this.#compactRevision, revision);
   }
 
+  /**
+   * The database has dropped a row, which only bounded histories and other programs' compactions do: as long as a newer row of its key
+   * is there, everything before that one counts as compacted.
+   */
+  lose(version: Version): void {
+    let next: Version | undefined;
+    for (let newer = this.newest(version.key); newer !== undefined && newer !== version; newer = newer.previous)
+      next = newer;
+    if (next !== undefined && next.mod <= this.committed) this.compact(next.mod);
+  }
+
   /** Ids of rows that no read can need any more, about `limit` of them; undefined when there are none left. */
   garbage(limit: number): Garbage | undefined {
     const rows = this.#gaps.filter((row) => row <= this.#compactRevision).slice(0, limit);

@@ -61,7 +61,7 @@ export class MvccStore implements Store {
     this.#driver = driver;
     this.#log = log;
     const index = this.#index;
-    const values = new ValueCache(driver, options.valueCacheBytes);
+    const values = new ValueCache(driver, options.valueCacheBytes, (version) => index.lose(version));
     this.#values = values;
     this.#reader = new RangeReader(index, values);
     this.#compactor = new Compactor({ driver, index, values, log, signal });

@@ -14,12 +14,15 @@ const KEPT_ROWS = 512;
 export class ValueCache {
   readonly #driver: Pick<Driver, "values">;
   readonly #limitBytes: number;
+  readonly #onMissing: (version: Version) => void;
   readonly #values = new Map<number, Buffer>();
   #bytes = 0;
 
-  constructor(driver: Pick<Driver, "values">, limitBytes: number) {
+  /** `onMissing` is told of every row that the database does not have any more. */
+  constructor(driver: Pick<Driver, "values">, limitBytes: number, onMissing: (version: Version) => void) {
     this.#driver = driver;
     this.#limitBytes = limitBytes;
+    this.#onMissing = onMissing;
   }
 
   /** The value when it is in memory. */
@@ -73,7 +76,10 @@ export class ValueCache {
     const stored = await this.#driver.values(versions.map(({ row }) => row));
     for (const [index, version] of versions.entries()) {
       const raw = stored[index];
-      if (raw === undefined) continue;
+      if (raw === undefined) {
+        this.#onMissing(version);
+        continue;
+      }
       const value = version.key === COMPACT_KEY ? unpackCompactValue(raw).value : raw;
       found.set(version.row, value);
       if (isKept) this.set(version.row, value);

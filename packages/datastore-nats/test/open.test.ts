@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { before, after, describe, test, type TestContext } from "node:test";
+import { createLogger } from "@k3s/log";
+import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
+import { freePort } from "@k3s/testkit";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { openNatsDriver, type TlsFiles } from "../src/index.ts";
+import { KinePeer } from "./support/kine-peer.ts";
+import { startNats } from "./support/nats-fixture.ts";
+
+interface TryOptions {
+  readonly tls?: TlsFiles;
+  readonly signal?: AbortSignal;
+}
+
+/** Opens and closes; resolves with what was logged. */
+async function tryOpen(t: TestContext, endpoint: string, { tls, signal }: TryOptions = {}): Promise<string> {
+  const lines: string[] = [];
+  const log = createLogger({ level: "info", format: "text", write: (line) => lines.push(line) });
+  const limit = AbortSignal.any([t.signal, signal ?? AbortSignal.timeout(30_000)]);
+  const driver = await openNatsDriver({ endpoint, log, signal: limit, ...(tls && { tls }) });
+  try {
+    await driver.heads(0, 1);
+  } finally {
+    await driver.close();
+  }
+  return lines.join("");
+}
+
+async function tempFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-nats-open-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe("openNatsDriver()", () => {
+  test("makes the bucket as kine does, and opens one that kine made", async (t) => {
+    const server = await startNats(t);
+    await tryOpen(t, `nats://${server.endpoint}?revHistory=5`);
+    await KinePeer.open(t, server, 5); // rejects when anything differs
+    const other = await startNats(t);
+    await KinePeer.open(t, other);
+    await tryOpen(t, `nats://${other.endpoint}`);
+  });
+
+  test("warns of a server that does not sync, of a small max_payload and of another history", async (t) => {
+    const server = await startNats(t);
+    await KinePeer.open(t, server, 5);
+    const log = await tryOpen(t, `nats://${server.endpoint}?what=ever`);
+    for (const expected of [
+      /sync_interval: always/,
+      /max_payload of nats-server to 4MB/,
+      /another history/,
+      /is ignored/,
+    ])
+      assert.match(log, expected);
+    const large = await startNats(t, { config: "max_payload: 4MB" });
+    assert.doesNotMatch(await tryOpen(t, `nats://${large.endpoint}`), /max_payload|another history|ignored/);
+  });
+
+  test("takes user and password, token and context file, and says when they are wrong", async (t) => {
+    const users = 'authorization { users: [{ user: "u@x", password: "p:/w" }] }';
+    const server = await startNats(t, { config: users });
+    await tryOpen(t, `nats://u%40x:p%3A%2Fw@${server.endpoint}`);
+    const refused = { code: "ERR_NATS_REFUSED" };
+    await assert.rejects(tryOpen(t, `nats://${server.endpoint}`), refused);
+    await assert.rejects(tryOpen(t, `nats://u:secret@${server.endpoint}`), (error) => {
+      assert.ok(error instanceof Error && !error.message.includes("secret"));
+      return true;
+    });
+    const context = join(await tempFolder(t), "context.json");
+    await writeFile(context, JSON.stringify({ url: `nats://${server.endpoint}`, user: "u@x", password: "p:/w" }));
+    await tryOpen(t, `nats://?contextFile=${context}`);
+    await writeFile(context, "no JSON");
+    await assert.rejects(tryOpen(t, `nats://?contextFile=${context}`), { code: "ERR_NATS_FILE" });
+    await assert.rejects(tryOpen(t, "nats://host?credsFile=/nonexistent"), { code: "ERR_NATS_FILE" });
+    const withToken = await startNats(t, { config: 'authorization { token: "t0ken" }' });
+    await tryOpen(t, `nats://t0ken@${withToken.endpoint}`);
+    await assert.rejects(tryOpen(t, `nats://other@${withToken.endpoint}`), refused);
+  });
+
+  test("waits for a server that is not there yet, and uses the one of several that is", async (t) => {
+    const port = await freePort();
+    const gone = AbortSignal.timeout(1000);
+    await assert.rejects(tryOpen(t, `nats://127.0.0.1:${port}`, { signal: gone }), { code: "ERR_NATS_UNREACHABLE" });
+    const server = await startNats(t);
+    await tryOpen(t, `nats://127.0.0.1:${port},${server.endpoint}`);
+    await server.stop();
+    const opening = tryOpen(t, `nats://${server.endpoint}`);
+    await server.restart();
+    await opening;
+  });
+
+  test("refuses what would lose data: no JetStream, no bucket, keys that expire", async (t) => {
+    const plain = await startNats(t, {
+      config: "accounts { A { users: [{ user: a, password: b }] } }\nno_auth_user: a",
+    });
+    await assert.rejects(tryOpen(t, `nats://${plain.endpoint}`), { code: "ERR_NATS_NO_JETSTREAM" });
+    const server = await startNats(t);
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const { streams } = await jetstreamManager(connection);
+    const history = { max_msgs_per_subject: 10 };
+    await streams.add({ name: "KV_other", subjects: ["x.>"] });
+    await streams.add({ name: "KV_aging", subjects: ["$KV.aging.>"], max_age: 3_600_000_000_000, ...history });
+    await streams.add({ name: "KV_short", subjects: ["$KV.short.>"], max_msgs_per_subject: 1 });
+    await streams.add({ name: "KV_evicting", subjects: ["$KV.evicting.>"], max_bytes: 10_000_000, ...history });
+    for (const bucket of ["other", "aging", "short", "evicting"])
+      await assert.rejects(tryOpen(t, `nats://${server.endpoint}?bucket=${bucket}`), { code: "ERR_NATS_BUCKET" });
+  });
+});
+
+describe("TLS to NATS", () => {
+  let folder = "";
+  let files = serverTlsPaths("");
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "k3s-nats-tls-"));
+    files = serverTlsPaths(folder);
+    const sans = ["127.0.0.1", "localhost"];
+    await ensureServerPki({
+      serverDir: folder,
+      clusterDomain: "c.local",
+      sans,
+      apiServerUrl: "https://127.0.0.1:1",
+      hasEtcd: false,
+    });
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  const config = (more = "") => {
+    const { cert, key } = files.servingApiServer;
+    return `tls { cert_file: "${cert}", key_file: "${key}", timeout: 10 ${more} }`;
+  };
+
+  test("trusts the CA of the file, and no other", async (t) => {
+    const server = await startNats(t, { config: config() });
+    await tryOpen(t, `nats://${server.endpoint}`, { tls: { caFile: files.serverCa.cert } });
+    await tryOpen(t, `nats://localhost:${server.port}`, { tls: { caFile: files.serverCa.cert } });
+    const other = { caFile: files.clientCa.cert };
+    await assert.rejects(tryOpen(t, `nats://${server.endpoint}`, { tls: other }), { code: "ERR_NATS_TLS" });
+    await assert.rejects(tryOpen(t, `nats://${server.endpoint}`), { code: "ERR_NATS_TLS" });
+  });
+
+  test("shows the client certificate where the server wants one", async (t) => {
+    const server = await startNats(t, { config: config(`, verify: true, ca_file: "${files.clientCa.cert}"`) });
+    const caFile = files.serverCa.cert;
+    const { cert: certFile, key: keyFile } = files.clientAdmin;
+    await tryOpen(t, `nats://${server.endpoint}`, { tls: { caFile, certFile, keyFile } });
+    const signal = AbortSignal.timeout(3000);
+    await assert.rejects(tryOpen(t, `nats://${server.endpoint}`, { tls: { caFile }, signal }));
+  });
+
+  test("is not given up silently where the server has none", async (t) => {
+    const server = await startNats(t);
+    await assert.rejects(tryOpen(t, `nats://${server.endpoint}`, { tls: { caFile: files.serverCa.cert } }), {
+      code: "ERR_NATS_TLS",
+    });
+  });
+
+  test("names a file that is not there", async (t) => {
+    await assert.rejects(
+      tryOpen(t, "nats://host", { tls: { caFile: "/nonexistent/ca.pem" } }),
+      /"\/nonexistent\/ca.pem"/,
+    );
+  });
+});

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { RowSpan } from "@k3s/datastore";
+import { RowAssembler } from "../src/row-assembler.ts";
+import { formatNote, formatRowHeader, parseNote, parseRowHeader, type RowHeader } from "../src/row-header.ts";
+import { gapRecord, type RowRecord } from "../src/row-record.ts";
+
+interface Options {
+  readonly span?: RowSpan;
+  readonly deleted?: boolean;
+  readonly writer?: string;
+}
+
+function message(id: number, name: string, { span, deleted = false, writer = "us" }: Options = {}): RowRecord {
+  const head = { id, name, created: false, deleted, createRevision: 1, prevRevision: 0, ttlSeconds: 0 };
+  return { kind: "row", head, lease: 0n, span, note: undefined, writer, isTakeBack: false };
+}
+
+/** What comes out of all messages: names by id, with the span's end where a row has one. */
+function assemble(records: readonly RowRecord[]): { readonly rows: string[]; readonly assembler: RowAssembler } {
+  const assembler = new RowAssembler();
+  const settled = records.flatMap((record) => assembler.add(record));
+  return { rows: settled.map(({ head, span }) => `${head.id} ${head.name}${span ? ` @${span.last}` : ""}`), assembler };
+}
+
+const span = { first: 5, last: 7 };
+
+describe("RowAssembler.add()", () => {
+  const cases: readonly (readonly [
+    title: string,
+    records: readonly RowRecord[],
+    rows: readonly string[],
+    voids: readonly number[],
+  ])[] = [
+    ["gives single rows at once", [message(1, "/a"), message(2, "/b")], ["1 /a", "2 /b"], []],
+    [
+      "gives a transaction when its last row is there",
+      [message(5, "/a", { span }), message(6, "/b", { span }), message(7, "/c", { span })],
+      ["5 /a @7", "6 /b @7", "7 /c @7"],
+      [],
+    ],
+    [
+      "gives nothing while rows are missing at the end",
+      [message(5, "/a", { span }), message(6, "/b", { span })],
+      [],
+      [],
+    ],
+    [
+      "makes gaps of the rows of a transaction that another message ends",
+      [message(5, "/a", { span }), message(6, "/z"), message(7, "/y")],
+      ["5 gap-5", "6 /z", "7 /y"],
+      [5],
+    ],
+    [
+      "takes missing rows of a transaction for removed ones",
+      [message(6, "/b", { span }), message(9, "/z")],
+      ["6 /b @7", "9 /z"],
+      [],
+    ],
+    [
+      "knows a void row that a later one has replaced",
+      [message(5, "/a", { span }), message(6, "/a")],
+      ["5 gap-5", "6 /a"],
+      [],
+    ],
+    [
+      "keeps transactions apart that follow each other",
+      [
+        message(5, "/a", { span: { first: 5, last: 6 } }),
+        message(7, "/b", { span: { first: 7, last: 8 } }),
+        message(8, "/c", { span: { first: 7, last: 8 } }),
+      ],
+      ["5 /a @6", "7 /b @8", "8 /c @8"],
+      [],
+    ],
+    [
+      "takes kine's delete marker for a part of its tombstone",
+      [message(1, "/a", { writer: "", deleted: true }), message(2, "/b"), { kind: "marker", id: 3, name: "/a" }],
+      ["1 /a", "2 /b", "3 gap-3"],
+      [],
+    ],
+    [
+      "takes a delete marker without tombstone for a deletion",
+      [message(1, "/a"), { kind: "marker", id: 2, name: "/a" }],
+      ["1 /a", "2 /a"],
+      [],
+    ],
+    ["passes over what is nobody's key", [gapRecord(4)], ["4 gap-4"], []],
+  ];
+  for (const [title, records, rows, voids] of cases)
+    test(title, () => {
+      const result = assemble(records);
+      assert.deepEqual(result.rows, rows);
+      assert.deepEqual(
+        result.assembler.voids.map(({ id }) => id),
+        voids,
+      );
+    });
+
+  test("gives a transaction up only when told so", () => {
+    const { assembler } = assemble([message(5, "/a", { span })]);
+    assert.deepEqual(
+      assembler.giveUp().map(({ head }) => head.name),
+      ["gap-5"],
+    );
+    assert.deepEqual([assembler.open, assembler.voids], [[], [{ id: 5, name: "/a" }]]);
+  });
+});
+
+describe("parseRowHeader()", () => {
+  const plain: RowHeader = {
+    kind: "u",
+    createRevision: 2 ** 52,
+    prevRevision: 17,
+    ttlSeconds: 9_000_000_000,
+    lease: 0x7fff_ffff_ffff_ffffn,
+    span: { first: 18, last: 20 },
+    writer: "0a1b2c3d",
+  };
+  test("is the inverse of formatRowHeader()", () => {
+    for (const row of [plain, { ...plain, span: undefined, lease: 0n, kind: "d" as const }])
+      assert.deepEqual(parseRowHeader(formatRowHeader(row)), row);
+  });
+
+  test("knows what is none", () => {
+    for (const text of ["", "u 1 2", `${formatRowHeader(plain)} more`, "q 1 2 3 4 - w", "u 1 2 3 x - w"])
+      assert.equal(parseRowHeader(text), undefined);
+  });
+});
+
+describe("parseNote()", () => {
+  test("is the inverse of formatNote()", () => {
+    const note = {
+      leases: [
+        { id: 255n, ttlSeconds: 60, expiresAtMs: 7 },
+        { id: 1n, ttlSeconds: 1, expiresAtMs: 0 },
+      ],
+      endedLeases: [16n],
+    };
+    assert.deepEqual(parseNote(formatNote(note)), note);
+    assert.equal(parseNote(""), undefined);
+    assert.deepEqual(parseNote("-x 1:2 junk"), { leases: [], endedLeases: [] });
+  });
+});
