@@ -5,4 +5,4 @@ export { parseEndpoint, type Endpoint } from "./endpoint.ts";
 export { EndpointError } from "./errors.ts";
 export { checkEndpoint, openDatastore, sqliteFile, type DriverEndpoint } from "./open-datastore.ts";
 export { redactEndpoint } from "./redact-endpoint.ts";
-export { slowThresholds, type SlowThresholds } from "./slow-statements.ts";
+export type { SlowThresholds } from "./slow-statements.ts";

@@ -19,7 +19,7 @@ import {
 import { ServerChannel, type TlsContent } from "./server-channel.ts";
 
 /** Paths of PEM files. */
-export interface EtcdTlsFiles {
+interface EtcdTlsFiles {
   readonly caFile?: string | undefined;
   readonly certFile?: string | undefined;
   readonly keyFile?: string | undefined;

@@ -14,7 +14,7 @@ export interface Etcd {
 }
 
 /** PEM files of an etcd that speaks TLS and lets in only clients with a certificate of `clientCa`. */
-export interface EtcdTls {
+interface EtcdTls {
   readonly cert: string;
   readonly key: string;
   readonly clientCa: string;
