@@ -13,8 +13,17 @@ try {
   process.stderr.write(formatFailure(error));
   process.exitCode = 1;
 }
+// What is on its way into a pipe would be lost with us.
+await Promise.all([process.stdout, process.stderr].map(written));
 // Whatever a library still waits for does not concern anybody now.
 process.exit();
+
+/** Resolves once the reader has everything, or is gone. */
+function written(stream: NodeJS.WritableStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write("", () => resolve());
+  });
+}
 
 /** Tools come first and load nothing they do not need: people call them in loops. */
 async function run(context: CommandContext): Promise<number> {
