@@ -57,7 +57,7 @@ async function exited(child: ReturnType<typeof fork>): Promise<never> {
 }
 
 async function startPeer(folder: string): Promise<Target> {
-  const etcd = await startEtcd(folder, ["--quota-backend-bytes=8589934592"]);
+  const etcd = await startEtcd(folder, { args: ["--quota-backend-bytes=8589934592"] });
   return {
     name: "etcd",
     endpoint: etcd.endpoint,

@@ -1,7 +1,7 @@
 // The rooms of ARCHITECTURE.md, lowest first. A package imports only from layers before its own.
 const LAYERS = [
   ["errors", "native", "failpoints"],
-  ["async", "log", "lifecycle", "files"],
+  ["async", "log", "lifecycle", "files", "metrics"],
   ["pki", "token", "process", "components", "datastore", "http2", "kube-client"],
   [
     "datastore-sqlite",
@@ -11,6 +11,7 @@ const LAYERS = [
     "datastore-nats",
     "datastore-endpoint",
     "etcd-api",
+    "etcd-client",
     "bootstrap-data",
     "supervisor-api",
     "control-plane",

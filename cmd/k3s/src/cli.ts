@@ -1,6 +1,7 @@
 import { nearest } from "@k3s/config";
 import { Command, CommanderError } from "commander";
 import type { CommandContext } from "./context.ts";
+import { datastoreCommand, normalizeDatastoreArguments } from "./datastore-command.ts";
 import { UsageError } from "./errors.ts";
 import { normalizeArguments, serverCommand } from "./server-flags.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
@@ -18,7 +19,9 @@ export async function runCli(context: CommandContext): Promise<number> {
     exitCode = code;
   });
   try {
-    await program.parseAsync([...normalizeArguments(context.args)], { from: "user" });
+    const isDatastore = context.args[0] === "datastore";
+    const args = isDatastore ? normalizeDatastoreArguments(context.args) : normalizeArguments(context.args);
+    await program.parseAsync([...args], { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -42,13 +45,16 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
   program.action(async (name: string | undefined, options: { readonly version?: true }) => {
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
-    else throw UsageError.unknownCommand(name, nearest(name, ["server", "help", ...TOOLS]));
+    else throw UsageError.unknownCommand(name, nearest(name, ["server", "datastore", "help", ...TOOLS]));
   });
   const server = serverCommand(async (parsed) => {
     const { runServerCommand } = await import("./server-command.ts");
     exit(await runServerCommand(parsed, context));
   });
   program.addCommand(server.copyInheritedSettings(program));
+  const datastore = datastoreCommand(context, exit);
+  for (const command of [datastore, ...datastore.commands]) command.copyInheritedSettings(program);
+  program.addCommand(datastore);
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;

@@ -8,10 +8,46 @@ export class UsageError extends NodeError {
     return new UsageError("ERR_USAGE", `Cannot run k3s: ${reason}`, { hint: `See ${command} --help` });
   }
 
+  /** All mistakes at once, each a line that begins with the name of its flag. */
+  static wrongSettings(problems: readonly string[], command: string): UsageError {
+    const message = `Cannot run ${command} with these settings:\n  ${problems.join("\n  ")}`;
+    return new UsageError("ERR_USAGE_SETTINGS", message, { hint: `Correct them; see ${command} --help` });
+  }
+
   static unknownCommand(name: string, suggestion: string | undefined): UsageError {
     const guess = suggestion === undefined ? "" : `, did you mean "${suggestion}"?`;
     return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: "${name}" is not a command${guess}`, {
       hint: "See k3s --help for the commands there are",
+    });
+  }
+}
+
+/** A server beside the node cannot be run. */
+export class ServeError extends NodeError {
+  override readonly name = "ServeError";
+
+  static cannotListen(address: string, cause: unknown): ServeError {
+    return new ServeError("ERR_SERVE_LISTEN", `Cannot listen on "${address}" for metrics`, {
+      hint: "Choose another address with --metrics-bind-address, or 0 for none",
+      cause,
+    });
+  }
+}
+
+/** A tool for people cannot do its work on the datastore. */
+export class DatastoreToolError extends NodeError {
+  override readonly name = "DatastoreToolError";
+
+  static inUse(path: string, cause: unknown): DatastoreToolError {
+    return new DatastoreToolError("ERR_DATASTORE_IN_USE", `Cannot change datastore "${path}": a server uses it`, {
+      hint: "Have that server do it: name its socket or address, such as --endpoint unix:///var/lib/rancher/k3s/server/kine.sock",
+      cause,
+    });
+  }
+
+  static refused(work: string, reason: string): DatastoreToolError {
+    return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
+      hint: "k3s datastore status shows the current and the compacted revision",
     });
   }
 }

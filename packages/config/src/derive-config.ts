@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { describeError } from "@k3s/errors";
+import { checkDatastore } from "./check-datastore.ts";
 import { deriveNetwork, type NetworkConfig } from "./derive-network.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { parseNodeName } from "./parsers.ts";
 import { parseTokenText } from "./cluster-parsers.ts";
-import { defaultDataDir, nodePaths, type NodePaths } from "./paths.ts";
+import { defaultDataDir, nodePaths } from "./paths.ts";
 import type { ServerConfig } from "./server-config.ts";
 import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
@@ -39,7 +39,7 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     paths,
     token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
     agentToken: values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal })),
-    datastoreFile: datastoreFile(values.datastoreEndpoint, paths, report),
+    datastoreTls: await checkDatastore(values, { report, warnings }),
     egressSelectorMode: "disabled",
     writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
     servingSans: servingSans({ values, network, nodeName }),
@@ -72,15 +72,6 @@ async function readToken(
     );
     return undefined;
   }
-}
-
-/** `sqlite://relative` is below the folder of the database, as in kine below its working directory. */
-function datastoreFile(endpoint: string, paths: NodePaths, report: Report): string {
-  const rest = /^sqlite:\/\/(.*)$/.exec(endpoint)?.[1] ?? "";
-  const [path = "", options] = rest.split("?");
-  if (options !== undefined) report("--datastore-endpoint must not have options after a question mark in this version");
-  if (path === "") return paths.databaseFile;
-  return path.startsWith("/") ? path : join(paths.serverDir, path);
 }
 
 function findGroup(text: string | undefined, host: HostFacts, report: Report): number | undefined {

@@ -1,5 +1,6 @@
 export { readHostFacts } from "./host-facts.ts";
 export { parseAddress } from "./ip.ts";
+export { loadDatastoreConfig, type DatastoreConfig } from "./load-datastore-config.ts";
 export { loadServerConfig } from "./load-server-config.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { recordedArgument } from "./recorded-argument.ts";

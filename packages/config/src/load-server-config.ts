@@ -57,8 +57,27 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   return deepFreeze(config);
 }
 
+/** The values of the settings in `names`, from files, flags and variables; the others are as if nobody had set them. */
+export async function readSettings(
+  source: Pick<ServerConfigSource, "flags" | "env" | "signal"> & { readonly names: ReadonlySet<string> },
+  report: Report,
+): Promise<ServerValues> {
+  const { names, signal } = source;
+  const { file, isRequired } = configFileOf(source);
+  const files = await readConfigFiles(file, { report, isRequired, signal });
+  const fileValues = knownKeys(files, { report: ignoreProblem, warn: ignoreProblem });
+  const nothing: Texts = { texts: [], origin: "" };
+  return readTable(
+    (name, setting) => (names.has(name) ? collect(name, setting, { ...source, files: fileValues }) : nothing),
+    report,
+  );
+}
+
 /** The variable goes first here, as in k3s. */
-function configFileOf({ env, flags }: ServerConfigSource): { readonly file: string; readonly isRequired: boolean } {
+function configFileOf({ env, flags }: Pick<ServerConfigSource, "env" | "flags">): {
+  readonly file: string;
+  readonly isRequired: boolean;
+} {
   const { config } = serverSettings;
   const named = nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1);
   return { file: named ?? config.read([], ignoreProblem), isRequired: named !== undefined };

@@ -106,7 +106,8 @@ export function parseComponentArgument(text: string): string {
     : refuse("must be an argument without dashes such as v=4", text);
 }
 
-function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
+/** One of the texts, as it is. */
+export function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
   return (text) =>
     values.find((value) => value === text) ?? refuse(`must be ${values.map((v) => `"${v}"`).join(" or ")}`, text);
 }
@@ -127,12 +128,4 @@ export function oneOfServed<const T extends string>(
 export function parseImage(text: string): string {
   const isImage = /^[a-z0-9][a-z0-9._\-/:]*(@sha256:[0-9a-f]{64})?$/i.test(text) && !/\s|\/\/|\/$|:$/.test(text);
   return isImage ? text : refuse("must be an image reference", text);
-}
-
-/** Only SQLite is served; the text may hold a password and is therefore not repeated. */
-export function parseDatastoreEndpoint(text: string): string {
-  if (text === "sqlite" || text.startsWith("sqlite://")) return text;
-  const scheme = /^([a-z0-9+]+):\/\//i.exec(text)?.[1];
-  const found = scheme === undefined ? "the endpoint has no scheme" : `the endpoint is of kind "${scheme}"`;
-  throw new RangeError(`must be empty or begin with sqlite:// in this version: ${found}`);
 }

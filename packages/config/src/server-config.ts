@@ -1,3 +1,4 @@
+import type { DatastoreTls } from "@k3s/datastore-endpoint";
 import type { NetworkConfig } from "./derive-network.ts";
 import type { NodePaths } from "./paths.ts";
 import type { ServerValues } from "./server-settings.ts";
@@ -11,8 +12,7 @@ interface Derived extends NetworkConfig {
   readonly token: string | undefined;
   /** Undefined: agents join with the password of `token`. */
   readonly agentToken: string | undefined;
-  /** The only database of this version: a SQLite file. */
-  readonly datastoreFile: string;
+  readonly datastoreTls: DatastoreTls;
   /** Whatever was asked for, one node needs no tunnel to itself. */
   readonly egressSelectorMode: "disabled";
   /** Group that owns the kubeconfig. */

@@ -1,5 +1,6 @@
 import type { Setting } from "./setting.ts";
 import { clusterSettings } from "./settings/cluster.ts";
+import { datastoreSettings } from "./settings/datastore.ts";
 import { listenerSettings } from "./settings/listener.ts";
 import { networkingSettings } from "./settings/networking.ts";
 import { nodeSettings } from "./settings/node.ts";
@@ -7,6 +8,7 @@ import { nodeSettings } from "./settings/node.ts";
 /** The one table of settings. Flags, variables, help, documentation and the type of the configuration come from it. */
 export const serverSettings = {
   ...listenerSettings,
+  ...datastoreSettings,
   ...networkingSettings,
   ...clusterSettings,
   ...nodeSettings,

@@ -5,8 +5,7 @@ interface Unsupported {
 }
 
 const JOINING = "a cluster has one server";
-const ETCD = "the datastore is SQLite";
-const SQL = "the datastore is SQLite, which has no TLS";
+const ETCD = "there is no embedded etcd";
 const RUNTIME = "the container runtime is the bundled containerd";
 
 /** Flags that k3s has and this version does not serve. Setting one is refused by name instead of being ignored. */
@@ -22,9 +21,6 @@ export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string
   ["etcd-arg", { reason: ETCD }],
   ["etcd-expose-metrics", { reason: ETCD }],
   ["kine-tls", { reason: "the datastore listens on a unix socket" }],
-  ["datastore-cafile", { reason: SQL, env: "K3S_DATASTORE_CAFILE" }],
-  ["datastore-certfile", { reason: SQL, env: "K3S_DATASTORE_CERTFILE" }],
-  ["datastore-keyfile", { reason: SQL, env: "K3S_DATASTORE_KEYFILE" }],
   ...etcdSnapshotFlags(),
   ["supervisor-port", { reason: "one port serves the supervisor and the API", env: "K3S_SUPERVISOR_PORT" }],
   ["apiserver-port", { reason: "it is the port after https-listen-port", env: "K3S_APISERVER_PORT" }],

@@ -201,7 +201,7 @@ describe("loadServerConfig(): mistakes", () => {
 
   test("never shows a token or a password of an endpoint", async () => {
     const problems = await problemsOf({
-      flags: { token: "K10short::server:hunter2", "datastore-endpoint": "mysql://root:hunter2@tcp(db)/k" },
+      flags: { token: "K10short::server:hunter2", "datastore-endpoint": "mariadb://root:hunter2@tcp(db)/k" },
     });
     assert.equal(problems.length, 2);
     assert.doesNotMatch(problems.join("\n"), /hunter2|short/);

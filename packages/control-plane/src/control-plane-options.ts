@@ -2,7 +2,7 @@
 interface EtcdEndpoint {
   /** Comma list as the flag takes it; a relative `unix://` address starts at the server folder. */
   readonly servers: string;
-  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
 /** What the three programs of the control plane have to know. Plain values: nothing is read from elsewhere. */

@@ -51,9 +51,9 @@ function datastoreFlags({ etcd }: ControlPlaneOptions): FlagDefaults {
   return {
     "storage-backend": "etcd3",
     "etcd-servers": etcd.servers,
-    ...(etcd.tls === undefined
-      ? {}
-      : { "etcd-cafile": etcd.tls.ca, "etcd-certfile": etcd.tls.cert, "etcd-keyfile": etcd.tls.key }),
+    ...(etcd.tls?.ca === undefined ? {} : { "etcd-cafile": etcd.tls.ca }),
+    ...(etcd.tls?.cert === undefined ? {} : { "etcd-certfile": etcd.tls.cert }),
+    ...(etcd.tls?.key === undefined ? {} : { "etcd-keyfile": etcd.tls.key }),
   };
 }
 

@@ -8,20 +8,26 @@ const LOG_BYTES = 16 * 1024 * 1024;
 
 export type Connection = Database.Database;
 
-/** Opens the file for reading and writing; it must exist. Checkpoints never run by themselves. */
+/** Opens the file, which must exist. Checkpoints never run by themselves. */
 export function connect(settings: WorkerSettings): Connection {
   const addon = bundledAddon();
   const database = new Database(settings.path, {
     fileMustExist: true,
+    readonly: settings.isReadOnly,
     timeout: settings.busyTimeoutMs,
     // sound: the library takes the loaded add-on as well as its path; its types know the path only
     ...(addon === undefined ? {} : { nativeBinding: createRequire(import.meta.url)(addon) as string }),
   });
-  database.pragma("auto_vacuum = INCREMENTAL"); // has an effect in new files only, and there only before WAL
+  if (!settings.isReadOnly) configureWriting(database, settings);
+  database.pragma(`cache_size = ${settings.cachePages}`);
+  return database;
+}
+
+function configureWriting(database: Connection, settings: WorkerSettings): void {
+  database.pragma(`auto_vacuum = ${settings.autoVacuum}`); // has an effect in new files only, and there only before WAL
   database.pragma("journal_mode = WAL");
-  database.pragma("synchronous = FULL");
+  database.pragma(`synchronous = ${settings.synchronous}`);
   database.pragma("wal_autocheckpoint = 0");
   database.pragma(`journal_size_limit = ${LOG_BYTES}`);
-  database.pragma(`cache_size = -${settings.cacheKib}`);
-  return database;
+  if (settings.secureDelete !== undefined) database.pragma(`secure_delete = ${settings.secureDelete}`);
 }

@@ -38,6 +38,20 @@ export class SqliteError extends NodeError {
     });
   }
 
+  static absent(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_ABSENT", `Cannot open datastore "${path}": there is no such file`, {
+      hint: "Start a server first, or name the file of one",
+      cause,
+    });
+  }
+
+  static noTable(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NO_TABLE", `Cannot open datastore "${path}": it has no table kine`, {
+      hint: "Name the file of a server; one that was never started has no table yet",
+      cause,
+    });
+  }
+
   static corrupt(path: string, cause: unknown): SqliteError {
     return new SqliteError("ERR_SQLITE_CORRUPT", `Cannot open datastore "${path}": the file is damaged`, {
       hint: "Restore the file from a backup; keep the damaged one, most of it can be read with: sqlite3 state.db .recover",

@@ -5,6 +5,7 @@ import { type Lock, LockHeldError, acquireLock, isAbsent, makeDirectory } from "
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
+import type { SqliteSettings } from "./sqlite-settings.ts";
 import { WorkerChannel } from "./worker-channel.ts";
 
 /** After an unclean stop, files up to this size are checked before they are used: about a second. */
@@ -18,6 +19,7 @@ interface SqliteDriverOptions {
   /** The database file, usually `…/db/state.db`. It and its folder are made when missing, for the owner only. */
   readonly path: string;
   readonly log: Logger;
+  readonly settings?: SqliteSettings;
 }
 
 /** Opens or makes a file that kine can use as well. Rejects with SqliteError when it cannot be used as it is. */
@@ -34,15 +36,25 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
   }
 }
 
-async function openLocked({ path, log }: SqliteDriverOptions, lock: Lock): Promise<Driver> {
+async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, lock: Lock): Promise<Driver> {
   await createPrivate(path);
-  const writer = new WorkerChannel({ path, cacheKib: 4096, busyTimeoutMs: BUSY_TIMEOUT_MS });
-  const reader = new WorkerChannel({ path, cacheKib: 2048, busyTimeoutMs: CHECKPOINT_TIMEOUT_MS });
+  const { synchronous = "FULL", autoVacuum = "INCREMENTAL", secureDelete, checkpoints = "own" } = settings;
+  const common = { path, isReadOnly: false, synchronous, autoVacuum, secureDelete };
+  const writer = new WorkerChannel({
+    ...common,
+    cachePages: settings.cachePages ?? -4096,
+    busyTimeoutMs: settings.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
+  });
+  const reader = new WorkerChannel({
+    ...common,
+    cachePages: settings.cachePages ?? -2048,
+    busyTimeoutMs: CHECKPOINT_TIMEOUT_MS,
+  });
   try {
     const quickCheck = (await sizeOf(`${path}-wal`)) > 0 && (await sizeOf(path)) <= QUICK_CHECK_BYTES;
     if (quickCheck) log.info({ file: path }, "the datastore was not closed, checking it");
     await writer.call("prepare", { quickCheck });
-    return new SqliteDriver({ writer, reader, log, release: () => lock.release() });
+    return new SqliteDriver({ writer, reader, log, checkpoints, release: () => lock.release() });
   } catch (error) {
     await writer.close();
     throw error;

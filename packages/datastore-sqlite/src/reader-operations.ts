@@ -9,6 +9,7 @@ export interface ReaderOperations {
   side(): PackedSide;
   values(rows: readonly number[]): PackedValues;
   size(): DatabaseSize;
+  integrity(): readonly string[];
   checkpoint(options: { readonly truncate: boolean }): CheckpointResult;
 }
 
@@ -27,11 +28,13 @@ export function readerOperations(database: Connection): ReaderOperations {
     side: () => readSide(database),
     values: valueReader(database),
     size: () => readSize(database),
+    integrity: () => checkIntegrity(database),
     checkpoint: ({ truncate }) => checkpoint(database, truncate),
   };
 }
 
 function readSide(database: Connection): PackedSide {
+  if (!hasSideTables(database)) return { leases: [], rowLeases: [], spans: [] };
   const all = <T>(sql: string) => database.prepare<[], T>(sql).safeIntegers().all();
   const leases = all<{ id: bigint; ttl: bigint; expires_at: bigint }>("SELECT id, ttl, expires_at FROM kine_lease");
   const rows = all<{ row_id: bigint; lease: bigint }>("SELECT row_id, lease FROM kine_lease_row");
@@ -45,6 +48,23 @@ function readSide(database: Connection): PackedSide {
     rowLeases: rows.map(({ row_id, lease }) => [Number(row_id), lease] as const),
     spans: spans.map((span): RowSpan => ({ first: Number(span.first_id), last: Number(span.last_id) })),
   };
+}
+
+/** A reader does not make them, and kine has none. */
+function hasSideTables(database: Connection): boolean {
+  return database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_lease'").get() !== undefined;
+}
+
+function checkIntegrity(database: Connection): readonly string[] {
+  try {
+    const rows = database.pragma("integrity_check(20)") as { integrity_check: string }[];
+    return rows.map((row) => row.integrity_check).filter((finding) => finding !== "ok");
+  } catch (error) {
+    // Some damage ends the check itself.
+    if (error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_CORRUPT"))
+      return [error.message];
+    throw error;
+  }
 }
 
 function valueReader(database: Connection): (rows: readonly number[]) => PackedValues {

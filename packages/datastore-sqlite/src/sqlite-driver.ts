@@ -1,13 +1,16 @@
 import type { Logger } from "@k3s/log";
 import type { CommitBatch, DatabaseSize, Driver, NewRow, Pruning, RowHead, SideState } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
+import { SqliteReader } from "./sqlite-reader.ts";
+import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
-import type { PackedBatch, PackedRow, RawHead } from "./worker-protocol.ts";
+import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
 
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
   readonly log: Logger;
+  readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   /** Gives the lock on the file back, last of all. */
   readonly release: () => Promise<void>;
 }
@@ -15,55 +18,51 @@ interface SqliteDriverParts {
 /** Kine's table in a SQLite file: one worker writes, another reads, so that a slow disk holds up no read. */
 export class SqliteDriver implements Driver {
   readonly #parts: SqliteDriverParts;
-  readonly #checkpointer: Checkpointer;
+  /** Undefined where others make the checkpoints. */
+  readonly #checkpointer: Checkpointer | undefined;
+  readonly #reading: SqliteReader;
   #closing: Promise<void> | undefined;
 
   constructor(parts: SqliteDriverParts) {
     this.#parts = parts;
+    this.#reading = new SqliteReader(parts.reader);
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
     const finish = () => parts.writer.call("checkpoint", { truncate: false });
-    this.#checkpointer = new Checkpointer({ run, finish, log: parts.log });
+    const isOurs = parts.checkpoints === "own";
+    this.#checkpointer = isOurs ? new Checkpointer({ run, finish, log: parts.log }) : undefined;
   }
 
-  async heads(after: number, limit: number): Promise<readonly RowHead[]> {
-    return (await this.#parts.reader.call("heads", { after, limit })).map(toHead);
+  heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    return this.#reading.heads(after, limit);
   }
 
-  async side(): Promise<SideState> {
-    const { leases, rowLeases, spans } = await this.#parts.reader.call("side", undefined);
-    return { leases, rowLeases: new Map(rowLeases), spans };
+  side(): Promise<SideState> {
+    return this.#reading.side();
   }
 
-  async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
-    if (rows.length === 0) return [];
-    const { lengths, bytes } = await this.#parts.reader.call("values", rows);
-    let offset = 0;
-    return lengths.map((length) => {
-      if (length < 0) return undefined;
-      offset += length;
-      return Buffer.from(bytes, offset - length, length);
-    });
+  values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    return this.#reading.values(rows);
   }
 
   async commit(batch: CommitBatch): Promise<void> {
     const packed = pack(batch);
     const valueBytes = packed.values.byteLength;
     await this.#parts.writer.call("commit", packed, [packed.values]);
-    this.#checkpointer.note(walBytes(batch.rows.length, valueBytes));
+    this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
   }
 
   async prune(pruning: Pruning): Promise<void> {
     await this.#parts.writer.call("prune", pruning);
-    this.#checkpointer.note(walBytes(pruning.rows.length, 0));
+    this.#checkpointer?.note(walBytes(pruning.rows.length, 0));
   }
 
   size(): Promise<DatabaseSize> {
-    return this.#parts.reader.call("size", undefined);
+    return this.#reading.size();
   }
 
   async defragment(): Promise<void> {
     while (await this.#parts.writer.call("vacuum", undefined));
-    await this.#parts.reader.call("checkpoint", { truncate: true });
+    if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
   }
 
   close(): Promise<void> {
@@ -73,25 +72,13 @@ export class SqliteDriver implements Driver {
 
   async #close(): Promise<void> {
     const { reader, writer, release, log } = this.#parts;
-    await this.#checkpointer.stop();
+    await this.#checkpointer?.stop();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();
     await release();
     log.debug({}, "closed the datastore file");
   }
-}
-
-function toHead([id, name, created, deleted, createRevision, prevRevision, lease]: RawHead): RowHead {
-  return {
-    id,
-    name: String(name ?? ""), // a number where a file of old kine declares the column as INTEGER
-    created: (created ?? 0) !== 0,
-    deleted: (deleted ?? 0) !== 0,
-    createRevision: createRevision ?? 0,
-    prevRevision: prevRevision ?? 0,
-    ttlSeconds: lease ?? 0,
-  };
 }
 
 /** All values in one buffer, which moves to the worker without being copied again. */

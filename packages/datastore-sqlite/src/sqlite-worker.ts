@@ -34,6 +34,7 @@ class SqliteWorker {
     side: () => this.#reading().side(),
     values: (rows) => this.#reading().values(rows),
     size: () => this.#reading().size(),
+    integrity: () => this.#reading().integrity(),
     checkpoint: (options) => this.#reading().checkpoint(options),
     close: () => this.#database?.close(),
   };

@@ -1,4 +1,5 @@
 import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
+import type { SqliteSettings } from "./sqlite-settings.ts";
 
 /** Columns of one row as SQLite gives them: id, name, created, deleted, create_revision, prev_revision, lease. */
 export type RawHead = readonly [
@@ -64,6 +65,7 @@ export interface Requests {
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
+  integrity: { readonly argument: undefined; readonly answer: readonly string[] };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };
@@ -88,8 +90,12 @@ export interface WorkerFailure {
 
 export interface WorkerSettings {
   readonly path: string;
-  /** Page cache of the connection. */
-  readonly cacheKib: number;
+  readonly isReadOnly: boolean;
+  /** Page cache of the connection: pages, or KiB when negative. */
+  readonly cachePages: number;
   /** How long SQLite waits for a lock that another connection holds. */
   readonly busyTimeoutMs: number;
+  readonly synchronous: NonNullable<SqliteSettings["synchronous"]>;
+  readonly autoVacuum: NonNullable<SqliteSettings["autoVacuum"]>;
+  readonly secureDelete: SqliteSettings["secureDelete"];
 }

@@ -17,7 +17,7 @@ export {
   type SharedDatabase,
   type SideState,
 } from "./driver.ts";
-export { escapeName } from "./names.ts";
+export { COMPACT_KEY, escapeName, isGapName, keyOfName, MARKER_NAME, unpackCompactValue } from "./names.ts";
 export { openStore, type OpenStore, type StoreOptions } from "./open-store.ts";
 export { StoreError, type StoreErrorReason } from "./store-errors.ts";
 export { revision } from "./types.ts";

@@ -15,9 +15,9 @@ import type { Transport, TransportName } from "./transport.ts";
 export interface EtcdApiServerOptions extends Pick<ServiceOptions, "progressIntervalMs" | "watchBacklogBytes"> {
   /** Asked for once, in start(): the store is opened by a component that starts earlier. */
   readonly store: () => Store;
-  /** Absolute path of the unix socket kube-apiserver connects to. */
-  readonly socketPath: string;
-  /** An address besides the socket. */
+  /** Absolute path of the unix socket kube-apiserver connects to. Without it there has to be a TCP address. */
+  readonly socketPath?: string | undefined;
+  /** An address besides or instead of the socket. */
   readonly tcp?: TcpAddress | undefined;
   /** Default: our own layer, "http2". */
   readonly transport?: TransportName | undefined;
@@ -45,7 +45,8 @@ export class EtcdApiServer implements Component {
   }
 
   async prepare(): Promise<void> {
-    await assertSocketFree(this.#options.socketPath);
+    const { socketPath } = this.#options;
+    if (socketPath !== undefined) await assertSocketFree(socketPath);
   }
 
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {
@@ -56,7 +57,7 @@ export class EtcdApiServer implements Component {
       ...limits,
       log,
       signal: this.#stopping.signal,
-      member: { name: memberName, peerUrls: [], clientUrls: [`unix://${socketPath}`] },
+      member: { name: memberName, peerUrls: [], clientUrls: clientUrls(this.#options) },
     });
     const routes = createRoutes({ store, metrics, log });
     const protocols = { http2: grpcOn(transport, services, routes), http1: serveHttp1(routes) };
@@ -73,6 +74,13 @@ export class EtcdApiServer implements Component {
     this.#stopping.abort();
     await closed;
   }
+}
+
+function clientUrls({ socketPath, tcp }: Pick<EtcdApiServerOptions, "socketPath" | "tcp">): readonly string[] {
+  if (socketPath !== undefined) return [`unix://${socketPath}`];
+  if (tcp === undefined) return [];
+  const host = tcp.host.includes(":") ? `[${tcp.host}]` : tcp.host;
+  return [`${tcp.tls === undefined ? "http" : "https"}://${host}:${tcp.port}`];
 }
 
 function grpcOn(transport: TransportName, methods: MethodTable, routes: HttpRoutes): Transport {

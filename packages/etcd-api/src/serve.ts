@@ -4,7 +4,7 @@ import { listenTcp, listenUnix, type Listener, type TcpAddress } from "./listen.
 import type { Transport } from "./transport.ts";
 
 export interface ServeAddresses {
-  readonly socketPath: string;
+  readonly socketPath?: string | undefined;
   readonly tcp?: TcpAddress | undefined;
 }
 
@@ -43,11 +43,11 @@ export async function serve({ http2, http1 }: Protocols, addresses: ServeAddress
     await Promise.all([http2.close(hurry), http1.close(hurry)]);
   };
   try {
-    listeners.push(await listenUnix(addresses.socketPath, onConnection));
+    if (addresses.socketPath !== undefined) listeners.push(await listenUnix(addresses.socketPath, onConnection));
     if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection));
   } catch (error) {
     await close(AbortSignal.abort());
     throw error;
   }
-  return { tcpPort: listeners.at(1)?.port ?? 0, close };
+  return { tcpPort: listeners.at(-1)?.port ?? 0, close };
 }

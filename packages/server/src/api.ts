@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
 import { kubeApiserver, KubernetesEndpoint } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
-import type { Store } from "@k3s/datastore";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
@@ -15,20 +14,14 @@ import { Supervisor } from "./supervisor.ts";
 const ADMIN_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 
 /** The datastore's socket, kube-apiserver on it, the one port in front of that, and what has to be in the cluster before anybody uses it. */
-export function api(parts: ServerParts, store: () => Store): Component {
+export function api(parts: ServerParts): Component {
   const { config, host, set, env, records, clients } = parts;
   const supervisor = new Supervisor(config, host.log);
   const client = () => clients.get("supervisor");
   const log = (component: string) => host.log.child({ component });
-  const etcdApi = new EtcdApiServer({
-    store,
-    socketPath: config.paths.datastoreSocket,
-    memberName: config.nodeName,
-    log: log("etcd-api"),
-  });
-  const apiserver = kubeApiserver(controlPlaneOptions(config, set), { set, env, records, log: host.log });
+  const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
   return inSequence("api", [
-    atOnce("api-programs", [inSequence("apiserver-on-store", [etcdApi, apiserver]), supervisor]),
+    atOnce("api-programs", [inSequence("apiserver-on-store", [...etcdApi(parts), apiserver]), supervisor]),
     clients,
     opened(supervisor),
     new ClusterObjects({
@@ -47,6 +40,20 @@ export function api(parts: ServerParts, store: () => Store): Component {
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     completed(config, supervisor),
   ]);
+}
+
+/** None where kube-apiserver talks to an etcd of others. */
+function etcdApi({ config, host, datastore: { store, metrics } }: ServerParts): readonly Component[] {
+  if (store === undefined) return [];
+  const api = new EtcdApiServer({
+    store,
+    socketPath: config.paths.datastoreSocket,
+    memberName: config.nodeName,
+    transport: config.datastoreTransport,
+    metrics: () => metrics.text(),
+    log: host.log.child({ component: "etcd-api" }),
+  });
+  return [api];
 }
 
 function opened(supervisor: Supervisor): Component {

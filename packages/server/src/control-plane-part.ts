@@ -1,9 +1,12 @@
-import type { ComponentSet } from "@k3s/components";
-import type { ServerConfig } from "@k3s/config";
 import type { ControlPlaneOptions } from "@k3s/control-plane";
+import type { ServerParts } from "./server-parts.ts";
 
 /** The server's settings in the words of the control plane. */
-export function controlPlaneOptions(config: ServerConfig, set: ComponentSet): ControlPlaneOptions {
+export function controlPlaneOptions({
+  config,
+  set,
+  datastore,
+}: Pick<ServerParts, "config" | "set" | "datastore">): ControlPlaneOptions {
   return {
     kubernetesVersion: set.versions.kubernetes.text,
     serverDirectory: config.paths.serverDir,
@@ -15,9 +18,8 @@ export function controlPlaneOptions(config: ServerConfig, set: ComponentSet): Co
     serviceCidrs: config.serviceCidr,
     serviceNodePortRange: config.serviceNodePortRange,
     clusterDomain: config.clusterDomain,
-    // Relative to the server folder, which is the children's working folder: the client's preflight dials it as it stands.
-    etcd: { servers: "unix://kine.sock" },
-    singleServerDatastore: true,
+    etcd: datastore.etcd,
+    singleServerDatastore: !datastore.isShared,
     cloudController: !config.disableCloudController,
     egressMode: config.egressSelectorMode,
     preferExternalKubeletAddress: false,

@@ -8,7 +8,7 @@ import type { ServerParts } from "./server-parts.ts";
 export function controllers(parts: ServerParts): Component {
   const { config, host, set, env, records, clients } = parts;
   const runtime = { set, env, records, log: host.log };
-  const options = controlPlaneOptions(config, set);
+  const options = controlPlaneOptions(parts);
   const client = () => clients.get("supervisor");
   const log = (component: string) => host.log.child({ component });
   return atOnce("controllers", [

@@ -9,7 +9,7 @@ import { api } from "./api.ts";
 import { ApiClients } from "./api-clients.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { controllers } from "./controllers.ts";
-import { Datastore } from "./datastore.ts";
+import { datastorePart } from "./datastore-part.ts";
 import { LocalNode } from "./local-node.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
@@ -55,18 +55,24 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
   const onProgress = unpackProgress(log);
   const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, onProgress, signal });
   const env = childEnvironment(config, set, inherited);
-  const datastore = new Datastore({ file: config.datastoreFile, log: log.child({ component: "datastore" }) });
+  const datastore = datastorePart(config, log);
   const access = apiServerAccess(config);
   const pair = serverTlsPaths(config.paths.serverDir).clientSupervisor;
   const clients = new ApiClients({ ...access, identities: [{ name: "supervisor", pair }] });
-  const common: ServerParts = { config, host, set, env, records: await recordsPlace(config), clients };
+  const common: ServerParts = { config, host, set, env, records: await recordsPlace(config), clients, datastore };
   const node = config.disableAgent ? undefined : new LocalNode(common);
   return [
-    datastore,
-    new ServerState({ config, store: () => datastore.store, apiServerUrl: access.server, log }),
+    datastore.component,
+    new ServerState({
+      config,
+      store: datastore.bootstrapStore,
+      isShared: datastore.isShared,
+      apiServerUrl: access.server,
+      log,
+    }),
     // At the same time as the API. containerd stops last of these: the kubelet still ends its probes through it.
     ...(node === undefined ? [] : [inBackground(node.runtime)]),
-    api(common, () => datastore.store),
+    api(common),
     inBackground(controllers(common)),
     ...(node === undefined ? [] : [inBackground(node.membership)]),
     startMemory(log),

@@ -3,6 +3,7 @@ import type { ServerConfig } from "@k3s/config";
 import { serverTlsPaths } from "@k3s/pki";
 import type { RecordsPlace } from "@k3s/process";
 import type { ApiClients, ApiClientsOptions } from "./api-clients.ts";
+import type { DatastorePart } from "./datastore-part.ts";
 import type { ServerHost } from "./server-host.ts";
 
 /** What every part of a server is made from. */
@@ -15,6 +16,7 @@ export interface ServerParts {
   readonly records: RecordsPlace;
   /** As the supervisor; usable once the API serves. */
   readonly clients: ApiClients;
+  readonly datastore: DatastorePart;
 }
 
 /** The house speaks to kube-apiserver itself, not through its own port. */

@@ -1,6 +1,5 @@
-import { bootstrapPolicy, bootstrapStoreOn, prepareBootstrap, saveBootstrap } from "@k3s/bootstrap-data";
+import { bootstrapPolicy, prepareBootstrap, saveBootstrap, type BootstrapStore } from "@k3s/bootstrap-data";
 import type { ServerConfig } from "@k3s/config";
-import type { Store } from "@k3s/datastore";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { ensureServerPki } from "@k3s/pki";
@@ -8,14 +7,16 @@ import { ensurePasswd, readServerToken, writeTokenFiles } from "@k3s/token";
 
 export interface ServerStateOptions {
   readonly config: ServerConfig;
-  readonly store: () => Store;
+  readonly store: () => BootstrapStore;
+  /** Whether other servers may use the same datastore. */
+  readonly isShared: boolean;
   /** Where programs on this machine reach kube-apiserver. */
   readonly apiServerUrl: string;
   readonly log: Logger;
 }
 
 /** A SQLite file has one server: a lock in it was left by a start that did not come to its end. */
-const POLICY = { ...bootstrapPolicy, pollMs: 100, lockPatience: 0 };
+const ALONE_POLICY = { ...bootstrapPolicy, pollMs: 100, lockPatience: 0 };
 
 /**
  * The identity of the cluster and of this server: what the datastore knows of it is brought to disk first, then whatever is
@@ -30,9 +31,9 @@ export class ServerState implements Component {
   }
 
   async start({ signal }: StartContext): Promise<void> {
-    const { config, store, log } = this.#options;
+    const { config, store, isShared, log } = this.#options;
     const { serverDir } = config.paths;
-    const bootstrapStore = bootstrapStoreOn(store());
+    const bootstrapStore = store();
     const token = await readServerToken(serverDir, config.token);
     const preparation = await prepareBootstrap({
       store: bootstrapStore,
@@ -40,7 +41,7 @@ export class ServerState implements Component {
       token,
       log,
       signal,
-      policy: POLICY,
+      policy: isShared ? bootstrapPolicy : ALONE_POLICY,
     });
     await this.#makeCertificates();
     const passwords = await ensurePasswd({ serverDir, token, agentToken: config.agentToken });

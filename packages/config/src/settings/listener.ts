@@ -1,7 +1,6 @@
 import {
   parseBindAddress,
   parseCount,
-  parseDatastoreEndpoint,
   parseNodeAddress,
   parsePath,
   parsePort,
@@ -122,15 +121,5 @@ export const listenerSettings = {
     fallback: undefined,
     fallbackText: "/var/lib/rancher/k3s",
     parse: parsePath,
-  }),
-  "datastore-endpoint": valueSetting({
-    category: "Data",
-    env: "K3S_DATASTORE_ENDPOINT",
-    secret: true,
-    placeholder: "ENDPOINT",
-    help: "Where the cluster's data is kept; sqlite://PATH in this version",
-    fallback: "",
-    fallbackText: "SQLite in the data dir",
-    parse: parseDatastoreEndpoint,
   }),
 } as const;

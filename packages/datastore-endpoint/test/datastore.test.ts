@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { createLogger } from "@k3s/log";
-import { Datastore } from "../src/datastore.ts";
+import { MetricsRegistry } from "@k3s/metrics";
+import { Datastore, parseEndpoint } from "../src/index.ts";
 
 const never = new AbortController().signal;
 
@@ -12,7 +13,9 @@ async function datastore(t: TestContext): Promise<Datastore> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-server-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const log = createLogger({ level: "error", format: "json", write: () => undefined });
-  const store = new Datastore({ file: join(folder, "db", "state.db"), log });
+  const endpoint = parseEndpoint("");
+  if (endpoint.kind === "etcd") assert.fail();
+  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), log });
   t.after(() => store.stop(never));
   return store;
 }

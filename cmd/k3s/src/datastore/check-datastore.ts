@@ -1,0 +1,62 @@
+import type { SideState } from "@k3s/datastore";
+import type { ToolParts } from "./datastore-status.ts";
+import { inspectRows } from "./inspect-rows.ts";
+import { readAllKeys } from "./read-all-keys.ts";
+import type { LiveServer, Target } from "./tool-target.ts";
+import { withRows, type RowSource } from "./with-rows.ts";
+
+/** What a check found. */
+export interface CheckResult {
+  readonly datastore: string;
+  /** What was looked at, as sentences. */
+  readonly checked: readonly string[];
+  /** What is wrong, as sentences; empty: nothing. */
+  readonly findings: readonly string[];
+}
+
+/** Looks for damage without changing anything; reads everything. Rejects with NodeError or EtcdCallError. */
+export async function checkDatastore(target: Target, { log, signal }: ToolParts): Promise<CheckResult> {
+  const { database, server, label } = target;
+  if (database !== undefined)
+    return await withRows({ database, log, signal }, async (source) => ({
+      datastore: label,
+      ...(await checkRows(source, signal)),
+    }));
+  if (server === undefined) throw new Error("Cannot check a datastore: there is neither a database nor a server");
+  return { datastore: label, ...(await checkServer(server, signal)) };
+}
+
+async function checkRows(source: RowSource, signal: AbortSignal): Promise<Omit<CheckResult, "datastore">> {
+  const damage = await source.integrity?.();
+  const rows = await inspectRows(source, signal);
+  const side = await source.side();
+  return {
+    checked: [
+      ...(damage === undefined ? [] : ["the pages and indexes of the file"]),
+      `${rows.rows} rows, each with the one before it`,
+      `${side.leases.length} leases and ${side.spans.length} transactions of several rows`,
+    ],
+    findings: [...(damage ?? []), ...rows.findings, ...checkSide(side)],
+  };
+}
+
+function* checkSide({ leases, rowLeases, spans }: SideState): Iterable<string> {
+  const known = new Set(leases.map(({ id }) => id));
+  const orphans = [...rowLeases.values()].filter((lease) => !known.has(lease)).length;
+  if (orphans > 0) yield `${orphans} rows name a lease that does not exist`;
+  for (const { first, last } of spans) if (first > last) yield `a transaction goes from row ${first} to row ${last}`;
+}
+
+/** The whole range is read and counted: an etcd checks its own file. */
+async function checkServer({ client }: LiveServer, signal: AbortSignal): Promise<Omit<CheckResult, "datastore">> {
+  let keys = 0;
+  let expected = 0;
+  for await (const { kvs, count, isFirst } of readAllKeys(client, { prefix: "", keysOnly: false, signal })) {
+    if (isFirst) expected = count;
+    keys += kvs.length;
+  }
+  return {
+    checked: [`${keys} keys with their values, read from the server`],
+    findings: keys === expected ? [] : [`the server counts ${expected} keys and gives ${keys}`],
+  };
+}

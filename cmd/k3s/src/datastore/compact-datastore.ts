@@ -1,0 +1,77 @@
+import { sleep } from "@k3s/async";
+import { openStore, StoreError } from "@k3s/datastore";
+import { openDatastore, sqliteFile } from "@k3s/datastore-endpoint";
+import { NodeError } from "@k3s/errors";
+import { EtcdCallError } from "@k3s/etcd-client";
+import { DatastoreToolError } from "../errors.ts";
+import type { ToolParts } from "./datastore-status.ts";
+import { inspectRows } from "./inspect-rows.ts";
+import type { LiveServer, Target } from "./tool-target.ts";
+
+export interface CompactRequest extends ToolParts {
+  /** Undefined: as many revisions before the current one as `retain` says. */
+  readonly revision: number | undefined;
+  readonly retain: number;
+}
+
+/** What became of it. */
+export interface Compaction {
+  readonly datastore: string;
+  readonly compactRevision: number;
+  /** Undefined where the server removes them later. */
+  readonly removedRows: number | undefined;
+}
+
+/** Between two looks whether the rows are gone. */
+const POLL_MS = 200;
+
+/** Forgets history. A server that runs is asked to; without one the database is opened as a server would. Rejects with NodeError. */
+export async function compactDatastore(target: Target, request: CompactRequest): Promise<Compaction> {
+  try {
+    if (target.server !== undefined) return { datastore: target.label, ...(await compactOn(target.server, request)) };
+    return { datastore: target.label, ...(await compactFile(target, request)) };
+  } catch (error) {
+    const isRefusal = error instanceof StoreError || (error instanceof EtcdCallError && !error.isAway);
+    if (isRefusal) throw DatastoreToolError.refused("compact the datastore", error.message);
+    throw error;
+  }
+}
+
+async function compactOn({ client }: LiveServer, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
+  const at = revisionOf(request, (await client.status()).revision);
+  await client.compact(at);
+  return { compactRevision: at, removedRows: undefined };
+}
+
+async function compactFile({ database }: Target, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
+  if (database === undefined) throw new Error("Cannot compact: there is neither a database nor a server");
+  const { log, signal } = request;
+  const driver = await openDatastore({ ...database, log, signal }).catch((error: unknown) => {
+    const isLocked = error instanceof NodeError && error.code === "ERR_SQLITE_LOCKED";
+    if (!isLocked || database.endpoint.kind !== "sqlite") throw error;
+    throw DatastoreToolError.inUse(sqliteFile(database.endpoint.dsn, database.folder), error);
+  });
+  const store = await openStore(driver, { log });
+  try {
+    const before = await inspectRows(driver, signal);
+    const at = revisionOf(request, store.currentRevision);
+    await store.compact(at);
+    for (;;) {
+      const after = await inspectRows(driver, signal);
+      if (after.superfluous === 0) return { compactRevision: at, removedRows: Math.max(0, before.rows - after.rows) };
+      await sleep(POLL_MS, signal);
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+function revisionOf({ revision, retain }: CompactRequest, current: number): number {
+  if (revision !== undefined) return revision;
+  if (current <= retain)
+    throw DatastoreToolError.refused(
+      "compact the datastore",
+      `its revision is ${current}, so all of its history is among the last ${retain} revisions`,
+    );
+  return current - retain;
+}

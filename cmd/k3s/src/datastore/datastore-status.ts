@@ -1,0 +1,121 @@
+import type { LeaseRecord } from "@k3s/datastore";
+import type { EtcdLease } from "@k3s/etcd-client";
+import type { Logger } from "@k3s/log";
+import { inspectRows } from "./inspect-rows.ts";
+import { slowestStatements, type SlowestStatement } from "./slowest-statements.ts";
+import type { LiveServer, Target } from "./tool-target.ts";
+import { withRows } from "./with-rows.ts";
+
+/** The lease that was renewed longest ago. */
+interface OldestLease {
+  readonly id: string;
+  readonly ttlSeconds: number;
+  /** ISO 8601. */
+  readonly renewedAt: string;
+}
+
+/** How a datastore is. Null: this kind of datastore does not tell. */
+export interface DatastoreStatus {
+  readonly datastore: string;
+  /** The server that answers for it, by the version of etcd that it speaks as. */
+  readonly server: { readonly version: string } | null;
+  readonly sizeBytes: number;
+  readonly sizeInUseBytes: number;
+  readonly keys: number;
+  readonly rows: {
+    readonly total: number;
+    readonly replaced: number;
+    readonly tombstones: number;
+    readonly gaps: number;
+    readonly awaitingRemoval: number;
+  } | null;
+  readonly firstRevision: number | null;
+  readonly revision: number;
+  readonly compactRevision: number | null;
+  readonly leases: { readonly count: number; readonly oldest: OldestLease | null };
+  /** Null as well when no server runs. */
+  readonly slowestStatements: readonly SlowestStatement[] | null;
+  /** Contradictions among the rows; `k3s datastore check` looks deeper. */
+  readonly findings: readonly string[] | null;
+}
+
+export interface ToolParts {
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Looks at a datastore without changing anything. Rejects with NodeError or EtcdCallError. */
+export async function readStatus(target: Target, { log, signal }: ToolParts): Promise<DatastoreStatus> {
+  const { database, server, label } = target;
+  const slowest = server === undefined ? undefined : await slowestStatements(server);
+  const common = { datastore: label, slowestStatements: slowest ?? null };
+  if (database === undefined) {
+    if (server === undefined) throw new Error("Cannot look at a datastore: there is neither a database nor a server");
+    return { ...common, ...(await statusOfServer(server)) };
+  }
+  const version = server === undefined ? null : { version: (await server.client.status()).version };
+  return await withRows({ database, log, signal }, async (source) => {
+    const rows = await inspectRows(source, signal);
+    const [{ totalBytes, inUseBytes }, { leases }] = [await source.size(), await source.side()];
+    return {
+      ...common,
+      server: version,
+      sizeBytes: totalBytes,
+      sizeInUseBytes: inUseBytes,
+      keys: rows.liveKeys,
+      rows: {
+        total: rows.rows,
+        replaced: rows.replaced,
+        tombstones: rows.tombstones,
+        gaps: rows.gaps,
+        awaitingRemoval: rows.superfluous,
+      },
+      firstRevision: rows.firstRow,
+      revision: rows.lastRow,
+      compactRevision: rows.compactRevision,
+      leases: { count: leases.length, oldest: oldestOf(leases.map(ofRecord)) },
+      findings: rows.findings,
+    };
+  });
+}
+
+async function statusOfServer({ client }: LiveServer) {
+  const status = await client.status();
+  const everything = { key: Buffer.alloc(1), rangeEnd: Buffer.alloc(1), countOnly: true };
+  const { count } = await client.range(everything);
+  const leases = await client.leases();
+  const now = Date.now();
+  return {
+    server: { version: status.version },
+    sizeBytes: status.dbSizeBytes,
+    sizeInUseBytes: status.dbSizeInUseBytes,
+    keys: count,
+    rows: null,
+    firstRevision: null,
+    revision: status.revision,
+    compactRevision: null,
+    leases: { count: leases.length, oldest: oldestOf(leases.map((lease) => ofEtcd(lease, now))) },
+    findings: null,
+  };
+}
+
+interface RenewedLease {
+  readonly id: bigint;
+  readonly ttlSeconds: number;
+  readonly renewedAtMs: number;
+}
+
+function ofRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord): RenewedLease {
+  return { id, ttlSeconds, renewedAtMs: expiresAtMs - ttlSeconds * 1000 };
+}
+
+function ofEtcd({ id, grantedTtlSeconds, remainingTtlSeconds }: EtcdLease, now: number): RenewedLease {
+  return { id, ttlSeconds: grantedTtlSeconds, renewedAtMs: now - (grantedTtlSeconds - remainingTtlSeconds) * 1000 };
+}
+
+function oldestOf(leases: readonly RenewedLease[]): OldestLease | null {
+  const [oldest] = leases.toSorted((a, b) => a.renewedAtMs - b.renewedAtMs);
+  if (oldest === undefined) return null;
+  const { id, ttlSeconds, renewedAtMs } = oldest;
+  return { id: id.toString(16).padStart(16, "0"), ttlSeconds, renewedAt: new Date(renewedAtMs).toISOString() };
+}

@@ -1,0 +1,126 @@
+import { isGapName, MARKER_NAME, type Driver, type RowHead } from "@k3s/datastore";
+
+/** The newest row of a name. */
+export interface NewestRow {
+  readonly id: number;
+  readonly isDeleted: boolean;
+  /** Row that created the key as it is now. */
+  readonly createdAt: number;
+}
+
+/** What a table holds, found by reading it once without its values. */
+export interface RowsReport {
+  readonly rows: number;
+  readonly liveKeys: number;
+  /** Rows that a newer row of the same key has replaced. */
+  readonly replaced: number;
+  /** Newest rows that say that the key is deleted. */
+  readonly tombstones: number;
+  /** Rows by which kine filled holes. */
+  readonly gaps: number;
+  /** 0 when there are no rows. */
+  readonly firstRow: number;
+  readonly lastRow: number;
+  readonly compactRevision: number;
+  /** Rows that compaction has still to remove. */
+  readonly superfluous: number;
+  /** What contradicts itself, at most {@link FINDINGS_MAX} sentences. */
+  readonly findings: readonly string[];
+  readonly newest: ReadonlyMap<string, NewestRow>;
+}
+
+const FINDINGS_MAX = 100;
+const PAGE_ROWS = 4000;
+
+/** Reads every row and checks that each follows the one that it says it follows. */
+export async function inspectRows(reader: Pick<Driver, "heads">, signal: AbortSignal): Promise<RowsReport> {
+  const inspection = new RowInspection();
+  for (let after = 0; ;) {
+    signal.throwIfAborted();
+    const heads = await reader.heads(after, PAGE_ROWS);
+    for (const head of heads) inspection.add(head);
+    after = heads.at(-1)?.id ?? after;
+    if (heads.length < PAGE_ROWS) return inspection.report();
+  }
+}
+
+class RowInspection {
+  readonly #newest = new Map<string, NewestRow>();
+  readonly #findings: string[] = [];
+  /** Predecessors that were not seen: right if they were compacted. */
+  readonly #missing: { readonly head: RowHead; readonly previous: number }[] = [];
+  /** The row that made another one superfluous, for each of those. */
+  readonly #replacedBy: number[] = [];
+  #rows = 0;
+  #gaps = 0;
+  #markers = 0;
+  #firstRow = 0;
+  #lastRow = 0;
+  #compactRevision = 0;
+
+  add(head: RowHead): void {
+    this.#rows++;
+    this.#firstRow ||= head.id;
+    this.#lastRow = head.id;
+    if (head.name === MARKER_NAME) this.#addMarker(head);
+    else if (isGapName(head.name)) this.#gaps++;
+    else this.#addKey(head);
+  }
+
+  report(): RowsReport {
+    const newest = [...this.#newest.values()];
+    const tombstones = newest.filter(({ isDeleted }) => isDeleted);
+    const isDue = (row: number) => row <= this.#compactRevision;
+    for (const { head, previous } of this.#missing)
+      if (!isDue(head.id)) this.#find(`row ${head.id} of "${head.name}" follows row ${previous}, which is missing`);
+    if (this.#rows > 0 && this.#markers !== 1)
+      this.#find(`there are ${this.#markers} compaction markers instead of one; the next start mends that`);
+    return {
+      rows: this.#rows,
+      liveKeys: newest.length - tombstones.length,
+      replaced: this.#replacedBy.length,
+      tombstones: tombstones.length,
+      gaps: this.#gaps,
+      firstRow: this.#firstRow,
+      lastRow: this.#lastRow,
+      compactRevision: this.#compactRevision,
+      superfluous: this.#replacedBy.filter(isDue).length + tombstones.filter(({ id }) => isDue(id)).length,
+      findings: this.#findings.slice(0, FINDINGS_MAX),
+      newest: this.#newest,
+    };
+  }
+
+  #addMarker({ prevRevision }: RowHead): void {
+    this.#markers++;
+    this.#compactRevision = Math.max(this.#compactRevision, prevRevision);
+  }
+
+  #addKey(head: RowHead): void {
+    const { id, name, prevRevision } = head;
+    const before = this.#newest.get(name);
+    this.#newest.set(name, { id, isDeleted: head.deleted, createdAt: creationOf(head, before) });
+    if (before !== undefined) {
+      this.#replacedBy.push(id);
+      this.#checkOrder(head, before);
+    } else if (prevRevision !== 0) this.#missing.push({ head, previous: prevRevision });
+  }
+
+  #checkOrder({ id, name, prevRevision, created, deleted }: RowHead, before: NewestRow): void {
+    if (prevRevision !== before.id)
+      this.#find(`row ${id} of "${name}" says that it follows row ${prevRevision}, but row ${before.id} is in between`);
+    if (created && !before.isDeleted) this.#find(`row ${id} creates "${name}", which exists since row ${before.id}`);
+    if (!created && !deleted && before.isDeleted)
+      this.#find(`row ${id} changes "${name}", which row ${before.id} deleted`);
+  }
+
+  #find(finding: string): void {
+    if (this.#findings.length < FINDINGS_MAX) this.#findings.push(finding);
+  }
+}
+
+/** Row in which the key began to exist, for all that the rows still say. */
+function creationOf(head: RowHead, before: NewestRow | undefined): number {
+  if (head.created) return head.id;
+  if (head.createRevision !== 0) return head.createRevision;
+  return before === undefined || before.isDeleted ? head.id : before.createdAt;
+}

@@ -1,0 +1,140 @@
+import { EtcdCallError, EtcdClientError } from "@k3s/etcd-client";
+import { createLogger } from "@k3s/log";
+import type { CommandContext } from "../context.ts";
+import { DatastoreToolError, UsageError } from "../errors.ts";
+import { listenForStop } from "../signals.ts";
+import { checkDatastore, type CheckResult } from "./check-datastore.ts";
+import { compactDatastore, type Compaction } from "./compact-datastore.ts";
+import { readStatus, type ToolParts } from "./datastore-status.ts";
+import { dumpDatastore, type DumpedKey } from "./dump-datastore.ts";
+import { formatStatus } from "./format-status.ts";
+import { findTarget, type Target, type TargetFlags } from "./tool-target.ts";
+
+export type ToolName = "status" | "check" | "compact" | "dump";
+
+/** What a tool was told; numbers are still text. */
+export interface ToolRun {
+  readonly tool: ToolName;
+  readonly target: TargetFlags;
+  readonly isJson: boolean;
+  readonly isDebug: boolean;
+  readonly revision: string | undefined;
+  readonly retain: string | undefined;
+  readonly prefix: string;
+}
+
+const RETAIN = 1000;
+
+/** Runs a tool on a datastore and resolves with the exit code. Rejects with NodeError. */
+export async function runTool(run: ToolRun, context: CommandContext): Promise<number> {
+  // The endpoint may hold a password: from here on a process list shows the title instead.
+  process.title = `k3s datastore ${run.tool}`;
+  using requests = listenForStop();
+  const signal = AbortSignal.any([requests.shutdown, readerGone()]);
+  const log = createLogger({
+    level: run.isDebug ? "debug" : "warn",
+    format: "text",
+    write: (line) => context.writeError(line),
+  });
+  const numbers = readNumbers(run);
+  try {
+    using target = await findTarget(run.target, context, signal);
+    return await work(target, { ...run, ...numbers, log, signal, write: context.write }).catch((error: unknown) => {
+      throw toNodeError(error, target);
+    });
+  } catch (error) {
+    if (signal.aborted) return requests.shutdown.aborted ? 1 : 0;
+    throw error;
+  }
+}
+
+type Work = Omit<ToolRun, "revision" | "retain"> &
+  ReturnType<typeof readNumbers> &
+  ToolParts & { readonly write: (text: string) => void };
+
+async function work(target: Target, run: Work): Promise<number> {
+  const { write, isJson } = run;
+  const print = (value: unknown, text: string) => write(isJson ? `${JSON.stringify(value)}\n` : text);
+  switch (run.tool) {
+    case "status": {
+      const status = await readStatus(target, run);
+      print(status, formatStatus(status));
+      return 0;
+    }
+    case "check": {
+      const result = await checkDatastore(target, run);
+      print(result, formatCheck(result));
+      return result.findings.length === 0 ? 0 : 1;
+    }
+    case "compact": {
+      const compaction = await compactDatastore(target, run);
+      print(compaction, formatCompaction(compaction));
+      return 0;
+    }
+    case "dump": {
+      const each = (key: DumpedKey) => write(isJson ? `${JSON.stringify(toJson(key))}\n` : formatKey(key));
+      await dumpDatastore(target, { ...run, each });
+      return 0;
+    }
+  }
+}
+
+function toNodeError(error: unknown, { server }: Target): unknown {
+  if (!(error instanceof EtcdCallError)) return error;
+  if (error.isAway && server !== undefined) return EtcdClientError.unreachable(server.servers, error);
+  return DatastoreToolError.refused("read the datastore", error.details);
+}
+
+/** `k3s datastore dump | head` is no failure. */
+function readerGone(): AbortSignal {
+  const gone = new AbortController();
+  process.stdout.on("error", (error) => gone.abort(error));
+  return gone.signal;
+}
+
+function readNumbers({ revision, retain }: ToolRun): {
+  readonly revision: number | undefined;
+  readonly retain: number;
+} {
+  const problems: string[] = [];
+  const read = (name: string, text: string | undefined): number | undefined => {
+    if (text === undefined || /^\d{1,15}$/.test(text)) return text === undefined ? undefined : Number(text);
+    problems.push(`--${name} must be a whole number: current value is "${text}"`);
+    return undefined;
+  };
+  const numbers = { revision: read("revision", revision), retain: read("retain", retain) ?? RETAIN };
+  if (problems.length > 0) throw UsageError.wrongSettings(problems, "k3s datastore compact");
+  return numbers;
+}
+
+function formatCheck({ datastore, checked, findings }: CheckResult): string {
+  const lines = checked.map((what) => `  checked ${what}`);
+  const verdict = findings.length === 0 ? "nothing is wrong" : `${findings.length} findings`;
+  return [`${datastore}: ${verdict}`, ...lines, ...findings.map((finding) => `  WRONG: ${finding}`), ""].join("\n");
+}
+
+function formatCompaction({ datastore, compactRevision, removedRows }: Compaction): string {
+  const rows = removedRows === undefined ? "its server removes old rows now" : `${removedRows} rows removed`;
+  return `${datastore}: compacted up to revision ${compactRevision}, ${rows}\n`;
+}
+
+function formatKey({ key, value, modRevision }: DumpedKey): string {
+  return `${printable(key) ?? `base64:${key.toString("base64")}`}\trevision ${modRevision}\t${value.length} bytes\n`;
+}
+
+function toJson({ key, value, createRevision, modRevision, lease }: DumpedKey) {
+  const text = printable(key);
+  return {
+    ...(text === undefined ? { keyBase64: key.toString("base64") } : { key: text }),
+    valueBase64: value.toString("base64"),
+    createRevision,
+    modRevision,
+    ...(lease === 0n ? {} : { lease: lease.toString(16).padStart(16, "0") }),
+  };
+}
+
+/** The key as text, where that is all of it and does nothing to a terminal. */
+function printable(key: Buffer): string | undefined {
+  const text = key.toString("utf8");
+  return Buffer.from(text).equals(key) && !/\p{Cc}/u.test(text) ? text : undefined;
+}

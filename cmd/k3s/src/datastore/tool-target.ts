@@ -1,0 +1,103 @@
+import { stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { loadDatastoreConfig } from "@k3s/config";
+import {
+  checkEndpoint,
+  redactEndpoint,
+  sqliteFile,
+  type DatastoreTls,
+  type DriverEndpoint,
+} from "@k3s/datastore-endpoint";
+import { EtcdCallError, EtcdClient } from "@k3s/etcd-client";
+import type { CommandContext } from "../context.ts";
+
+/** Which datastore a tool was pointed to: an endpoint, else the one of the node on this machine. */
+export interface TargetFlags {
+  readonly endpoint?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly config?: string | undefined;
+  readonly tls: DatastoreTls;
+}
+
+/** A server that answers as etcd. */
+export interface LiveServer {
+  readonly client: EtcdClient;
+  readonly servers: readonly string[];
+  readonly tls: DatastoreTls;
+}
+
+/** What a tool works on. */
+export interface Target extends Disposable {
+  /** For people; holds no password. */
+  readonly label: string;
+  /** Undefined where there is only the server to ask. */
+  readonly database:
+    { readonly endpoint: DriverEndpoint; readonly folder: string; readonly tls: DatastoreTls } | undefined;
+  /** Undefined where no server runs, or none is known. */
+  readonly server: LiveServer | undefined;
+}
+
+/** A server on this machine answers at once or not at all. */
+const LOCAL_TIMEOUT_MS = 2000;
+
+/** Finds the datastore and, where it belongs to this node, the server that runs on it. Rejects with NodeError. */
+export async function findTarget(flags: TargetFlags, context: CommandContext, signal: AbortSignal): Promise<Target> {
+  if (flags.endpoint !== undefined)
+    return targetOf({ text: flags.endpoint, tls: flags.tls, folder: ".", socket: undefined });
+  const { paths, datastoreEndpoint, datastoreTls } = await loadDatastoreConfig({
+    flags: configFlags(flags),
+    env: context.env,
+    host: { isRoot: process.getuid?.() === 0, home: homedir() },
+    signal,
+  });
+  const { serverDir, datastoreSocket } = paths;
+  return targetOf({ text: datastoreEndpoint, tls: datastoreTls, folder: serverDir, socket: datastoreSocket });
+}
+
+function configFlags({ dataDir, config }: TargetFlags): ReadonlyMap<string, readonly string[]> {
+  const given = { "data-dir": dataDir, config };
+  return new Map(
+    Object.entries(given).flatMap(([name, text]) => (text === undefined ? [] : [[name, [text]] as const])),
+  );
+}
+
+interface Place {
+  readonly text: string;
+  readonly tls: DatastoreTls;
+  readonly folder: string;
+  readonly socket: string | undefined;
+}
+
+async function targetOf({ text, tls, folder, socket }: Place): Promise<Target> {
+  const endpoint = await checkEndpoint(text, tls);
+  if (endpoint.kind === "etcd") {
+    const { servers } = endpoint;
+    const server = { client: await EtcdClient.create({ servers, tls, folder }), servers, tls };
+    return { label: servers.join(","), database: undefined, server, ...closing(server) };
+  }
+  const server = socket === undefined ? undefined : await findServer(socket);
+  const label = endpoint.kind === "sqlite" ? sqliteFile(endpoint.dsn, folder) : redactEndpoint(text);
+  return { label, database: { endpoint, folder, tls }, server, ...closing(server) };
+}
+
+async function findServer(socket: string): Promise<LiveServer | undefined> {
+  const isThere = await stat(socket).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+  if (!isThere) return undefined;
+  const servers = [`unix://${socket}`];
+  const client = await EtcdClient.create({ servers, timeoutMs: LOCAL_TIMEOUT_MS });
+  try {
+    await client.status();
+    return { client, servers, tls: {} };
+  } catch (error) {
+    client.close();
+    if (error instanceof EtcdCallError) return undefined;
+    throw error;
+  }
+}
+
+function closing(server: LiveServer | undefined): Disposable {
+  return { [Symbol.dispose]: () => server?.client.close() };
+}

@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { readFile, stat } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { describe, test, type TestContext } from "node:test";
+import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
+import { until } from "@k3s/testkit";
+import { run, temporaryFolder } from "./cli-process.ts";
+import { etcdctl, serveDatastore } from "./datastore-server.ts";
+
+async function get(url: string): Promise<string> {
+  const answer = await fetch(url);
+  assert.equal(answer.status, 200, url);
+  return await answer.text();
+}
+
+/** Real certificates, those of a server of ours. */
+async function certificates(t: TestContext) {
+  const serverDir = await temporaryFolder(t);
+  const apiServerUrl = "https://127.0.0.1:6444";
+  await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
+  return serverTlsPaths(serverDir);
+}
+
+describe("k3s datastore serve", () => {
+  test("is an etcd for etcdctl, keeps its data, and ends when it is asked to", async (t) => {
+    const folder = await temporaryFolder(t);
+    const args = [`--endpoint=sqlite://${folder}/x.db`];
+    const first = await serveDatastore(t, args);
+    assert.equal(await etcdctl([`--endpoints=${first.endpoint}`, "put", "/a", "1"]), "OK\n");
+    assert.match(await etcdctl([`--endpoints=${first.endpoint}`, "endpoint", "status"]), /3\.6\.11/);
+    assert.equal(await first.stop(), 0);
+    const second = await serveDatastore(t, args);
+    assert.equal(await etcdctl([`--endpoints=${second.endpoint}`, "get", "/a"]), "/a\n1\n");
+  });
+
+  test("serves metrics under kine's names on the port for them and on that for clients", async (t) => {
+    const folder = await temporaryFolder(t);
+    const { endpoint, metricsPort } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
+    await etcdctl([`--endpoints=${endpoint}`, "put", "/a", "1"]);
+    for (const url of [`http://127.0.0.1:${metricsPort}/metrics`, `http://${endpoint}/metrics`]) {
+      const metrics = await get(url);
+      assert.match(metrics, /^kine_sql_total\{name="commit",error_code=""\} [1-9]/m);
+      assert.match(metrics, /^kine_sql_time_seconds_bucket\{name="commit",error_code="",le="8.192"\} [1-9]/m);
+      assert.match(metrics, /^process_resident_memory_bytes [1-9]/m);
+      assert.match(metrics, /^k3s_datastore_revision 3$/m);
+      for (const [name, type] of [
+        ["kine_compact_total", "counter"],
+        ["kine_insert_errors_total", "counter"],
+        ["kine_sql_time_seconds", "histogram"],
+      ] as const)
+        assert.ok(metrics.includes(`# TYPE ${name} ${type}\n`), name);
+    }
+    assert.equal((await fetch(`http://127.0.0.1:${metricsPort}/`)).status, 404);
+  });
+
+  test("takes kine's variables; flags win over them", async (t) => {
+    const folder = await temporaryFolder(t);
+    const env = { KINE_ENDPOINT: `sqlite://${folder}/x.db`, KINE_SLOW_SQL_THRESHOLD: "1us", KINE_LOG_FORMAT: "json" };
+    const served = await serveDatastore(t, ["-log-format=plain"], { env });
+    assert.ok((await stat(join(folder, "x.db"))).isFile());
+    assert.match(served.log(), /INFO {2}datastore: slow statement of the datastore statement=\w+ table=kine/);
+  });
+
+  test("logs JSON when it is told to", async (t) => {
+    const folder = await temporaryFolder(t);
+    const served = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`, "--log-format=json"]);
+    const [first = ""] = served.log().split("\n");
+    assert.equal((JSON.parse(first) as { readonly level: string }).level, "info");
+  });
+
+  test("listens on a unix socket for its owner only", async (t) => {
+    const folder = await temporaryFolder(t);
+    const socketPath = join(folder, "kine.sock");
+    await serveDatastore(t, [`--listen-address=unix://${socketPath}`, `--endpoint=sqlite://${folder}/x.db`]);
+    assert.equal((await stat(socketPath)).mode & 0o777, 0o600);
+    assert.equal(await etcdctl([`--endpoints=unix://${socketPath}`, "put", "/a", "1"]), "OK\n");
+    const body = await new Promise<string>((resolve, reject) => {
+      request({ socketPath, path: "/health" }, (answer) => void text(answer).then(resolve))
+        .on("error", reject)
+        .end();
+    });
+    assert.equal(body, '{"health":"true"}');
+  });
+
+  test("wants TLS and a client certificate when it is given files", async (t) => {
+    const folder = await temporaryFolder(t);
+    const { servingApiServer, clientCa, clientSupervisor, serverCa } = await certificates(t);
+    const { endpoint, metricsPort } = await serveDatastore(t, [
+      `--endpoint=sqlite://${folder}/x.db`,
+      `--server-cert-file=${servingApiServer.cert}`,
+      `--server-key-file=${servingApiServer.key}`,
+      `--trusted-ca-file=${clientCa.cert}`,
+      "--metrics-bind-address=127.0.0.1:0",
+      "--metrics-ignore-tls-config",
+    ]);
+    const url = `--endpoints=https://${endpoint}`;
+    const pair = [`--cert=${clientSupervisor.cert}`, `--key=${clientSupervisor.key}`];
+    assert.equal(await etcdctl([url, `--cacert=${serverCa.cert}`, ...pair, "put", "/a", "1"]), "OK\n");
+    await assert.rejects(etcdctl([url, `--cacert=${serverCa.cert}`, "--command-timeout=1s", "get", "/a"]));
+    await assert.rejects(etcdctl([`--endpoints=http://${endpoint}`, "--command-timeout=1s", "get", "/a"]));
+    await get(`http://127.0.0.1:${metricsPort}/metrics`);
+  });
+
+  test("compacts by itself every now and then when it is told to", async (t) => {
+    const folder = await temporaryFolder(t);
+    const { endpoint } = await serveDatastore(t, [
+      `--endpoint=sqlite://${folder}/x.db`,
+      "--compact-interval=50ms",
+      "--compact-min-retain=2",
+    ]);
+    for (let i = 0; i < 6; i++) await etcdctl([`--endpoints=${endpoint}`, "put", "/a", String(i)]);
+    await until("history is gone", async () =>
+      (await get(`http://${endpoint}/metrics`)).includes("k3s_datastore_compact_revision 6\n"),
+    );
+    assert.equal(await etcdctl([`--endpoints=${endpoint}`, "get", "/a"]), "/a\n5\n");
+  });
+
+  test("warns of what everybody may read, and of flags without effect", async (t) => {
+    const folder = await temporaryFolder(t);
+    const served = await serveDatastore(t, [
+      "--listen-address=0.0.0.0:0",
+      `--endpoint=sqlite://${folder}/x.db?_sync=NORMAL`,
+      "--poll-batch-size=7",
+      "--emulated-etcd-version=3.5.13",
+    ]);
+    assert.match(served.log(), /everybody who reaches --listen-address can read and change all data/);
+    assert.match(served.log(), /--poll-batch-size has no effect/);
+    assert.match(served.log(), /--emulated-etcd-version has no effect: clients are always told 3\.6\.11/);
+    assert.match(served.log(), /_sync=NORMAL: a power failure can take back writes/);
+  });
+
+  test("does not show its endpoint in the list of processes", async (t) => {
+    const folder = await temporaryFolder(t);
+    const { pid } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/hunter2.db`]);
+    assert.doesNotMatch(await readFile(`/proc/${pid}/cmdline`, "utf8"), /hunter2/);
+  });
+});
+
+describe("k3s datastore serve refuses", () => {
+  const cases = [
+    [["--endpoint=etcd"], /--endpoint cannot be "etcd": it has no scheme/],
+    [["--endpoint=mariadb://root:hunter2@tcp(h)/k"], /"mariadb:\/\/\*+@tcp\(h\)\/k": its scheme is not known/],
+    [["--endpoint=mysql://root:hunter2@tcp(h"], /--endpoint is refused: .*"mysql:\/\/\*+@tcp\(h": there is no slash/],
+    [["--endpoint=https://a:2379"], /--endpoint is an etcd: point clients to it/],
+    [["--endpoint=memory://"], /does not survive a restart/],
+    [["--s3-bucket=b"], /--s3-bucket is not supported: it belongs to t4/],
+    [["--metrics-enable-profiling"], /--metrics-enable-profiling is not supported/],
+    [["--slow-sql-threshold=5"], /--slow-sql-threshold must be a duration such as 30s or 5m: current value is "5"/],
+    [["--compact-min-retain=many"], /--compact-min-retain must be a whole number/],
+    [["--compact-interval-jitter=100"], /--compact-interval-jitter must be from 0 to 99/],
+    [["--skip-verify=perhaps"], /--skip-verify must be true or false/],
+    [["--log-format=xml"], /--log-format must be plain or json/],
+    [["--listen-address=ftp://x:1"], /--listen-address must not have the scheme "ftp"/],
+    [["--listen-address=x"], /--listen-address must be a host and a port/],
+    [["--listen-address=https://127.0.0.1:0"], /--listen-address is https, which needs --server-cert-file/],
+    [["--metrics-bind-address=unix:///x"], /--metrics-bind-address must be a host and a port/],
+    [["--server-cert-file=/none"], /--server-cert-file cannot be read: ENOENT/],
+    [["--trusted-ca-file=/dev/null"], /--trusted-ca-file .*holds no PEM certificate/],
+    [["--cert-file=/dev/null"], /--key-file must be given together with the certificate/],
+    [["extra"], /too many arguments/],
+    [["--no-such-flag"], /unknown option '--no-such-flag'/],
+  ] as const;
+  for (const [args, expected] of cases) {
+    test(args.join(" "), async (t) => {
+      const { code, stdout, stderr } = await run(t, ["datastore", "serve", ...args]);
+      assert.equal(code, 1);
+      assert.equal(stdout, "");
+      assert.match(stderr, expected);
+      assert.match(stderr, /^Code: {2}ERR_USAGE/m);
+      assert.match(stderr, /^Hint: {2}\S/m);
+      assert.doesNotMatch(stderr, /hunter2|at .*\.ts:/);
+    });
+  }
+
+  test("everything that is wrong, at once, with the variable it comes from", async (t) => {
+    const env = { KINE_ENDPOINT: "nope", KINE_COMPACT_INTERVAL: "soon" };
+    const { stderr } = await run(t, ["datastore", "serve", "--log-format=xml"], { env });
+    assert.match(stderr, /--compact-interval must be a duration .* \(set by KINE_COMPACT_INTERVAL\)/);
+    assert.match(stderr, /--endpoint cannot be "nope"/);
+    assert.match(stderr, /--log-format/);
+  });
+
+  test("a file that another server uses", async (t) => {
+    const folder = await temporaryFolder(t);
+    const endpoint = `--endpoint=sqlite://${folder}/x.db`;
+    const { pid } = await serveDatastore(t, [endpoint]);
+    const second = await run(t, ["datastore", "serve", "--listen-address=127.0.0.1:0", endpoint]);
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, new RegExp(`it is in use by process ${pid}`));
+    assert.match(second.stderr, /ERR_SQLITE_LOCKED/);
+  });
+
+  test("a port that is taken", async (t) => {
+    const folder = await temporaryFolder(t);
+    const { endpoint } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
+    const args = [`--listen-address=${endpoint}`, "--metrics-bind-address=0", `--endpoint=sqlite://${folder}/y.db`];
+    const second = await run(t, ["datastore", "serve", ...args]);
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /ERR_ETCD_API_LISTEN/);
+  });
+});

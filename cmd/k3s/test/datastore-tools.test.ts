@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { startEtcd } from "@k3s/testkit";
+import { commandLine, run, temporaryFolder } from "./cli-process.ts";
+import { etcdctl, serveDatastore } from "./datastore-server.ts";
+
+const execute = promisify(execFile);
+
+interface Status {
+  readonly datastore: string;
+  readonly server: { readonly version: string } | null;
+  readonly sizeBytes: number;
+  readonly keys: number;
+  readonly rows: { readonly total: number; readonly replaced: number; readonly awaitingRemoval: number } | null;
+  readonly revision: number;
+  readonly compactRevision: number | null;
+  readonly leases: { readonly count: number; readonly oldest: { readonly ttlSeconds: number } | null };
+  readonly slowestStatements: readonly { readonly name: string; readonly seconds: number }[] | null;
+  readonly findings: readonly string[] | null;
+}
+
+/** What a tool printed as JSON. */
+async function json<T>(t: TestContext, args: readonly string[]): Promise<T> {
+  const { code, stdout, stderr } = await run(t, ["datastore", ...args, "--json"]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout) as T;
+}
+
+/** A node: a data dir with the socket and the file where a server has them. */
+async function node(t: TestContext) {
+  const dataDir = await temporaryFolder(t);
+  await mkdir(join(dataDir, "server"), { mode: 0o700 });
+  const socket = `unix://${dataDir}/server/kine.sock`;
+  const file = `${dataDir}/server/db/state.db`;
+  const serve = () => serveDatastore(t, [`--listen-address=${socket}`, `--endpoint=sqlite://${file}`]);
+  const ctl = (...args: string[]) => etcdctl([`--endpoints=${socket}`, ...args]);
+  return { dataDir, socket, file, serve, ctl };
+}
+
+/** Runs SQL with Python's own SQLite. */
+async function sql(file: string, statement: string): Promise<void> {
+  const script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute(sys.argv[2])\ndb.commit()\n";
+  await execute("python3", ["-c", script, file, statement], { timeout: 30_000 });
+}
+
+describe("k3s datastore status", () => {
+  test("tells of the node's datastore while its server runs, and after it has ended", async (t) => {
+    const { dataDir, file, serve, ctl } = await node(t);
+    const server = await serve();
+    for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
+    await ctl("lease", "grant", "500");
+    const running = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
+    assert.equal(running.datastore, file);
+    assert.deepEqual(running.server, { version: "3.6.11" });
+    assert.deepEqual([running.keys, running.revision, running.compactRevision], [2, 5, 0]);
+    assert.deepEqual([running.rows?.total, running.rows?.replaced], [5, 2]);
+    assert.equal(running.leases.oldest?.ttlSeconds, 500);
+    assert.ok(running.sizeBytes > 0);
+    assert.ok(running.slowestStatements?.some(({ name, seconds }) => name === "commit" && seconds > 0));
+    assert.deepEqual(running.findings, []);
+
+    assert.equal(await server.stop(), 0);
+    const stopped = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
+    assert.deepEqual([stopped.server, stopped.slowestStatements], [null, null]);
+    assert.deepEqual([stopped.keys, stopped.revision], [2, 5]);
+  });
+
+  test("finds the endpoint in the node's config file", async (t) => {
+    const folder = await temporaryFolder(t);
+    const config = join(folder, "config.yaml");
+    await writeFile(config, `datastore-endpoint: sqlite://${folder}/mine.db\ncluster-init: true\n`);
+    await (await serveDatastore(t, [`--endpoint=sqlite://${folder}/mine.db`])).stop();
+    const { code, stdout } = await run(t, ["datastore", "status"], { env: { K3S_CONFIG_FILE: config } });
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`^datastore: +${folder}/mine\\.db$`, "m"));
+    assert.match(stdout, /^revisions: +1 to 2, compacted up to 0$/m);
+    assert.match(stdout, /^integrity: +rows are consistent$/m);
+  });
+
+  test("asks a server of ours, or a real etcd, by its address", async (t) => {
+    const folder = await temporaryFolder(t);
+    const etcd = await startEtcd(folder);
+    t.after(() => etcd.program.stop());
+    const ours = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
+    for (const [url, ofOurs] of [
+      [etcd.url, false],
+      [`http://${ours.endpoint}`, true],
+    ] as const) {
+      await etcdctl([`--endpoints=${url}`, "put", "/a", "1"]);
+      await etcdctl([`--endpoints=${url}`, "lease", "grant", "300"]);
+      const status = await json<Status>(t, ["status", `--endpoint=${url}`]);
+      assert.equal(status.keys, ofOurs ? 2 : 1);
+      assert.equal(status.leases.oldest?.ttlSeconds, 300);
+      assert.equal(status.slowestStatements !== null, ofOurs);
+      assert.equal(status.rows, null);
+    }
+  });
+
+  test("says what is wrong in one error", async (t) => {
+    const folder = await temporaryFolder(t);
+    const cases = [
+      [[`--data-dir=${folder}`], /there is no such file/, "ERR_SQLITE_ABSENT"],
+      [["--endpoint=sqlite:///none.db?_sync=x"], /_sync is "x"/, "ERR_ENDPOINT_MALFORMED"],
+      [["--endpoint=mariadb://u:hunter2@h"], /its scheme is not known/, "ERR_ENDPOINT_SCHEME"],
+      [["--endpoint=http://127.0.0.1:1"], /Cannot reach etcd at http:\/\/127\.0\.0\.1:1/, "ERR_ETCD_UNREACHABLE"],
+      [["--data-dir=here"], /--data-dir must be an absolute path/, "ERR_CONFIG_INVALID"],
+    ] as const;
+    for (const [args, message, code] of cases) {
+      const ended = await run(t, ["datastore", "status", ...args]);
+      assert.equal(ended.code, 1, args.join(" "));
+      assert.match(ended.stderr, message);
+      assert.ok(ended.stderr.includes(`Code:  ${code}\n`), ended.stderr);
+      assert.doesNotMatch(ended.stderr, /hunter2|at .*\.ts:/);
+    }
+  });
+});
+
+describe("k3s datastore check", () => {
+  test("finds nothing in a datastore that is well", async (t) => {
+    const { dataDir, serve, ctl } = await node(t);
+    const server = await serve();
+    for (const args of [
+      ["put", "/a", "1"],
+      ["put", "/a", "2"],
+      ["del", "/a"],
+      ["put", "/a", "3"],
+    ])
+      await ctl(...args);
+    const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /nothing is wrong/);
+    assert.match(stdout, /checked 6 rows/);
+    await server.stop();
+  });
+
+  test("finds a row that is missing, with exit code 1", async (t) => {
+    const { dataDir, file, serve, ctl } = await node(t);
+    const server = await serve();
+    for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
+    await server.stop();
+    await sql(file, "DELETE FROM kine WHERE id = 4");
+    const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
+    assert.equal(code, 1);
+    assert.match(stdout, /WRONG: row 5 of "\/a" says that it follows row 4, but row 3 is in between/);
+    await sql(file, "DELETE FROM kine WHERE id = 3");
+    const again = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
+    assert.match(again.stdout, /WRONG: row 5 of "\/a" follows row 4, which is missing/);
+  });
+});
+
+describe("k3s datastore compact", () => {
+  test("has the running server do it", async (t) => {
+    const { dataDir, serve, ctl } = await node(t);
+    await serve();
+    for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
+    const { code, stdout } = await run(t, ["datastore", "compact", `--data-dir=${dataDir}`, "--revision=4"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /compacted up to revision 4, its server removes old rows now/);
+    await assert.rejects(ctl("get", "/a", "--rev=3"), /required revision has been compacted/);
+  });
+
+  test("does it itself when no server runs, and waits until the rows are gone", async (t) => {
+    const { dataDir, serve, ctl } = await node(t);
+    const server = await serve();
+    for (let i = 0; i < 10; i++) await ctl("put", "/a", String(i));
+    await server.stop();
+    const args = ["compact", `--data-dir=${dataDir}`, "--retain=3"];
+    const { compactRevision, removedRows } = await json<{ compactRevision: number; removedRows: number }>(t, args);
+    assert.deepEqual([compactRevision, removedRows], [9, 6]);
+    const status = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
+    assert.deepEqual([status.compactRevision, status.rows?.total, status.rows?.awaitingRemoval], [9, 6, 0]);
+  });
+
+  test("refuses what cannot be, with the cure", async (t) => {
+    const { dataDir, file, socket, serve } = await node(t);
+    await serve();
+    const cases = [
+      [[`--endpoint=sqlite://${file}`, "--revision=1"], /a server uses it/, /--endpoint unix:/],
+      [[`--data-dir=${dataDir}`], /its revision is 2, so all of its history is among the last 1000/, /status/],
+      [[`--endpoint=${socket}`, "--revision=99"], /required revision is a future revision/, /status/],
+      [[`--data-dir=${dataDir}`, "--revision=x"], /--revision must be a whole number/, /--help/],
+    ] as const;
+    for (const [args, message, hint] of cases) {
+      const { code, stderr } = await run(t, ["datastore", "compact", ...args]);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+      assert.match(stderr.split("Hint:")[1] ?? "", hint);
+    }
+  });
+});
+
+describe("k3s datastore dump", () => {
+  test("prints the same with a server and without, and what etcdctl prints", async (t) => {
+    const { dataDir, serve, ctl } = await node(t);
+    const server = await serve();
+    await ctl("put", "/a/1", "one");
+    await ctl("put", "/a/1", "two");
+    await ctl("put", "/b", "gone");
+    await ctl("del", "/b");
+    await ctl("put", "/a/\x01", "binary");
+    await ctl("put", "compact_rev_key", "7");
+    await ctl("put", "--", "12", "a number");
+    const dump = async (...args: string[]) =>
+      (await run(t, ["datastore", "dump", `--data-dir=${dataDir}`, ...args])).stdout;
+    const live = [await dump(), await dump("--json"), await dump("--prefix=/a/1")];
+    const keys = (await ctl("get", "", "--from-key", "--keys-only")).split("\n").filter(Boolean);
+    assert.equal(live[0]?.trim().split("\n").length, keys.length);
+    assert.equal(live[2], "/a/1\trevision 4\t3 bytes\n");
+    assert.ok(live[1]?.includes('{"key":"/a/1","valueBase64":"dHdv","createRevision":3,"modRevision":4}\n'));
+    assert.ok(live[1]?.includes('"keyBase64":"L2EvAQ=="'));
+    assert.ok(live[1]?.includes('"key":"compact_rev_key","valueBase64":"Nw=="'));
+    await server.stop();
+    assert.deepEqual([await dump(), await dump("--json"), await dump("--prefix=/a/1")], live);
+  });
+
+  test("reads many pages", async (t) => {
+    const { dataDir, file, serve } = await node(t);
+    await (await serve()).stop();
+    await sql(
+      file,
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+       INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value)
+       SELECT '/many/' || i, 1, 0, 0, 0, 0, CAST(i AS BLOB) FROM n`,
+    );
+    const count = async () =>
+      (await run(t, ["datastore", "dump", `--data-dir=${dataDir}`, "--prefix=/many/"])).stdout.split("\n").length - 1;
+    assert.equal(await count(), 1200);
+    await serve();
+    assert.equal(await count(), 1200);
+  });
+
+  test("ends without a word when its reader has seen enough", async (t) => {
+    const { dataDir, serve } = await node(t);
+    await (await serve()).stop();
+    const [file = "", ...args] = commandLine(["datastore", "dump", `--data-dir=${dataDir}`]);
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { K3S_CONFIG_FILE: "/dev/null" } });
+    t.after(() => child.kill("SIGKILL"));
+    child.stdout.destroy();
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const [code] = (await once(child, "close")) as [number | null];
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+});

@@ -1,0 +1,139 @@
+import type {
+  Changes,
+  Claim,
+  CommitBatch,
+  DatabaseSize,
+  Driver,
+  LeaseRecord,
+  Position,
+  Pruning,
+  RowHead,
+  SharedDatabase,
+  SideState,
+} from "@k3s/datastore";
+import type { DatastoreMetrics } from "./datastore-metrics.ts";
+import type { SlowStatements } from "./slow-statements.ts";
+
+export interface MeasuredParts {
+  readonly metrics: DatastoreMetrics;
+  readonly slow: SlowStatements;
+}
+
+interface Statement {
+  readonly name: string;
+  readonly rows?: number;
+}
+
+/** The same driver, with every statement timed, counted, and told of when it is slow. */
+export function measured(driver: Driver, parts: MeasuredParts): Driver {
+  const clock = new Clock(parts);
+  const own = new MeasuredDriver(driver, clock, parts.metrics);
+  return driver.shared === undefined ? own : Object.assign(own, { shared: new MeasuredShared(driver.shared, clock) });
+}
+
+class Clock {
+  readonly #parts: MeasuredParts;
+
+  constructor(parts: MeasuredParts) {
+    this.#parts = parts;
+  }
+
+  async time<T>({ name, rows }: Statement, run: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      return await run();
+    } catch (error) {
+      failure = { error };
+      throw error;
+    } finally {
+      const durationMs = performance.now() - startedAt;
+      const { metrics, slow } = this.#parts;
+      metrics.measure({ statement: name, seconds: durationMs / 1000, error: failure?.error });
+      const severity = slow.note({ statement: name, durationMs, rows });
+      if (severity !== undefined) metrics.countSlow(name, severity);
+    }
+  }
+}
+
+class MeasuredDriver implements Driver {
+  readonly #driver: Driver;
+  readonly #clock: Clock;
+  readonly #metrics: DatastoreMetrics;
+
+  constructor(driver: Driver, clock: Clock, metrics: DatastoreMetrics) {
+    this.#driver = driver;
+    this.#clock = clock;
+    this.#metrics = metrics;
+  }
+
+  heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    return this.#clock.time({ name: "heads", rows: limit }, () => this.#driver.heads(after, limit));
+  }
+
+  side(): Promise<SideState> {
+    return this.#clock.time({ name: "side" }, () => this.#driver.side());
+  }
+
+  values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    return this.#clock.time({ name: "values", rows: rows.length }, () => this.#driver.values(rows));
+  }
+
+  async commit(batch: CommitBatch): Promise<void> {
+    // Taken before: a driver may hand the rows over to a worker.
+    const facts = { rows: batch.rows.length, isCompaction: batch.compactRevision !== undefined };
+    try {
+      await this.#clock.time({ name: "commit", rows: facts.rows }, () => this.#driver.commit(batch));
+    } catch (error) {
+      this.#metrics.countCommit(facts, error);
+      throw error;
+    }
+    this.#metrics.countCommit(facts, undefined);
+  }
+
+  prune(pruning: Pruning): Promise<void> {
+    return this.#clock.time({ name: "prune", rows: pruning.rows.length }, () => this.#driver.prune(pruning));
+  }
+
+  size(): Promise<DatabaseSize> {
+    return this.#clock.time({ name: "size" }, () => this.#driver.size());
+  }
+
+  defragment(): Promise<void> {
+    return this.#clock.time({ name: "defragment" }, () => this.#driver.defragment());
+  }
+
+  close(): Promise<void> {
+    return this.#driver.close();
+  }
+}
+
+class MeasuredShared implements SharedDatabase {
+  readonly #shared: SharedDatabase;
+  readonly #clock: Clock;
+
+  constructor(shared: SharedDatabase, clock: Clock) {
+    this.#shared = shared;
+    this.#clock = clock;
+  }
+
+  position(): Promise<Position> {
+    return this.#clock.time({ name: "position" }, () => this.#shared.position());
+  }
+
+  changes(after: number, limit: number): Promise<Changes> {
+    return this.#clock.time({ name: "changes" }, () => this.#shared.changes(after, limit));
+  }
+
+  leases(): Promise<readonly LeaseRecord[]> {
+    return this.#clock.time({ name: "leases" }, () => this.#shared.leases());
+  }
+
+  claim(): Promise<Claim> {
+    return this.#clock.time({ name: "claim" }, () => this.#shared.claim());
+  }
+
+  onChange(listener: () => void): void {
+    this.#shared.onChange(listener);
+  }
+}

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { openStore, type Store } from "@k3s/datastore";
+import { NodeError } from "@k3s/errors";
+import { createLogger } from "@k3s/log";
+import { MetricsRegistry } from "@k3s/metrics";
+import { MariaDbServer, NatsServer } from "@k3s/testkit";
+import { checkEndpoint, DatastoreMetrics, openDatastore } from "../src/index.ts";
+
+const silent = createLogger({ level: "error", format: "text", write: () => undefined });
+const execute = promisify(execFile);
+
+async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-databases-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function storeOn(text: string, metrics: MetricsRegistry) {
+  const endpoint = await checkEndpoint(text, {});
+  assert.notEqual(endpoint.kind, "etcd");
+  if (endpoint.kind === "etcd") throw new Error("not reached");
+  const driver = await openDatastore({
+    endpoint,
+    folder: "/nonexistent",
+    tls: {},
+    log: silent,
+    signal: AbortSignal.timeout(60_000),
+    metrics: new DatastoreMetrics(metrics),
+    pool: { maxOpen: 4 },
+  });
+  return await openStore(driver, { log: silent });
+}
+
+const NONE = Buffer.alloc(0);
+const put = (store: Store, key: string, value: string) =>
+  store.txn({
+    compare: [],
+    success: [
+      {
+        ...{ kind: "put", key: Buffer.from(key), value: Buffer.from(value), lease: 0n },
+        ...{ prevKv: false, ignoreValue: false, ignoreLease: false },
+      },
+    ],
+    failure: [],
+  });
+const get = async (store: Store, key: string) => {
+  const query = { key: Buffer.from(key), rangeEnd: NONE, limit: 0, revision: 0, keysOnly: false, countOnly: false };
+  return (await store.range(query)).kvs[0]?.value.toString();
+};
+
+/** Two servers on one database see what the other writes, and every statement is measured. */
+async function assertShared(endpoint: string): Promise<void> {
+  await using stores = new AsyncDisposableStack(); // closed before their server is
+  const open = async (metrics: MetricsRegistry) =>
+    stores.adopt(await storeOn(endpoint, metrics), (store) => store.close());
+  const metrics = new MetricsRegistry();
+  const [a, b] = [await open(metrics), await open(new MetricsRegistry())];
+  await put(a, "/a", "1");
+  assert.equal(await get(b, "/a"), "1");
+  await put(b, "/a", "2");
+  assert.equal(await get(a, "/a"), "2");
+  const text = await metrics.text();
+  assert.match(text, /^kine_sql_total\{name="commit",error_code=""\} [1-9]/m);
+  assert.match(text, /^kine_sql_total\{name="position",error_code=""\} [1-9]/m);
+}
+
+describe("openDatastore(): databases of others", () => {
+  test("opens MariaDB, whose database is made when missing", async (t) => {
+    const server = await MariaDbServer.start({ folder: await temporaryFolder(t) });
+    t.after(() => server[Symbol.asyncDispose]());
+    await assertShared(`mysql://root@tcp(127.0.0.1:${server.port})/mine`);
+  });
+
+  test("opens NATS under both of its schemes", async (t) => {
+    const server = await NatsServer.start(await temporaryFolder(t));
+    t.after(() => server.stop());
+    await assertShared(`nats://${server.endpoint}?bucket=one`);
+    await assertShared(`jetstream://${server.endpoint}?bucket=two`);
+  });
+
+  test("loads no client library of theirs for SQLite", async (t) => {
+    const fixture = join(import.meta.dirname, "fixtures/loaded-modules.ts");
+    const { stdout } = await execute(process.execPath, [fixture, await temporaryFolder(t)]);
+    assert.match(stdout, /datastore-sqlite/);
+    assert.doesNotMatch(stdout, /datastore-(mysql|postgres|nats|sql\/)|mysql2|node_modules\/pg\/|nats-io/);
+  });
+});
+
+describe("checkEndpoint(): what a driver finds wrong", () => {
+  const cases = [
+    ["mysql://root:hunter2@tcp(h:3306)", "ERR_MYSQL_DSN"],
+    ["mysql://root:hunter2@tcp(h:3306)/k?tls=maybe", "ERR_MYSQL_DSN"],
+    ["nats://u:hunter2@h:99999", "ERR_NATS_ENDPOINT"],
+    ["nats://u:hunter2@h?replicas=9", "ERR_NATS_ENDPOINT"],
+  ] as const;
+  for (const [endpoint, code] of cases) {
+    test(endpoint, async () => {
+      await assert.rejects(checkEndpoint(endpoint, {}), (error) => {
+        assert.ok(error instanceof NodeError, String(error));
+        assert.equal(error.code, code);
+        assert.doesNotMatch(`${error.message} ${error.hint ?? ""}`, /hunter2/);
+        return true;
+      });
+    });
+  }
+
+  for (const endpoint of ["mysql://", "mysql://root:p@ss/w:rd@tcp(h)/k", "nats://h:4222,h2:4222?bucket=b"]) {
+    test(`${endpoint} is well`, async () => assert.notEqual((await checkEndpoint(endpoint, {})).kind, "sqlite"));
+  }
+});

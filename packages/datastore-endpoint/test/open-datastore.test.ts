@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test, type TestContext } from "node:test";
+import { DriverError, openStore, type CommitBatch, type Driver, type NewRow } from "@k3s/datastore";
+import { createLogger } from "@k3s/log";
+import { MetricsRegistry } from "@k3s/metrics";
+import { driverConformance, until } from "@k3s/testkit";
+import { DatastoreMetrics, openDatastore, parseEndpoint, type DriverEndpoint } from "../src/index.ts";
+
+const emptyBatch: CommitBatch = {
+  after: 0,
+  rows: [],
+  spans: [],
+  leases: [],
+  endedLeases: [],
+  rowLeases: [],
+  compactRevision: undefined,
+};
+
+async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-endpoint-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function driverEndpoint(text: string): DriverEndpoint {
+  const endpoint = parseEndpoint(text);
+  return endpoint.kind === "etcd" ? assert.fail() : endpoint;
+}
+
+interface Opened {
+  readonly driver: Driver;
+  readonly folder: string;
+  readonly lines: readonly string[];
+  readonly metrics: MetricsRegistry;
+}
+
+async function open(t: TestContext, text: string, slowMs = 1000): Promise<Opened> {
+  const folder = await temporaryFolder(t);
+  const lines: string[] = [];
+  const metrics = new MetricsRegistry();
+  const driver = await openDatastore({
+    endpoint: driverEndpoint(text),
+    folder,
+    tls: {},
+    log: createLogger({ level: "info", format: "json", write: (line) => void lines.push(line) }),
+    signal: new AbortController().signal,
+    metrics: new DatastoreMetrics(metrics),
+    slow: { infoMs: slowMs, warnMs: 5000 },
+  });
+  t.after(() => driver.close());
+  return { driver, folder, lines, metrics };
+}
+
+function row(id: number, name: string): NewRow {
+  const flags = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
+  return { id, name, ...flags, value: Buffer.from("v") };
+}
+
+driverConformance("SQLite, opened by its endpoint and measured", async (t) => (await open(t, "")).driver);
+
+describe("openDatastore()", () => {
+  test("opens SQLite where the endpoint says", async (t) => {
+    const { folder } = await open(t, "sqlite://./elsewhere/x.db");
+    assert.ok((await stat(join(folder, "elsewhere/x.db"))).isFile());
+  });
+
+  test("warns of a weaker durability than the default's", async (t) => {
+    const { lines } = await open(t, "sqlite://?_synchronous=NORMAL");
+    assert.match(lines.join(""), /"level":"warn".*_synchronous=NORMAL.*power failure/);
+  });
+
+  test("says nothing about an endpoint that is well", async (t) => {
+    const { lines } = await open(t, "sqlite://?_journal_mode=WAL");
+    assert.doesNotMatch(lines.join(""), /warn/);
+  });
+
+  test("leaves the log of the file alone when checkpoints are somebody else's", async (t) => {
+    const fill = async (endpoint: string) => {
+      const { driver, folder } = await open(t, endpoint);
+      const value = Buffer.alloc(1 << 20, 1);
+      for (let id = 1; id <= 12; id++)
+        await driver.commit({ ...emptyBatch, after: id - 1, rows: [{ ...row(id, `/${id}`), value }] });
+      return async () => (await stat(join(folder, "db/state.db"))).size;
+    };
+    const sizeOfOwn = await fill("sqlite://");
+    await until("the log is written back", async () => (await sizeOfOwn()) > 4 << 20);
+    const sizeOfTheirs = await fill("litestream://");
+    assert.ok((await sizeOfTheirs()) < 1 << 20);
+  });
+});
+
+describe("a measured driver", () => {
+  test("counts statements, rows and compactions under kine's names", async (t) => {
+    const { driver, metrics } = await open(t, "");
+    await driver.commit({ ...emptyBatch, rows: [row(1, "/a"), row(2, "/b")] });
+    await driver.commit({ ...emptyBatch, after: 2, compactRevision: 1 });
+    await assert.rejects(driver.commit({ ...emptyBatch, rows: [row(1, "/a")] }), DriverError);
+    await driver.heads(0, 10);
+    const text = await metrics.text();
+    assert.match(text, /^kine_sql_total\{name="commit",error_code=""\} 2$/m);
+    assert.match(text, /^kine_sql_total\{name="commit",error_code="SQLITE_CONSTRAINT_[A-Z]+"\} 1$/m);
+    assert.match(text, /^kine_sql_total\{name="heads",error_code=""\} 1$/m);
+    assert.match(text, /^kine_sql_time_seconds_bucket\{name="heads",error_code="",le="8\.192"\} 1$/m);
+    assert.match(text, /^kine_sql_time_seconds_count\{name="commit",error_code=""\} 2$/m);
+    assert.match(text, /^kine_compact_total\{result="success"\} 1$/m);
+    assert.match(text, /^kine_insert_errors_total\{retriable="true"\} 1$/m);
+    assert.match(text, /^k3s_datastore_commit_rows_sum 2$/m);
+    assert.match(text, /^k3s_datastore_slowest_statement_seconds\{name="commit"\} 0\.\d+$/m);
+  });
+
+  test("tells of a slow statement with its table and the cure", async (t) => {
+    const { driver, lines, metrics } = await open(t, "", 0.000_001);
+    await driver.commit({ ...emptyBatch, rows: [row(1, "/a")] });
+    const line = lines.find((text) => text.includes('"statement":"commit"')) ?? "";
+    assert.match(line, /"level":"info".*"table":"kine".*"rows":1.*"cure":".*disk.*slow statement/);
+    assert.match(await metrics.text(), /^k3s_datastore_slow_statements_total\{name="commit",severity="info"\} 1$/m);
+  });
+
+  test("says nothing when the threshold is 0", async (t) => {
+    const { driver, lines } = await open(t, "", 0);
+    await driver.commit({ ...emptyBatch, rows: [row(1, "/a")] });
+    assert.doesNotMatch(lines.join(""), /slow/);
+  });
+
+  test("shows where the store stands", async (t) => {
+    const registry = new MetricsRegistry();
+    const metrics = new DatastoreMetrics(registry);
+    const { driver } = await open(t, "");
+    const store = await openStore(driver, {
+      log: createLogger({ level: "error", format: "json", write: () => undefined }),
+    });
+    t.after(() => store.close());
+    metrics.observeStore(() => store);
+    const text = await registry.text();
+    assert.match(text, /^k3s_datastore_revision 2$/m);
+    assert.match(text, /^k3s_datastore_size_bytes [1-9]\d+$/m);
+  });
+});

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { describe, test } from "node:test";
+import { NodeError } from "@k3s/errors";
+import { openSqliteReader } from "../src/index.ts";
+import { create } from "./support/ops.ts";
+import { sql } from "./support/python.ts";
+import { storeAt, tempDatabase } from "./support/temp-store.ts";
+
+describe("openSqliteReader()", () => {
+  test("reads beside the server that uses the file, which goes on writing", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await store.txn(create("/a", "1"));
+    const reader = await openSqliteReader(path);
+    t.after(() => reader.close());
+    const before = await reader.heads(0, 100);
+    assert.equal(before.at(-1)?.name, "/a");
+    await store.txn(create("/b", "2"));
+    const added = await reader.heads(before.at(-1)?.id ?? 0, 100);
+    assert.deepEqual(
+      added.map(({ name }) => name),
+      ["/b"],
+    );
+    assert.deepEqual((await reader.values(added.map(({ id }) => id))).map(String), ["2"]);
+    assert.deepEqual(await reader.integrity(), []);
+    assert.ok((await reader.size()).totalBytes > 0);
+  });
+
+  test("changes nothing in a file that nobody uses", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await store.txn(create("/a", "1"));
+    await store.close();
+    const bytes = await readFile(path);
+    const reader = await openSqliteReader(path);
+    assert.ok((await reader.heads(0, 10)).length > 0);
+    assert.deepEqual((await reader.side()).leases, []);
+    await reader.close();
+    assert.ok((await readFile(path)).equals(bytes));
+    const again = await storeAt(t, path); // nor does it keep a server from it
+    await again.txn(create("/b", "1"));
+  });
+
+  test("reads a file that only kine has used", async (t) => {
+    const path = await tempDatabase(t);
+    await mkdir(dirname(path));
+    await sql(
+      path,
+      `CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name INTEGER, created INTEGER, deleted INTEGER,
+         create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB);`,
+      "INSERT INTO kine VALUES (1, '/a', 1, 0, 0, 0, 0, x'31', NULL)",
+    );
+    const reader = await openSqliteReader(path);
+    t.after(() => reader.close());
+    assert.deepEqual(
+      (await reader.heads(0, 10)).map(({ name }) => name),
+      ["/a"],
+    );
+    assert.deepEqual(await reader.side(), { leases: [], rowLeases: new Map(), spans: [] });
+  });
+
+  test("finds damage", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await Promise.all(Array.from({ length: 300 }, (_, i) => store.txn(create(`/a/${i}`, "v".repeat(500)))));
+    await store.close();
+    const bytes = await readFile(path);
+    bytes.fill(0x5a, bytes.length - 8 * 4096, bytes.length - 4 * 4096);
+    await writeFile(path, bytes);
+    const reader = await openSqliteReader(path);
+    t.after(() => reader.close());
+    assert.notDeepEqual(await reader.integrity(), []);
+  });
+
+  const refused = [
+    ["does not exist", "ERR_SQLITE_ABSENT", () => Promise.resolve()],
+    ["is no database", "ERR_SQLITE_NOT_A_DATABASE", (path: string) => writeFile(path, "x".repeat(8192))],
+    ["has no table", "ERR_SQLITE_NO_TABLE", (path: string) => sql(path, "CREATE TABLE other (id INTEGER)")],
+  ] as const;
+  for (const [name, code, make] of refused) {
+    test(`refuses a file that ${name}, and makes none`, async (t) => {
+      const path = await tempDatabase(t);
+      await mkdir(dirname(path));
+      await make(path);
+      await assert.rejects(openSqliteReader(path), (error) => error instanceof NodeError && error.code === code);
+      if (code === "ERR_SQLITE_ABSENT") assert.deepEqual(await readdir(dirname(path)), []);
+      else assert.ok((await stat(path)).size > 0);
+    });
+  }
+});

@@ -1,0 +1,148 @@
+import { readFile } from "node:fs/promises";
+import { EtcdCallError, EtcdClientError } from "./errors.ts";
+import {
+  decodeLeaseIds,
+  decodeRange,
+  decodeStatus,
+  decodeSucceeded,
+  decodeTimeToLive,
+  encodeCompaction,
+  encodeGuardedWrite,
+  encodeRange,
+  encodeTimeToLive,
+  type EtcdLease,
+  type EtcdRange,
+  type EtcdStatus,
+  type GuardedWrite,
+  type RangeRequest,
+} from "./messages.ts";
+import { ServerChannel, type TlsContent } from "./server-channel.ts";
+
+/** Paths of PEM files. */
+export interface EtcdTlsFiles {
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  readonly skipVerify?: boolean | undefined;
+}
+
+export interface EtcdClientOptions {
+  /** Addresses of one cluster, each with its scheme: `http`, `https`, `unix` or `unixs`. */
+  readonly servers: readonly string[];
+  readonly tls?: EtcdTlsFiles;
+  /** Where relative paths of sockets start. Default: the working folder. */
+  readonly folder?: string;
+  /** For one call, connecting included. Default 5 s. */
+  readonly timeoutMs?: number;
+}
+
+const TIMEOUT_MS = 5000;
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * A client of an etcd that others run. It uses whichever server is connected first, and another one after a server
+ * could not answer. Nothing is tried twice: whoever calls knows whether that is right. All calls reject with EtcdCallError.
+ */
+export class EtcdClient {
+  readonly #channels: readonly ServerChannel[];
+  readonly #timeoutMs: number;
+  #current: ServerChannel | undefined;
+  /** Could not answer last time. */
+  #suspect: ServerChannel | undefined;
+
+  private constructor(channels: readonly ServerChannel[], timeoutMs: number) {
+    this.#channels = channels;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Reads the TLS files; connects with the first call. Rejects with EtcdClientError when a file cannot be read. */
+  static async create(options: EtcdClientOptions): Promise<EtcdClient> {
+    const { servers, folder = ".", timeoutMs = TIMEOUT_MS } = options;
+    const tls = await readTls(options.tls ?? {});
+    return new EtcdClient(
+      servers.map((server) => new ServerChannel({ server, tls, folder })),
+      timeoutMs,
+    );
+  }
+
+  async range(request: RangeRequest): Promise<EtcdRange> {
+    return decodeRange(await this.#call("/etcdserverpb.KV/Range", encodeRange(request)));
+  }
+
+  /** Whether it was written: false when the key was changed by somebody else. */
+  async write(write: GuardedWrite): Promise<boolean> {
+    return decodeSucceeded(await this.#call("/etcdserverpb.KV/Txn", encodeGuardedWrite(write)));
+  }
+
+  /** Forgets history before `revision`. Resolves once it is refused to readers. */
+  async compact(revision: number): Promise<void> {
+    await this.#call("/etcdserverpb.KV/Compact", encodeCompaction(revision, false));
+  }
+
+  async status(): Promise<EtcdStatus> {
+    return decodeStatus(await this.#call("/etcdserverpb.Maintenance/Status", EMPTY));
+  }
+
+  /** All leases, each with what is left of it. */
+  async leases(): Promise<readonly EtcdLease[]> {
+    const ids = decodeLeaseIds(await this.#call("/etcdserverpb.Lease/LeaseLeases", EMPTY));
+    const leases: EtcdLease[] = [];
+    for (const id of ids)
+      leases.push(decodeTimeToLive(await this.#call("/etcdserverpb.Lease/LeaseTimeToLive", encodeTimeToLive(id))));
+    return leases;
+  }
+
+  /** Ends the connections. Calls that run reject. Any number of times. */
+  close(): void {
+    for (const channel of this.#channels) channel.close();
+  }
+
+  async #call(path: string, request: Buffer): Promise<Buffer> {
+    const startedAt = performance.now();
+    const channel = await this.#connected();
+    const left = this.#timeoutMs - (performance.now() - startedAt);
+    try {
+      return await channel.call({ path, request, timeoutMs: Math.max(1, left) });
+    } catch (error) {
+      if (error instanceof EtcdCallError && error.isAway) {
+        this.#suspect = channel;
+        this.#current = undefined;
+      }
+      throw error;
+    }
+  }
+
+  async #connected(): Promise<ServerChannel> {
+    if (this.#current !== undefined) return this.#current;
+    const others = this.#channels.filter((channel) => channel !== this.#suspect);
+    const halfMs = this.#timeoutMs / 2;
+    this.#current =
+      others.length === this.#channels.length || others.length === 0
+        ? await firstReady(this.#channels, this.#timeoutMs)
+        : await firstReady(others, halfMs).catch(() => firstReady(this.#channels, halfMs));
+    return this.#current;
+  }
+}
+
+async function firstReady(channels: readonly ServerChannel[], timeoutMs: number): Promise<ServerChannel> {
+  try {
+    return await Promise.any(channels.map((channel) => channel.ready(timeoutMs).then(() => channel)));
+  } catch (error) {
+    const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
+    throw new EtcdCallError({ isAway: true, details: "no server answers", cause });
+  }
+}
+
+async function readTls({ caFile, certFile, keyFile, skipVerify }: EtcdTlsFiles): Promise<TlsContent> {
+  const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(readPem));
+  return { ca: ca ?? null, cert: cert ?? null, key: key ?? null, skipVerify: skipVerify ?? false };
+}
+
+async function readPem(path: string | undefined): Promise<Buffer | null> {
+  if (path === undefined) return null;
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw EtcdClientError.tlsFile(path, error);
+  }
+}
