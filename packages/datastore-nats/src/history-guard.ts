@@ -7,6 +7,10 @@ const NAME_PREFIX = "k3s-follow-";
 /** How long a server that does not read on holds writes of one key up. */
 const PATIENCE_MS = 1000;
 const LOOK_MS = 2;
+/** How long one question for a position may take: the node of NATS that knows it may be gone. */
+const ANSWER_MS = 500;
+/** For how long it is not asked for again after it was waited for in vain. */
+const MUTED_MS = 10_000;
 /** Names that are remembered until it is known how far the others have read. */
 const MAX_NAMES = 1000;
 
@@ -38,8 +42,8 @@ export class HistoryGuard {
   readonly #options: HistoryGuardOptions;
   /** Newest rows by name, as far as others may not have read them. */
   readonly #recent = new Map<string, number[]>();
-  /** Consumers that were waited for in vain, with where they stood. */
-  readonly #slow = new Map<string, number>();
+  /** Consumers that were waited for in vain, with the time until which they are passed over. */
+  readonly #muted = new Map<string, number>();
   #last = 0;
   /** All others have read up to here. */
   #delivered = 0;
@@ -70,33 +74,63 @@ export class HistoryGuard {
       const positions = await this.#ask();
       if (this.#delivered >= row) return;
       if (performance.now() > deadlineMs) {
-        for (const [name, position] of positions) if (position < row) this.#slow.set(name, position);
-        this.#learn(positions);
+        for (const [name, position] of positions) if (position < row) this.#mute(name);
+        this.#learn([]);
         return;
       }
       await sleep(LOOK_MS);
     }
   }
 
-  /** Positions of the others. */
+  /** Positions of the others, as far as they are to be had. */
   async #ask(): Promise<ReadonlyMap<string, number>> {
-    const { link, bucket, owner } = this.#options;
-    const own = followerPrefix(owner);
-    const positions = await link.run("ask for other servers", async () => {
-      const found = new Map<string, number>();
-      for await (const { name, delivered } of link.manager.consumers.list(streamOf(bucket)))
-        if (name.startsWith(NAME_PREFIX) && !name.startsWith(own)) found.set(name, delivered.stream_seq);
-      return found;
-    });
-    this.#learn(positions);
+    const positions = new Map<string, number>();
+    const ask = async (name: string) => {
+      try {
+        positions.set(name, await this.#positionOf(name));
+      } catch {
+        this.#mute(name); // it was forgotten meanwhile, or the node that knows is gone
+      }
+    };
+    const others = await this.#others().catch(() => []); // a cluster that elects its leader: the writes will tell
+    await Promise.all(others.map(ask));
+    this.#learn([...positions.values()]);
     return positions;
   }
 
-  /** One that was too slow counts again once it reads on. */
-  #learn(positions: ReadonlyMap<string, number>): void {
-    for (const [name, position] of this.#slow) if (positions.get(name) !== position) this.#slow.delete(name);
-    const counted = [...positions].filter(([name]) => !this.#slow.has(name)).map(([, position]) => position);
-    this.#delivered = Math.min(this.#last, ...counted);
+  /** Names of the other servers' consumers. */
+  async #others(): Promise<readonly string[]> {
+    const { bucket, owner } = this.#options;
+    const answer = await this.#request(`NAMES.${streamOf(bucket)}`);
+    const names = Array.isArray(answer["consumers"]) ? answer["consumers"].map(String) : [];
+    const now = performance.now();
+    return names.filter((name) => {
+      const isOther = name.startsWith(NAME_PREFIX) && !name.startsWith(followerPrefix(owner));
+      return isOther && (this.#muted.get(name) ?? 0) < now;
+    });
+  }
+
+  async #positionOf(name: string): Promise<number> {
+    const { delivered } = await this.#request(`INFO.${streamOf(this.#options.bucket)}.${name}`);
+    if (typeof delivered === "object" && delivered !== null && "stream_seq" in delivered)
+      return Number(delivered.stream_seq);
+    throw new Error(`Cannot ask for consumer "${name}": it is gone`);
+  }
+
+  async #request(question: string): Promise<Readonly<Record<string, unknown>>> {
+    const { connection } = this.#options.link;
+    const answer = await connection.request(`$JS.API.CONSUMER.${question}`, "", { timeout: ANSWER_MS });
+    return answer.json<Record<string, unknown>>();
+  }
+
+  #mute(name: string): void {
+    const now = performance.now();
+    for (const [other, untilMs] of this.#muted) if (untilMs < now) this.#muted.delete(other);
+    this.#muted.set(name, now + MUTED_MS);
+  }
+
+  #learn(positions: readonly number[]): void {
+    this.#delivered = Math.min(this.#last, ...positions);
     for (const [name, rows] of this.#recent) if ((rows.at(-1) ?? 0) <= this.#delivered) this.#recent.delete(name);
   }
 }

@@ -5,8 +5,10 @@ import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManage
 import type { NatsConnection } from "@nats-io/transport-node";
 import { toDriverError } from "./errors.ts";
 
-/** No request waits longer: a frozen server is a failure then. */
-export const REQUEST_MS = 5000;
+/** No question waits longer: a frozen server is a failure then, and one of a cluster that lost its leader has not heard it. */
+export const REQUEST_MS = 2000;
+/** The same for writes, which wait for a disk. */
+const WRITE_MS = 5000;
 
 const CLOSE_TURNS = 3;
 
@@ -30,7 +32,7 @@ export class NatsLink {
 
   private constructor(options: NatsLinkOptions, manager: JetStreamManager) {
     this.#options = options;
-    this.js = jetstream(options.connection, { timeout: REQUEST_MS });
+    this.js = jetstream(options.connection, { timeout: WRITE_MS });
     this.manager = manager;
     void this.#follow();
   }
@@ -56,7 +58,7 @@ export class NatsLink {
     return () => this.#returned.delete(listener);
   }
 
-  /** Carries `task` out. Rejects with DriverError: at once when the connection is or goes away, and after {@link REQUEST_MS}. */
+  /** Carries `task` out. Rejects with DriverError: at once when the connection is or goes away, else in seconds. */
   async run<T>(verb: string, task: () => Promise<T>): Promise<T> {
     if (this.#state !== "up") throw this.#unusable(verb);
     const gone = Promise.withResolvers<never>();

@@ -77,22 +77,33 @@ export class RowReader {
     return { rows: settled.map((row) => toChanged(row, data.get(row.head.id))), spans: spansOf(settled) };
   }
 
-  /** What stands behind `after`: from memory where it has arrived, else from the server. `end`: how far it reaches. */
-  async #page(
-    after: number,
-    limit: number,
-  ): Promise<{ readonly messages: readonly StoredMessage[]; readonly end: number }> {
-    const { messages, tail } = this.#options;
-    let found = tail()?.take(after, limit);
-    let end = found?.at(-1)?.seq ?? after;
-    if (found === undefined || found.length === 0) {
-      end = Math.min(await messages.lastSequence(), after + limit);
-      if (end <= after) return { messages: [], end: after };
-      const sequences = Array.from({ length: end - after }, (_, i) => after + 1 + i);
-      found = (await messages.get(sequences)).filter((message) => message !== undefined);
-    }
-    if (found.length < end - after) this.#options.onHole(end);
-    return { messages: found, end };
+  /** What stands behind `after`: from memory where it has arrived, else from the server. */
+  async #page(after: number, limit: number): Promise<Page> {
+    const page = (await this.#arrived(after, limit)) ?? (await this.#fetched(after, limit));
+    if (page.messages.length < page.end - after) this.#options.onHole(page.end);
+    return page;
+  }
+
+  /** undefined: it is not all here. */
+  async #arrived(after: number, limit: number): Promise<Page | undefined> {
+    const tail = this.#options.tail();
+    const found = tail?.take(after, limit);
+    if (tail === undefined || found === undefined) return undefined;
+    if (found.length > 0) return toPage(found, after);
+    const last = await this.#options.messages.lastSequence();
+    if (last <= after) return { messages: [], end: after };
+    // To fetch what is on its way would be a race with the history, which may drop what the server has sent.
+    if (!(await tail.reaches(last))) return undefined;
+    const arrived = tail.take(after, limit);
+    return arrived === undefined || arrived.length === 0 ? undefined : toPage(arrived, after);
+  }
+
+  async #fetched(after: number, limit: number): Promise<Page> {
+    const { messages } = this.#options;
+    const end = Math.min(await messages.lastSequence(), after + limit);
+    if (end <= after) return { messages: [], end: after };
+    const sequences = Array.from({ length: end - after }, (_, i) => after + 1 + i);
+    return { messages: (await messages.get(sequences)).filter((message) => message !== undefined), end };
   }
 
   /** Messages of a range; those of kine with their data. */
@@ -145,6 +156,17 @@ export class RowReader {
     await this.#options.repair.takeBack(voids, last);
     this.#assembler.forgetVoids();
   }
+}
+
+/** Messages behind a sequence. */
+interface Page {
+  readonly messages: readonly StoredMessage[];
+  /** How far they reach; what is missing among them has been removed. */
+  readonly end: number;
+}
+
+function toPage(messages: readonly StoredMessage[], after: number): Page {
+  return { messages, end: messages.at(-1)?.seq ?? after };
 }
 
 /** Spans among rows, each once. */

@@ -1,7 +1,10 @@
+import { deadline, Latest } from "@k3s/async";
 import type { StoredMessage } from "./row-record.ts";
 
 /** Bytes of messages that wait to be read: beyond them they are fetched from the server. */
 const MAX_BYTES = 16 << 20;
+/** How long a message may be on its way that the server has. */
+const ARRIVAL_MS = 500;
 
 /** The newest messages of the bucket, kept as they arrive until they are read. */
 export class RowTail {
@@ -9,23 +12,23 @@ export class RowTail {
   #bytes = 0;
   /** What came after this sequence is here. */
   #from: number;
-  #last: number;
+  readonly #last: Latest<number>;
 
   /** Messages after `last` will be added. */
   constructor(last: number) {
     this.#from = last;
-    this.#last = last;
+    this.#last = new Latest(last);
   }
 
   /** Sequence of the newest message. */
   get last(): number {
-    return this.#last;
+    return this.#last.get();
   }
 
   add(message: StoredMessage): void {
     this.#bytes += message.data?.length ?? 0;
     this.#messages.push(message);
-    this.#last = message.seq;
+    this.#last.set(message.seq);
     if (this.#bytes > MAX_BYTES) this.#drop(message.seq);
   }
 
@@ -35,8 +38,19 @@ export class RowTail {
     const start = this.#messages.findIndex(({ seq }) => seq > after);
     this.#messages = start < 0 ? [] : this.#messages.slice(start);
     this.#bytes = this.#messages.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
-    this.#from = Math.max(this.#from, Math.min(after, this.#last));
+    this.#from = Math.max(this.#from, Math.min(after, this.last));
     return this.#messages.slice(0, limit);
+  }
+
+  /** Whether the message has arrived, or does so in a moment. */
+  async reaches(seq: number): Promise<boolean> {
+    using limit = deadline(ARRIVAL_MS, "Waiting for a message to arrive");
+    try {
+      await this.#last.until((last) => last >= seq, limit);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #drop(seq: number): void {

@@ -17,7 +17,7 @@ const MAX_STREAM_BYTES = 64 << 20;
 const SNAPPY_START = Buffer.concat([chunkHeader(STREAM_START, 6), Buffer.from("sNaPpY")]);
 const MAGICS = ["sNaPpY", "S2sTwO"];
 
-/** A stream that every reader of Snappy's or S2's framing format takes. The chunks are not compressed: base 64 hardly shrinks. */
+/** A stream that every reader of Snappy's or S2's framing format takes. The chunks are not compressed: time on the event loop is dearer. */
 export function writeFrames(bytes: Buffer): Buffer {
   const parts: Buffer[] = [SNAPPY_START];
   for (let start = 0; start < bytes.length; start += SNAPPY_CHUNK_BYTES) {
