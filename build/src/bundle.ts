@@ -33,7 +33,7 @@ export async function bundleProduct({ root, lib, release, commit }: BundleOption
     lineLimit: 200, // an uncaught error prints its source line
     legalComments: "none",
     banner: { js: REQUIRE_BANNER },
-    define: { K3S_BUILD: JSON.stringify({ release, commit }) },
+    define: { K3S_BUILD: JSON.stringify({ release, commit }), K3S_FAILPOINTS: "false" },
     logLevel: "warning",
   });
   const packageFile = { path: join(lib, "package.json"), contents: Buffer.from('{ "type": "module" }\n') };

@@ -25,6 +25,8 @@ export const SUITES: readonly Suite[] = [
     files: ["packages/*/test/**/*.test.ts", "cmd/*/test/**/*.test.ts", "build/test/**/*.test.ts"],
     timeoutMs: 120_000,
   },
+  // They send traffic to real servers, and kill some of them.
+  { name: "consistency", kind: "tests", files: ["test/consistency/**/*.test.ts"], timeoutMs: 300_000, concurrency: 2 },
   // One at a time: they start real programs and measure what those do.
   { name: "system", kind: "tests", files: ["test/system/**/*.test.ts"], timeoutMs: 600_000, concurrency: 1 },
   { name: "e2e", kind: "tests", files: ["test/e2e/**/*.test.ts"], timeoutMs: 1_800_000, concurrency: 1 },

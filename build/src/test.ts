@@ -2,23 +2,29 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { glob, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { NodeError } from "@k3s/errors";
+import { cacheDirectory } from "./component-options.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 import { summarizeTap, type Counts } from "./tap-summary.ts";
+import { provideTestPrograms } from "./test-programs.ts";
 import { SUITES, type Suite } from "./test-suites.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const NAMES = SUITES.map((suite) => suite.name);
 
 /** Runs the named suites, or all, and ends with one line of counts. */
-async function main({ argv, environment, signal }: BuildHost): Promise<number> {
+async function main({ argv, environment, progress, signal }: BuildHost): Promise<number> {
   const unknown = argv.find((name) => !NAMES.includes(name));
   if (unknown !== undefined)
     throw new NodeError("ERR_BUILD_SUITE", `Cannot run suite "${unknown}": it is not known`, {
       hint: `Name none for all of them, or some of ${NAMES.join(", ")}`,
     });
-  const programs = { K3S_TEST_BIN_DIR: join(ROOT, "dist/lib/components/bin"), ...environment };
+  const others = await provideTestPrograms({ cacheDir: cacheDirectory(environment), environment, progress, signal });
+  const programs = {
+    K3S_TEST_BIN_DIR: [join(ROOT, "dist/lib/components/bin"), others].join(delimiter),
+    ...environment,
+  };
   const host = { environment: { ...programs, PATH: pathOf(environment) }, signal };
   const results: { readonly name: string; readonly counts: Counts; readonly seconds: number }[] = [];
   for (const suite of SUITES.filter(({ name }) => argv.length === 0 || argv.includes(name))) {

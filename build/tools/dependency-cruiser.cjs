@@ -1,6 +1,6 @@
 // The rooms of ARCHITECTURE.md, lowest first. A package imports only from layers before its own.
 const LAYERS = [
-  ["errors", "native"],
+  ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics"],
   ["pki", "token", "process", "components", "datastore", "http2", "kube-client"],
   [

@@ -1,32 +1,18 @@
-import { chmod, copyFile, cp, readFile, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, cp, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "@k3s/files";
 import { PrivateApt, type BinaryPackage } from "./apt.ts";
 import { stageAuxTools } from "./aux-tools.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
 import { createSet, type Origin } from "./create-set.ts";
-import { findRecipe, type DebianRecipe } from "./debian-recipe.ts";
+import { unpackPackages } from "./debian-packages.ts";
+import type { DebianRecipe } from "./debian-recipe.ts";
+import type { DebianSuite } from "./debian-suite.ts";
 import { ComponentError } from "./errors.ts";
 import { buildKubernetes } from "./kubernetes-build.ts";
 import { stagePause } from "./pause-image.ts";
 import { inStep } from "./progress.ts";
-import { runCommand } from "./run-command.ts";
 import type { SourceContext } from "./source-context.ts";
-
-/** The suite of this machine and the way to make components from it. */
-export interface DebianSuite {
-  readonly codename: string;
-  readonly recipe: DebianRecipe;
-}
-
-/** Undefined when this machine is not a Debian of a known suite. */
-export async function findDebianSuite(osRelease = "/etc/os-release"): Promise<DebianSuite | undefined> {
-  const text = await readFile(osRelease, "utf8").catch(() => "");
-  const codename = /^VERSION_CODENAME="?([a-z]+)"?$/m.exec(text)?.[1];
-  const recipe = codename === undefined ? undefined : findRecipe(codename);
-  const isDebian = /^ID="?debian"?$/m.test(text);
-  return isDebian && codename !== undefined && recipe !== undefined ? { codename, recipe } : undefined;
-}
 
 /** Fills the empty folder `staging` from the machine's package archive and makes a component folder of it. */
 export async function stageDebian(staging: string, suite: DebianSuite, context: SourceContext): Promise<void> {
@@ -49,16 +35,6 @@ export async function stageDebian(staging: string, suite: DebianSuite, context: 
       originOf: (path) => originOf(path, recipe, packages),
     });
   });
-}
-
-async function unpackPackages(
-  packages: readonly BinaryPackage[],
-  root: string,
-  { environment, signal }: SourceContext,
-): Promise<void> {
-  await makeDirectory(root);
-  for (const { path, name } of packages)
-    await runCommand(["dpkg-deb", "-x", path, root], { purpose: `unpack package ${name}`, env: environment, signal });
 }
 
 interface ProgramFolders {

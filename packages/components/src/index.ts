@@ -1,3 +1,4 @@
+export { unpackDebianPackages } from "./debian-packages.ts";
 export { executablePath } from "./executable-path.ts";
 export { loadComponentSet, type ComponentSet } from "./component-set.ts";
 export { writeImageArchive } from "./image-archive.ts";

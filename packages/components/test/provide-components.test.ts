@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { provideComponents, type ProgressEvent, type ProvideOptions, type SourceContext } from "../src/index.ts";
-import { findDebianSuite } from "../src/debian-source.ts";
+import { findDebianSuite } from "../src/debian-suite.ts";
 import { findRelease, upstreamFiles } from "../src/releases.ts";
 import { fakePrograms, writePrograms } from "./support/fake-programs.ts";
 import { ReleaseServer, sha256 } from "./support/release-server.ts";

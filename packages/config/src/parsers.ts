@@ -106,7 +106,8 @@ export function parseComponentArgument(text: string): string {
     : refuse("must be an argument without dashes such as v=4", text);
 }
 
-function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
+/** One of the texts, as it is. */
+export function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
   return (text) =>
     values.find((value) => value === text) ?? refuse(`must be ${values.map((v) => `"${v}"`).join(" or ")}`, text);
 }

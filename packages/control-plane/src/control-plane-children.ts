@@ -7,7 +7,6 @@ import { SupervisedChild, type ReadinessProbe, type RecordsPlace } from "@k3s/pr
 import type { ControlPlaneOptions } from "./control-plane-options.ts";
 import { controllerManagerArgs } from "./controller-manager-args.ts";
 import { egressSelectorConfig, egressSelectorPath } from "./egress-selector-config.ts";
-import { assertServable } from "./flag-lifetime.ts";
 import { httpsProbe } from "./https-probe.ts";
 import { kubeApiserverArgs } from "./kube-apiserver-args.ts";
 import { lastArg, listenerAddress } from "./listener-address.ts";
@@ -29,7 +28,6 @@ const OOM_SCORE = -999;
 
 /** kube-apiserver, ready when it says so to the supervisor's own certificate. Throws for a release we cannot serve. */
 export function kubeApiserver(options: ControlPlaneOptions, runtime: ControlPlaneRuntime): SupervisedChild {
-  assertServable(options.kubernetesVersion);
   const tls = serverTlsPaths(options.serverDirectory);
   const isReady = httpsProbe({
     host: options.apiserverBindAddress ?? options.loopback,

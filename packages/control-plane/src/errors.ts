@@ -10,17 +10,6 @@ export class ControlPlaneError extends NodeError {
     );
   }
 
-  static unservedVersion(found: string, minors: readonly number[]): ControlPlaneError {
-    const names = minors.map((minor) => `1.${minor}`).join(" and ");
-    return new ControlPlaneError(
-      "ERR_KUBERNETES_VERSION_UNSERVED",
-      `Cannot run Kubernetes "${found}": the etcd client of ${names} names the server in a form that the datastore's HTTP/2 refuses`,
-      {
-        hint: `Use components of another minor release, best 1.${Math.max(...minors) + 1} or newer`,
-      },
-    );
-  }
-
   static unknownVersion(found: string): ControlPlaneError {
     return new ControlPlaneError(
       "ERR_KUBERNETES_VERSION_UNKNOWN",

@@ -4,9 +4,6 @@ import type { FlagDefaults } from "./merge-args.ts";
 /** The minor releases of Kubernetes 1.x whose published flags our tables were checked against. */
 export const KNOWN_MINORS = { oldest: 20, newest: 36 } as const;
 
-/** Their etcd client 3.5.0 sends `#initially=[<address>]` as `:authority`, which Node resets (etcd issue 13192). */
-const UNSERVED_MINORS: readonly number[] = [22, 23];
-
 /** When a flag or field exists. Both ends are minor releases of Kubernetes 1.x. */
 interface Lifetime {
   /** First release that has it; absent: all we know. */
@@ -25,12 +22,6 @@ export function kubernetesMinor(version: string): number {
   const minor = Number(match[1]);
   if (minor < KNOWN_MINORS.oldest) throw ControlPlaneError.unsupportedVersion(version, `v1.${KNOWN_MINORS.oldest}`);
   return minor;
-}
-
-/** Throws ControlPlaneError for a release whose kube-apiserver cannot use our datastore, whatever its arguments are. */
-export function assertServable(version: string): void {
-  if (UNSERVED_MINORS.includes(kubernetesMinor(version)))
-    throw ControlPlaneError.unservedVersion(version, UNSERVED_MINORS);
 }
 
 /** Whether something with this lifetime exists in release 1.`minor`. */

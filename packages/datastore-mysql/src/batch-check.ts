@@ -19,9 +19,8 @@ export function checkBatch({ rows }: CommitBatch, { layout, maxPacketBytes }: Li
       `Cannot write row ${last.id}: the table ends at ${layout.idMax}; run: ${MIGRATE_IDS}`,
     );
   for (const { name, value } of rows) {
-    const bytes = columnName(name, layout.name).length;
-    if (bytes > layout.name.maxBytes)
-      throw new DriverError("failed", `Cannot write a key of ${bytes} bytes: the table takes ${layout.name.maxBytes}`);
+    const refusal = nameRefusal(name, layout.name);
+    if (refusal !== undefined) throw new DriverError("failed", `Cannot write row: ${refusal}`);
     const packetBytes = 2 * (value?.length ?? 0) + 4096; // two digits for each byte
     if (packetBytes > maxPacketBytes)
       throw new DriverError(
@@ -29,6 +28,12 @@ export function checkBatch({ rows }: CommitBatch, { layout, maxPacketBytes }: Li
         `Cannot write a value of ${value?.length ?? 0} bytes: max_allowed_packet is ${maxPacketBytes}`,
       );
   }
+}
+
+/** Why the column cannot hold a name; undefined: it can. */
+export function nameRefusal(name: string, column: NameColumn): string | undefined {
+  const bytes = columnName(name, column).length;
+  return bytes > column.maxBytes ? `its key takes ${bytes} bytes, the table holds ${column.maxBytes}` : undefined;
 }
 
 interface Duplicate {

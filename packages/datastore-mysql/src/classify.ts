@@ -16,6 +16,14 @@ const KINDS: Readonly<Record<number, FailureKind>> = {
   1836: "readOnly", // ER_READ_ONLY_MODE
 };
 
+/** ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED, ER_SESSION_WAS_KILLED: the last word of a connection. */
+const GOODBYES: ReadonlySet<number> = new Set([1053, 1317, 1927, 3169]);
+
+/** Whether the server ends the connection with this error, although it is still open. */
+export function endsConnection(error: unknown): boolean {
+  return GOODBYES.has(errorNumber(error) ?? 0);
+}
+
 /** Errors of files that the server passes on, with the operating system's number in the text. */
 const NO_SPACE = /\b(?:errno|error|errcode):? "?(?:28|122)\b|no space left on device|disk quota exceeded/i;
 

@@ -23,7 +23,7 @@ import {
   writesOf,
 } from "./commit-statements.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
-import { checkBatch, explainDuplicate } from "./batch-check.ts";
+import { checkBatch, explainDuplicate, nameRefusal } from "./batch-check.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import type { MysqlTarget } from "./mysql-target.ts";
 import { HEAD_COLUMNS, toBigint, toChangedRow, toHead, toLease, toNumber, toSpan } from "./read-rows.ts";
@@ -64,6 +64,10 @@ export class MysqlDialect implements Dialect<MysqlSession> {
 
   classify(error: unknown): FailureKind {
     return classify(error);
+  }
+
+  refusal(name: string): string | undefined {
+    return nameRefusal(name, this.#layout.name);
   }
 
   async heads(session: MysqlSession, { after, limit }: RowPage): Promise<readonly RowHead[]> {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { SqlSession } from "@k3s/datastore-sql";
 import type { Connection, QueryError } from "mysql2";
+import { endsConnection } from "./classify.ts";
 
 /** A value as the client library gives it: integers beyond 2^53 come as text. */
 export type SqlValue = string | number | Buffer | null;
@@ -78,9 +79,13 @@ export class MysqlSession implements SqlSession {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const options = { sql, ...(readTimeoutMs !== undefined && readTimeoutMs > 0 && { timeout: readTimeoutMs }) };
     connection.query(options, (error: QueryError | null, result: unknown) => {
-      if (error?.code === "PROTOCOL_SEQUENCE_TIMEOUT") this.destroy(error);
-      if (error === null) resolve(result);
-      else reject(error);
+      if (error === null) {
+        resolve(result);
+        return;
+      }
+      const isLost = error.fatal || error.code === "PROTOCOL_SEQUENCE_TIMEOUT" || endsConnection(error);
+      if (isLost) this.destroy(error);
+      reject(error);
     });
     return promise;
   }

@@ -54,6 +54,9 @@ export interface Dialect<Session extends SqlSession> {
   connect(signal: AbortSignal): Promise<Session>;
   classify(error: unknown): FailureKind;
 
+  /** Why the table cannot hold a row of this name. Absent: it holds every name. */
+  refusal?(name: string): string | undefined;
+
   /** One statement, no values. */
   heads(session: Session, page: RowPage): Promise<readonly RowHead[]>;
   /** As `heads`, with values and leases. */

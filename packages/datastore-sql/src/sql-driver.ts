@@ -82,6 +82,10 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     this.shared = this.#share();
   }
 
+  refusal(name: string): string | undefined {
+    return this.#dialect.refusal?.(name);
+  }
+
   heads(after: number, limit: number): Promise<readonly RowHead[]> {
     return this.#reader.heads({ after, limit });
   }

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import type { CheckpointResult, PackedSide, PackedValues, RawHead } from "./worker-protocol.ts";
 
@@ -96,6 +97,7 @@ function readSize(database: Connection): DatabaseSize {
 }
 
 function checkpoint(database: Connection, truncate: boolean): CheckpointResult {
+  failpoint("sqlite.checkpoint");
   const [result] = database.pragma(`wal_checkpoint(${truncate ? "TRUNCATE" : "PASSIVE"})`) as { busy: number }[];
   const wal = statSync(`${database.name}-wal`, { throwIfNoEntry: false });
   return { busy: result?.busy !== 0, walBytes: wal?.size ?? 0 };

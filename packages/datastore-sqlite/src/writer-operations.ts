@@ -1,4 +1,5 @@
 import type { Pruning } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
 
@@ -19,7 +20,10 @@ export function writerOperations(database: Connection): WriterOperations {
   const commit = committing(database);
   const prune = pruning(database);
   return {
-    commit: (batch) => commit.immediate(batch),
+    commit: (batch) => {
+      commit.immediate(batch);
+      failpoint("sqlite.committed");
+    },
     prune: (what) => withoutSync(database, () => prune.immediate(what)),
     vacuum: () => vacuum(database),
   };
@@ -36,6 +40,7 @@ function committing(database: Connection) {
   );
   return database.transaction((batch: PackedBatch) => {
     for (const row of batch.rows) insertRow(row, batch.values);
+    failpoint("sqlite.rows");
     for (const { id, ttlSeconds, expiresAtMs } of batch.leases) putLease.run(id, ttlSeconds, expiresAtMs);
     for (const id of batch.endedLeases) endLease.run(id);
     for (const [row, lease] of batch.rowLeases) putRowLease.run(row, lease);
@@ -69,6 +74,7 @@ function pruning(database: Connection) {
       deleteRowLease.run(row);
     }
     if (spansUpTo > 0) deleteSpans.run(spansUpTo);
+    failpoint("sqlite.pruned");
   });
 }
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { DriverError, openStore, StoreError, type CommitBatch, type Driver, type OpenStore } from "@k3s/datastore";
 import { openSqliteDriver } from "../src/index.ts";
-import { create, del, just, query, rangeOf, update } from "./support/ops.ts";
+import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { Recorder } from "./support/recorder.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
@@ -52,6 +52,33 @@ function nextCommit(driver: BrokenDriver, how: BrokenDriver["commitWith"]): void
 }
 
 describe("failures of the database", () => {
+  test("txn() takes a refusal back when the write it rested on did not become durable", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    const [begun, end] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    nextCommit(driver, async () => {
+      begun.resolve(undefined);
+      await end.promise;
+    });
+    const deleted = store.txn(just(del("/a")));
+    await begun.promise;
+    const touched = store.txn(just(put("/a", "", { ignoreValue: true })));
+    end.reject(failed());
+    await assert.rejects(deleted, unavailable);
+    assert.equal((await touched).revision, 4);
+  });
+
+  test("txn() refuses only after the write that it rests on can be read", async (t) => {
+    const { store } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    const deleted = store.txn(just(del("/a")));
+    const counted = store
+      .txn(just(put("/a", "", { ignoreValue: true })))
+      .catch(() => store.range(query(rangeOf("/a"))));
+    assert.equal((await deleted).revision, 4);
+    assert.partialDeepStrictEqual(await counted, { revision: 4, count: 0 });
+  });
+
   test("a commit that fails is refused, leaves no trace, and does not use up a revision", async (t) => {
     const { store, driver } = await brokenStore(t);
     nextCommit(driver, () => Promise.reject(failed()));

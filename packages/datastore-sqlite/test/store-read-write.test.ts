@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { StoreError, type Op, type RangeResult, type Store, type StoreErrorReason } from "@k3s/datastore";
 import { below, create, del, FROM_KEY, get, just, modIs, put, query, rangeOf, remove, update } from "./support/ops.ts";
-import { tempStore } from "./support/temp-store.ts";
+import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
 const keys = ({ kvs }: RangeResult) => kvs.map(({ key }) => key.toString("latin1"));
 const values = ({ kvs }: RangeResult) => kvs.map(({ value }) => value.toString());
@@ -172,6 +172,18 @@ describe("Store.txn()", () => {
     const [, nested] = done.results;
     assert.equal(nested?.kind === "txn" && nested.txn.succeeded, true);
     assert.deepEqual(values(await store.range(query(rangeOf("/inner")))), ["then"]);
+  });
+
+  test("compares a value that has to be read first before it refuses what the other branch does", async (t) => {
+    const path = await tempDatabase(t);
+    const first = await storeAt(t, path);
+    await fill(first, "/a");
+    await first.close();
+    const store = await storeAt(t, path);
+    const isSame = { ...rangeOf("/a"), result: "equal", target: { field: "value", value: Buffer.from("/a") } } as const;
+    const refused = put("/b", "", { lease: 99n });
+    const { succeeded } = await store.txn({ compare: [isSame], success: [], failure: [refused] });
+    assert.equal(succeeded, true);
   });
 
   test("compares ranges, values and leases", async (t) => {

@@ -1,4 +1,5 @@
 import { Latest } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { isEmpty, merge } from "./batch.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
@@ -79,10 +80,10 @@ export class Committer {
     const pinned = new Map<number, Buffer>();
     for (;;) {
       await this.#ready();
-      const draft = plan(pinned);
+      const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
-      else if (this.#isTrueNow(draft)) return draft.result;
-      else if ((await this.#enqueue(draft)) === "committed") return draft.result;
+      else if (this.#isTrueNow(draft)) return draft.result();
+      else if ((await this.#enqueue(draft)) === "committed") return draft.result();
     }
   }
 
@@ -145,13 +146,16 @@ export class Committer {
         this.#mark.lastRow,
       );
       try {
+        failpoint("commit.before");
         await this.#commit(batch);
+        failpoint("commit.durable");
       } catch (error) {
         await this.#recover(entries, error);
         continue;
       }
       this.#unexplained = 0;
       this.#publish(entries);
+      failpoint("commit.published");
     }
     this.#loop = undefined; // in the same turn as the last look at the queue: nobody can queue unseen
   }
@@ -243,6 +247,20 @@ export class Committer {
   /** With several servers a conflict may come from a lease that has ended meanwhile: planned anew it finds out. */
   get #patience(): number {
     return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
+  }
+}
+
+/** A refusal is an answer like any other: true only if what it was compared with becomes durable. */
+function answering<T>(plan: Plan<T>, pinned: Map<number, Buffer>): Draft<() => T> | Needs {
+  try {
+    const draft = plan(pinned);
+    return "needs" in draft ? draft : { ...draft, result: () => draft.result };
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const refuse = () => {
+      throw error;
+    };
+    return sideDraft(refuse, {});
   }
 }
 

@@ -1,4 +1,5 @@
 import { nextTurn, retry } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -63,6 +64,7 @@ export class Compactor {
       const garbage = index.garbage(this.#sliceRows);
       if (garbage === undefined) break;
       if (garbage.rows.length > 0) await this.#pruneSlice(garbage.rows);
+      failpoint("compact.slice");
       index.sweep(garbage);
       values.forget(garbage.rows);
       removed += garbage.rows.length;

@@ -86,6 +86,8 @@ export interface Driver {
   defragment(): Promise<void>;
   /** Ends everything, after what was asked before. Any number of times. */
   close(): Promise<void>;
+  /** Why the table cannot hold a row of this name, as the end of a sentence; undefined: it can. Absent: it holds every name. */
+  refusal?(name: string): string | undefined;
   /** Present when other servers may write to the same database at any time. */
   readonly shared?: SharedDatabase;
 }

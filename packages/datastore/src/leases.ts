@@ -1,4 +1,5 @@
 import { sleep } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
 import { emptyBatch, type LeaseRecord, type SharedDatabase } from "./driver.ts";
@@ -188,6 +189,7 @@ export class Leases {
   }
 
   async #end(id: LeaseId): Promise<void> {
+    failpoint("lease.expire");
     try {
       await this.#committer?.run((pinned) => this.revoke(id, pinned));
     } catch (error) {

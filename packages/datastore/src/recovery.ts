@@ -40,7 +40,7 @@ export class Recovery {
       onFailure(error);
     };
     try {
-      await this.#readBack({ delayMinMs: 100, delayMaxMs: 5000, onRetry });
+      await this.#readBack({ delayMinMs: 50, delayMaxMs: 500, onRetry });
     } catch (error) {
       if (!signal.aborted) throw error;
     }

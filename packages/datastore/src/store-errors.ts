@@ -3,6 +3,7 @@ export type StoreErrorReason =
   | "compacted"
   | "futureRevision"
   | "emptyKey"
+  | "keyRefused"
   | "keyNotFound"
   | "valueProvided"
   | "leaseProvided"

@@ -1,3 +1,4 @@
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { Committer, toStoreError } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
@@ -107,7 +108,7 @@ export class MvccStore implements Store {
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
-    checkTxn(txn);
+    checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
     if (canWrite(txn))
       return this.#withLeases(() => this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn)));
@@ -197,6 +198,7 @@ export class MvccStore implements Store {
       return sideDraft(revision(index.committed), { compactRevision: at });
     };
     const current = await this.#committer.run(plan);
+    failpoint("compact.marked");
     index.compact(at);
     this.#compactor.kick();
     return current;

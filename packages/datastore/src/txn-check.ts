@@ -1,3 +1,5 @@
+import type { Driver } from "./driver.ts";
+import { nameOfKey } from "./names.ts";
 import { StoreError } from "./store-errors.ts";
 import { contains, toInterval, type Interval } from "./key-range.ts";
 import { assertKey } from "./range-selection.ts";
@@ -12,11 +14,17 @@ interface Touched {
   readonly deletes: Interval[];
 }
 
-/** Throws what etcd refuses before it looks at any data: too many operations, empty keys, a key written twice. */
-export function checkTxn(txn: Txn): void {
+/**
+ * Throws what etcd refuses before it looks at any data: too many operations, empty keys, a key written twice; and what the
+ * database could not hold: found out later it would fail what others write in the same commit.
+ */
+export function checkTxn(txn: Txn, driver: Pick<Driver, "refusal">): void {
   checkShape(txn);
-  touchedBy(txn.success);
-  touchedBy(txn.failure);
+  for (const branch of [txn.success, txn.failure])
+    for (const key of touchedBy(branch).puts) {
+      const refusal = driver.refusal?.(nameOfKey(key));
+      if (refusal !== undefined) throw new StoreError("keyRefused", `Cannot write key: ${refusal}`);
+    }
 }
 
 function checkShape({ compare, success, failure }: Txn): void {

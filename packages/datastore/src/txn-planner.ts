@@ -49,6 +49,7 @@ export class TxnPlanner {
     const mark = { end: index.log.end, lastRow: index.lastRow };
     try {
       const path = this.#decide(txn);
+      if (this.#needs.length > 0) return { needs: this.#needs }; // the path may be another one, and refuse nothing
       const finishers = this.#run(path);
       if (this.#needs.length > 0) index.rollback(mark.end, mark.lastRow);
       return this.#needs.length > 0 ? { needs: this.#needs } : this.#draft(path, finishers, mark.lastRow + 1);

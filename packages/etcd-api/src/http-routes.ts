@@ -4,7 +4,7 @@ import type { Logger } from "@k3s/log";
 import { ETCD_VERSION, STORAGE_VERSION } from "./version.ts";
 
 /** What is answered to a plain HTTP request. */
-export interface HttpAnswer {
+interface HttpAnswer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;

@@ -71,6 +71,7 @@ const statuses: Readonly<Record<StoreErrorReason, readonly [StatusCode, string]>
   leaseTtlTooLarge: [Code.outOfRange, "too large lease TTL"],
   noSpace: [Code.resourceExhausted, "mvcc: database space exceeded"],
   emptyKey: [Code.invalidArgument, "key is not provided"],
+  keyRefused: [Code.invalidArgument, "the database cannot hold a key of this length"],
   keyNotFound: [Code.invalidArgument, "key not found"],
   valueProvided: [Code.invalidArgument, "value is provided"],
   leaseProvided: [Code.invalidArgument, "lease is provided"],

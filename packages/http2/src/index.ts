@@ -1,5 +1,3 @@
-export { ErrorCode } from "./error-code.ts";
-export type { HeaderField } from "./hpack/header-field.ts";
 export { HeaderList } from "./hpack/header-list.ts";
 export { Http2Server } from "./http2-server.ts";
 export type { Limits } from "./limits.ts";

@@ -40,7 +40,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
 /** Fit for a server on loopback that has some hundreds of clients which it knows. */
-export const DEFAULT_LIMITS: Limits = {
+const DEFAULT_LIMITS: Limits = {
   streamsMax: 65_536,
   headerListBytesMax: 65_536,
   streamWindowBytes: 1 << 20,

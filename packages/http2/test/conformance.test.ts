@@ -122,6 +122,7 @@ const streamErrors: readonly (readonly [name: string, sent: readonly Buffer[], c
   ],
   ["8.2: an upper case name", [send.headers(1, [...request("/hold"), ["X-A", "b"]])], PROTOCOL_ERROR],
   ["8.2: a name with a space", [send.headers(1, [...request("/hold"), ["x a", "b"]])], PROTOCOL_ERROR],
+  ["8.2: a name with a colon", [send.headers(1, [...request("/hold"), ["x:a", "b"]])], PROTOCOL_ERROR],
   ["8.2: an empty name", [send.headers(1, [...request("/hold"), ["", "b"]])], PROTOCOL_ERROR],
   ["8.2: a line break in a value", [send.headers(1, [...request("/hold"), ["x-a", "b\nc"]])], PROTOCOL_ERROR],
   ["8.2: a value with a space at its end", [send.headers(1, [...request("/hold"), ["x-a", "b "]])], PROTOCOL_ERROR],

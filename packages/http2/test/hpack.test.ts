@@ -174,6 +174,14 @@ describe("HpackDecoder", () => {
     assert.throws(() => decode(decoder, "be"), { code: COMPRESSION_ERROR });
   });
 
+  test("is full when the entries are as large as the table, not before", () => {
+    const decoder = new HpackDecoder({ tableSizeMax: 68, listSizeMax: LIMIT });
+    decode(decoder, "40 01 61 01 62 40 01 63 01 64"); // 34 bytes each
+    assert.deepEqual(decode(decoder, "be bf"), ["c: d", "a: b"]);
+    decode(decoder, "40 01 65 01 66");
+    assert.deepEqual(decode(decoder, "be bf"), ["e: f", "c: d"]);
+  });
+
   test("holds many small entries in order", () => {
     const decoder = new HpackDecoder({ listSizeMax: LIMIT });
     const name = (i: number) => i.toString(16).padStart(2, "0");

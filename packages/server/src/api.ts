@@ -49,6 +49,7 @@ function etcdApi({ config, host, datastore: { store, metrics } }: ServerParts): 
     store,
     socketPath: config.paths.datastoreSocket,
     memberName: config.nodeName,
+    transport: config.datastoreTransport,
     metrics: () => metrics.text(),
     log: host.log.child({ component: "etcd-api" }),
   });

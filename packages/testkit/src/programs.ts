@@ -3,14 +3,17 @@ import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
-/** Folder with upstream programs that are not installed, such as a component folder of the product. */
+/** Folders, as in PATH, with programs that are not installed, such as the component folder of the product. */
 const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
 const OUTPUT_CHARS_MAX = 64 << 10;
 const STOP_GRACE_MS = 10_000;
 
-/** Path of an upstream program that a test needs: from PATH, else from the folder that K3S_TEST_BIN_DIR names. */
+/** Path of an upstream program that a test needs: from PATH, else from a folder that K3S_TEST_BIN_DIR names. */
 export async function findProgram(name: string): Promise<string> {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), process.env[FOLDER_VARIABLE] ?? ""];
+  const folders = [
+    ...(process.env["PATH"] ?? "").split(delimiter),
+    ...(process.env[FOLDER_VARIABLE] ?? "").split(delimiter),
+  ];
   for (const folder of folders.filter(Boolean)) {
     const path = join(folder, name);
     const isThere = await access(path, constants.X_OK).then(
@@ -19,7 +22,7 @@ export async function findProgram(name: string): Promise<string> {
     );
     if (isThere) return path;
   }
-  throw new Error(`Cannot find program "${name}": neither in PATH nor in the folder named by ${FOLDER_VARIABLE}`);
+  throw new Error(`Cannot find program "${name}": neither in PATH nor in a folder named by ${FOLDER_VARIABLE}`);
 }
 
 export interface ProgramOptions {

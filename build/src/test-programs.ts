@@ -1,0 +1,62 @@
+import { access, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+
+interface TestProgram {
+  readonly path: string;
+  readonly packages: readonly string[];
+  /** Tests start it as it is, so it has to find the libraries of its packages; servers are told by their tests. */
+  readonly needsLibraries?: boolean;
+}
+
+/**
+ * Programs of others that tests need and the product does not: where they lie in their packages. The packages named with them
+ * bring libraries that a bare Debian lacks.
+ */
+const PROGRAMS: Readonly<Record<string, TestProgram>> = {
+  mariadbd: {
+    path: "usr/sbin/mariadbd",
+    packages: ["mariadb-server-core", "mariadb-client-core", "libaio1", "liburing2", "libnuma1"],
+  },
+  "nats-server": { path: "usr/sbin/nats-server", packages: ["nats-server"] },
+  postgres: {
+    path: "usr/lib/postgresql/15/bin/postgres",
+    packages: ["postgresql-15", "postgresql-client-15", "libpq5", "libxslt1.1", "libicu72", "libxml2"],
+  },
+  nghttp: {
+    path: "usr/bin/nghttp",
+    packages: ["nghttp2-client", "libnghttp2-14", "libc-ares2", "libev4", "libjansson4", "libjemalloc2"],
+    needsLibraries: true,
+  },
+  h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
+};
+const LIBRARIES = "usr/lib/x86_64-linux-gnu";
+
+/** A folder with links to the programs, unpacked once per list of packages and kept in the cache. */
+export async function provideTestPrograms(context: SourceContext): Promise<string> {
+  const folder = join(context.cacheDir, "test-programs");
+  const packages = [...new Set(Object.values(PROGRAMS).flatMap((program) => program.packages))];
+  const list = `${packages.join("\n")}\n`;
+  if ((await readFile(join(folder, "packages"), "utf8").catch(() => "")) !== list) await unpack(folder, list, context);
+  return join(folder, "bin");
+}
+
+async function unpack(folder: string, list: string, context: SourceContext): Promise<void> {
+  const staging = `${folder}.${process.pid}.tmp`;
+  await rm(staging, { recursive: true, force: true });
+  await mkdir(join(staging, "bin"), { recursive: true });
+  await unpackDebianPackages(list.trim().split("\n"), join(staging, "root"), context);
+  for (const [name, { path, needsLibraries = false }] of Object.entries(PROGRAMS)) {
+    await access(join(staging, "root", path));
+    const link = join(staging, "bin", name);
+    if (needsLibraries) await writeFile(link, wrapper(join(folder, "root"), path), { mode: 0o755 });
+    else await symlink(join("../root", path), link);
+  }
+  await writeFile(join(staging, "packages"), list);
+  await rm(folder, { recursive: true, force: true });
+  await rename(staging, folder);
+}
+
+function wrapper(root: string, path: string): string {
+  return `#!/bin/sh\nLD_LIBRARY_PATH='${join(root, LIBRARIES)}' exec '${join(root, path)}' "$@"\n`;
+}

@@ -1,0 +1,1 @@
+export { armFailpoints, failpoint, type FailpointAction } from "./failpoint.ts";

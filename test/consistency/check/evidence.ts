@@ -1,0 +1,102 @@
+import type { KeyValue, Operation, Response } from "../history/operation.ts";
+import type { WatchEvent, WatchSession } from "../history/watch-session.ts";
+import type { Change } from "../model/state.ts";
+import type { ByteText } from "../wire/bytes.ts";
+
+/** What some client saw of a key at the revision that changed it. */
+type Sight = KeyValue | "deleted";
+
+const NOTHING_SEEN: ReadonlyMap<ByteText, Sight> = new Map();
+
+/** Everything that clients saw of what each revision changed: a step that makes a revision has to fit. */
+export class Evidence {
+  readonly #sights = new Map<number, Map<ByteText, Sight>>();
+  /** Revisions from and to between which one watch was told of every key. */
+  readonly #complete: (readonly [from: number, to: number])[] = [];
+  /** Two clients that saw different things at the same key and revision. */
+  readonly conflicts: string[] = [];
+
+  /** From answers alone, or from watches as well. */
+  static of(operations: readonly Operation[], sessions: readonly WatchSession[]): Evidence {
+    const evidence = new Evidence();
+    for (const { outcome } of operations) if (outcome.kind === "ok") evidence.#addResponse(outcome.response);
+    for (const session of sessions) evidence.#addSession(session);
+    return evidence;
+  }
+
+  /** Whether a step to `revision` that makes these changes agrees with all that was seen of it. */
+  allows(revision: number, changes: readonly Change[]): boolean {
+    const seen = this.#sights.get(revision) ?? NOTHING_SEEN;
+    const isComplete = this.#complete.some(([from, to]) => revision >= from && revision <= to);
+    if (isComplete && seen.size < changes.length) return false;
+    const made = new Map(changes.map((change) => [change.version.key, change]));
+    for (const [key, sight] of seen) {
+      const change = made.get(key);
+      if (change === undefined || !fits(change, sight)) return false;
+    }
+    return true;
+  }
+
+  #addSession({ request, messages }: WatchSession): void {
+    for (const { events } of messages) for (const event of events) this.#addEvent(event);
+    const coversAll = request.key <= "\0" && request.end === "\0" && request.startRevision > 0;
+    const last = messages.findLast(({ events }) => events.length > 0)?.events.at(-1);
+    // Of the first revision a deletion can be missing, if that is the compacted one.
+    if (coversAll && last !== undefined) this.#complete.push([request.startRevision + 1, last.kv.mod]);
+  }
+
+  #addResponse(response: Response): void {
+    switch (response.kind) {
+      case "range": {
+        for (const kv of response.kvs) this.#add(kv.mod, kv);
+        return;
+      }
+      case "put": {
+        if (response.prevKv !== undefined) this.#add(response.prevKv.mod, response.prevKv);
+        return;
+      }
+      case "delete": {
+        for (const kv of response.prevKvs) this.#add(kv.mod, kv);
+        return;
+      }
+      case "txn": {
+        for (const inner of response.responses) this.#addResponse(inner);
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  #addEvent({ type, kv, prevKv }: WatchEvent): void {
+    this.#add(kv.mod, type === "delete" ? { ...kv, version: 0 } : kv);
+    if (prevKv !== undefined) this.#add(prevKv.mod, prevKv);
+  }
+
+  #add(revision: number, kv: KeyValue): void {
+    const sight: Sight = kv.version === 0 ? "deleted" : kv;
+    const seen = this.#sights.get(revision) ?? new Map<ByteText, Sight>();
+    this.#sights.set(revision, seen);
+    const known = seen.get(kv.key);
+    if (known === undefined) seen.set(kv.key, sight);
+    else if (!agree(known, sight)) this.conflicts.push(`revision ${revision}: ${show(known)} and ${show(sight)}`);
+  }
+}
+
+/** Keys-only answers lack the value, so only what identifies a version is compared. */
+function agree(a: Sight, b: Sight): boolean {
+  if (a === "deleted" || b === "deleted") return a === b;
+  return a.create === b.create && a.version === b.version && a.lease === b.lease && sameValue(a.value, b.value);
+}
+
+function sameValue(a: ByteText, b: ByteText): boolean {
+  return a === b || a === "" || b === "";
+}
+
+function fits({ type, version }: Change, sight: Sight): boolean {
+  return type === "delete" ? sight === "deleted" : agree(version, sight);
+}
+
+function show(sight: Sight): string {
+  return sight === "deleted" ? "deleted" : JSON.stringify(sight);
+}

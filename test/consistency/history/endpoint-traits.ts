@@ -1,0 +1,27 @@
+/**
+ * How far one transaction raises the revision: etcd counts transactions; a table of one row for each change counts changes
+ * and gives all of them the last number.
+ */
+type RevisionStep = "per-txn" | "per-write";
+
+/** Where servers may differ from each other without breaking a promise. */
+export interface EndpointTraits {
+  readonly revisionStep: RevisionStep;
+  /**
+   * `lost-by-restart`: a server that starts on compacted history has forgotten how often a key was changed before, and says 2;
+   * `compact_rev_key` alone is counted on. Creations are told from updates all the same.
+   */
+  readonly versions: "exact" | "lost-by-restart";
+  /** Whether a progress request can be trusted; see {@link answersProgress}. */
+  readonly answersProgress: boolean;
+}
+
+/** Kubernetes' rule for RequestProgress: before these releases etcd let the answer overtake events. */
+export function answersProgress(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
+  const number = major * 1_000_000 + minor * 1000 + patch;
+  return number >= 3_004_031 && !(number >= 3_005_000 && number < 3_005_013);
+}
+
+/** Our store on a database that nobody restarts meanwhile. */
+export const ownTraits: EndpointTraits = { revisionStep: "per-write", versions: "exact", answersProgress: true };

@@ -1,0 +1,55 @@
+import type { Operation, Outcome, RangeRequest, RangeResponse, Request } from "../history/operation.ts";
+import type { Recorder } from "../history/recorder.ts";
+import { Connection } from "../wire/connection.ts";
+
+/** How long a client waits for a server that went away. */
+const RETURN_LIMIT_MS = 30_000;
+
+/** One recording client with its own connection. */
+export class TrafficClient implements Disposable {
+  readonly name: string;
+  readonly #recorder: Recorder;
+  readonly #connection: Connection;
+  #values = 0;
+
+  constructor(name: string, target: string, recorder: Recorder) {
+    this.name = name;
+    this.#recorder = recorder;
+    this.#connection = new Connection(target);
+  }
+
+  /** A value that no other write has. */
+  nextValue(): string {
+    return `${this.name}.${this.#values++}`;
+  }
+
+  /** Carries out a request. After an unknown outcome it waits until the server can be reached again. */
+  async perform(request: Request): Promise<Outcome> {
+    const outcome = await this.#recorder.perform(this.name, this.#connection, request);
+    if (outcome.kind === "unknown") await this.#connection.ready(RETURN_LIMIT_MS);
+    return outcome;
+  }
+
+  /** Answers undefined when there was no answer, or a refusal. */
+  async range(request: Omit<RangeRequest, "kind">): Promise<RangeResponse | undefined> {
+    const outcome = await this.perform({ kind: "range", ...request });
+    return outcome.kind === "ok" && outcome.response.kind === "range" ? outcome.response : undefined;
+  }
+
+  /** As {@link range}, again and again until it is answered; for what a round cannot do without. */
+  async mustRange(request: Omit<RangeRequest, "kind">): Promise<RangeResponse> {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const response = await this.range(request);
+      if (response !== undefined) return response;
+    }
+    throw new Error(`Cannot read keys: ${describeLast(this.#recorder.operations.at(-1))}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+  }
+}
+
+function describeLast(operation: Operation | undefined): string {
+  return JSON.stringify(operation?.outcome);
+}

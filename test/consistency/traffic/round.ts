@@ -1,0 +1,155 @@
+import { sleep } from "@k3s/async";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
+import type { History } from "../history/history.ts";
+import type { Span } from "../history/operation.ts";
+import { Recorder } from "../history/recorder.ts";
+import type { Snapshot } from "../model/state.ts";
+import { TrafficClient } from "./client.ts";
+import { EtcdTraffic } from "./etcd.ts";
+import { EVERYTHING, keyIn, spans } from "./keyspace.ts";
+import { KubernetesTraffic } from "./kubernetes.ts";
+import { Leases } from "./lease-pool.ts";
+import { Random } from "./random.ts";
+import { Watcher } from "./watcher.ts";
+
+const SETTLE_MS = 100;
+const BEGIN_ATTEMPTS = 5;
+
+export interface RoundOptions {
+  /** As gRPC names it. The server must not have other clients that write. */
+  readonly target: string;
+  readonly seed: number;
+  readonly kubernetesClients: number;
+  readonly etcdClients: number;
+  readonly watchers: number;
+  /** Requests or short sequences of them that each client sends. */
+  readonly stepsPerClient: number;
+  /** Whether some leases are left to end by themselves; that takes seconds. */
+  readonly shortLeases: boolean;
+  readonly leasePatienceMs: number;
+  /** How long the watches may take to tell the last change. */
+  readonly drainLimitMs: number;
+  readonly traits: EndpointTraits;
+  /** Does harm to the server; the clients go on until it is over, whatever their number of steps. */
+  readonly harm?: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Sends one round of traffic to a server and notes all that its clients see. */
+export async function runRound(options: RoundOptions): Promise<History> {
+  using stack = new DisposableStack();
+  const recorder = new Recorder();
+  const random = new Random(options.seed);
+  const main = stack.use(new TrafficClient("main", options.target, recorder));
+  const initial = await begin(main, recorder);
+  const watchers = startWatchers(options, { recorder, random, startRevision: initial.revision + 1 });
+  for (const { watcher } of watchers) stack.use(watcher);
+  const leases = new Leases({ withShort: options.shortLeases, firstId: leaseIdFrom(options.seed) });
+  await sendTraffic(options, { recorder, random, leases });
+  await leases.revokeLong(main);
+  if (options.shortLeases) await untilLeasesEnded(main, recorder, options.leasePatienceMs);
+  const goals = await writeGoals(main);
+  await Promise.all(watchers.map(({ watcher }) => watcher.reach((span) => goals.get(span) ?? 0, options.drainLimitMs)));
+  await main.mustRange(EVERYTHING);
+  stack.dispose();
+  await Promise.all(watchers.map(({ done }) => done));
+  const { operations, sessions } = recorder;
+  return { initial, operations, sessions, leasePatienceMs: options.leasePatienceMs };
+}
+
+/** Compacts, so that it is known how far back the server can answer, and reads all that is there. */
+async function begin(main: TrafficClient, recorder: Recorder): Promise<Snapshot> {
+  for (let attempt = 0; attempt < BEGIN_ATTEMPTS; attempt++) {
+    const { revision } = await main.mustRange(EVERYTHING);
+    await main.perform({ kind: "compact", revision });
+    const { kvs, revision: current } = await main.mustRange(EVERYTHING);
+    recorder.operations.splice(0);
+    if (current === revision) return { revision, compacted: revision, kvs };
+  }
+  throw new Error("Cannot begin round: somebody else writes to the server");
+}
+
+/** Positive, and different for neighbouring seeds, so that rounds on one server do not meet each other's leases. */
+function leaseIdFrom(seed: number): number {
+  return ((seed % 1_000_000) + 1) * 10_000;
+}
+
+interface RoundParts {
+  readonly recorder: Recorder;
+  readonly random: Random;
+}
+
+interface RunningWatcher {
+  readonly watcher: Watcher;
+  readonly done: Promise<void>;
+}
+
+/** The first one watches everything and holds on; the others follow a few spans each, and most of them are restless. */
+function startWatchers(
+  { target, watchers, traits }: RoundOptions,
+  { recorder, random, startRevision }: RoundParts & { readonly startRevision: number },
+): RunningWatcher[] {
+  return Array.from({ length: watchers }, (_, index) => {
+    const own = random.fork(index);
+    const watched: readonly Span[] = index === 0 ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
+    const watcher = new Watcher({
+      ...{ name: `watcher${index}`, target, recorder, random: own, spans: watched, startRevision },
+      ...{ isRestless: index > 1, asksProgress: traits.answersProgress },
+    });
+    return { watcher, done: watcher.run() };
+  });
+}
+
+async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly leases: Leases }): Promise<void> {
+  const { target, kubernetesClients, etcdClients, stepsPerClient, harm } = options;
+  const { recorder, random, leases } = parts;
+  const over = new AbortController();
+  const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
+    using client = new TrafficClient(`${kind}${index}`, target, recorder);
+    const own = random.fork(1000 + index);
+    const traffic =
+      kind === "kubernetes"
+        ? new KubernetesTraffic(client, own, leases)
+        : new EtcdTraffic(client, own, { leases, usesVersions: options.traits.versions === "exact" });
+    const isDone = (step: number) => (harm === undefined ? step >= stepsPerClient : over.signal.aborted);
+    for (let step = 0; !isDone(step); step++) await traffic.step();
+  };
+  const clients = [
+    ...Array.from({ length: kubernetesClients }, (_, index) => runClient("kubernetes", index)),
+    ...Array.from({ length: etcdClients }, (_, index) => runClient("etcd", kubernetesClients + index)),
+  ];
+  const harmed = harm?.(over.signal).finally(() => over.abort());
+  const outcomes = await Promise.allSettled([harmed, ...clients]); // nobody goes on when the round is over
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
+}
+
+/** Reads until no key has a lease, or for as long as patience lasts after the last of them had to end. */
+async function untilLeasesEnded(main: TrafficClient, recorder: Recorder, patienceMs: number): Promise<void> {
+  const givesUpAt = recorder.now() + 2 * patienceMs;
+  for (;;) {
+    const { kvs } = await main.mustRange(EVERYTHING);
+    if (kvs.every(({ lease }) => lease === 0) || recorder.now() > givesUpAt) return;
+    await sleep(SETTLE_MS);
+  }
+}
+
+/** Writes one key into each span that can be watched; answers the revision that its watches have to reach. */
+async function writeGoals(main: TrafficClient): Promise<ReadonlyMap<Span, number>> {
+  const goals = new Map<Span, number>();
+  for (const span of spans) {
+    const { response } = await mustPut(main, keyIn(span));
+    goals.set(span, response.revision);
+  }
+  return goals;
+}
+
+async function mustPut(
+  main: TrafficClient,
+  key: string,
+): Promise<{ readonly response: { readonly revision: number } }> {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const outcome = await main.perform({ kind: "put", key, value: main.nextValue() });
+    if (outcome.kind === "ok") return outcome;
+  }
+  throw new Error(`Cannot write ${JSON.stringify(key)}: the server refuses`);
+}
