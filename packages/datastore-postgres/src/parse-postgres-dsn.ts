@@ -19,7 +19,7 @@ const DEFAULT_REST = "postgres:postgres@localhost/";
 const DEFAULT_DATABASE = "/kubernetes";
 const STATEMENT_CACHE = "512";
 
-export type SslMode = (typeof SSL_MODES)[number];
+type SslMode = (typeof SSL_MODES)[number];
 export type SessionKind = (typeof SESSION_KINDS)[number];
 
 /** Everything a connection string says, in the order in which hosts are tried. */
@@ -69,7 +69,7 @@ export function parsePostgresDsn(dsn: string, environment: PostgresEnvironment):
 }
 
 /** The string with everything that may be a password replaced, also where it is not well formed. */
-export function hidePassword(dsn: string): string {
+function hidePassword(dsn: string): string {
   const parameters = dsn.replace(/([?&](?:ssl)?password=)[^&#]*/gi, "$1***");
   const start = parameters.indexOf("://") + 3;
   const at = parameters.lastIndexOf("@");

@@ -41,7 +41,7 @@ describe("parsePostgresDsn()", () => {
   test("takes several hosts, with ports of their own or the first one's", () => {
     assert.deepEqual(hostsOf("postgres://a:1,b:2/d"), ["a:1", "b:2"]);
     assert.deepEqual(hostsOf("postgres://a,b/d"), ["a:5432", "b:5432"]);
-    assert.deepEqual(hostsOf("postgres://[::1]:7,b:8/d"), ["::1:7", "b:8"]);
+    assert.deepEqual(hostsOf("postgres://b:8,[::1]:7/d"), ["b:8", "::1:7"]);
     assert.deepEqual(hostsOf("postgres:///d?host=/run/pg&port=7"), ["/run/pg:7"]);
   });
 
