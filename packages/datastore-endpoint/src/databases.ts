@@ -20,6 +20,8 @@ export interface DatabaseOptions {
   readonly address: string;
   readonly scheme: string;
   readonly tls: DatastoreTls;
+  /** Environment variables; those of a database's own clients count. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly pool?: DatabasePool | undefined;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -28,7 +30,7 @@ export interface DatabaseOptions {
 /** A driver as this package uses it. */
 export interface Database {
   /** Throws NodeError when the address is malformed. Nothing is connected. */
-  check(options: Pick<DatabaseOptions, "address" | "scheme" | "tls">): void;
+  check(options: Pick<DatabaseOptions, "address" | "scheme" | "tls" | "env">): void;
   /** Rejects with NodeError when the database cannot be used. */
   open(options: DatabaseOptions): Promise<Driver>;
 }
@@ -43,6 +45,17 @@ export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Data
       },
       open: ({ address, tls, pool, log, signal }) =>
         openMysqlDriver({ dsn: address, tls, log, signal, ...(pool === undefined ? {} : { pool }) }),
+    };
+  },
+  postgres: async () => {
+    const { openPostgresDriver, parsePostgresDsn } = await import("@k3s/datastore-postgres");
+    return {
+      check: ({ scheme, address, tls, env }) => void parsePostgresDsn(`${scheme}://${address}`, { env, tls }),
+      open: ({ scheme, address, tls, env, pool, log, signal }) =>
+        openPostgresDriver({
+          ...{ dsn: `${scheme}://${address}`, tls, env, log, signal },
+          ...(pool === undefined ? {} : { pool }),
+        }),
     };
   },
   nats: async () => {
