@@ -13,8 +13,16 @@ try {
   process.stderr.write(formatFailure(error));
   process.exitCode = 1;
 }
+await written();
 // Whatever a library still waits for does not concern anybody now.
 process.exit();
+
+/** An exit would take back what a pipe could not hold yet. */
+async function written(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    process.stdout.write("", () => resolve());
+  });
+}
 
 /** Tools come first and load nothing they do not need: people call them in loops. */
 async function run(context: CommandContext): Promise<number> {
@@ -45,6 +53,7 @@ function contextOfProcess(): CommandContext {
     manifestsDir: join(import.meta.dirname, "manifests"),
     isTerminal: process.stderr.isTTY,
     write: (text) => void process.stdout.write(text),
+    written,
     writeError: (text) => void process.stderr.write(text),
   };
 }

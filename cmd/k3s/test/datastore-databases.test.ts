@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { MariaDbServer, NatsServer } from "@k3s/testkit";
+import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
 import { run, temporaryFolder } from "./cli-process.ts";
 import { etcdctl, serveDatastore } from "./datastore-server.ts";
 
@@ -17,6 +17,14 @@ const databases: readonly Database[] = [
       const server = await MariaDbServer.start({ folder: await temporaryFolder(t) });
       t.after(() => server[Symbol.asyncDispose]());
       return `mysql://root@tcp(127.0.0.1:${server.port})/kine`;
+    },
+  },
+  {
+    name: "PostgreSQL",
+    start: async (t) => {
+      const server = await PostgresServer.start({ folder: await temporaryFolder(t) });
+      t.after(() => server[Symbol.asyncDispose]());
+      return `postgres://postgres@127.0.0.1:${server.port}/kine`;
     },
   },
   {

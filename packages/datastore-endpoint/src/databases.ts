@@ -36,7 +36,7 @@ export interface Database {
 }
 
 /** Each driver with its client library, loaded when it is asked for: a node with SQLite needs none of them. */
-export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Database>>>> = {
+export const databases: Readonly<Record<DatabaseKind, () => Promise<Database>>> = {
   mysql: async () => {
     const { openMysqlDriver, parseMysqlDsn } = await import("@k3s/datastore-mysql");
     return {

@@ -1,11 +1,10 @@
 import { join, resolve } from "node:path";
 import type { Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { databases, type Database, type DatabaseOptions, type DatabasePool } from "./databases.ts";
+import { databases, type DatabaseOptions, type DatabasePool } from "./databases.ts";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
 import type { DatastoreTls } from "./datastore-tls.ts";
 import { parseEndpoint, type DatabaseKind, type Endpoint } from "./endpoint.ts";
-import { EndpointError } from "./errors.ts";
 import { measured } from "./measured-driver.ts";
 import type { SqliteDsn } from "./sqlite-dsn.ts";
 import { slowThresholds, SlowStatements, type SlowThresholds } from "./slow-statements.ts";
@@ -55,7 +54,7 @@ export async function checkEndpoint(
   const endpoint = parseEndpoint(text);
   if (endpoint.kind !== "sqlite" && endpoint.kind !== "etcd") {
     const { address, scheme } = endpoint;
-    (await load(endpoint.kind, text)).check({ address, scheme, tls, env });
+    (await databases[endpoint.kind]()).check({ address, scheme, tls, env });
   }
   return endpoint;
 }
@@ -71,12 +70,6 @@ async function open(
   { tls, env = {}, pool, log, signal }: OpenDatastoreOptions,
 ): Promise<Driver> {
   const { address, scheme } = endpoint;
-  const database = await load(endpoint.kind, `${scheme}://${address}`);
+  const database = await databases[endpoint.kind]();
   return database.open({ address, scheme, tls, env, pool, log, signal });
-}
-
-async function load(kind: DatabaseKind, endpoint: string): Promise<Database> {
-  const database = databases[kind];
-  if (database === undefined) throw EndpointError.unserved(endpoint, `the driver for ${kind} is not built in`);
-  return database();
 }
