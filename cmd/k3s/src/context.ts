@@ -10,5 +10,7 @@ export interface CommandContext {
   /** Whether a person reads what goes to stderr. */
   readonly isTerminal: boolean;
   readonly write: (text: string) => void;
+  /** Resolves once the reader has taken what was written, or is gone. */
+  readonly written: () => Promise<void>;
   readonly writeError: (text: string) => void;
 }

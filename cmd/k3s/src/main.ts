@@ -54,6 +54,7 @@ function contextOfProcess(): CommandContext {
     manifestsDir: join(import.meta.dirname, "manifests"),
     isTerminal: process.stderr.isTTY,
     write: (text) => void process.stdout.write(text),
+    written: () => written(process.stdout),
     writeError: (text) => void process.stderr.write(text),
   };
 }

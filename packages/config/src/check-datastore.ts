@@ -1,5 +1,6 @@
 import type { DatastoreTls } from "@k3s/datastore-endpoint";
 import { describeError, NodeError } from "@k3s/errors";
+import type { Environment } from "./load-server-config.ts";
 import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
 
@@ -9,9 +10,11 @@ export type DatastoreValues = Pick<
   "datastoreEndpoint" | "datastoreCafile" | "datastoreCertfile" | "datastoreKeyfile"
 >;
 
-interface Complaints {
+interface Surroundings {
   readonly report: Report;
   readonly warnings: string[];
+  /** Clients of PostgreSQL find there what the endpoint leaves open. */
+  readonly env: Environment;
 }
 
 const FLAGS = {
@@ -21,8 +24,8 @@ const FLAGS = {
 } as const;
 
 /** Finds every mistake that shows without connecting. What is reported holds no password. */
-export async function checkDatastore(values: DatastoreValues, complaints: Complaints): Promise<DatastoreTls> {
-  const { report, warnings } = complaints;
+export async function checkDatastore(values: DatastoreValues, surroundings: Surroundings): Promise<DatastoreTls> {
+  const { report, warnings } = surroundings;
   const tls: DatastoreTls = {
     caFile: values.datastoreCafile,
     certFile: values.datastoreCertfile,
@@ -30,7 +33,7 @@ export async function checkDatastore(values: DatastoreValues, complaints: Compla
   };
   const { findTlsProblems } = await import("@k3s/datastore-endpoint"); // --help does without
   for (const { file, reason } of await findTlsProblems(tls)) report(`${FLAGS[file]} ${reason}`);
-  const hasTls = await checkText(values.datastoreEndpoint, tls, report);
+  const hasTls = await checkText(values.datastoreEndpoint, tls, surroundings);
   const given = Object.entries(FLAGS).filter(([file]) => tls[file as keyof typeof FLAGS] !== undefined); // sound: its keys
   if (!hasTls)
     for (const [, flag] of given) warnings.push(`${flag} has no effect: this kind of datastore is reached without TLS`);
@@ -38,10 +41,10 @@ export async function checkDatastore(values: DatastoreValues, complaints: Compla
 }
 
 /** Whether TLS files can matter; true as well for what is not understood. */
-async function checkText(text: string, tls: DatastoreTls, report: Report): Promise<boolean> {
+async function checkText(text: string, tls: DatastoreTls, { report, env }: Surroundings): Promise<boolean> {
   const { checkEndpoint, EndpointError, redactEndpoint } = await import("@k3s/datastore-endpoint");
   try {
-    const endpoint = await checkEndpoint(text, tls);
+    const endpoint = await checkEndpoint(text, tls, env);
     if (endpoint.kind === "etcd") return endpoint.servers.some((server) => /^(https|unixs):/.test(server));
     return endpoint.kind !== "sqlite";
   } catch (error) {

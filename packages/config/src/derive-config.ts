@@ -3,6 +3,7 @@ import { describeError } from "@k3s/errors";
 import { checkDatastore } from "./check-datastore.ts";
 import { deriveNetwork, type NetworkConfig } from "./derive-network.ts";
 import type { HostFacts } from "./host-facts.ts";
+import type { Environment } from "./load-server-config.ts";
 import { parseNodeName } from "./parsers.ts";
 import { parseTokenText } from "./cluster-parsers.ts";
 import { defaultDataDir, nodePaths } from "./paths.ts";
@@ -14,6 +15,7 @@ interface Inputs {
   readonly fileArguments: readonly string[];
   readonly values: ServerValues;
   readonly host: HostFacts;
+  readonly env: Environment;
   readonly signal: AbortSignal;
 }
 
@@ -39,7 +41,7 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     paths,
     token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
     agentToken: values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal })),
-    datastoreTls: await checkDatastore(values, { report, warnings }),
+    datastoreTls: await checkDatastore(values, { report, warnings, env: inputs.env }),
     egressSelectorMode: "disabled",
     writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
     servingSans: servingSans({ values, network, nodeName }),

@@ -28,7 +28,7 @@ export async function loadDatastoreConfig(source: Source): Promise<DatastoreConf
   const problems: string[] = [];
   const report: Report = (problem) => void problems.push(problem);
   const values = await readSettings({ ...source, names: new Set(NAMES) }, report);
-  const datastoreTls = await checkDatastore(values, { report, warnings: [] });
+  const datastoreTls = await checkDatastore(values, { report, warnings: [], env: source.env });
   if (problems.length > 0) throw ConfigError.invalid([...new Set(problems)]);
   return {
     paths: nodePaths(values.dataDir ?? defaultDataDir(source.host)),

@@ -50,8 +50,8 @@ export async function loadServerConfig(source: ServerConfigSource): Promise<Serv
   const fileArguments = Array.from(fileValues, ([name, texts]) =>
     texts.flatMap((text) => recordedArgument(name, text)),
   );
-  const { host, signal } = source;
-  const inputs = { values, host, signal, fileArguments: fileArguments.flat() };
+  const { host, env, signal } = source;
+  const inputs = { values, host, env, signal, fileArguments: fileArguments.flat() };
   const config = await deriveConfig(inputs, { report, warnings });
   if (problems.length > 0) throw ConfigError.invalid([...new Set(problems)]);
   return deepFreeze(config);

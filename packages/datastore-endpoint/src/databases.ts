@@ -20,6 +20,8 @@ interface DatabaseOptions {
   readonly address: string;
   readonly scheme: string;
   readonly tls: DatastoreTls;
+  /** Environment variables; those of a database's own clients count. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly pool?: DatabasePool | undefined;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -28,13 +30,13 @@ interface DatabaseOptions {
 /** A driver as this package uses it. */
 export interface Database {
   /** Throws NodeError when the address is malformed. Nothing is connected. */
-  check(options: Pick<DatabaseOptions, "address" | "scheme" | "tls">): void;
+  check(options: Pick<DatabaseOptions, "address" | "scheme" | "tls" | "env">): void;
   /** Rejects with NodeError when the database cannot be used. */
   open(options: DatabaseOptions): Promise<Driver>;
 }
 
 /** Each driver with its client library, loaded when it is asked for: a node with SQLite needs none of them. */
-export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Database>>>> = {
+export const databases: Readonly<Record<DatabaseKind, () => Promise<Database>>> = {
   mysql: async () => {
     const { openMysqlDriver, parseMysqlDsn } = await import("@k3s/datastore-mysql");
     return {
@@ -45,12 +47,26 @@ export const databases: Readonly<Partial<Record<DatabaseKind, () => Promise<Data
         openMysqlDriver({ dsn: address, tls, log, signal, ...(pool === undefined ? {} : { pool }) }),
     };
   },
+  postgres: async () => {
+    const { openPostgresDriver, parsePostgresDsn } = await import("@k3s/datastore-postgres");
+    return {
+      check: ({ scheme, address, tls, env }) => void parsePostgresDsn(`${scheme}://${address}`, { env, tls }),
+      open: ({ scheme, address, tls, env, pool, log, signal }) =>
+        openPostgresDriver({
+          ...{ dsn: `${scheme}://${address}`, tls, env, log, signal },
+          ...(pool === undefined ? {} : { pool }),
+        }),
+    };
+  },
   nats: async () => {
     const { openNatsDriver, parseNatsEndpoint } = await import("@k3s/datastore-nats");
     return {
       check: ({ scheme, address }) => void parseNatsEndpoint(`${scheme}://${address}`),
-      open: ({ scheme, address, tls, log, signal }) =>
-        openNatsDriver({ endpoint: `${scheme}://${address}`, tls, log, signal }),
+      open: ({ scheme, address, tls, log, signal }) => {
+        if (tls.skipVerify === true)
+          log.warn({}, "the certificate of NATS is verified although that was not asked for");
+        return openNatsDriver({ endpoint: `${scheme}://${address}`, tls, log, signal });
+      },
     };
   },
 };

@@ -17,6 +17,8 @@ export interface DatastoreOptions {
   readonly metrics: MetricsRegistry;
   readonly slow?: SlowThresholds;
   readonly pool?: DatabasePool;
+  /** Environment variables for what the endpoint leaves open. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
 }
 

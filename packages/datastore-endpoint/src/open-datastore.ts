@@ -1,11 +1,10 @@
 import { join, resolve } from "node:path";
 import type { Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { databases, type Database, type DatabasePool } from "./databases.ts";
+import { databases, type DatabaseOptions, type DatabasePool } from "./databases.ts";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
 import type { DatastoreTls } from "./datastore-tls.ts";
 import { parseEndpoint, type DatabaseKind, type Endpoint } from "./endpoint.ts";
-import { EndpointError } from "./errors.ts";
 import { measured } from "./measured-driver.ts";
 import type { SqliteDsn } from "./sqlite-dsn.ts";
 import { slowThresholds, SlowStatements, type SlowThresholds } from "./slow-statements.ts";
@@ -25,6 +24,8 @@ export interface OpenDatastoreOptions {
   readonly metrics?: DatastoreMetrics;
   readonly slow?: SlowThresholds;
   readonly pool?: DatabasePool;
+  /** Environment variables for what the endpoint leaves open, as PostgreSQL's clients have it. Default: none. */
+  readonly env?: DatabaseOptions["env"];
 }
 
 /** Opens the driver that belongs to the endpoint. Rejects with NodeError when the database cannot be used as it is. */
@@ -45,11 +46,15 @@ export function sqliteFile(dsn: Pick<SqliteDsn, "path">, folder: string): string
  * Reads an endpoint and everything its driver can find wrong with it without connecting.
  * Rejects with NodeError; what it says of the endpoint holds no password.
  */
-export async function checkEndpoint(text: string, tls: DatastoreTls): Promise<Endpoint> {
+export async function checkEndpoint(
+  text: string,
+  tls: DatastoreTls,
+  env: DatabaseOptions["env"] = {},
+): Promise<Endpoint> {
   const endpoint = parseEndpoint(text);
   if (endpoint.kind !== "sqlite" && endpoint.kind !== "etcd") {
     const { address, scheme } = endpoint;
-    (await load(endpoint.kind, text)).check({ address, scheme, tls });
+    (await databases[endpoint.kind]()).check({ address, scheme, tls, env });
   }
   return endpoint;
 }
@@ -62,15 +67,9 @@ async function openSqlite(dsn: SqliteDsn, { folder, log }: OpenDatastoreOptions)
 
 async function open(
   endpoint: Extract<Endpoint, { readonly kind: DatabaseKind }>,
-  { tls, pool, log, signal }: OpenDatastoreOptions,
+  { tls, env = {}, pool, log, signal }: OpenDatastoreOptions,
 ): Promise<Driver> {
   const { address, scheme } = endpoint;
-  const database = await load(endpoint.kind, `${scheme}://${address}`);
-  return database.open({ address, scheme, tls, pool, log, signal });
-}
-
-async function load(kind: DatabaseKind, endpoint: string): Promise<Database> {
-  const database = databases[kind];
-  if (database === undefined) throw EndpointError.unserved(endpoint, `the driver for ${kind} is not built in`);
-  return database();
+  const database = await databases[endpoint.kind]();
+  return database.open({ address, scheme, tls, env, pool, log, signal });
 }

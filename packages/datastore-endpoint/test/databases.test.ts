@@ -9,7 +9,7 @@ import { openStore, type Store } from "@k3s/datastore";
 import { NodeError } from "@k3s/errors";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
-import { MariaDbServer, NatsServer } from "@k3s/testkit";
+import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
 import { checkEndpoint, DatastoreMetrics, openDatastore } from "../src/index.ts";
 
 const silent = createLogger({ level: "error", format: "text", write: () => undefined });
@@ -77,6 +77,13 @@ describe("openDatastore(): databases of others", () => {
     await assertShared(`mysql://root@tcp(127.0.0.1:${server.port})/mine`);
   });
 
+  test("opens PostgreSQL under both of its schemes, and makes a database that is missing", async (t) => {
+    const server = await PostgresServer.start({ folder: await temporaryFolder(t) });
+    t.after(() => server[Symbol.asyncDispose]());
+    await assertShared(`postgres://postgres@127.0.0.1:${server.port}/one`);
+    await assertShared(`postgresql://postgres@127.0.0.1:${server.port}/two?sslmode=disable`);
+  });
+
   test("opens NATS under both of its schemes", async (t) => {
     const server = await NatsServer.start(await temporaryFolder(t));
     t.after(() => server.stop());
@@ -96,6 +103,9 @@ describe("checkEndpoint(): what a driver finds wrong", () => {
   const cases = [
     ["mysql://root:hunter2@tcp(h:3306)", "ERR_MYSQL_DSN"],
     ["mysql://root:hunter2@tcp(h:3306)/k?tls=maybe", "ERR_MYSQL_DSN"],
+    ["postgres://u:hunter2@h:99999/k", "ERR_POSTGRES_DSN"],
+    ["postgresql://u:hunter2@h/k?sslmode=maybe", "ERR_POSTGRES_DSN"],
+    ["postgres://u:hunter2%2@h/k", "ERR_POSTGRES_DSN"],
     ["nats://u:hunter2@h:99999", "ERR_NATS_ENDPOINT"],
     ["nats://u:hunter2@h?replicas=9", "ERR_NATS_ENDPOINT"],
   ] as const;
@@ -110,7 +120,12 @@ describe("checkEndpoint(): what a driver finds wrong", () => {
     });
   }
 
-  for (const endpoint of ["mysql://", "mysql://root:p@ss/w:rd@tcp(h)/k", "nats://h:4222,h2:4222?bucket=b"]) {
+  const wellFormed = [
+    ...["mysql://", "mysql://root:p@ss/w:rd@tcp(h)/k"],
+    ...["postgres://", "postgresql://u@h1,h2:5433/k?target_session_attrs=read-write"],
+    "nats://h:4222,h2:4222?bucket=b",
+  ];
+  for (const endpoint of wellFormed) {
     test(`${endpoint} is well`, async () => assert.notEqual((await checkEndpoint(endpoint, {})).kind, "sqlite"));
   }
 });

@@ -15,7 +15,7 @@ async function datastore(t: TestContext): Promise<Datastore> {
   const log = createLogger({ level: "error", format: "json", write: () => undefined });
   const endpoint = parseEndpoint("");
   if (endpoint.kind === "etcd") assert.fail();
-  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), log });
+  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), env: {}, log });
   t.after(() => store.stop(never));
   return store;
 }

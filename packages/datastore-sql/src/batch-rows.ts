@@ -1,4 +1,4 @@
-import type { CommitBatch, LeaseId, NewRow } from "@k3s/datastore";
+import type { CommitBatch, LeaseId, LeaseRecord, NewRow } from "@k3s/datastore";
 
 /** Kine's column `lease` has 32 bits with a sign. */
 const TTL_MAX_SECONDS = 2 ** 31 - 1;
@@ -24,7 +24,9 @@ export interface BatchRow {
 /** A batch in the form in which it is written. */
 export interface BatchRows {
   readonly rows: readonly BatchRow[];
-  /** Of the new rows and of older ones. */
+  /** Each lease once, as it is in the end and unless the batch ends it, ordered so that two servers never wait in a ring. */
+  readonly leases: readonly LeaseRecord[];
+  /** Of the new rows and of older ones, each row once. */
   readonly rowLeases: readonly (readonly [row: number, lease: LeaseId])[];
   /** 0 when there are no rows. */
   readonly lastRow: number;
@@ -38,7 +40,14 @@ export function batchRows(batch: CommitBatch): BatchRows {
     return toBatchRow(row, inBatch.get(row.prevRevision));
   });
   const ownLeases = batch.rows.filter(({ lease }) => lease !== 0n).map(({ id, lease }) => [id, lease] as const);
-  return { rows, rowLeases: [...ownLeases, ...batch.rowLeases], lastRow: rows.at(-1)?.id ?? 0 };
+  const rowLeases = new Map([...ownLeases, ...batch.rowLeases]);
+  return { rows, leases: lastingLeases(batch), rowLeases: [...rowLeases], lastRow: rows.at(-1)?.id ?? 0 };
+}
+
+function lastingLeases({ leases, endedLeases }: CommitBatch): readonly LeaseRecord[] {
+  const byId = new Map(leases.map((lease) => [lease.id, lease]));
+  for (const id of endedLeases) byId.delete(id);
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function toBatchRow(row: NewRow, previous: NewRow | undefined): BatchRow {

@@ -4,9 +4,9 @@ import type { ControlPlaneOptions } from "@k3s/control-plane";
 import type { Store } from "@k3s/datastore";
 import { Datastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import type { Component } from "@k3s/lifecycle";
-import type { Logger } from "@k3s/log";
 import { MetricsRegistry, processMetrics } from "@k3s/metrics";
 import { ExternalEtcd } from "./external-etcd.ts";
+import type { ServerHost } from "./server-host.ts";
 
 /** Where this server's data is, whoever keeps it. */
 export interface DatastorePart {
@@ -24,7 +24,7 @@ export interface DatastorePart {
 }
 
 /** Decides by the endpoint, which the configuration has checked. */
-export function datastorePart(config: ServerConfig, log: Logger): DatastorePart {
+export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHost, "log" | "env">): DatastorePart {
   const endpoint = parseEndpoint(config.datastoreEndpoint);
   const metrics = new MetricsRegistry();
   processMetrics(metrics);
@@ -41,7 +41,7 @@ export function datastorePart(config: ServerConfig, log: Logger): DatastorePart 
       metrics,
     };
   }
-  const component = new Datastore({ ...common, endpoint, metrics, log: log.child({ component: "datastore" }) });
+  const component = new Datastore({ ...common, endpoint, metrics, env, log: log.child({ component: "datastore" }) });
   return {
     component,
     bootstrapStore: () => bootstrapStoreOn(component.store),

@@ -55,7 +55,7 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
   const onProgress = unpackProgress(log);
   const set = await unpackComponents({ from: componentsDir, dataDir: config.dataDir, log, onProgress, signal });
   const env = childEnvironment(config, set, inherited);
-  const datastore = datastorePart(config, log);
+  const datastore = datastorePart(config, host);
   const access = apiServerAccess(config);
   const pair = serverTlsPaths(config.paths.serverDir).clientSupervisor;
   const clients = new ApiClients({ ...access, identities: [{ name: "supervisor", pair }] });

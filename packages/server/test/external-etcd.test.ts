@@ -54,7 +54,7 @@ async function startState(t: TestContext, flags: Readonly<Record<string, string>
   const dataDir = await temporaryFolder(t);
   const loaded = await config(dataDir, flags);
   const log = logTo([]);
-  const part = datastorePart(loaded, log);
+  const part = datastorePart(loaded, { log, env: {} });
   t.after(() => part.component.stop(never));
   const lost = () => assert.fail("lost");
   await part.component.start({ signal: never, lost });
@@ -89,14 +89,17 @@ describe("an external etcd", () => {
 
   test("is given to kube-apiserver as it is, and nobody of ours serves it", async (t) => {
     const text = "http://127.0.0.1:2379,http://127.0.0.1:2380";
-    const part = datastorePart(await config(await temporaryFolder(t), { "datastore-endpoint": text }), logTo([]));
+    const part = datastorePart(await config(await temporaryFolder(t), { "datastore-endpoint": text }), {
+      log: logTo([]),
+      env: {},
+    });
     assert.equal(part.etcd.servers, text);
     assert.equal(part.store, undefined);
     assert.equal(part.isShared, true);
   });
 
   test("SQLite is served by us, to one server", async (t) => {
-    const part = datastorePart(await config(await temporaryFolder(t), {}), logTo([]));
+    const part = datastorePart(await config(await temporaryFolder(t), {}), { log: logTo([]), env: {} });
     assert.deepEqual(part.etcd, { servers: "unix://kine.sock" });
     assert.notEqual(part.store, undefined);
     assert.equal(part.isShared, false);

@@ -5,6 +5,7 @@ export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
+export { PostgresServer } from "./postgres-server.ts";
 export { findProgram } from "./programs.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";

@@ -1,11 +1,11 @@
 import { sleep } from "@k3s/async";
-import { openStore, StoreError } from "@k3s/datastore";
+import { openStore, StoreError, type Driver } from "@k3s/datastore";
 import { openDatastore, sqliteFile } from "@k3s/datastore-endpoint";
 import { NodeError } from "@k3s/errors";
 import { EtcdCallError } from "@k3s/etcd-client";
 import { DatastoreToolError } from "../errors.ts";
 import type { ToolParts } from "./datastore-status.ts";
-import { inspectRows } from "./inspect-rows.ts";
+import { inspectRows, type RowsReport } from "./inspect-rows.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
 
 export interface CompactRequest extends ToolParts {
@@ -24,6 +24,8 @@ export interface Compaction {
 
 /** Between two looks whether the rows are gone. */
 const POLL_MS = 200;
+/** As many looks without a change mean that no more will go now. */
+const STANDSTILL_LOOKS = 10;
 
 /** Forgets history. A server that runs is asked to; without one the database is opened as a server would. Rejects with NodeError. */
 export async function compactDatastore(target: Target, request: CompactRequest): Promise<Compaction> {
@@ -56,14 +58,26 @@ async function compactFile({ database }: Target, request: CompactRequest): Promi
     const before = await inspectRows(driver, signal);
     const at = revisionOf(request, store.currentRevision);
     await store.compact(at);
-    for (;;) {
-      const after = await inspectRows(driver, signal);
-      if (after.superfluous === 0) return { compactRevision: at, removedRows: Math.max(0, before.rows - after.rows) };
-      await sleep(POLL_MS, signal);
-    }
+    const after = await untilRemoved(driver, signal);
+    return { compactRevision: at, removedRows: Math.max(0, before.rows - after.rows) };
   } finally {
     await store.close();
   }
+}
+
+/**
+ * Resolves when no superfluous row is left, or when their number has stood still: NATS keeps the newest message of a bucket, and the
+ * rows of another server that is at work may need more time.
+ */
+async function untilRemoved(driver: Driver, signal: AbortSignal): Promise<RowsReport> {
+  let report = await inspectRows(driver, signal);
+  for (let looks = 0; report.superfluous > 0 && looks < STANDSTILL_LOOKS; looks++) {
+    await sleep(POLL_MS, signal);
+    const next = await inspectRows(driver, signal);
+    if (next.superfluous < report.superfluous) looks = 0;
+    report = next;
+  }
+  return report;
 }
 
 function revisionOf({ revision, retain }: CompactRequest, current: number): number {

@@ -17,7 +17,8 @@ export interface DumpedKey {
 
 export interface DumpOptions extends ToolParts {
   readonly prefix: string;
-  readonly each: (key: DumpedKey) => void;
+  /** Given the keys page by page; the next page waits for it. */
+  readonly page: (keys: readonly DumpedKey[]) => Promise<void>;
 }
 
 const PAGE_ROWS = 500;
@@ -33,11 +34,11 @@ export async function dumpDatastore({ database, server }: Target, options: DumpO
   else await withRows({ database, log, signal }, (source) => dumpRows(source, options));
 }
 
-async function dumpServer({ client }: LiveServer, { prefix, each, signal }: DumpOptions): Promise<void> {
-  for await (const { kvs } of readAllKeys(client, { prefix, keysOnly: false, signal })) kvs.forEach(each);
+async function dumpServer({ client }: LiveServer, { prefix, page, signal }: DumpOptions): Promise<void> {
+  for await (const { kvs } of readAllKeys(client, { prefix, keysOnly: false, signal })) await page(kvs);
 }
 
-async function dumpRows(source: RowSource, { prefix, each, signal }: DumpOptions): Promise<void> {
+async function dumpRows(source: RowSource, { prefix, page, signal }: DumpOptions): Promise<void> {
   const { newest } = await inspectRows(source, signal);
   const { spans, rowLeases } = await source.side();
   const revisions = new Map<number, number>();
@@ -48,12 +49,14 @@ async function dumpRows(source: RowSource, { prefix, each, signal }: DumpOptions
     .sort((a, b) => (a.key < b.key ? -1 : 1)); // a sign for a byte: this is the order of bytes
   for (let i = 0; i < live.length; i += PAGE_ROWS) {
     signal.throwIfAborted();
-    const page = live.slice(i, i + PAGE_ROWS);
-    const values = await source.values(page.map(({ row }) => row.id));
-    page.forEach(({ key, row }, index) => {
+    const rows = live.slice(i, i + PAGE_ROWS);
+    const values = await source.values(rows.map(({ row }) => row.id));
+    const keys = rows.flatMap(({ key, row }, index) => {
       const stored = values[index];
-      if (stored !== undefined) each(toKey({ key, stored, row, lease: rowLeases.get(row.id) ?? 0n }, revisions));
+      const lease = rowLeases.get(row.id) ?? 0n;
+      return stored === undefined ? [] : [toKey({ key, stored, row, lease }, revisions)];
     });
+    await page(keys);
   }
 }
 

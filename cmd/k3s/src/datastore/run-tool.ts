@@ -39,7 +39,14 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
   const numbers = readNumbers(run);
   try {
     using target = await findTarget(run.target, context, signal);
-    return await work(target, { ...run, ...numbers, log, signal, write: context.write }).catch((error: unknown) => {
+    return await work(target, {
+      ...run,
+      ...numbers,
+      log,
+      signal,
+      write: context.write,
+      written: context.written,
+    }).catch((error: unknown) => {
       throw toNodeError(error, target);
     });
   } catch (error) {
@@ -50,7 +57,8 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
 
 type Work = Omit<ToolRun, "revision" | "retain"> &
   ReturnType<typeof readNumbers> &
-  ToolParts & { readonly write: (text: string) => void };
+  ToolParts &
+  Pick<CommandContext, "write" | "written">;
 
 async function work(target: Target, run: Work): Promise<number> {
   const { write, isJson } = run;
@@ -72,8 +80,12 @@ async function work(target: Target, run: Work): Promise<number> {
       return 0;
     }
     case "dump": {
-      const each = (key: DumpedKey) => write(isJson ? `${JSON.stringify(toJson(key))}\n` : formatKey(key));
-      await dumpDatastore(target, { ...run, each });
+      const format = (key: DumpedKey) => (isJson ? `${JSON.stringify(toJson(key))}\n` : formatKey(key));
+      const page = async (keys: readonly DumpedKey[]) => {
+        write(keys.map(format).join(""));
+        await run.written();
+      };
+      await dumpDatastore(target, { ...run, page });
       return 0;
     }
   }

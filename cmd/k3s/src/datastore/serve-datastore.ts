@@ -31,7 +31,7 @@ export async function serveDatastore(flags: ReadonlyMap<string, string>, context
   try {
     const { shutdown, impatient } = requests;
     const upMessage = "the datastore is served";
-    await serve(components(options, log), { log, notifier, shutdown, impatient, upMessage });
+    await serve(components(options, log, context.env), { log, notifier, shutdown, impatient, upMessage });
     return 0;
   } catch (error) {
     log.error(failureFields(error), "datastore failed"); // the one place that logs a fatal error
@@ -39,13 +39,13 @@ export async function serveDatastore(flags: ReadonlyMap<string, string>, context
   }
 }
 
-function components(options: ServeOptions, log: Logger): readonly Component[] {
+function components(options: ServeOptions, log: Logger, env: CommandContext["env"]): readonly Component[] {
   const { endpoint, tls, pool, slow, compact, metricsAddress, hasMetricsTls, identity } = options;
   const metrics = new MetricsRegistry();
   processMetrics(metrics);
   const text = () => metrics.text();
   const part = (component: string) => log.child({ component });
-  const datastore = new Datastore({ endpoint, tls, pool, slow, metrics, folder: ".", log: part("datastore") });
+  const datastore = new Datastore({ endpoint, tls, pool, slow, metrics, env, folder: ".", log: part("datastore") });
   const store = () => datastore.store;
   const api = new EtcdApiServer({
     ...addresses(options),

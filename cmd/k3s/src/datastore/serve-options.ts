@@ -62,7 +62,7 @@ export async function readServeOptions(given: Given): Promise<ServeOptions> {
   const warnings = [...checkUnserved(values, report)];
   const tls = databaseTls(values);
   await reportTls(tls, { caFile: "--ca-file", certFile: "--cert-file", keyFile: "--key-file" }, report);
-  const endpoint = await readEndpoint(values.text("endpoint"), tls, report);
+  const endpoint = await readEndpoint(values.text("endpoint"), { tls, env: given.env }, report);
   const identity = await readIdentity(values, report);
   const listen = readAddress(values, "listen-address", report);
   if (listen?.kind === "tcp") warnings.push(...exposure(listen, identity, report));
@@ -114,11 +114,11 @@ async function reportTls(
 
 async function readEndpoint(
   text: string,
-  tls: DatastoreTls,
+  { tls, env }: Pick<ServeOptions, "tls"> & Pick<Given, "env">,
   report: (problem: string) => void,
 ): Promise<DriverEndpoint | undefined> {
   try {
-    const endpoint = await checkEndpoint(text, tls);
+    const endpoint = await checkEndpoint(text, tls, env);
     if (endpoint.kind !== "etcd") return endpoint;
     report("--endpoint is an etcd: point clients to it, there is nothing to serve");
   } catch (error) {

@@ -32,7 +32,13 @@ export interface Target extends Disposable {
   readonly label: string;
   /** Undefined where there is only the server to ask. */
   readonly database:
-    { readonly endpoint: DriverEndpoint; readonly folder: string; readonly tls: DatastoreTls } | undefined;
+    | {
+        readonly endpoint: DriverEndpoint;
+        readonly folder: string;
+        readonly tls: DatastoreTls;
+        readonly env: CommandContext["env"];
+      }
+    | undefined;
   /** Undefined where no server runs, or none is known. */
   readonly server: LiveServer | undefined;
 }
@@ -43,7 +49,7 @@ const LOCAL_TIMEOUT_MS = 2000;
 /** Finds the datastore and, where it belongs to this node, the server that runs on it. Rejects with NodeError. */
 export async function findTarget(flags: TargetFlags, context: CommandContext, signal: AbortSignal): Promise<Target> {
   if (flags.endpoint !== undefined)
-    return targetOf({ text: flags.endpoint, tls: flags.tls, folder: ".", socket: undefined });
+    return targetOf({ text: flags.endpoint, tls: flags.tls, env: context.env, folder: ".", socket: undefined });
   const { paths, datastoreEndpoint, datastoreTls } = await loadDatastoreConfig({
     flags: configFlags(flags),
     env: context.env,
@@ -51,7 +57,8 @@ export async function findTarget(flags: TargetFlags, context: CommandContext, si
     signal,
   });
   const { serverDir, datastoreSocket } = paths;
-  return targetOf({ text: datastoreEndpoint, tls: datastoreTls, folder: serverDir, socket: datastoreSocket });
+  const place = { folder: serverDir, socket: datastoreSocket };
+  return targetOf({ text: datastoreEndpoint, tls: datastoreTls, env: context.env, ...place });
 }
 
 function configFlags({ dataDir, config }: TargetFlags): ReadonlyMap<string, readonly string[]> {
@@ -64,12 +71,13 @@ function configFlags({ dataDir, config }: TargetFlags): ReadonlyMap<string, read
 interface Place {
   readonly text: string;
   readonly tls: DatastoreTls;
+  readonly env: CommandContext["env"];
   readonly folder: string;
   readonly socket: string | undefined;
 }
 
-async function targetOf({ text, tls, folder, socket }: Place): Promise<Target> {
-  const endpoint = await checkEndpoint(text, tls);
+async function targetOf({ text, tls, env, folder, socket }: Place): Promise<Target> {
+  const endpoint = await checkEndpoint(text, tls, env);
   if (endpoint.kind === "etcd") {
     const { servers } = endpoint;
     const server = { client: await EtcdClient.create({ servers, tls, folder }), servers, tls };
@@ -77,7 +85,7 @@ async function targetOf({ text, tls, folder, socket }: Place): Promise<Target> {
   }
   const server = socket === undefined ? undefined : await findServer(socket);
   const label = endpoint.kind === "sqlite" ? sqliteFile(endpoint.dsn, folder) : redactEndpoint(text);
-  return { label, database: { endpoint, folder, tls }, server, ...closing(server) };
+  return { label, database: { endpoint, folder, tls, env }, server, ...closing(server) };
 }
 
 async function findServer(socket: string): Promise<LiveServer | undefined> {

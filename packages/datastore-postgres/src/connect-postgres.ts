@@ -1,0 +1,124 @@
+import { abortReason, deadline } from "@k3s/async";
+import { sqlState } from "./classify.ts";
+import type { ConnectTarget } from "./connect-targets.ts";
+import { UnwantedServer } from "./unwanted-server.ts";
+import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
+import { PostgresSession } from "./postgres-session.ts";
+
+/** A server, or several of which one is wanted, and all ways to them. */
+export interface PostgresPlace {
+  readonly settings: PostgresSettings;
+  readonly targets: readonly ConnectTarget[];
+}
+
+interface ConnectOptions {
+  readonly database: string;
+  /** Gives up, with its reason. */
+  readonly signal: AbortSignal;
+}
+
+/** For one host, where the string does not say. */
+const CONNECT_LIMIT_MS = 5000;
+/** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
+const LOCK_WAIT_MS = 3000;
+/** A server of ours that stops while it has the lock loses its connection, and with it the lock. */
+const IDLE_WITH_LOCK_MS = 3000;
+
+// invalid_password, invalid_catalog_name, insufficient_privilege: another way to the same server does not help.
+const FINAL = new Set(["28P01", "3D000", "42501"]);
+
+/** Later than what the string sets: the statements rely on it. `jit` costs more than it gives, and is not everywhere. */
+const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
+  SET lock_timeout = ${LOCK_WAIT_MS};
+  SET idle_in_transaction_session_timeout = ${IDLE_WITH_LOCK_MS};
+  SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'`;
+const ASKED_SETTINGS = {
+  text: "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS p (name, value)",
+};
+/** Given to the server with the connection itself. */
+const STARTUP = new Set(["application_name", "options"]);
+const STATE = { text: "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'" };
+
+/** How long connecting may take with all hosts, in ms. */
+export function connectLimitMs({ settings }: PostgresPlace): number {
+  return hostLimitMs(settings) * settings.hosts.length;
+}
+
+/**
+ * Connects to the first server that answers and is of the wanted kind, and sets the session up. Rejects with the library's error,
+ * UnwantedServer, or the reason of the signal.
+ */
+export async function connectPostgres(place: PostgresPlace, options: ConnectOptions): Promise<PostgresSession> {
+  const { sessionKind } = place.settings;
+  if (sessionKind !== "prefer-standby") return connectAny(place, options, sessionKind);
+  return connectAny(place, options, "standby").catch((error: unknown) => {
+    if (error instanceof UnwantedServer) return connectAny(place, options, "any");
+    throw error;
+  });
+}
+
+async function connectAny(place: PostgresPlace, options: ConnectOptions, kind: SessionKind): Promise<PostgresSession> {
+  let told: unknown;
+  for (const target of place.targets) {
+    try {
+      return await connectOne({ ...place, ...options, target, kind });
+    } catch (error) {
+      if (options.signal.aborted || FINAL.has(sqlState(error) ?? "")) throw error;
+      // What a server said tells more than that another one was not there.
+      if (told === undefined || isWord(error) || !isWord(told)) told = error;
+    }
+  }
+  throw told;
+}
+
+interface Attempt extends PostgresPlace, ConnectOptions {
+  readonly target: ConnectTarget;
+  readonly kind: SessionKind;
+}
+
+async function connectOne({ settings, target, database, signal, kind }: Attempt): Promise<PostgresSession> {
+  using limit = deadline(hostLimitMs(settings), "Connecting to PostgreSQL", signal);
+  const session = await PostgresSession.connect({ settings, target, database }, limit);
+  const giveUp = () => session.destroy(abortReason(limit));
+  limit.addEventListener("abort", giveUp, { once: true });
+  try {
+    await setUp(session, settings);
+    assertWanted(session, kind);
+    return session;
+  } catch (error) {
+    session.destroy(new Error("The session is of no use"));
+    throw limit.aborted ? abortReason(limit) : error;
+  } finally {
+    limit.removeEventListener("abort", giveUp);
+  }
+}
+
+async function setUp(session: PostgresSession, { parameters }: PostgresSettings): Promise<void> {
+  const asked = Object.entries(parameters).filter(([name]) => !STARTUP.has(name));
+  if (asked.length > 0)
+    await session.query(ASKED_SETTINGS, [asked.map(([name]) => name), asked.map(([, value]) => value)]);
+  await session.run(OWN_SETTINGS);
+  const [row] = await session.query(STATE);
+  session.isStandby = row?.[0] === true;
+  session.isReadOnly = row?.[1] === true;
+}
+
+function assertWanted({ isStandby, isReadOnly }: PostgresSession, kind: SessionKind): void {
+  const isWanted = {
+    any: true,
+    "read-write": !isReadOnly,
+    "read-only": isReadOnly,
+    primary: !isStandby,
+    standby: isStandby,
+    "prefer-standby": true,
+  }[kind];
+  if (!isWanted) throw new UnwantedServer(kind);
+}
+
+function hostLimitMs({ connectTimeoutMs }: PostgresSettings): number {
+  return connectTimeoutMs > 0 ? connectTimeoutMs : CONNECT_LIMIT_MS;
+}
+
+function isWord(error: unknown): boolean {
+  return sqlState(error) !== undefined || error instanceof UnwantedServer;
+}

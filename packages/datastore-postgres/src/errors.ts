@@ -1,0 +1,66 @@
+import { NodeError } from "@k3s/errors";
+
+/** The PostgreSQL server, or what was said about it, cannot be used. */
+export class PostgresError extends NodeError {
+  override readonly name = "PostgresError";
+
+  /** `dsn` has its password hidden already. */
+  static badDsn(dsn: string, part: string, state: string): PostgresError {
+    return new PostgresError("ERR_POSTGRES_DSN", `Cannot use datastore endpoint "${dsn}": ${part}: ${state}`, {
+      hint: "Write it as postgres://user:password@host:port/database?parameter=value, special characters percent-encoded",
+    });
+  }
+
+  static unreachable(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_UNREACHABLE",
+      `Cannot connect to PostgreSQL at ${where}: it does not answer`,
+      {
+        hint: "Look whether the server runs, listens on that address and is not kept back by a firewall",
+        cause,
+      },
+    );
+  }
+
+  static refused(where: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_REFUSED", `Cannot connect to PostgreSQL at ${where}: it refused`, {
+      hint: "The cause has the server's own words: look at user, password, pg_hba.conf and the TLS settings",
+      cause,
+    });
+  }
+
+  static unreadableFile(path: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_TLS_FILE", `Cannot read TLS file "${path}": it cannot be opened`, {
+      hint: "Look whether the file exists and this user may read it",
+      cause,
+    });
+  }
+
+  static noDatabase(database: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_NO_DATABASE", `Cannot use database "${database}": it cannot be created`, {
+      hint: `Create it yourself and make the user its owner: CREATE DATABASE "${database}"`,
+      cause,
+    });
+  }
+
+  static readOnly(where: string): PostgresError {
+    return new PostgresError("ERR_POSTGRES_READ_ONLY", `Cannot use PostgreSQL at ${where}: it takes no writes`, {
+      hint: "Name the primary, or several hosts with target_session_attrs=read-write",
+    });
+  }
+
+  static otherSchema(columns: string): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_OTHER_SCHEMA",
+      `Cannot use database: its table kine is a different one, with the columns ${columns}`,
+      { hint: "Name a database of k3s or kine, or one that does not exist" },
+    );
+  }
+
+  static noSchema(cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_NO_SCHEMA", "Cannot use database: its tables cannot be brought up to date", {
+      hint: "The cause has the server's own words; the user must own the tables, or be allowed to create them",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,130 @@
+import { deadline, retry } from "@k3s/async";
+import type { Driver } from "@k3s/datastore";
+import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
+import type { Logger } from "@k3s/log";
+import { sqlState } from "./classify.ts";
+import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
+import { connectTargets } from "./connect-targets.ts";
+import { PostgresError } from "./errors.ts";
+import { parsePostgresDsn, type PostgresSettings } from "./parse-postgres-dsn.ts";
+import { PostgresDialect } from "./postgres-dialect.ts";
+import type { PostgresEnvironment } from "./postgres-environment.ts";
+import type { PostgresSession } from "./postgres-session.ts";
+import { prepareSchema, type TableLayout } from "./schema.ts";
+
+export interface PostgresDriverOptions {
+  /** `postgres://` or `postgresql://` and what follows; empty: kine's default. */
+  readonly dsn: string;
+  readonly tls?: NonNullable<PostgresEnvironment["tls"]>;
+  readonly pool?: PoolOptions;
+  /** Environment variables, of which those of PostgreSQL's own clients count. */
+  readonly env: PostgresEnvironment["env"];
+  readonly log: Logger;
+  /** Ends the wait for a database that is not there yet. */
+  readonly signal: AbortSignal;
+}
+
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 2000;
+/** Where a database is made from, as kine does. */
+const MAINTENANCE_DATABASE = "postgres";
+
+const NO_DATABASE = "3D000"; // invalid_catalog_name
+// duplicate_database, unique_violation: another server was faster.
+const DATABASE_EXISTS = new Set(["42P04", "23505"]);
+// invalid_password, invalid_authorization_specification, insufficient_privilege
+const REFUSALS = new Set(["28P01", "28000", "42501"]);
+// Another server, or kine, makes the same tables: unique_violation, duplicate_table, duplicate_object, lock_not_available,
+// deadlock_detected, serialization_failure, object_in_use.
+const RACES = new Set(["23505", "42P07", "42710", "55P03", "40P01", "40001", "55006"]);
+/** OpenSSL's and Node's words for a certificate that fails verification. */
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
+
+/**
+ * Opens kine's table in PostgreSQL; database and tables are made when missing. Waits for a server that cannot be reached, until
+ * `signal` aborts. Rejects with PostgresError.
+ */
+export async function openPostgresDriver(options: PostgresDriverOptions): Promise<Driver> {
+  const { dsn, tls = {}, pool, env, log, signal } = options;
+  const settings = parsePostgresDsn(dsn, { env, tls });
+  const place: PostgresPlace = { settings, targets: await connectTargets(settings) };
+  const layout = await retry((stop) => prepare(place, log, stop), retryPolicy(settings, log), signal).catch(
+    (error: unknown) => {
+      throw toOpenError(error, settings);
+    },
+  );
+  const dialect = new PostgresDialect({ place, layout, log });
+  return new SqlDriver({ dialect, log, ...(pool !== undefined && { pool }) });
+}
+
+function retryPolicy(settings: PostgresSettings, log: Logger) {
+  return {
+    delayMinMs: RETRY_MIN_MS,
+    delayMaxMs: RETRY_MAX_MS,
+    isRetryable: (error: unknown) => toOpenError(error, settings).code === "ERR_POSTGRES_UNREACHABLE",
+    onRetry: (error: unknown, attempt: number) => {
+      if (attempt === 3) log.warn({ server: describe(settings), error }, "waiting for the database");
+    },
+  };
+}
+
+async function prepare(place: PostgresPlace, log: Logger, signal: AbortSignal): Promise<TableLayout> {
+  const session = await connectOrCreate(place, signal);
+  const giveUp = () => session.destroy(new Error("The wait for the database was ended"));
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    if (session.isReadOnly) throw PostgresError.readOnly(describe(place.settings));
+    return await prepareSchema(session, log);
+  } catch (error) {
+    const state = sqlState(error);
+    const isRefused = state !== undefined && !RACES.has(state) && !session.lost.aborted;
+    throw isRefused ? PostgresError.noSchema(error) : error;
+  } finally {
+    signal.removeEventListener("abort", giveUp);
+    await session.end();
+  }
+}
+
+async function connectOrCreate(place: PostgresPlace, signal: AbortSignal): Promise<PostgresSession> {
+  const { database } = place.settings;
+  try {
+    return await connectPostgres(place, { database, signal });
+  } catch (error) {
+    if (sqlState(error) !== NO_DATABASE) throw error;
+  }
+  await createDatabase(place, signal);
+  return connectPostgres(place, { database, signal });
+}
+
+/** The collation is that of kine's column, which works with each encoding. */
+async function createDatabase(place: PostgresPlace, signal: AbortSignal): Promise<void> {
+  const { database } = place.settings;
+  using limit = deadline(connectLimitMs(place), "Connecting to the database", signal);
+  const session = await connectPostgres(place, { database: MAINTENANCE_DATABASE, signal: limit }).catch(
+    (error: unknown) => {
+      throw sqlState(error) === undefined ? error : PostgresError.noDatabase(database, error);
+    },
+  );
+  try {
+    const name = `"${database.replaceAll('"', '""')}"`;
+    await session.run(`CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`);
+  } catch (error) {
+    const state = sqlState(error) ?? "";
+    if (DATABASE_EXISTS.has(state)) return;
+    throw state === "" || RACES.has(state) || session.lost.aborted ? error : PostgresError.noDatabase(database, error);
+  } finally {
+    await session.end();
+  }
+}
+
+function toOpenError(error: unknown, settings: PostgresSettings): PostgresError {
+  if (error instanceof PostgresError) return error;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const where = describe(settings);
+  const isRefused = REFUSALS.has(code) || UNTRUSTED.test(code);
+  return isRefused ? PostgresError.refused(where, error) : PostgresError.unreachable(where, error);
+}
+
+function describe({ hosts }: PostgresSettings): string {
+  return hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ");
+}

@@ -1,0 +1,141 @@
+import {
+  DriverError,
+  type ChangedRow,
+  type CommitBatch,
+  type DatabaseSize,
+  type LeaseRecord,
+  type Position,
+  type Pruning,
+  type RowHead,
+  type RowSpan,
+  type SideState,
+} from "@k3s/datastore";
+import type { Announcement, Dialect, FailureKind, RowPage } from "@k3s/datastore-sql";
+import type { Logger } from "@k3s/log";
+import { checkBatch, nameRefusal } from "./batch-check.ts";
+import { classify } from "./classify.ts";
+import { CHANNEL } from "./commit-statement.ts";
+import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
+import type { PostgresSession } from "./postgres-session.ts";
+import * as reading from "./reading.ts";
+import type { TableLayout } from "./schema.ts";
+import * as writing from "./writing.ts";
+
+interface PostgresDialectParts {
+  readonly place: PostgresPlace;
+  readonly layout: TableLayout;
+  readonly log: Logger;
+}
+
+/** Kine's table in the words of PostgreSQL. */
+export class PostgresDialect implements Dialect<PostgresSession> {
+  readonly product = "PostgreSQL";
+  readonly connectLimitMs: number;
+  readonly #parts: PostgresDialectParts;
+  readonly #writer = writing.newWriterName();
+
+  constructor(parts: PostgresDialectParts) {
+    this.connectLimitMs = connectLimitMs(parts.place);
+    this.#parts = parts;
+  }
+
+  connect(signal: AbortSignal): Promise<PostgresSession> {
+    const { place } = this.#parts;
+    return connectPostgres(place, { database: place.settings.database, signal });
+  }
+
+  classify(error: unknown): FailureKind {
+    return classify(error);
+  }
+
+  refusal(name: string): string | undefined {
+    return nameRefusal(name, this.#parts.layout);
+  }
+
+  heads(session: PostgresSession, page: RowPage): Promise<readonly RowHead[]> {
+    return reading.readHeads(session, page);
+  }
+
+  rows(session: PostgresSession, page: RowPage): Promise<readonly ChangedRow[]> {
+    return reading.readRows(session, page);
+  }
+
+  spans(
+    session: PostgresSession,
+    range: { readonly after: number; readonly upTo: number },
+  ): Promise<readonly RowSpan[]> {
+    return reading.readSpans(session, range);
+  }
+
+  side(session: PostgresSession): Promise<SideState> {
+    return reading.readSide(session);
+  }
+
+  leases(session: PostgresSession): Promise<readonly LeaseRecord[]> {
+    return reading.readLeases(session);
+  }
+
+  values(session: PostgresSession, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>> {
+    return reading.readValues(session, ids);
+  }
+
+  position(session: PostgresSession): Promise<Position> {
+    return reading.readPosition(session);
+  }
+
+  hasMarker(session: PostgresSession): Promise<boolean> {
+    return reading.readHasMarker(session);
+  }
+
+  present(session: PostgresSession, ids: readonly number[]): Promise<readonly number[]> {
+    return reading.readPresent(session, ids);
+  }
+
+  async commit(session: PostgresSession, batch: CommitBatch): Promise<boolean> {
+    const { layout, log } = this.#parts;
+    try {
+      checkBatch(batch, layout);
+    } catch (error) {
+      log.warn({ error }, "the table cannot hold what is to be written");
+      if (session.isLocked) await writing.unlock(session);
+      throw error;
+    }
+    return writing.commit(session, batch, this.#writer);
+  }
+
+  lock(session: PostgresSession): Promise<void> {
+    return writing.lock(session);
+  }
+
+  async unlock(session: PostgresSession): Promise<void> {
+    try {
+      await writing.unlock(session);
+    } catch (error) {
+      session.destroy(new DriverError("failed", "Cannot take a transaction back", { cause: error }));
+    }
+  }
+
+  fillGaps(session: PostgresSession, ids: readonly number[]): Promise<void> {
+    return writing.fillGaps(session, ids);
+  }
+
+  prune(session: PostgresSession, pruning: Pruning): Promise<void> {
+    return writing.prune(session, pruning);
+  }
+
+  size(session: PostgresSession): Promise<DatabaseSize> {
+    return reading.readSize(session);
+  }
+
+  defragment(session: PostgresSession): Promise<void> {
+    return writing.defragment(session);
+  }
+
+  async listen(session: PostgresSession, onAnnouncement: (announcement: Announcement) => void): Promise<void> {
+    const [row] = await session.query({ text: `SELECT ${CHANNEL}` });
+    await session.listen(String(row?.[0]), (payload) => {
+      const [lastRow, writer] = payload.split(" ");
+      onAnnouncement({ lastRow: Number(lastRow) || 0, isOwn: writer === this.#writer });
+    });
+  }
+}

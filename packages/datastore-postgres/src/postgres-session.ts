@@ -1,0 +1,140 @@
+import { Socket } from "node:net";
+import type { SqlSession } from "@k3s/datastore-sql";
+import { soonAfter } from "@k3s/async";
+import { Client, types, type ClientConfig } from "pg";
+import { endsSession } from "./classify.ts";
+import type { ConnectTarget } from "./connect-targets.ts";
+import type { PostgresSettings } from "./parse-postgres-dsn.ts";
+
+/** How long a goodbye may take before the connection is cut. */
+const END_MS = 500;
+const KEEP_ALIVE_MS = 15_000;
+
+/** A statement; one with a name is prepared once in each session. */
+export interface Statement {
+  readonly name?: string;
+  readonly text: string;
+}
+
+/** What a column can hold, as this client reads it. Numbers are exact up to 2^53, which ids never reach. */
+export type Cell = string | number | boolean | Buffer | null;
+export type Row = readonly Cell[];
+export type Parameter = string | number | bigint | boolean | Buffer | null | readonly (string | number | bigint)[];
+
+export interface SessionOptions {
+  readonly settings: PostgresSettings;
+  readonly target: ConnectTarget;
+  readonly database: string;
+}
+
+/** A connection of the library `pg`. */
+export class PostgresSession implements SqlSession {
+  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #lost = new AbortController();
+  readonly #canPrepare: boolean;
+  /** A transaction is open, and has the one lock. */
+  isLocked = false;
+  /** What the server was when the session began. */
+  isStandby = false;
+  isReadOnly = false;
+
+  private constructor(client: Client, socket: Socket, canPrepare: boolean) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#canPrepare = canPrepare;
+    client.setTypeParser(types.builtins.INT8, Number);
+    client.on("error", (error) => this.#lose(error));
+    client.on("end", () => this.#lose(new Error("The connection ended")));
+  }
+
+  /** Rejects with the library's error, or the reason of `signal`. */
+  static async connect(options: SessionOptions, signal: AbortSignal): Promise<PostgresSession> {
+    signal.throwIfAborted();
+    const socket = new Socket();
+    const client = new Client(clientConfig(options, socket));
+    const session = new PostgresSession(client, socket, options.settings.canPrepare);
+    const giveUp = () => socket.destroy(signal.reason as Error);
+    signal.addEventListener("abort", giveUp, { once: true });
+    try {
+      await client.connect();
+      return session;
+    } catch (error) {
+      socket.destroy();
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Runs one statement and gives its rows. */
+  async query({ name, text }: Statement, values: readonly Parameter[] = []): Promise<readonly Row[]> {
+    const prepared = name !== undefined && this.#canPrepare ? { name } : {};
+    const result = await this.#run(() =>
+      this.#client.query<Cell[]>({ ...prepared, text, values: [...values], rowMode: "array" }),
+    );
+    return result.rows;
+  }
+
+  /** Runs statements without parameters in one go, for what they do. */
+  async run(text: string): Promise<void> {
+    await this.#run(() => this.#client.query(text));
+  }
+
+  /** Calls `listener` with each payload on the channel until the session is lost. */
+  async listen(channel: string, listener: (payload: string) => void): Promise<void> {
+    this.#client.on("notification", (notification) => {
+      if (notification.channel === channel) listener(notification.payload ?? "");
+    });
+    await this.run(`LISTEN "${channel}"`);
+  }
+
+  async end(): Promise<void> {
+    const goodbye = this.#client.end();
+    const late = () => new Error("The server did not say goodbye");
+    await soonAfter(goodbye, { signal: AbortSignal.abort(), ms: END_MS, late }).catch(() => undefined);
+    this.destroy(new Error("The connection was closed"));
+  }
+
+  destroy(reason: Error): void {
+    this.#lose(reason);
+    this.#socket.destroy();
+  }
+
+  async #run<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (endsSession(error)) this.destroy(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+
+  #lose(reason: Error): void {
+    this.isLocked = false;
+    this.#lost.abort(reason);
+  }
+}
+
+function clientConfig({ settings, target, database }: SessionOptions, socket: Socket): ClientConfig {
+  const { host, port, ssl } = target;
+  return {
+    host,
+    port,
+    // A copy: the library hides the key in the object it gets.
+    ssl: ssl === false ? false : { ...ssl },
+    user: settings.user,
+    // A function, because the library looks into the environment when it gets an empty string.
+    password: () => settings.password,
+    database,
+    ...(settings.parameters["options"] === undefined ? {} : { options: settings.parameters["options"] }),
+    application_name: settings.parameters["application_name"] ?? "k3s",
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    stream: () => socket,
+  };
+}

@@ -1,0 +1,91 @@
+import { randomUUID } from "node:crypto";
+import type { CommitBatch, Pruning } from "@k3s/datastore";
+import { gapName } from "@k3s/datastore-sql";
+import { commitStatement, LOCK } from "./commit-statement.ts";
+import type { PostgresSession } from "./postgres-session.ts";
+
+const FILL = {
+  name: "fill",
+  text: `INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease)
+         SELECT id, name, 0, 1, 0, 0, 0 FROM unnest($1::bigint[], $2::text[]) AS g (id, name) ORDER BY id
+         ON CONFLICT DO NOTHING`,
+};
+const PRUNE = {
+  name: "prune",
+  text: `WITH gone AS (DELETE FROM kine WHERE id = ANY($1::bigint[]))
+         DELETE FROM kine_lease_row WHERE row_id = ANY($1::bigint[])`,
+};
+const PRUNE_SPANS = {
+  name: "prune-spans",
+  text: `DELETE FROM kine_span WHERE last_id <= $1
+         AND NOT EXISTS (SELECT 1 FROM kine WHERE id BETWEEN kine_span.first_id AND kine_span.last_id)`,
+};
+const TABLES = ["kine", "kine_lease", "kine_lease_row", "kine_span"];
+/** Tables up to this size are written anew when they are defragmented, which keeps everybody out meanwhile: about two seconds. */
+const REWRITE_BYTES_MAX = 256 * 1024 * 1024;
+const BYTES = { text: "SELECT pg_total_relation_size('kine')" };
+
+/** Names this process among those that write to the database. */
+export function newWriterName(): string {
+  return randomUUID();
+}
+
+/** Carries out a batch; see `Dialect.commit`. */
+export async function commit(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
+  // Without rows nothing but a lock taken before makes sure that no row names a lease that ends here.
+  if (batch.rows.length === 0 && batch.endedLeases.length > 0 && !session.isLocked) await lock(session);
+  const { statement, values } = commitStatement(batch, writer);
+  if (!session.isLocked) return fits(await session.query(statement, values));
+  try {
+    const isDone = fits(await session.query(statement, values));
+    await session.run(isDone ? "COMMIT" : "ROLLBACK");
+    return isDone;
+  } catch (error) {
+    await session.run("ROLLBACK").catch(() => undefined); // the first error is the one that counts
+    throw error;
+  } finally {
+    session.isLocked = false;
+  }
+}
+
+export async function lock(session: PostgresSession): Promise<void> {
+  await session.run("BEGIN");
+  session.isLocked = true;
+  try {
+    await session.run(`SELECT ${LOCK}`);
+  } catch (error) {
+    await unlock(session).catch(() => undefined);
+    throw error;
+  }
+}
+
+export async function unlock(session: PostgresSession): Promise<void> {
+  session.isLocked = false;
+  await session.run("ROLLBACK");
+}
+
+/** The primary key makes the insertion wait for a row with the same id that is not committed yet. */
+export async function fillGaps(session: PostgresSession, ids: readonly number[]): Promise<void> {
+  await session.query(FILL, [ids, ids.map(gapName)]);
+}
+
+export async function prune(session: PostgresSession, { rows, spansUpTo }: Pruning): Promise<void> {
+  if (rows.length > 0) await session.query(PRUNE, [rows]);
+  if (spansUpTo > 0) await session.query(PRUNE_SPANS, [spansUpTo]);
+}
+
+/** Clears deleted rows away; small tables are written anew, which also gives the space to the system. */
+export async function defragment(session: PostgresSession): Promise<void> {
+  await session.run("SET statement_timeout = 0");
+  try {
+    for (const table of TABLES) await session.run(`VACUUM ${table}`);
+    const [row] = await session.query(BYTES);
+    if (Number(row?.[0]) <= REWRITE_BYTES_MAX) for (const table of TABLES) await session.run(`VACUUM FULL ${table}`);
+  } finally {
+    await session.run("RESET statement_timeout");
+  }
+}
+
+function fits(rows: Awaited<ReturnType<PostgresSession["query"]>>): boolean {
+  return rows[0]?.[0] === true;
+}

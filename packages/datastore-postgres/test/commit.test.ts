@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { CommitBatch, NewRow } from "@k3s/datastore";
+import { creations } from "./support/ops.ts";
+import { collectLog, TestDatabase } from "./support/test-database.ts";
+
+const database = TestDatabase.forFile();
+const MIB = 1024 * 1024;
+
+/** Rows of one key: created, changed, deleted, created again. */
+function life(after: number, name: string, size: number): NewRow[] {
+  const [created] = creations(after, name).rows;
+  assert.ok(created);
+  const value = (text: string) => Buffer.alloc(size, text);
+  const [first, second, third, fourth] = [1, 2, 3, 4].map((i) => after + i) as [number, number, number, number];
+  return [
+    { ...created, value: value("one") },
+    { ...created, id: second, created: false, createRevision: first, prevRevision: first, value: value("two") },
+    { ...created, id: third, created: false, deleted: true, prevRevision: second, value: undefined },
+    { ...created, id: fourth, prevRevision: third, value: value("four") },
+  ];
+}
+
+const batchOf = (after: number, rows: readonly NewRow[]): CommitBatch => ({ ...creations(after), rows });
+const OLD = `SELECT id::int, length(value), length(old_value), convert_from(substring(old_value FROM 1 FOR 3), 'UTF8')
+  FROM kine ORDER BY id`;
+
+describe("commit() in PostgreSQL", () => {
+  for (const size of [0, 3, 100_000, MIB]) {
+    test(`fills old_value from rows of the same batch and of earlier ones, with values of ${size} bytes`, async (t) => {
+      const name = database.newName();
+      const driver = await database.open(t, { dsn: database.dsn(name) });
+      const rows = [...life(0, "/together", size), ...life(4, "/apart", size)];
+      await driver.commit(batchOf(0, rows.slice(0, 5)));
+      for (const [i, row] of rows.slice(5).entries()) await driver.commit(batchOf(5 + i, [row]));
+      const left = (text: string) => text.slice(0, size);
+      const expected = [0, 4].flatMap((after) => [
+        [after + 1, size, null, null],
+        [after + 2, size, size, left("one")],
+        [after + 3, null, size, left("two")],
+        [after + 4, size, null, null],
+      ]);
+      assert.deepEqual(await database.sql(t, name, OLD), expected);
+    });
+  }
+
+  test("takes twenty thousand rows as one transaction, or none of them", async (t) => {
+    const driver = await database.open(t);
+    const { rows } = creations(0, ...Array.from({ length: 20_000 }, (_, i) => `/small/${i}`));
+    await driver.commit(batchOf(0, rows));
+    const clash = rows.map((row) => ({ ...row, id: row.id + 20_000, name: `${row.name}x` }));
+    const [first] = rows;
+    assert.ok(first);
+    const batch = batchOf(20_000, [...clash, { ...first, id: 40_001 }]);
+    await assert.rejects(driver.commit(batch), { kind: "conflict" });
+    assert.equal((await driver.shared?.position())?.lastRow, 20_000);
+  });
+
+  test("keeps bytes and 64-bit numbers as they are", async (t) => {
+    const driver = await database.open(t);
+    const bytes = Buffer.from(Array.from({ length: 1024 }, (_, i) => i % 256));
+    const id = 2 ** 53 - 2;
+    const rows = creations(id - 1, "/a").rows.map((row) => ({ ...row, value: bytes, createRevision: id, lease: -5n }));
+    const lease = { id: -5n, ttlSeconds: 2 ** 40, expiresAtMs: 8_640_000_000_000_000 };
+    await driver.commit({ ...batchOf(0, rows), leases: [lease] });
+    const [head] = await driver.heads(id - 1, 1);
+    assert.deepEqual([head?.id, head?.createRevision], [id, id]);
+    assert.equal((await driver.values([id]))[0]?.equals(bytes), true);
+    const { leases, rowLeases } = await driver.side();
+    assert.deepEqual([leases, [...rowLeases]], [[lease], [[id, -5n]]]);
+  });
+
+  const refused = [
+    { name: "a zero byte", key: "/a\0b", says: /its key has a zero byte/ },
+    { name: "more than 2600 bytes", key: `/${"ü".repeat(1300)}`, says: /its key takes 2601 bytes/ },
+  ];
+  for (const { name, key, says } of refused) {
+    test(`refuses a key with ${name}, before anything is sent`, async (t) => {
+      const { log, lines } = collectLog();
+      const driver = await database.open(t, { log });
+      assert.match(driver.refusal?.(key) ?? "", says);
+      await assert.rejects(driver.commit(creations(0, key)), says);
+      assert.match(lines.join(""), /the table cannot hold what is to be written/);
+      const [longest, odd] = [`/${"x".repeat(2599)}`, "/a/ü日本 '\"\\%_\x01"];
+      await driver.commit(creations(0, longest, odd, "/a/B", "/a/b", "/a/b "));
+      const names = (await driver.heads(0, 10)).map((row) => row.name);
+      assert.deepEqual(names, [longest, odd, "/a/B", "/a/b", "/a/b "]);
+    });
+  }
+
+  test("goes on after the table was changed under prepared statements", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    await driver.commit(creations(0, "/a"));
+    assert.equal((await driver.heads(0, 10)).length, 1);
+    await database.sql(t, name, "ALTER TABLE kine ALTER COLUMN name TYPE varchar(630)");
+    for (let i = 0; i < 4; i++) assert.equal((await driver.heads(0, 10)).length, 1);
+    await driver.commit(creations(1, "/b"));
+  });
+
+  test("a driver with few connections, and one that prepares nothing, still commit, read and poll", async (t) => {
+    const dsn = database.dsn(database.newName(), "postgres", "?default_query_exec_mode=exec&jit=on&work_mem=8MB");
+    const driver = await database.open(t, { dsn, pool: { maxOpen: 1, maxIdle: 0, lifetimeMs: 50, idleMs: 20 } });
+    for (let i = 0; i < 50; i++) {
+      await driver.commit(creations(i, `/${i}`));
+      assert.equal((await driver.heads(i, 10)).length, 1);
+    }
+  });
+});

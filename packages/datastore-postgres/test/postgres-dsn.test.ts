@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { parsePostgresDsn } from "../src/index.ts";
+import type { PostgresEnvironment } from "../src/postgres-environment.ts";
+
+/** Nothing of the machine. */
+const EMPTY = { env: {}, user: "me", home: "/home/me", readText: () => undefined, isThere: () => false } as const;
+
+function parse(dsn: string, more: Partial<PostgresEnvironment> = {}) {
+  return parsePostgresDsn(dsn, { ...EMPTY, ...more });
+}
+
+const hostsOf = (dsn: string, more: Partial<PostgresEnvironment> = {}) =>
+  parse(dsn, more).hosts.map(({ host, port }) => `${host}:${port}`);
+
+describe("parsePostgresDsn()", () => {
+  for (const dsn of ["", "postgres://", "postgresql://"]) {
+    test(`takes kine's defaults for "${dsn}"`, () => {
+      const { hosts, user, password, database, sslMode } = parse(dsn);
+      assert.deepEqual([user, password, database, sslMode], ["postgres", "postgres", "kubernetes", "prefer"]);
+      assert.deepEqual(hosts, [{ host: "localhost", port: 5432 }]);
+    });
+  }
+
+  const databases = [
+    ["postgres://h", "kubernetes"],
+    ["postgres://h/", "kubernetes"],
+    ["postgres://h/MiXed", "mixed"],
+    ["postgres://h/a%2Fb", "a/b"],
+    ["postgres://h/path?dbname=Query", "Query"],
+  ] as const;
+  for (const [dsn, database] of databases) {
+    test(`finds the database of ${dsn}`, () => assert.equal(parse(dsn).database, database));
+  }
+
+  test("decodes user and password", () => {
+    const { user, password } = parse("postgres://us%40er:p%3A%2F%40%25w@h/d");
+    assert.deepEqual([user, password], ["us@er", "p:/@%w"]);
+  });
+
+  test("takes several hosts, with ports of their own or the first one's", () => {
+    assert.deepEqual(hostsOf("postgres://a:1,b:2/d"), ["a:1", "b:2"]);
+    assert.deepEqual(hostsOf("postgres://a,b/d"), ["a:5432", "b:5432"]);
+    assert.deepEqual(hostsOf("postgres://b:8,[::1]:7/d"), ["b:8", "::1:7"]);
+    assert.deepEqual(hostsOf("postgres:///d?host=/run/pg&port=7"), ["/run/pg:7"]);
+  });
+
+  test("counts the first value of a parameter, and keeps those of the session", () => {
+    const { sslMode, connectTimeoutMs, parameters, canPrepare } = parse(
+      "postgres://h/d?sslmode=disable&sslmode=require&connect_timeout=3&search_path=a,b&application_name=x",
+    );
+    assert.deepEqual([sslMode, connectTimeoutMs, canPrepare], ["disable", 3000, true]);
+    assert.deepEqual(parameters, { search_path: "a,b", application_name: "x" });
+    assert.equal(parse("postgres://h/d?default_query_exec_mode=exec").canPrepare, false);
+    assert.equal(parse("postgres://h/d?statement_cache_capacity=0").canPrepare, false);
+  });
+
+  test("puts files of the command line under the parameters, and then verifies", () => {
+    const tls = { caFile: "/ca", certFile: "/cert", keyFile: "/key" };
+    const { sslMode, sslRootCert, sslCert, sslKey } = parse("postgres://h/d?sslrootcert=/other", { tls });
+    assert.deepEqual([sslMode, sslRootCert, sslCert, sslKey], ["verify-full", "/other", "/cert", "/key"]);
+    assert.equal(parse("postgres://h/d?sslmode=require", { tls }).sslMode, "require");
+  });
+
+  test("asks the environment for what the string leaves open", () => {
+    const env = { PGHOST: "e", PGPORT: "6", PGUSER: "eu", PGPASSWORD: "ep", PGSSLMODE: "require", PGDATABASE: "ed" };
+    const all = parse("postgres:///", { env });
+    assert.deepEqual([all.user, all.password, all.sslMode, all.database], ["eu", "ep", "require", "kubernetes"]);
+    assert.deepEqual(hostsOf("postgres:///d", { env }), ["e:6"]);
+    assert.deepEqual(hostsOf("postgres://h:7/d", { env }), ["h:7"]);
+    assert.equal(parse("postgres://u@h/d", { env }).user, "u");
+  });
+
+  test("finds the password in the password file, and settings in the service file", () => {
+    const files: Readonly<Record<string, string>> = {
+      "/home/me/.pgpass": "# all\nother:*:*:*:no\nh:5432:d:u:se\\:cret\n*:*:*:*:any\n",
+      "/home/me/.pg_service.conf": "[one]\nhost=x\n[two]\nhost = s\nport = 9\ndbname=sd\n",
+    };
+    const readText = (path: string) => files[path];
+    assert.equal(parse("postgres://u@h/d", { readText }).password, "se:cret");
+    assert.equal(parse("postgres://u@h2/d", { readText }).password, "any");
+    assert.equal(parse("postgres://u:own@h/d", { readText }).password, "own");
+    assert.deepEqual(hostsOf("postgres:///d?service=two", { readText }), ["s:9"]);
+    assert.throws(() => parse("postgres://h/d?service=three", { readText }), /"three" is not to be found/);
+  });
+
+  const wrong = [
+    "mysql://u:hunter2@h/d",
+    "postgres://u:hunter2@h:0/d",
+    "postgres://u:hunter2@h:x/d",
+    "postgres://u:hunter2@[::1/d",
+    "postgres://u:hunter2%zz@h/d",
+    "postgres://u:hunter2 x@h/d",
+    "postgres://u:hun/ter2@h/d",
+    "postgres://u:hunter2@h/d?sslmode=perhaps",
+    "postgres://u:hunter2@h/d?connect_timeout=soon",
+    "postgres://u:hunter2@h/d?target_session_attrs=best",
+    "postgres://h/d?password=hunter2&sslcert=/c",
+    "postgres://h/d?password=hunter2;x=y",
+  ];
+  for (const dsn of wrong) {
+    test(`refuses ${dsn} and shows no password`, () => {
+      assert.throws(
+        () => parse(dsn),
+        (error: unknown) => {
+          assert.ok(error instanceof Error && "code" in error, String(error));
+          assert.equal(error.code, "ERR_POSTGRES_DSN");
+          assert.doesNotMatch(error.message, /hun\/?ter2/);
+          return true;
+        },
+      );
+    });
+  }
+});

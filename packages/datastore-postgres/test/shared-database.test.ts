@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Driver } from "@k3s/datastore";
+import type { Announcement } from "@k3s/datastore-sql";
+import { until } from "@k3s/testkit";
+import { connectTargets } from "../src/connect-targets.ts";
+import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
+import { PostgresDialect } from "../src/postgres-dialect.ts";
+import { contents, creations, EVERYTHING, query, rangeOf, write } from "./support/ops.ts";
+import { Recorder } from "./support/recorder.ts";
+import { collectLog, TestDatabase } from "./support/test-database.ts";
+
+const database = TestDatabase.forFile();
+
+async function ids(driver: Driver): Promise<number[]> {
+  return (await driver.heads(0, 10_000)).map(({ id }) => id);
+}
+
+async function dialectOn(name: string): Promise<PostgresDialect> {
+  const settings = parsePostgresDsn(database.dsn(name), { env: {} });
+  const place = { settings, targets: await connectTargets(settings) };
+  const layout = { idMax: 2 ** 53, nameChars: Infinity, isAsciiOnly: false };
+  return new PostgresDialect({ place, layout, log: collectLog().log });
+}
+
+describe("several servers on one PostgreSQL", () => {
+  test("start on a new database at once", async (t) => {
+    const name = database.newName();
+    const stores = await Promise.all(Array.from({ length: 4 }, () => database.store(t, name)));
+    for (const store of stores) assert.equal((await store.range(query(rangeOf("/registry/health")))).count, 1);
+  });
+
+  test("case 36: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
+    const name = database.newName();
+    const stores = [await database.store(t, name), await database.store(t, name)];
+    const seen = stores.map((store) => new Recorder(store, EVERYTHING, 3));
+    const won: number[] = [];
+    await Promise.all(
+      [0, 1, 2, 3, 4, 5, 6, 7].map(async (client) => {
+        const store = stores[client % 2] ?? assert.fail();
+        for (let round = 0; round < 25; round++) {
+          const { kvs } = await store.range(query(rangeOf("/counter")));
+          const mod = kvs[0]?.modRevision ?? 0;
+          const { succeeded, revision } = await store.txn(write("/counter", mod, `${client} ${round}`));
+          if (succeeded) won.push(revision);
+        }
+      }),
+    );
+    assert.equal(new Set(won).size, won.length);
+    for (const recorder of seen) {
+      await recorder.count(won.length);
+      assert.deepEqual(
+        recorder.events.map(({ kv }) => Number(kv.modRevision)),
+        [...won].sort((a, b) => a - b),
+      );
+    }
+  });
+
+  test("a write of one is read by the other at once, and told to its watch", async (t) => {
+    const name = database.newName();
+    const [one, other] = [await database.store(t, name), await database.store(t, name)];
+    const seen = new Recorder(other, rangeOf("/k", "/l"));
+    for (let i = 0; i < 50; i++) {
+      await one.txn(write(`/k/${i}`, 0, "v"));
+      assert.equal((await other.range(query(rangeOf(`/k/${i}`)))).count, 1);
+    }
+    await seen.count(50);
+  });
+
+  test("a batch planned on an older row is a conflict, and nothing of it is written", async (t) => {
+    const name = database.newName();
+    const [one, other] = [
+      await database.open(t, { dsn: database.dsn(name) }),
+      await database.open(t, { dsn: database.dsn(name) }),
+    ];
+    await one.commit(creations(0, "/a"));
+    await assert.rejects(other.commit(creations(0, "/b")), { kind: "conflict" });
+    await assert.rejects(other.commit({ ...creations(0), endedLeases: [1n] }), { kind: "conflict" });
+    const [row] = creations(1, "/c").rows;
+    assert.ok(row);
+    await assert.rejects(other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }] }), { kind: "conflict" });
+    assert.deepEqual(await ids(other), [1]);
+    const lease = { id: 7n, ttlSeconds: 60, expiresAtMs: 5 };
+    await other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }], leases: [lease] });
+    assert.deepEqual(await ids(one), [1, 2]);
+  });
+
+  test("a server that stops while it has the lock gives it back", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const dialect = await dialectOn(name);
+    const session = await dialect.connect(AbortSignal.timeout(5000));
+    t.after(() => session.end());
+    await dialect.lock(session);
+    await driver.commit(creations(0, "/a"));
+    assert.equal(session.lost.aborted, true);
+    assert.deepEqual(await ids(driver), [1]);
+  });
+});
+
+describe("LISTEN and NOTIFY", () => {
+  test("tell the id of a commit to every server, and to the writer that it is its own", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const [own, other] = [await dialectOn(name), await dialectOn(name)];
+    const heard: Announcement[][] = [[], []];
+    for (const [i, dialect] of [own, other].entries()) {
+      const session = await dialect.connect(AbortSignal.timeout(5000));
+      t.after(() => session.end());
+      await dialect.listen(session, (announcement) => heard[i]?.push(announcement));
+    }
+    await driver.commit(creations(0, "/a", "/b"));
+    const writer = await own.connect(AbortSignal.timeout(5000));
+    t.after(() => writer.end());
+    assert.equal(await own.commit(writer, creations(2, "/c")), true);
+    assert.equal(await own.commit(writer, { ...creations(1), endedLeases: [1n] }), false);
+    assert.equal(await own.commit(writer, creations(3, "/d")), true);
+    const expected = (isOwn: boolean) => [
+      { lastRow: 2, isOwn: false },
+      { lastRow: 3, isOwn },
+      { lastRow: 4, isOwn },
+    ];
+    await until("all is heard", () => Promise.resolve(heard.every((list) => list.length >= 3)));
+    assert.deepEqual(heard, [expected(true), expected(false)]);
+  });
+});
+
+describe("beside kine", () => {
+  const INSERT = "INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value) VALUES";
+
+  test("an id that kine burnt is settled, and rows behind it are shown", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    const seen = new Recorder(store, EVERYTHING, 3);
+    const kine = await database.connect(t, name);
+    await kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, '1')`);
+    await assert.rejects(kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, 'again')`), { code: "23505" });
+    await kine.query(`${INSERT} ('/two', 1, 0, 0, 0, 0, '2')`);
+    await seen.count(2);
+    assert.deepEqual(seen.lines, ["3 put /one=1", "5 put /two=2"]);
+    assert.deepEqual(await database.sql(t, name, "SELECT name, deleted FROM kine WHERE id = 4"), [["gap-4", 1]]);
+    assert.equal((await store.txn(write("/three", 0, "3"))).revision, 6);
+  });
+
+  test("a row that kine commits late is shown before the rows behind it", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    const seen = new Recorder(store, EVERYTHING, 3);
+    const [slow, fast] = [await database.connect(t, name), await database.connect(t, name)];
+    await slow.query(`BEGIN; ${INSERT} ('/slow', 1, 0, 0, 0, 0, '1')`);
+    await fast.query(`${INSERT} ('/fast', 1, 0, 0, 0, 0, '2')`);
+    const own = store.txn(write("/own", 0, "3"));
+    await slow.query("COMMIT");
+    await own;
+    await seen.count(3);
+    assert.deepEqual(seen.lines, ["3 put /slow=1", "4 put /fast=2", "5 put /own=3"]);
+    assert.equal((await contents(store)).length, 4);
+  });
+
+  test("kine and we write the same keys: one of two wins, and all is seen once and in order", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    const seen = new Recorder(store, EVERYTHING, 3);
+    const kine = await database.connect(t, name);
+    const keys = Array.from({ length: 100 }, (_, i) => `/both/${i}`);
+    let ofKine = 0;
+    await Promise.all([
+      ...keys.map((key) => store.txn(write(key, 0, "ours"))),
+      (async () => {
+        for (const key of keys) {
+          const insert = `${INSERT} ('${key}', 1, 0, 0, 0, 0, 'kine')`;
+          const done = await kine.query(insert).catch(() => undefined);
+          if (done !== undefined) ofKine++;
+        }
+      })(),
+    ]);
+    await seen.count(100);
+    const values = (await store.range(query(rangeOf("/both/", "/both0")))).kvs.map(({ value }) => value.toString());
+    assert.deepEqual([values.length, values.filter((value) => value === "kine").length], [100, ofKine]);
+    const revisions = seen.events.map(({ kv }) => Number(kv.modRevision));
+    assert.deepEqual(
+      revisions,
+      [...new Set(revisions)].sort((a, b) => a - b),
+    );
+  });
+
+  test("ids go on beyond 32 bits, and kine's own follow ours", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    await driver.commit(creations(0, "compact_rev_key"));
+    await driver.commit({ ...creations(1), compactRevision: 2 ** 33 });
+    await database.sql(t, name, `SELECT setval('kine_id_seq', ${2 ** 33})`, `${INSERT} ('/a', 1, 0, 0, 0, 0, '1')`);
+    const last = (await driver.shared?.position())?.lastRow ?? 0;
+    assert.equal(last, 2 ** 33 + 1);
+    await driver.commit(creations(last, "/b"));
+    const rows = await database.sql(t, name, `${INSERT} ('/c', 1, 0, 0, 0, 0, '1')`, "SELECT MAX(id) FROM kine");
+    assert.deepEqual(rows, [[String(2 ** 33 + 3)]]);
+  });
+});

@@ -1,0 +1,171 @@
+import { existsSync } from "node:fs";
+import { readFile, realpath } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { once } from "node:events";
+import { execa } from "execa";
+import { freePort } from "./free-port.ts";
+import { findProgram, Program } from "./programs.ts";
+import { until } from "./until.ts";
+
+export interface PostgresOptions {
+  /** Existing folder for the data and the socket. */
+  readonly folder: string;
+  /** Settings as `name=value`. They hold for every start. */
+  readonly settings?: readonly string[];
+}
+
+interface PostgresParts {
+  readonly program: string;
+  /** What stands in front of each of PostgreSQL's programs. */
+  readonly prefix: readonly string[];
+  readonly folder: string;
+  readonly port: number;
+  readonly settings: readonly string[];
+}
+
+const NOBODY = "65534";
+/** PostgreSQL refuses to run as root. In a user namespace root is somebody else, and still owner of his files. */
+const AS_NOBODY = ["--user", `--map-user=${NOBODY}`, `--map-group=${NOBODY}`];
+
+/** Small, but as durable as a server with default settings. */
+const SETTINGS = ["listen_addresses=127.0.0.1", "shared_buffers=32MB", "max_connections=60", "autovacuum=off"];
+
+/** SSLRequest of the protocol: length and code. A server that is up answers with one letter. */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+
+/**
+ * A real PostgreSQL on loopback and a unix socket, with data of its own. User postgres needs no password and may do everything.
+ *
+ *   start -> running --freeze--> frozen --thaw--> running --stop or kill--> gone --restart--> running
+ */
+export class PostgresServer implements AsyncDisposable {
+  readonly port: number;
+  /** Folder of the unix socket. */
+  readonly folder: string;
+  readonly dataDir: string;
+  readonly #parts: PostgresParts;
+  #running: Program | undefined;
+
+  private constructor(parts: PostgresParts) {
+    this.#parts = parts;
+    this.port = parts.port;
+    this.folder = parts.folder;
+    this.dataDir = join(parts.folder, "data");
+  }
+
+  /** Makes the data folder and starts. Resolves when clients are let in; the caller disposes of it. */
+  static async start(options: PostgresOptions): Promise<PostgresServer> {
+    const program = await realpath(await findProgram("postgres"));
+    const { folder, settings = [] } = options;
+    const prefix = [...AS_NOBODY, "env", ...libraryPath(program)];
+    const own = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
+    const initdb = join(dirname(program), "initdb");
+    await execa("unshare", [...prefix, initdb, `--pgdata=${join(folder, "data")}`, ...own], { cwd: folder });
+    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings });
+    await server.restart();
+    return server;
+  }
+
+  get pid(): number {
+    return this.#running?.pid ?? 0;
+  }
+
+  /** The newest of what the server wrote to its log. */
+  get output(): string {
+    return this.#running?.output ?? "";
+  }
+
+  /** Starts a server that was stopped or killed: same data, port and socket. */
+  async restart(): Promise<void> {
+    if (this.#running?.hasExited === false) throw new Error("Cannot start PostgreSQL: it is running");
+    const { program, prefix, folder, port, settings } = this.#parts;
+    const places = [`unix_socket_directories=${folder}`, `port=${port}`];
+    const options = [...SETTINGS, ...places, ...settings].flatMap((setting) => ["-c", setting]);
+    const child = await Program.start("unshare", {
+      args: [...prefix, program, "-D", this.dataDir, ...options],
+      cwd: folder,
+    });
+    this.#running = child;
+    try {
+      await until("PostgreSQL lets clients in", async () => {
+        if (child.hasExited) throw new Error(`Cannot use PostgreSQL: it ended\n${child.output}`);
+        return (await isReady(this.dataDir)) && (await greets(port));
+      });
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Ends all sessions and writes everything. Works on a frozen server, may be called twice. */
+  async stop(): Promise<void> {
+    const child = this.#running;
+    if (child === undefined || child.hasExited) return;
+    await this.#signal("SIGCONT");
+    process.kill(child.pid, "SIGINT"); // the "fast" end; SIGTERM would wait for clients
+    await until("PostgreSQL is gone", () => Promise.resolve(child.hasExited)).catch(() => this.kill());
+  }
+
+  /** The end of a crash: nothing is written any more. */
+  async kill(): Promise<void> {
+    const child = this.#running;
+    if (child === undefined || child.hasExited) return;
+    await this.#signal("SIGKILL");
+    await until("PostgreSQL is gone", () => Promise.resolve(child.hasExited));
+  }
+
+  /** Nothing answers any more, but connections stay. */
+  async freeze(): Promise<void> {
+    await this.#signal("SIGSTOP");
+  }
+
+  async thaw(): Promise<void> {
+    await this.#signal("SIGCONT");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** The first process makes one for each session: it is told first, so that no new one comes up. */
+  async #signal(signal: NodeJS.Signals): Promise<void> {
+    const { pid } = this;
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+    process.kill(pid, signal);
+    const late = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+    for (const child of new Set(`${children} ${late}`.split(" ").filter(Boolean))) sendTo(Number(child), signal);
+  }
+}
+
+function sendTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    return; // a session that ended meanwhile
+  }
+}
+
+/** Debian's packages, unpacked anywhere, have the libraries beside the program. */
+function libraryPath(program: string): string[] {
+  const usr = dirname(dirname(dirname(dirname(dirname(program)))));
+  const folder = join(usr, "lib/x86_64-linux-gnu");
+  return usr === "/usr" || !existsSync(folder) ? [] : [`LD_LIBRARY_PATH=${folder}`];
+}
+
+/** The eighth line of the server's lock file is its state. */
+async function isReady(dataDir: string): Promise<boolean> {
+  const text = await readFile(join(dataDir, "postmaster.pid"), "utf8").catch(() => "");
+  return text.split("\n")[7]?.trim() === "ready";
+}
+
+async function greets(port: number): Promise<boolean> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  try {
+    socket.write(SSL_REQUEST);
+    const [bytes] = (await once(socket, "data", { signal: AbortSignal.timeout(1000) })) as [Buffer];
+    return ["N", "S"].includes(bytes.toString("latin1"));
+  } finally {
+    socket.destroy();
+  }
+}
