@@ -1,6 +1,6 @@
 import type { DatastoreTls } from "@k3s/datastore-endpoint";
 import { describeError, NodeError } from "@k3s/errors";
-import type { Environment } from "./load-server-config.ts";
+import type { Environment } from "./environment.ts";
 import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
 

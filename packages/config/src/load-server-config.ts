@@ -1,5 +1,6 @@
 import { readConfigFiles, type FileValues } from "./config-files.ts";
 import { deriveConfig } from "./derive-config.ts";
+import type { Environment } from "./environment.ts";
 import { ConfigError } from "./errors.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { recordedArgument } from "./recorded-argument.ts";
@@ -8,9 +9,6 @@ import { findSettingName, propertyName, serverSettings, settingEntries, type Ser
 import type { Report, Setting } from "./setting.ts";
 import { nearest } from "./suggest.ts";
 import { satisfiedFlags, unsupportedFlags } from "./unsupported.ts";
-
-/** The variables of a process. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Everything that settings come from. */
 export interface ServerConfigSource {

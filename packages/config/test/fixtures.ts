@@ -2,9 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import type { Environment } from "../src/environment.ts";
 import { ConfigError } from "../src/errors.ts";
 import type { HostFacts } from "../src/host-facts.ts";
-import { loadServerConfig, type Environment } from "../src/load-server-config.ts";
+import { loadServerConfig } from "../src/load-server-config.ts";
 import type { ServerConfig } from "../src/server-config.ts";
 
 /** A machine with one IPv4 address. */

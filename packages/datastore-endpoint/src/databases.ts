@@ -15,7 +15,7 @@ export interface DatabasePool {
 }
 
 /** What a driver needs to open its database. */
-interface DatabaseOptions {
+export interface DatabaseOptions {
   /** What stands behind the scheme. */
   readonly address: string;
   readonly scheme: string;

@@ -28,7 +28,7 @@ export interface RowPage {
 }
 
 /** A word from another session that the table has grown, possibly from ourselves. */
-interface Announcement {
+export interface Announcement {
   readonly lastRow: number;
   /** Written through this very driver. */
   readonly isOwn: boolean;
