@@ -68,6 +68,10 @@ export class KubeClient {
     })) as T;
   }
 
+  async delete(path: string, signal: AbortSignal): Promise<void> {
+    await this.#json({ method: "DELETE", path, signal });
+  }
+
   async patch(
     path: string,
     patch: { readonly type: PatchType; readonly body: unknown },

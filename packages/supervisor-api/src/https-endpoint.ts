@@ -51,7 +51,7 @@ export class HttpsEndpoint {
     this.#options = options;
     this.#http1 = createHttpServer({
       ...HTTP1_OPTIONS,
-      shouldUpgradeCallback: (request) => router.wouldForward(originForm(request.url)) && !hasBody(request),
+      shouldUpgradeCallback: (request) => router.wouldSwitch(originForm(request.url)) && !hasBody(request),
     });
     this.#serveHttp1();
     this.#tls = createTlsServer(
@@ -136,9 +136,11 @@ export class HttpsEndpoint {
       const protocol = request.headers.upgrade ?? "";
       this.#handle(exchange, () => router.switch(exchange, { protocol, early, accept }));
     });
-    this.#http1.on("connect", (request, socket) => {
+    this.#http1.on("connect", (request, socket, early) => {
       const detached = this.#detach(request, socket);
-      if (detached !== undefined) this.#handle(detached.exchange);
+      if (detached === undefined) return;
+      const { exchange, accept } = detached;
+      this.#handle(exchange, () => router.connect(exchange, { protocol: "", early, accept }));
     });
   }
 

@@ -1,4 +1,17 @@
-export type { PasswordCheck } from "./authenticate.ts";
+export type { Caller, PasswordCheck, TokenCheck } from "./authenticate.ts";
 export type { ConnectionLimits } from "./connection-table.ts";
 export { SupervisorError } from "./errors.ts";
+export type { Identity } from "./identity.ts";
+export type { Routes } from "./own-routes.ts";
+export {
+  RouteRefusal,
+  type ConnectRoute,
+  type Route,
+  type RouteAnswer,
+  type RouteRequest,
+  type SwitchedSocket,
+  type UpgradeRequest,
+  type UpgradeRoute,
+} from "./route.ts";
+export { failures, type Failure } from "./status.ts";
 export { SupervisorListener, type SupervisorOptions } from "./supervisor-listener.ts";

@@ -1,14 +1,15 @@
 import type { Logger } from "@k3s/log";
 import type { ApiserverProxy } from "./apiserver-proxy.ts";
-import { authenticate, certificateProof, type PasswordCheck } from "./authenticate.ts";
+import { certificateProof } from "./authenticate.ts";
 import type { Exchange } from "./exchange.ts";
+import type { OwnRoutes } from "./own-routes.ts";
 import { hasBearer, type SwitchRequest } from "./relay.ts";
 import { failures, sendFailure, type Failure } from "./status.ts";
 
 /** What the port can answer once the server's files are there. */
 export interface MainHandler {
   readonly proxy: ApiserverProxy;
-  readonly passwords: PasswordCheck;
+  readonly own: OwnRoutes;
   /** The server CA as it is now. */
   readonly serverCa: () => Buffer;
 }
@@ -19,8 +20,6 @@ export interface RouterOptions {
   readonly log: Logger;
 }
 
-const NODE_GROUPS = ["k3s:agent", "system:nodes", "system:bootstrappers"];
-
 /**
  * Decides who answers a request. Paths are compared as the client wrote them: there is no cleaning and no redirect,
  * so that no two programs on the way can read one path differently.
@@ -29,7 +28,6 @@ export class Router {
   readonly #options: RouterOptions;
   #main: MainHandler | undefined;
   #isApiserverReady = false;
-  #isCoreReady = false;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -43,53 +41,46 @@ export class Router {
     this.#isApiserverReady = isReady;
   }
 
-  setCoreReady(): void {
-    this.#isCoreReady = true;
-  }
-
   async route(exchange: Exchange): Promise<void> {
-    const failure = await this.#answer(exchange);
-    if (failure !== undefined) this.#refuse(exchange, failure);
+    this.#conclude(exchange, await this.#answer(exchange));
   }
 
-  /** Whether a request to switch protocols is kube-apiserver's to answer; all others are answered like plain ones. */
-  wouldForward(target: string): boolean {
-    const isOwn = /^\/(db\/|(ping|cacerts|v1-k3s\/readyz)(\?|$))/.test(target);
-    return this.#main !== undefined && this.#isApiserverReady && !isOwn;
-  }
-
-  switch(exchange: Exchange, switchTo: SwitchRequest): void {
+  /** Whether a request to switch protocols may be switched; all others are answered like plain ones. */
+  wouldSwitch(target: string): boolean {
     const main = this.#main;
-    const failure = main === undefined ? failures.starting : this.#forward(exchange, main, switchTo);
-    if (failure !== undefined) this.#refuse(exchange, failure);
+    const path = pathOf(target);
+    if (main === undefined) return false;
+    if (main.own.hasUpgrade(path)) return true;
+    const isOwn = path.startsWith("/db/") || path === "/ping" || path === "/cacerts" || main.own.has(path);
+    return this.#isApiserverReady && !isOwn;
+  }
+
+  async switch(exchange: Exchange, switchTo: SwitchRequest): Promise<void> {
+    const path = pathOf(exchange.target);
+    const main = this.#main;
+    if (main === undefined) this.#conclude(exchange, failures.starting);
+    else if (main.own.hasUpgrade(path)) this.#conclude(exchange, await main.own.upgrade(exchange, path, switchTo));
+    else this.#conclude(exchange, this.#forward(exchange, main, switchTo));
+  }
+
+  /** A client that wants to be connected to `host:port`, which stands in its request line. */
+  async connect(exchange: Exchange, switchTo: SwitchRequest): Promise<void> {
+    const request = { target: exchange.target, switchTo };
+    const failure = this.#main === undefined ? failures.starting : await this.#main.own.connect(exchange, request);
+    this.#conclude(exchange, failure);
   }
 
   /** Answers, or says why not. */
   async #answer(exchange: Exchange): Promise<Failure | undefined> {
-    const path = pathOf(exchange);
+    const path = pathOf(exchange.target);
     const main = this.#main;
     if (path.startsWith("/db/")) return failures.etcdDisabled;
     if (main === undefined) return failures.starting;
-    switch (path) {
-      case "/ping":
-        sendText(exchange, "pong");
-        return undefined;
-      case "/cacerts":
-        sendText(exchange, main.serverCa());
-        return undefined;
-      case "/v1-k3s/readyz":
-        return this.#readyz(exchange, main);
-      default:
-        return exchange.method === "CONNECT" ? connect(exchange, main) : this.#forward(exchange, main);
-    }
-  }
-
-  async #readyz(exchange: Exchange, main: MainHandler): Promise<Failure | undefined> {
-    const failure = await missingGroup(exchange, main, NODE_GROUPS);
-    if (failure !== undefined) return failure;
-    if (!this.#isCoreReady) return failures.coreNotReady;
-    sendText(exchange, "ok");
-    return undefined;
+    if (path === "/ping") return sendText(exchange, "pong");
+    if (path === "/cacerts") return sendText(exchange, main.serverCa());
+    if (main.own.has(path)) return await main.own.answer(exchange, path);
+    if (exchange.method === "CONNECT") return await main.own.connect(exchange, undefined);
+    return this.#forward(exchange, main);
   }
 
   #forward(exchange: Exchange, { proxy }: MainHandler, switchTo?: SwitchRequest): Failure | undefined {
@@ -104,42 +95,27 @@ export class Router {
     return undefined;
   }
 
-  #refuse(exchange: Exchange, failure: Failure): void {
-    const { method, connection } = exchange;
+  #conclude(exchange: Exchange, failure: Failure | undefined): void {
+    if (failure === undefined) return;
+    const { method, connection, target } = exchange;
     this.#options.log.debug(
-      { method, path: pathOf(exchange), remote: connection.remoteAddress, status: failure.code },
+      { method, path: pathOf(target), remote: connection.remoteAddress, status: failure.code },
       "request refused",
     );
     sendFailure(exchange, failure);
   }
 }
 
-/** Connections to nodes are for kube-apiserver alone, and only while an egress mode sends them here. */
-async function connect(exchange: Exchange, main: MainHandler): Promise<Failure> {
-  return (await missingGroup(exchange, main, ["system:masters"])) ?? failures.methodNotAllowed;
-}
-
-async function missingGroup(
-  exchange: Exchange,
-  main: MainHandler,
-  groups: readonly string[],
-): Promise<Failure | undefined> {
-  const outcome = await authenticate(exchange, main.passwords);
-  if (outcome.kind === "refused") return failures.notAuthorized;
-  if (outcome.kind === "busy") return failures.tooManyRequests;
-  const isMember = outcome.kind === "known" && outcome.identity.groups.some((group) => groups.includes(group));
-  return isMember ? undefined : failures.forbidden;
-}
-
 function isOriginForm(target: string): boolean {
   return target.startsWith("/") || target === "*";
 }
 
-function sendText(exchange: Exchange, text: string | Buffer): void {
+function sendText(exchange: Exchange, text: string | Buffer): undefined {
   const headers = ["Content-Type", "text/plain", "Content-Length", String(Buffer.byteLength(text))];
   exchange.respond({ status: 200, headers }).end(text);
 }
 
-function pathOf({ target }: Exchange): string {
+/** Without the query. */
+function pathOf(target: string): string {
   return target.split("?", 1)[0] ?? "";
 }

@@ -15,6 +15,14 @@ export const failures = {
   unauthorized: { code: 401, reason: "Unauthorized", message: "Unauthorized" },
   forbidden: { code: 403, reason: "Forbidden", message: "forbidden" },
   methodNotAllowed: { code: 405, reason: "MethodNotAllowed", message: "method not allowed" },
+  upgradeNeeded: { code: 400, reason: "BadRequest", message: "websocket upgrade required" },
+  tooLarge: { code: 413, reason: "RequestEntityTooLarge", message: "request body is too large" },
+  laneFull: {
+    code: 429,
+    reason: "TooManyRequests",
+    message: "Too many requests, please try again later.", // the text of Kubernetes' filter
+    retryAfterSeconds: 1,
+  },
   tooManyRequests: {
     code: 429,
     reason: "TooManyRequests",

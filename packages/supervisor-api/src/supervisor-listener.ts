@@ -3,11 +3,12 @@ import { repeat } from "@k3s/async";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { ApiserverProxy } from "./apiserver-proxy.ts";
-import type { PasswordCheck } from "./authenticate.ts";
+import type { PasswordCheck, TokenCheck } from "./authenticate.ts";
 import { ConnectionTable, defaultLimits, type ConnectionLimits } from "./connection-table.ts";
 import { WatchedCredentials, type CredentialFiles } from "./credentials.ts";
 import { HttpsEndpoint } from "./https-endpoint.ts";
 import { listen, portOf } from "./listen.ts";
+import { OwnRoutes, type Routes } from "./own-routes.ts";
 import { Router } from "./router.ts";
 import { ServingContext, type ServingCertificate, type TlsPolicy } from "./serving-context.ts";
 import { Upstream, type UpstreamAddress } from "./upstream.ts";
@@ -20,6 +21,9 @@ export interface SupervisorOptions {
   readonly files: CredentialFiles;
   readonly certificate: ServingCertificate;
   readonly passwords: PasswordCheck;
+  /** Asked for bearer tokens of the supervisor's own paths while kube-apiserver answers. */
+  readonly tokens: TokenCheck;
+  readonly routes: Routes;
   readonly apiserver: UpstreamAddress;
   readonly tls?: TlsPolicy;
   readonly limits?: Partial<ConnectionLimits>;
@@ -36,6 +40,7 @@ export class SupervisorListener implements Component {
   readonly #table: ConnectionTable;
   readonly #router: Router;
   readonly #stopping = new AbortController();
+  #isApiserverReady = false;
   #servers: readonly Server[] = [];
   #credentials: WatchedCredentials | undefined;
   #upstream: Upstream | undefined;
@@ -57,12 +62,8 @@ export class SupervisorListener implements Component {
 
   /** Whether kube-apiserver answers; until then its requests get 503. */
   setApiserverReady(isReady: boolean): void {
+    this.#isApiserverReady = isReady;
     this.#router.setApiserverReady(isReady);
-  }
-
-  /** The controllers' caches are there: agents may go on. */
-  setCoreReady(): void {
-    this.#router.setCoreReady();
   }
 
   /** Reads the certificate files again if they have changed; done by itself now and then. Never rejects. */
@@ -77,7 +78,7 @@ export class SupervisorListener implements Component {
 
   /** Resolves once the port is open. Rejects with SupervisorError when it cannot be had. */
   async start(): Promise<void> {
-    const { files, certificate, tls, apiserver, passwords, log, port, bindAddress } = this.#options;
+    const { files, certificate, tls, apiserver, log, port, bindAddress } = this.#options;
     const credentials = await WatchedCredentials.load(files);
     const context = new ServingContext(certificate, credentials.current, tls ?? {});
     const upstream = new Upstream(apiserver, credentials.current.get());
@@ -86,7 +87,7 @@ export class SupervisorListener implements Component {
     this.#credentials = credentials;
     this.#upstream = upstream;
     this.#proxy = proxy;
-    this.#router.setMain({ proxy, passwords, serverCa: () => credentials.current.get().serverCa });
+    this.#router.setMain({ proxy, own: this.#ownRoutes(), serverCa: () => credentials.current.get().serverCa });
     this.#servers = await listen({
       bindAddress,
       port,
@@ -113,6 +114,12 @@ export class SupervisorListener implements Component {
     await Promise.all(closed);
     hurry.removeEventListener("abort", force);
     this.#upstream?.close();
+  }
+
+  #ownRoutes(): OwnRoutes {
+    const { passwords, tokens, routes, log } = this.#options;
+    const authenticators = () => ({ passwords, tokens: this.#isApiserverReady ? tokens : undefined });
+    return new OwnRoutes({ routes, authenticators, log });
   }
 
   #keepTidy(): void {

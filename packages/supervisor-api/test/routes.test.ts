@@ -69,13 +69,6 @@ describe("routes", async () => {
     }
   }
 
-  test("readyz says ok once the core is ready", async (t) => {
-    const { listener, port } = await startListener(t, { pki });
-    listener.setCoreReady();
-    const answer = await new Client(pki, port).ask("h2", { path: "/v1-k3s/readyz", as: node });
-    assert.deepEqual([answer.status, answer.text], [200, "ok"]);
-  });
-
   for (const path of ["//ping", "/ping/", "/./ping", "/v1-k3s/../ping", "/PING", "/%70ing"]) {
     test(`leaves ${path} to kube-apiserver as it is`, async (t) => {
       const fake = await FakeApiserver.start(t, pki);

@@ -1,7 +1,14 @@
 import type { TestContext } from "node:test";
 import { Latest } from "@k3s/async";
 import { createLogger } from "@k3s/log";
-import { SupervisorListener, type PasswordCheck, type SupervisorOptions } from "../../src/index.ts";
+import {
+  failures,
+  RouteRefusal,
+  SupervisorListener,
+  type PasswordCheck,
+  type Route,
+  type SupervisorOptions,
+} from "../../src/index.ts";
 import type { TestPki } from "./test-pki.ts";
 
 export interface Served {
@@ -33,6 +40,12 @@ const passwords: PasswordCheck = {
   },
 };
 
+/** As on a server whose controllers are not up yet. */
+const notReady: Route = {
+  groups: ["k3s:agent", "system:nodes", "system:bootstrappers"],
+  answer: () => Promise.reject(new RouteRefusal(failures.coreNotReady)),
+};
+
 /** A listener on a free port of the loopback; kube-apiserver counts as ready. */
 export async function startListener(t: Pick<TestContext, "after">, options: StartOptions): Promise<Started> {
   const { pki, apiserverPort, onOffer, ...rest } = options;
@@ -49,6 +62,8 @@ export async function startListener(t: Pick<TestContext, "after">, options: Star
     files: filesOf(pki),
     certificate: { current: certificate, offerNames },
     passwords,
+    tokens: { check: () => Promise.resolve(undefined) },
+    routes: { paths: new Map([["/v1-k3s/readyz", notReady]]), upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort ?? 1 },
     log: createLogger({ level: "debug", format: "json", write: (line) => void log.push(line) }),
     ...rest,

@@ -1,0 +1,80 @@
+import type { Duplex } from "node:stream";
+import type { Caller } from "./authenticate.ts";
+import type { RawHeaders } from "./raw-headers.ts";
+import type { Failure } from "./status.ts";
+
+/** A request for one of the supervisor's own paths, from somebody who may make it. */
+export interface RouteRequest {
+  readonly method: string;
+  readonly caller: Caller;
+  /** Where the client connects from. */
+  readonly remoteAddress: string;
+  /** The first value of a header; `name` is lower-case. */
+  header(name: string): string | undefined;
+  /** The whole body. Rejects with RouteRefusal when it is too long. */
+  body(): Promise<Buffer>;
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface RouteAnswer {
+  /** Default 200. */
+  readonly status?: number;
+  /** Default `text/plain`. */
+  readonly contentType?: string;
+  readonly headers?: RawHeaders;
+  readonly body: string | Buffer;
+}
+
+/** Who a route counts its requests with: k3s holds agents to 20 reading and 10 writing requests at a time. */
+export type Lane = "agents";
+
+/** One path of the supervisor: who may ask, and what is answered. */
+export interface Route {
+  /** One of these groups is needed. */
+  readonly groups: readonly string[];
+  readonly lane?: Lane;
+  /** Rejects with RouteRefusal for what the client is to be told. */
+  answer(request: RouteRequest): Promise<RouteAnswer>;
+}
+
+/** A socket that has been taken out of HTTP's hands, with what was read from it already. */
+export interface SwitchedSocket {
+  readonly socket: Duplex;
+  readonly early: Buffer;
+}
+
+/** What a client asks to be switched to. */
+export interface UpgradeRequest {
+  readonly caller: Caller;
+  readonly remoteAddress: string;
+  /** All headers, with lower-case names. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** Takes the socket; nothing has been answered yet. */
+  accept(): SwitchedSocket;
+}
+
+/** One path that switches protocols. */
+export interface UpgradeRoute {
+  readonly groups: readonly string[];
+  /** Throws RouteRefusal instead of accepting. */
+  upgrade(request: UpgradeRequest): void;
+}
+
+/** Connections that kube-apiserver asks for (`CONNECT host:port`). */
+export interface ConnectRoute {
+  readonly groups: readonly string[];
+  /** Connects, or rejects with RouteRefusal. */
+  dial(target: string, signal: AbortSignal): Promise<Duplex>;
+}
+
+/** What a route answers instead of what was asked for. */
+export class RouteRefusal extends Error {
+  override readonly name = "RouteRefusal";
+  readonly failure: Failure;
+
+  constructor(failure: Failure, options?: ErrorOptions) {
+    super(failure.message, options);
+    this.failure = failure;
+  }
+}

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { describe, test, type TestContext } from "node:test";
+import { failures, RouteRefusal, type Route, type Routes } from "../src/index.ts";
+import { Client, protocols } from "./support/client.ts";
+import { fileScope } from "./support/scope.ts";
+import { startListener } from "./support/start-listener.ts";
+import { TestPki } from "./support/test-pki.ts";
+
+const PATH = "/v1-k3s/x";
+const agent = { authorization: `Basic ${Buffer.from("node:se:cret").toString("base64")}` };
+
+function routes(some: Partial<Routes>): Routes {
+  return { paths: new Map(), upgrades: new Map(), connect: undefined, ...some };
+}
+
+function routeOf(answer: Route["answer"], more: Partial<Route> = {}): Routes {
+  return routes({ paths: new Map([[PATH, { groups: ["k3s:agent"], answer, ...more }]]) });
+}
+
+describe("own routes", async () => {
+  const pki = await TestPki.create(fileScope());
+  const node = await pki.leaf("node", { ca: "client-ca", subject: "/O=system:nodes/CN=system:node:n1" });
+  const admin = pki.read("admin");
+
+  for (const protocol of protocols) {
+    test(`get method, headers, caller and the whole body over ${protocol}`, async (t) => {
+      const answer: Route["answer"] = async (request) => {
+        const seen = [request.method, request.caller, request.header("k3s-node-name"), (await request.body()).length];
+        return { status: 201, contentType: "application/json", headers: ["X-Y", "z"], body: JSON.stringify(seen) };
+      };
+      const { port } = await startListener(t, { pki, routes: routeOf(answer) });
+      const headers = { ...agent, "k3s-Node-Name": "n1" };
+      const body = Buffer.alloc(200_000, 7);
+      const got = await new Client(pki, port).ask(protocol, { path: PATH, method: "POST", headers, body });
+      assert.equal(got.status, 201);
+      assert.equal(got.headers["x-y"], "z");
+      assert.deepEqual(JSON.parse(got.text), [
+        "POST",
+        { name: "node", groups: ["k3s:agent"], proof: "password" },
+        "n1",
+        200_000,
+      ]);
+    });
+
+    test(`refuse a body that is too long over ${protocol}`, async (t) => {
+      const answer: Route["answer"] = async (request) => ({ body: String((await request.body()).length) });
+      const { port } = await startListener(t, { pki, routes: routeOf(answer) });
+      const body = Buffer.alloc(1024 * 1024 + 1);
+      const got = await new Client(pki, port).ask(protocol, { path: PATH, method: "POST", headers: agent, body });
+      assert.equal(got.status, 413);
+    });
+  }
+
+  test("answer a refusal as a Status, and hide what went wrong inside", async (t) => {
+    const failure = { code: 418, reason: "Teapot", message: "short and stout" };
+    for (const [error, status, message] of [
+      [new RouteRefusal(failure), 418, "short and stout"],
+      [new Error("secret"), 500, failures.internal.message],
+    ] as const) {
+      const { port } = await startListener(t, { pki, routes: routeOf(() => Promise.reject(error)) });
+      const got = await new Client(pki, port).ask("h2", { path: PATH, headers: agent });
+      assert.equal(got.status, status);
+      assert.equal((JSON.parse(got.text) as { message: string }).message, message);
+    }
+  });
+
+  test("take a bearer token that kube-apiserver knows, but only while that answers", async (t) => {
+    const tokens = {
+      check: (token: string) =>
+        Promise.resolve(token === "abcdef.0123456789abcdef" ? { name: "b", groups: ["k3s:agent"] } : undefined),
+    };
+    const answer: Route["answer"] = ({ caller }) => Promise.resolve({ body: caller.proof });
+    const { listener, port } = await startListener(t, { pki, tokens, routes: routeOf(answer) });
+    const ask = async (token: string) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const { status, text } = await new Client(pki, port).ask("http/1.1", { path: PATH, headers });
+      return status === 200 ? text : status;
+    };
+    assert.equal(await ask("abcdef.0123456789abcdef"), "token");
+    assert.equal(await ask("abcdef.wrong"), 401);
+    listener.setApiserverReady(false);
+    assert.equal(await ask("abcdef.0123456789abcdef"), 401);
+  });
+
+  test("carry out twenty readers of a lane at a time, and the others in their turn", async (t) => {
+    let running = 0;
+    let most = 0;
+    const gate = Promise.withResolvers<void>();
+    const answer: Route["answer"] = async () => {
+      most = Math.max(most, ++running);
+      if (running === 20) setImmediate(() => gate.resolve()); // nobody else came in meanwhile
+      await gate.promise;
+      running -= 1;
+      return { body: "" };
+    };
+    const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
+    const client = new Client(pki, port);
+    const all = Array.from({ length: 40 }, () => client.ask("http/1.1", { path: PATH, headers: agent }));
+    assert.deepEqual(new Set((await Promise.all(all)).map(({ status }) => status)), new Set([200]));
+    assert.equal(most, 20);
+  });
+
+  test("switch the protocol for a member of the group, with what the client sent early", async (t) => {
+    const upgrades: Routes["upgrades"] = new Map([
+      [
+        PATH,
+        {
+          groups: ["system:nodes"],
+          upgrade: ({ caller, headers, accept }) => {
+            const { socket } = accept();
+            socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n`);
+            socket.end(`${caller.name} ${headers["x-id"]?.join() ?? ""}`);
+          },
+        },
+      ],
+    ]);
+    const { port } = await startListener(t, { pki, routes: routes({ upgrades }) });
+    const request = `GET ${PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\nX-Id: 7\r\n\r\n`;
+    assert.match(await speak(t, { pki, port, as: node, text: request }), /^HTTP\/1\.1 101 .*\r\n\r\nsystem:node:n1 7$/s);
+    assert.match(await speak(t, { pki, port, as: admin, text: request }), /^HTTP\/1\.1 403 /);
+    const plain = await new Client(pki, port).ask("h2", { path: PATH, as: node });
+    assert.equal(plain.status, 400);
+  });
+
+  test("connect kube-apiserver to where it asks for, and nobody else", async (t) => {
+    const echo = createServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
+    t.after(() => echo.close());
+    await once(echo, "listening");
+    const dialled: string[] = [];
+    const route: Routes["connect"] = {
+      groups: ["system:masters"],
+      dial: (target) => {
+        dialled.push(target);
+        if (target.startsWith("nowhere")) return Promise.reject(new RouteRefusal(failures.badGateway));
+        return Promise.resolve(connect((echo.address() as AddressInfo).port, "127.0.0.1"));
+      },
+    };
+    const { port } = await startListener(t, { pki, routes: routes({ connect: route }) });
+    const ask = (target: string) => `CONNECT ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
+    const socket = await new Client(pki, port).tls(t, admin);
+    socket.write(ask("10.0.0.7:10250"));
+    assert.equal(String((await once(socket, "data"))[0]), "HTTP/1.1 200 OK\r\n\r\n");
+    socket.end("to and fro");
+    assert.equal(String((await once(socket, "data"))[0]), "to and fro");
+    assert.match(await speak(t, { pki, port, as: admin, text: ask("nowhere:1") }), /^HTTP\/1\.1 502 /);
+    assert.match(await speak(t, { pki, port, as: node, text: ask("10.0.0.7:10250") }), /^HTTP\/1\.1 403 /);
+    assert.deepEqual(dialled, ["10.0.0.7:10250", "nowhere:1"]);
+  });
+});
+
+interface Speech {
+  readonly pki: TestPki;
+  readonly port: number;
+  readonly as: Parameters<Client["tls"]>[1];
+  readonly text: string;
+}
+
+/** Everything the server says to one request on a connection of its own. */
+async function speak(t: TestContext, { pki, port, as, text }: Speech): Promise<string> {
+  const socket = await new Client(pki, port).tls(t, as);
+  socket.write(text);
+  let answer = "";
+  for await (const chunk of socket) answer += String(chunk);
+  return answer;
+}
