@@ -2,7 +2,7 @@
 const LAYERS = [
   ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics"],
-  ["pki", "token", "process", "components", "datastore", "http2", "kube-client"],
+  ["pki", "token", "process", "components", "datastore", "http2", "kube-client", "cluster-config"],
   [
     "datastore-sqlite",
     "datastore-sql",
@@ -14,12 +14,14 @@ const LAYERS = [
     "etcd-client",
     "bootstrap-data",
     "supervisor-api",
+    "agent-endpoints",
+    "cluster-client",
     "control-plane",
     "node-runtime",
     "network",
     "controllers",
   ],
-  ["config", "server"],
+  ["config", "node", "agent", "server"],
 ];
 const inside = (names) => `^packages/(${names.join("|")})/src/`;
 const above = (i) => [...LAYERS.slice(i + 1).map((names) => `^packages/(${names.join("|")})/`), "^cmd/"];

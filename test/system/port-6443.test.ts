@@ -168,7 +168,6 @@ describe("port 6443 in front of a real kube-apiserver", () => {
   });
 
   test("an agent's password opens readyz, and nothing of kube-apiserver", async () => {
-    one.listener.setCoreReady();
     const ready = await curl("/v1-k3s/readyz", "-u", "node:secret");
     assert.deepEqual(ready, { status: 200, text: "ok" });
     assert.equal((await curl("/v1-k3s/readyz", "-u", "node:wrong")).status, 401);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { createLogger } from "@k3s/log";
 import { DynamicCertificate, ensureServerPki, writeAdminKubeconfig, type ServerTlsPaths } from "@k3s/pki";
-import { SupervisorListener } from "@k3s/supervisor-api";
+import { SupervisorListener, type Route } from "@k3s/supervisor-api";
 import { KubeApiserver, freePort } from "@k3s/testkit";
 import { PasswordAuthenticator } from "@k3s/token";
 import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
@@ -92,6 +92,8 @@ function apiserverArgs(tls: ServerTlsPaths): readonly string[] {
   ];
 }
 
+const readyz: Route = { groups: ["k3s:agent"], answer: () => Promise.resolve({ body: "ok" }) };
+
 async function startListener(
   serverDir: string,
   { tls, apiserverPort }: { readonly tls: ServerTlsPaths; readonly apiserverPort: number },
@@ -111,6 +113,8 @@ async function startListener(
     passwords: await PasswordAuthenticator.create([
       { user: "node", uid: "node", groups: ["k3s:agent"], password: "secret" },
     ]),
+    tokens: { check: () => Promise.resolve(undefined) },
+    routes: { paths: new Map([["/v1-k3s/readyz", readyz]]), upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort },
     log,
   });

@@ -1,12 +1,11 @@
-import { readFile } from "node:fs/promises";
-import { describeError } from "@k3s/errors";
 import { checkDatastore } from "./check-datastore.ts";
-import { deriveNetwork, type NetworkConfig } from "./derive-network.ts";
+import { deriveNetwork, warnOfForeignAddresses, type NetworkConfig } from "./derive-network.ts";
 import type { Environment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
-import { parseNodeName } from "./parsers.ts";
-import { parseTokenText } from "./cluster-parsers.ts";
+import { deriveNodeName } from "./node-name.ts";
+import { parseServerToken } from "./cluster-parsers.ts";
 import { defaultDataDir, nodePaths } from "./paths.ts";
+import { readToken } from "./read-token.ts";
 import type { ServerConfig } from "./server-config.ts";
 import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
@@ -28,10 +27,14 @@ interface Complaints {
 export async function deriveConfig(inputs: Inputs, { report, warnings }: Complaints): Promise<ServerConfig> {
   const { values, host, signal, fileArguments } = inputs;
   const network = deriveNetwork(values, host, report);
-  const nodeName = values.nodeName ?? hostNodeName(host, report);
+  const nodeName = await deriveNodeName(values, host, report);
   const dataDir = values.dataDir ?? defaultDataDir(host);
   const paths = nodePaths(dataDir);
-  warnOfForeignAddresses(network, host, warnings);
+  warnOfForeignAddresses(network.nodeIp, host, warnings);
+  const token = values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal }));
+  const agentToken = values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal }));
+  checkServerToken("--token", token, report);
+  checkServerToken("--agent-token", agentToken, report);
   return {
     ...values,
     ...network,
@@ -39,8 +42,8 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     nodeName,
     dataDir,
     paths,
-    token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
-    agentToken: values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal })),
+    token,
+    agentToken,
     datastoreTls: await checkDatastore(values, { report, warnings, env: inputs.env }),
     egressSelectorMode: "disabled",
     writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
@@ -50,29 +53,13 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
   };
 }
 
-function hostNodeName(host: HostFacts, report: Report): string {
+/** Bootstrap tokens are for agents. */
+function checkServerToken(flag: string, token: string | undefined, report: Report): void {
   try {
-    return parseNodeName(host.hostname);
+    if (token !== undefined) parseServerToken(token);
   } catch (error) {
-    report(`--node-name must be given: the host name ${describeError(error)}`);
-    return "";
-  }
-}
-
-async function readToken(
-  flag: string,
-  path: string | undefined,
-  { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
-): Promise<string | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return parseTokenText(await readFile(path, { encoding: "utf8", signal }));
-  } catch (error) {
-    signal.throwIfAborted();
-    report(
-      error instanceof RangeError ? `${flag} "${path}": its token ${error.message}` : `${flag} ${describeError(error)}`,
-    );
-    return undefined;
+    if (!(error instanceof RangeError)) throw error;
+    report(`${flag} ${error.message}`);
   }
 }
 
@@ -84,7 +71,7 @@ function findGroup(text: string | undefined, host: HostFacts, report: Report): n
 }
 
 /** `-v` and `--vmodule` go to every component, before what is meant for it alone. */
-function passVerbosity(values: ServerValues) {
+export function passVerbosity(values: ServerValues) {
   const common = [
     ...(values.v === 0 ? [] : [`v=${values.v}`]),
     ...(values.vmodule === undefined ? [] : [`vmodule=${values.vmodule}`]),
@@ -116,10 +103,4 @@ function servingSans(from: {
     `kubernetes.default.svc.${values.clusterDomain}`,
   ];
   return [...new Set(names)].filter((name) => name !== "");
-}
-
-function warnOfForeignAddresses(network: NetworkConfig, host: HostFacts, warnings: string[]): void {
-  for (const address of network.nodeIp) {
-    if (!host.everyAddress.includes(address)) warnings.push(`--node-ip ${address} is not an address of this machine`);
-  }
 }

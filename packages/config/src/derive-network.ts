@@ -75,6 +75,27 @@ export function deriveNetwork(values: ServerValues, host: HostFacts, report: Rep
   };
 }
 
+/** The addresses of a node that joins a cluster whose ranges others have decided. */
+export function nodeAddresses(
+  values: ServerValues,
+  host: HostFacts,
+  report: Report,
+): Pick<NetworkConfig, "nodeIp" | "nodeExternalIp" | "bindAddress" | "loopbackAddress"> {
+  const nodes = values.nodeIp.length > 0 ? values.nodeIp : guessNodeAddresses(values, host, report);
+  return {
+    nodeIp: nodes.map(formatAddress),
+    nodeExternalIp: values.nodeExternalIp.map(formatAddress),
+    bindAddress: bindAddress(values),
+    loopbackAddress: nodes[0]?.family === 6 ? "::1" : "127.0.0.1",
+  };
+}
+
+export function warnOfForeignAddresses(nodeIps: readonly string[], host: HostFacts, warnings: string[]): void {
+  for (const address of nodeIps) {
+    if (!host.everyAddress.includes(address)) warnings.push(`--node-ip ${address} is not an address of this machine`);
+  }
+}
+
 /** Nobody can connect to an unspecified address: it must not reach a kubeconfig. */
 function bindAddress({ bindAddress: address }: ServerValues): string | undefined {
   return address === undefined || address.value === 0n ? undefined : formatAddress(address);

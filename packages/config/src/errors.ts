@@ -5,10 +5,10 @@ export class ConfigError extends NodeError {
   override readonly name = "ConfigError";
 
   /** All mistakes at once, each a line that begins with the name of its setting. */
-  static invalid(problems: readonly string[]): ConfigError {
+  static invalid(problems: readonly string[], command = "server"): ConfigError {
     const message = `Cannot start with this configuration:\n  ${problems.join("\n  ")}`;
     return new ConfigError("ERR_CONFIG_INVALID", message, {
-      hint: "Correct the settings named above; k3s server --help lists them all",
+      hint: `Correct the settings named above; k3s ${command} --help lists them all`,
     });
   }
 }

@@ -1,10 +1,13 @@
+export type { AgentConfig } from "./agent-config.ts";
 export { readHostFacts } from "./host-facts.ts";
 export { parseAddress } from "./ip.ts";
+export { loadAgentConfig } from "./load-agent-config.ts";
 export { loadDatastoreConfig } from "./load-datastore-config.ts";
 export { loadServerConfig } from "./load-server-config.ts";
+export type { NodeConfig } from "./node-config.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { recordedArgument } from "./recorded-argument.ts";
-export { settingEntries } from "./server-settings.ts";
+export { settingEntries, settingsOf } from "./server-settings.ts";
 export { nearest } from "./suggest.ts";
 export { unsupportedFlags } from "./unsupported.ts";
-export { CATEGORIES, type Setting } from "./setting.ts";
+export { CATEGORIES, type Role, type Setting } from "./setting.ts";

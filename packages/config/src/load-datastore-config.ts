@@ -2,7 +2,7 @@ import type { DatastoreTls } from "@k3s/datastore-endpoint";
 import { checkDatastore } from "./check-datastore.ts";
 import { ConfigError } from "./errors.ts";
 import type { HostFacts } from "./host-facts.ts";
-import { readSettings, type ServerConfigSource } from "./load-server-config.ts";
+import { readSettings, type ConfigSource } from "./gather-settings.ts";
 import { defaultDataDir, nodePaths, type NodePaths } from "./paths.ts";
 import type { Report } from "./setting.ts";
 
@@ -14,7 +14,7 @@ export interface DatastoreConfig {
   readonly datastoreTls: DatastoreTls;
 }
 
-type Source = Pick<ServerConfigSource, "flags" | "env" | "signal"> & {
+type Source = Pick<ConfigSource, "flags" | "env" | "signal"> & {
   readonly host: Pick<HostFacts, "isRoot" | "home">;
 };
 

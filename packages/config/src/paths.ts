@@ -1,5 +1,8 @@
 import { join } from "node:path";
 
+/** Where the id of this machine is kept, for node names that are to be unique. */
+export const NODE_ID_FILE = "/etc/rancher/node/id";
+
 /** Every place on the machine that belongs to a node (layout of k3s). */
 export type NodePaths = ReturnType<typeof nodePaths>;
 
@@ -32,6 +35,8 @@ export function nodePaths(dataDir: string) {
     kubeletConfigDir: join(agent, "etc", "kubelet.conf.d"),
     containerdConfigFile: join(agent, "etc", "containerd", "config.toml"),
     cniConfigDir: join(agent, "etc", "cni", "net.d"),
+    /** What the servers told of the cluster, for a start without them. */
+    clusterConfigFile: join(agent, "etc", "cluster-config.json"),
     resolvConfFile: join(agent, "etc", "resolv.conf"),
     crictlConfigFile: join(agent, "etc", "crictl.yaml"),
     containerdRoot: join(agent, "containerd"),

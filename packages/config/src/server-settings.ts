@@ -1,6 +1,7 @@
-import type { Setting } from "./setting.ts";
+import type { Role, Setting } from "./setting.ts";
 import { clusterSettings } from "./settings/cluster.ts";
 import { datastoreSettings } from "./settings/datastore.ts";
+import { joiningSettings } from "./settings/joining.ts";
 import { listenerSettings } from "./settings/listener.ts";
 import { networkingSettings } from "./settings/networking.ts";
 import { nodeSettings } from "./settings/node.ts";
@@ -12,6 +13,7 @@ export const serverSettings = {
   ...networkingSettings,
   ...clusterSettings,
   ...nodeSettings,
+  ...joiningSettings,
 } as const satisfies Record<string, Setting<unknown>>;
 
 type SettingName = keyof typeof serverSettings;
@@ -31,13 +33,18 @@ export function propertyName(flag: string): string {
 /** All rows with their names, in the order of the table. */
 export const settingEntries: readonly (readonly [string, Setting<unknown>])[] = Object.entries(serverSettings);
 
+/** The rows that a command takes. */
+export function settingsOf(role: Role): typeof settingEntries {
+  return settingEntries.filter(([, { roles }]) => roles.includes(role));
+}
+
 const namesBySpelling = new Map<string, string>(
   settingEntries.flatMap(([name, { short, formerly }]) =>
     [name, short, formerly].flatMap((spelling) => (spelling === undefined ? [] : [[spelling, name] as const])),
   ),
 );
 
-/** The name of the setting that a flag without dashes or a key of a config file means, in any of its spellings. */
+/** The name of the setting, of any command, that a flag without dashes or a key of a config file means, in any of its spellings. */
 export function findSettingName(spelling: string): string | undefined {
   return namesBySpelling.get(spelling);
 }

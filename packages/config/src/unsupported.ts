@@ -4,14 +4,12 @@ interface Unsupported {
   readonly env?: string;
 }
 
-const JOINING = "a cluster has one server";
+const JOINING = "a server runs its own control plane";
 const ETCD = "there is no embedded etcd";
 const RUNTIME = "the container runtime is the bundled containerd";
 
 /** Flags that k3s has and this version does not serve. Setting one is refused by name instead of being ignored. */
 export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string, Unsupported>([
-  ["server", { reason: JOINING, env: "K3S_URL" }],
-  ["s", { reason: JOINING }],
   ["cluster-init", { reason: ETCD, env: "K3S_CLUSTER_INIT" }],
   ["cluster-reset", { reason: ETCD, env: "K3S_CLUSTER_RESET" }],
   ["cluster-reset-restore-path", { reason: ETCD }],
@@ -25,7 +23,6 @@ export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string
   ["supervisor-port", { reason: "one port serves the supervisor and the API", env: "K3S_SUPERVISOR_PORT" }],
   ["apiserver-port", { reason: "it is the port after https-listen-port", env: "K3S_APISERVER_PORT" }],
   ["apiserver-bind-address", { reason: "it is the loopback address", env: "K3S_APISERVER_BIND_ADDRESS" }],
-  ["lb-server-port", { reason: "a server needs no load balancer of its own", env: "K3S_LB_SERVER_PORT" }],
   [
     "tls-san-security",
     { reason: "it is always on: once the API serves, the certificate takes only names of the configuration" },
@@ -46,7 +43,6 @@ export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string
   ["system-default-registry", { reason: "use --pause-image", env: "K3S_SYSTEM_DEFAULT_REGISTRY" }],
   ["secrets-encryption", { reason: "secrets are stored as they are" }],
   ["secrets-encryption-provider", { reason: "secrets are stored as they are" }],
-  ["with-node-id", { reason: "use --node-name" }],
   ["image-credential-provider-bin-dir", { reason: "use --kubelet-arg" }],
   ["image-credential-provider-config", { reason: "use --kubelet-arg" }],
   ["selinux", { reason: "containers run without SELinux labels", env: "K3S_SELINUX" }],

@@ -1,6 +1,7 @@
 export { writeAdminKubeconfig, type AdminKubeconfigOptions } from "./admin-kubeconfig.ts";
 export type { AgentLeafName } from "./agent-leaves.ts";
 export { createCsr, ensureAgentPki, signAgentCertificate } from "./agent-pki.ts";
+export { writeAgentKubeconfigs } from "./make-agent-pki.ts";
 export { parseCertificates, type Certificate } from "./certificate.ts";
 export { DynamicCertificate, type DynamicCertificateOptions } from "./dynamic-certificate.ts";
 export { PkiError } from "./errors.ts";

@@ -36,6 +36,14 @@ export async function makeAgentPki(request: AgentPkiRequest): Promise<void> {
     ["client-k3s-controller", paths.clientK3sController],
   ];
   await Promise.all(leaves.map(([name, pair]) => makeLeaf(request, name, pair)));
+  await writeAgentKubeconfigs(request);
+}
+
+/** The kubeconfigs of a node's programs, for the certificates in its folder. Rejects with PkiError. */
+export async function writeAgentKubeconfigs(
+  request: Pick<AgentPkiRequest, "agentDir" | "apiServerUrl">,
+): Promise<void> {
+  const paths = agentPaths(request.agentDir);
   const kubeconfigs: readonly (readonly [string, CertificatePair])[] = [
     [paths.kubeletKubeconfig, paths.clientKubelet],
     [paths.kubeProxyKubeconfig, paths.clientKubeProxy],

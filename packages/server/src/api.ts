@@ -5,6 +5,7 @@ import { ClusterObjects } from "@k3s/controllers";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
+import { AgentService } from "./agent-service.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { ServingSecretKeeper } from "./serving-secret.ts";
@@ -16,7 +17,9 @@ const ADMIN_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 /** The datastore's socket, kube-apiserver on it, the one port in front of that, and what has to be in the cluster before anybody uses it. */
 export function api(parts: ServerParts): Component {
   const { config, host, set, env, records, clients } = parts;
-  const supervisor = new Supervisor(config, host.log);
+  const agents = new AgentService(parts);
+  const { routes, tokens } = agents;
+  const supervisor = new Supervisor({ config, routes, tokens, log: host.log });
   const client = () => clients.get("supervisor");
   const log = (component: string) => host.log.child({ component });
   const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
@@ -38,7 +41,8 @@ export function api(parts: ServerParts): Component {
       log: log("kubernetes-endpoint"),
     }),
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
-    completed(config, supervisor),
+    adminAccess(config),
+    agents.component,
   ]);
 }
 
@@ -64,14 +68,11 @@ function opened(supervisor: Supervisor): Component {
   return { name: "api-open", start: () => set(true), stop: () => set(false) };
 }
 
-/** The operator's way in, and the word to agents that they may go on. */
-function completed(config: ServerConfig, supervisor: Supervisor): Component {
+/** The operator's way in. */
+function adminAccess(config: ServerConfig): Component {
   return {
     name: "admin-access",
-    start: async () => {
-      await writeAdminKubeconfig(adminKubeconfig(config));
-      supervisor.setCoreReady();
-    },
+    start: () => writeAdminKubeconfig(adminKubeconfig(config)),
     stop: () => Promise.resolve(),
   };
 }

@@ -1,8 +1,8 @@
 import type { ComponentSet } from "@k3s/components";
 import type { ServerConfig } from "@k3s/config";
+import type { ApiClients, ApiClientsOptions } from "@k3s/node";
 import { serverTlsPaths } from "@k3s/pki";
 import type { RecordsPlace } from "@k3s/process";
-import type { ApiClients, ApiClientsOptions } from "./api-clients.ts";
 import type { DatastorePart } from "./datastore-part.ts";
 import type { ServerHost } from "./server-host.ts";
 

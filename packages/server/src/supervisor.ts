@@ -2,22 +2,31 @@ import type { ServerConfig } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { DynamicCertificate, serverCredPaths, serverTlsPaths } from "@k3s/pki";
-import { SupervisorListener } from "@k3s/supervisor-api";
+import { SupervisorListener, type Routes, type TokenCheck } from "@k3s/supervisor-api";
 import { PasswordAuthenticator, readPasswd } from "@k3s/token";
+
+export interface SupervisorParts {
+  readonly config: ServerConfig;
+  readonly routes: Routes;
+  readonly tokens: TokenCheck;
+  readonly log: Logger;
+}
 
 /** The one port with its certificate, which it keeps renewed, and its users. */
 export class Supervisor implements Component {
   readonly name = "supervisor";
   readonly #config: ServerConfig;
+  readonly #parts: SupervisorParts;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   #listener: SupervisorListener | undefined;
   #certificate: DynamicCertificate | undefined;
   #renewing: Promise<void> = Promise.resolve();
 
-  constructor(config: ServerConfig, log: Logger) {
-    this.#config = config;
-    this.#log = log.child({ component: this.name });
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+    this.#config = parts.config;
+    this.#log = parts.log.child({ component: this.name });
   }
 
   async start(): Promise<void> {
@@ -54,11 +63,6 @@ export class Supervisor implements Component {
     this.#listener?.setApiserverReady(isReady);
   }
 
-  /** Tells agents that they may go on. */
-  setCoreReady(): void {
-    this.#listener?.setCoreReady();
-  }
-
   #createListener(certificate: DynamicCertificate, passwords: PasswordAuthenticator): SupervisorListener {
     const { paths, httpsListenPort, bindAddress, loopbackAddress, apiserverPort } = this.#config;
     const tls = serverTlsPaths(paths.serverDir);
@@ -73,6 +77,8 @@ export class Supervisor implements Component {
       },
       certificate,
       passwords,
+      tokens: this.#parts.tokens,
+      routes: this.#parts.routes,
       apiserver: { host: loopbackAddress, port: apiserverPort },
       log: this.#log,
     });

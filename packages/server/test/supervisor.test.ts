@@ -57,7 +57,12 @@ async function startSupervisor(t: TestContext): Promise<{ supervisor: Supervisor
   const { clusterDomain, servingSans: sans } = config;
   await ensureServerPki({ serverDir, clusterDomain, sans, apiServerUrl: "https://127.0.0.1:6444" });
   await ensurePasswd({ serverDir, token: undefined, agentToken: undefined });
-  const supervisor = new Supervisor(config, log);
+  const supervisor = new Supervisor({
+    config,
+    routes: { paths: new Map(), upgrades: new Map(), connect: undefined },
+    tokens: { check: () => Promise.resolve(undefined) },
+    log,
+  });
   t.after(() => supervisor.stop(AbortSignal.abort()));
   await supervisor.start();
   return { supervisor, port };

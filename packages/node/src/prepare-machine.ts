@@ -1,4 +1,3 @@
-import type { ServerConfig } from "@k3s/config";
 import {
   chooseSettings,
   inspectMachine,
@@ -7,20 +6,18 @@ import {
   setUpKernel,
   type NodeSettings,
 } from "@k3s/node-runtime";
-import type { ServerHost } from "./server-host.ts";
-
-type Environment = Readonly<Record<string, string>>;
+import type { NodeParts } from "./node-parts.ts";
 
 /** Sets the kernel up for pods, finds out what the machine can do, and says what it lacks. */
-export async function prepareMachine(config: ServerConfig, env: Environment, host: ServerHost): Promise<NodeSettings> {
+export async function prepareMachine({ config, cluster, env, host }: NodeParts): Promise<NodeSettings> {
   const log = host.log.child({ component: "machine" });
   const path = env["PATH"] ?? "";
   await setUpKernel({
     log,
     path,
-    ipv4: config.clusterCidr.some((cidr) => !cidr.includes(":")),
-    ipv6: config.clusterCidr.some((cidr) => cidr.includes(":")),
-    bridgeFiltering: !(config.disableKubeProxy && config.flannelBackend === "none"),
+    ipv4: cluster.clusterCidr.some((cidr) => !cidr.includes(":")),
+    ipv6: cluster.clusterCidr.some((cidr) => cidr.includes(":")),
+    bridgeFiltering: !(cluster.disableKubeProxy && cluster.flannelBackend === "none"),
     conntrack: !(await inUserNamespace()),
   });
   const facts = await inspectMachine({ overlayDirectory: config.paths.agentDir, path });

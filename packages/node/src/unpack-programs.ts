@@ -1,7 +1,15 @@
+import { unpackComponents, type ComponentSet } from "@k3s/components";
 import type { Logger } from "@k3s/log";
+import type { NodeHost } from "./node-parts.ts";
 
 /** Between two lines; what is faster needs none. */
 const INTERVAL_MS = 2_000;
+
+/** Brings the upstream programs into the data dir and says so when that takes a while. */
+export function unpackPrograms(dataDir: string, host: NodeHost, signal: AbortSignal): Promise<ComponentSet> {
+  const { log, componentsDir } = host;
+  return unpackComponents({ from: componentsDir, dataDir, log, onProgress: unpackProgress(log), signal });
+}
 
 /** Says now and then how much of the components was copied. `now` in milliseconds. */
 export function unpackProgress(

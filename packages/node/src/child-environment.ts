@@ -1,18 +1,28 @@
 import { executablePath, type ComponentSet } from "@k3s/components";
-import type { ServerConfig } from "@k3s/config";
+import type { NodeConfig } from "@k3s/config";
+import type { ClusterNetwork } from "./node-parts.ts";
 
 type Environment = Readonly<Record<string, string>>;
 type Variables = Readonly<Record<string, string | undefined>>;
+
+interface Surroundings {
+  readonly config: Pick<NodeConfig, "nodeName" | "preferBundledBin">;
+  readonly cluster: ClusterNetwork;
+  readonly set: ComponentSet;
+  /** The environment of this process. */
+  readonly inherited: Variables;
+}
 
 /** Ours, or meant for us: secrets among them, so no child sees them. */
 const PRIVATE = /^(K3S_|NOTIFY_SOCKET$|WATCHDOG_|INVOCATION_ID$|LISTEN_|NODE_OPTIONS$|MALLOC_|AWS_)/;
 
 /** The environment of every supervised program: the caller's without what is private, PATH with the programs, proxies not for cluster traffic. */
-export function childEnvironment(config: ServerConfig, set: ComponentSet, inherited: Variables): Environment {
+export function childEnvironment(surroundings: Surroundings): Environment {
+  const { config, cluster, set, inherited } = surroundings;
   return {
     ...Object.fromEntries(publicVariables(inherited)),
     PATH: executablePath({ set, inherited: inherited["PATH"] ?? DEFAULT_PATH, preferBundled: config.preferBundledBin }),
-    NO_PROXY: noProxy(config, inherited),
+    NO_PROXY: noProxy(cluster, inherited),
     NODE_NAME: config.nodeName,
     // A Go program then asks the hosts file before DNS (k3s does the same).
     RES_OPTIONS: inherited["RES_OPTIONS"] ?? " ",
@@ -28,8 +38,8 @@ function publicVariables(inherited: Variables): [string, string][] {
   });
 }
 
-function noProxy(config: ServerConfig, inherited: Variables): string {
+function noProxy(network: ClusterNetwork, inherited: Variables): string {
   const given = [inherited["NO_PROXY"], inherited["no_proxy"]].flatMap((list) => list?.split(",") ?? []);
-  const cluster = [".svc", `.${config.clusterDomain}`, ...config.clusterCidr, ...config.serviceCidr];
+  const cluster = [".svc", `.${network.clusterDomain}`, ...network.clusterCidr, ...network.serviceCidr];
   return [...new Set([...given, ...cluster])].filter((entry) => entry !== "").join(",");
 }

@@ -7,18 +7,17 @@ import { containerd, ImageImport, kubelet, kubeProxy, type NodeRuntimeOptions } 
 import { agentPaths } from "@k3s/pki";
 import { ApiClients } from "./api-clients.ts";
 import { Milestone } from "./milestone.ts";
-import { nodeIdentity } from "./node-identity.ts";
-import { nodeOptions } from "./node-part.ts";
+import { nodeOptions } from "./node-options.ts";
+import type { NodeParts } from "./node-parts.ts";
 import { prepareMachine } from "./prepare-machine.ts";
-import { apiServerAccess, type ServerParts } from "./server-parts.ts";
 
-/** The node on the server's own machine, in two components: one starts beside the API, the other once that serves. */
-export class LocalNode {
-  readonly #parts: ServerParts;
+/** A node on this machine, in two components: the programs, which need no API in order to start, and the membership, which does. */
+export class ClusterNode {
+  readonly #parts: NodeParts;
   readonly #kubeletReady = new Milestone("kubelet-ready");
   #options: Promise<NodeRuntimeOptions> | undefined;
 
-  constructor(parts: ServerParts) {
+  constructor(parts: NodeParts) {
     this.#parts = parts;
   }
 
@@ -27,12 +26,12 @@ export class LocalNode {
    * kubelet spends its first seconds looking at the machine, and then tries to register until somebody answers.
    */
   get runtime(): Component {
-    const { config } = this.#parts;
+    const { config, cluster, identity } = this.#parts;
     return assembled("node-runtime", async () => {
       const options = await this.#prepared();
       return [
-        nodeIdentity(config, apiServerAccess(config).server),
-        ...(config.flannelBackend === "none" ? [] : [networkLayout(config.paths.cniConfigDir)]),
+        identity,
+        ...(cluster.flannelBackend === "none" ? [] : [networkLayout(config.paths.cniConfigDir)]),
         containerd(options),
         new ImageImport(options), // before any pod can look for one of them
         kubelet(options),
@@ -50,27 +49,24 @@ export class LocalNode {
   }
 
   #members(options: NodeRuntimeOptions): readonly Component[] {
-    const { config } = this.#parts;
+    const { config, cluster, apiServer } = this.#parts;
     const pair = agentPaths(config.paths.agentDir).clientKubelet;
-    const clients = new ApiClients({ ...apiServerAccess(config), identities: [{ name: "kubelet", pair }] });
+    const clients = new ApiClients({ ...apiServer, identities: [{ name: "kubelet", pair }] });
     const client = () => clients.get("kubelet");
     return [
       clients,
       registration(this.#parts, client),
       atOnce("pod-traffic", [
         // It looks its own Node up to learn its address, and settles for the loopback address when there is none.
-        ...(config.disableKubeProxy ? [] : [kubeProxy(options)]),
-        ...(config.flannelBackend === "none" ? [] : [podNetwork(this.#parts, client)]),
+        ...(cluster.disableKubeProxy ? [] : [kubeProxy(options)]),
+        ...(cluster.flannelBackend === "none" ? [] : [podNetwork(this.#parts, client)]),
       ]),
     ];
   }
 
   /** Asks the machine once, whichever component comes first. */
   #prepared(): Promise<NodeRuntimeOptions> {
-    const { config, env, host } = this.#parts;
-    this.#options ??= prepareMachine(config, env, host).then((settings) =>
-      nodeOptions({ ...this.#parts, settings, log: host.log }),
-    );
+    this.#options ??= prepareMachine(this.#parts).then((settings) => nodeOptions(this.#parts, settings));
     return this.#options;
   }
 }
@@ -79,7 +75,7 @@ function networkLayout(confDir: string): Component {
   return { name: "network-layout", start: () => layOutPodNetwork(confDir), stop: () => Promise.resolve() };
 }
 
-function registration({ config, host }: ServerParts, client: () => KubeClient): Component {
+function registration({ config, cluster, host }: NodeParts, client: () => KubeClient): Component {
   const own = hostname();
   const addresses = {
     internalIps: config.nodeIp,
@@ -95,14 +91,14 @@ function registration({ config, host }: ServerParts, client: () => KubeClient): 
     nodeName: config.nodeName,
     labels: Object.fromEntries(config.nodeLabel.map(({ key, value }) => [key, value])),
     annotations: {
-      ...(config.disableCloudController ? {} : addressAnnotations(addresses)),
+      ...(cluster.disableCloudController ? {} : addressAnnotations(addresses)),
       ...nodeArgumentAnnotations(host.args, env),
     },
     log: host.log.child({ component: "node-registration" }),
   });
 }
 
-function podNetwork({ config, host }: ServerParts, client: () => KubeClient): Component {
+function podNetwork({ config, host }: NodeParts, client: () => KubeClient): Component {
   return new PodNetwork({
     client,
     nodeName: config.nodeName,

@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ComponentSet } from "@k3s/components";
-import type { ServerConfig } from "@k3s/config";
 import { childEnvironment } from "../src/child-environment.ts";
+import type { ClusterNetwork } from "../src/node-parts.ts";
 
 /** As much of a configuration and of a component set as the environment depends on. */
-const config = {
-  nodeName: "edge-1",
+const config = { nodeName: "edge-1", preferBundledBin: false };
+const cluster: ClusterNetwork = {
   clusterDomain: "cluster.local",
   clusterCidr: ["10.42.0.0/16"],
   serviceCidr: ["10.43.0.0/16"],
-  preferBundledBin: false,
-} as unknown as ServerConfig;
+  clusterDns: ["10.43.0.10"],
+  flannelBackend: "vxlan",
+  disableKubeProxy: false,
+  disableCloudController: false,
+  disableServiceLb: false,
+};
 const set = { binDir: "/set/bin", cniBinDir: "/data/cni" } as unknown as ComponentSet;
 
 describe("childEnvironment()", () => {
@@ -27,31 +31,31 @@ describe("childEnvironment()", () => {
       MALLOC_ARENA_MAX: "1",
       LANG: "C",
     };
-    const env = childEnvironment(config, set, inherited);
+    const env = childEnvironment({ config, cluster, set, inherited });
     assert.deepEqual(Object.keys(env).sort(), ["LANG", "NODE_NAME", "NO_PROXY", "PATH", "RES_OPTIONS"]);
   });
 
   test("puts our programs before those of the machine, and our host tools after them", () => {
     assert.equal(
-      childEnvironment(config, set, { PATH: "/usr/bin:/bin" })["PATH"],
+      childEnvironment({ config, cluster, set, inherited: { PATH: "/usr/bin:/bin" } })["PATH"],
       "/data/cni:/set/bin:/usr/bin:/bin:/set/bin/aux",
     );
-    const preferred = childEnvironment({ ...config, preferBundledBin: true }, set, { PATH: "/usr/bin" });
+    const preferred = childEnvironment({ config: { ...config, preferBundledBin: true }, cluster, set, inherited: { PATH: "/usr/bin" } });
     assert.equal(preferred["PATH"], "/data/cni:/set/bin:/set/bin/aux:/usr/bin");
   });
 
   test("keeps cluster traffic off the proxy, in one variable, beside what the operator named", () => {
-    const env = childEnvironment(config, set, {
+    const env = childEnvironment({ config, cluster, set, inherited: {
       HTTPS_PROXY: "http://proxy:3128",
       no_proxy: "intranet",
       NO_PROXY: "localhost",
-    });
+    } });
     assert.equal(env["NO_PROXY"], "localhost,intranet,.svc,.cluster.local,10.42.0.0/16,10.43.0.0/16");
     assert.deepEqual([env["no_proxy"], env["HTTPS_PROXY"]], [undefined, "http://proxy:3128"]);
   });
 
   test("keeps a resolver option of the operator", () => {
-    assert.equal(childEnvironment(config, set, { RES_OPTIONS: "ndots:2" })["RES_OPTIONS"], "ndots:2");
-    assert.equal(childEnvironment(config, set, {})["RES_OPTIONS"], " ");
+    assert.equal(childEnvironment({ config, cluster, set, inherited: { RES_OPTIONS: "ndots:2" } })["RES_OPTIONS"], "ndots:2");
+    assert.equal(childEnvironment({ config, cluster, set, inherited: {} })["RES_OPTIONS"], " ");
   });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createLogger } from "@k3s/log";
-import { unpackProgress } from "../src/unpack-progress.ts";
+import { unpackProgress } from "../src/unpack-programs.ts";
 
 test("unpackProgress() says something every two seconds, not more often", () => {
   const lines: string[] = [];

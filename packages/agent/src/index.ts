@@ -1,0 +1,1 @@
+export { agentComponents } from "./agent-components.ts";

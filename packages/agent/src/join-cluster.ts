@@ -1,0 +1,105 @@
+import { retry } from "@k3s/async";
+import { ClusterClient, ClusterError, trustCluster, type ClusterTrust } from "@k3s/cluster-client";
+import { parseClusterConfig, type ClusterConfig } from "@k3s/cluster-config";
+import type { AgentConfig } from "@k3s/config";
+import { describeError, NodeError } from "@k3s/errors";
+import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
+import type { Logger } from "@k3s/log";
+import { agentPaths, writeAgentKubeconfigs } from "@k3s/pki";
+import { ensureNodePassword, TokenError } from "@k3s/token";
+import { dirname } from "node:path";
+
+export interface JoinOptions {
+  readonly config: AgentConfig;
+  /** Where the servers are reached: the address of the balancer on this machine, or the server itself. */
+  readonly server: string;
+  readonly log: Logger;
+}
+
+/** A node that its cluster knows: its certificates and kubeconfigs are on disk. */
+export interface Joined {
+  readonly cluster: ClusterConfig;
+  readonly trust: ClusterTrust;
+}
+
+const FIRST_RETRY = { delayMinMs: 2_000, delayMaxMs: 2_000 };
+const RETRY = { delayMinMs: 2_000, delayMaxMs: 10_000 };
+const SECRET = { mode: 0o600 };
+
+/**
+ * Joins the cluster: finds out whether the server is the right one, takes the cluster's settings and asks for the node's
+ * certificates. Tries again for as long as waiting can help; rejects with NodeError where it cannot.
+ */
+export async function joinCluster(options: JoinOptions, signal: AbortSignal): Promise<Joined> {
+  const { config, log } = options;
+  await makeDirectory(config.paths.agentDir, 0o700);
+  let last = "";
+  const onRetry = (what: string) => (error: unknown) => {
+    const reason = describeError(error);
+    const hint = error instanceof NodeError ? error.hint : undefined;
+    // The same once more says nothing new; it is there for who looks closely.
+    log[reason === last ? "debug" : "warn"]({ reason, hint }, what);
+    last = reason;
+  };
+  const trust = await retry(
+    (attempt) => establishTrust(options, attempt),
+    { ...FIRST_RETRY, isRetryable, onRetry: onRetry("waiting for a server of the cluster") },
+    signal,
+  );
+  return await retry(
+    async (attempt) => ({ trust, cluster: await fetchIdentity({ ...options, trust }, attempt) }),
+    { ...RETRY, isRetryable, onRetry: onRetry("waiting to join the cluster") },
+    signal,
+  );
+}
+
+async function establishTrust({ config, server, log }: JoinOptions, signal: AbortSignal): Promise<ClusterTrust> {
+  const { token } = config;
+  if (token === undefined) throw TokenError.empty();
+  const trust = await trustCluster({ server, token, user: "node", log, signal });
+  return trust;
+}
+
+async function fetchIdentity(
+  { config, log, trust, server }: JoinOptions & { readonly trust: ClusterTrust },
+  signal: AbortSignal,
+): Promise<ClusterConfig> {
+  const paths = agentPaths(config.paths.agentDir);
+  const client = new ClusterClient({ trust, pair: paths.clientKubelet, log });
+  const text = (await client.get("/v1-k3s/config", signal)).toString("utf8");
+  const cluster = parseClusterConfig(text);
+  await writeFileAtomic(paths.clientCa, await client.get("/v1-k3s/client-ca.crt", signal), SECRET);
+  await writeFileAtomic(paths.serverCa, await client.get("/v1-k3s/server-ca.crt", signal), SECRET);
+  const password = await ensureNodePassword({
+    path: config.paths.nodePasswordFile,
+    legacyPath: `${config.paths.agentDir}/node-password.txt`,
+  });
+  const proof = { name: config.nodeName, password, passwordFile: config.paths.nodePasswordFile };
+  const serving = { ...proof, ips: [...config.nodeIp, ...config.nodeExternalIp] };
+  const leaves = [
+    ["serving-kubelet", paths.servingKubelet, serving],
+    ["client-kubelet", paths.clientKubelet, { ...proof, ips: config.nodeIp }],
+    ["client-kube-proxy", paths.clientKubeProxy, undefined],
+    ["client-k3s-controller", paths.clientK3sController, undefined],
+  ] as const;
+  for (const [name, pair, node] of leaves) {
+    const request = { keyFile: pair.key, ...(node === undefined ? {} : { proof: node }) };
+    const answer = await client.certificate(`/v1-k3s/${name}.crt`, request, signal);
+    await writeFileAtomic(pair.cert, answer, SECRET);
+  }
+  await writeAgentKubeconfigs({ agentDir: config.paths.agentDir, apiServerUrl: server });
+  await makeDirectory(dirname(config.paths.clusterConfigFile), 0o700);
+  await writeFileAtomic(config.paths.clusterConfigFile, text, SECRET);
+  return cluster;
+}
+
+function isRetryable(error: unknown): boolean {
+  if (error instanceof ClusterError) return !error.isFinal;
+  return !(error instanceof TokenError);
+}
+
+/** The settings of the cluster as of the last join; undefined when there was none. */
+export async function readLastCluster(config: AgentConfig): Promise<ClusterConfig | undefined> {
+  const text = await readIfExists(config.paths.clusterConfigFile);
+  return text === undefined ? undefined : parseClusterConfig(text.toString("utf8"));
+}

@@ -1,0 +1,11 @@
+import type { NodeConfig } from "./node-config.ts";
+
+/** Everything an agent was told, checked, completed and frozen. */
+export interface AgentConfig extends NodeConfig {
+  /** `https://host:port` of the server to join at first. */
+  readonly server: string;
+  /** Content of the flag or of the token file; undefined where an earlier join left a certificate. */
+  readonly token: string | undefined;
+  /** Loopback port on which programs of the node reach the servers. */
+  readonly lbServerPort: number;
+}

@@ -1,0 +1,52 @@
+import { parseServerUrl, TokenError } from "@k3s/token";
+import type { AgentConfig } from "./agent-config.ts";
+import { deepFreeze } from "./deep-freeze.ts";
+import { passVerbosity } from "./derive-config.ts";
+import { nodeAddresses, warnOfForeignAddresses } from "./derive-network.ts";
+import { ConfigError } from "./errors.ts";
+import { gatherSettings, type ConfigSource, type GatheredSettings } from "./gather-settings.ts";
+import { deriveNodeName } from "./node-name.ts";
+import { defaultDataDir, nodePaths } from "./paths.ts";
+import { readToken } from "./read-token.ts";
+import type { Report } from "./setting.ts";
+
+/** The configuration of an agent. Rejects with one ConfigError that lists every mistake. */
+export async function loadAgentConfig(source: ConfigSource): Promise<AgentConfig> {
+  const settings = await gatherSettings("agent", source);
+  const config = await derive(settings, source);
+  if (settings.problems.length > 0) throw ConfigError.invalid([...new Set(settings.problems)], "agent");
+  return deepFreeze(config);
+}
+
+async function derive(settings: GatheredSettings, { host, signal }: ConfigSource): Promise<AgentConfig> {
+  const { values, report, warnings, fileArguments } = settings;
+  const dataDir = values.dataDir ?? defaultDataDir(host);
+  const addresses = nodeAddresses(values, host, report);
+  warnOfForeignAddresses(addresses.nodeIp, host, warnings);
+  const { kubeletArg, kubeProxyArg } = passVerbosity(values);
+  const { nodeLabel, nodeTaint, resolvConf, pauseImage, snapshotter, preferBundledBin } = values;
+  const { debug, log, alsologtostderr, lbServerPort } = values;
+  return {
+    ...addresses,
+    ...{ nodeLabel, nodeTaint, resolvConf, pauseImage, snapshotter, preferBundledBin, kubeletArg, kubeProxyArg },
+    ...{ debug, log, alsologtostderr, lbServerPort, dataDir, fileArguments, warnings },
+    nodeName: await deriveNodeName(values, host, report),
+    paths: nodePaths(dataDir),
+    server: checkServer(values.server, report),
+    token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
+  };
+}
+
+function checkServer(text: string | undefined, report: Report): string {
+  if (text === undefined) {
+    report("--server is required");
+    return "";
+  }
+  try {
+    return parseServerUrl(text).href.replace(/\/+$/, "");
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error;
+    report(`--server must be a URL like https://host:6443: current value is "${text.replace(/\/\/[^/]*@/, "//")}"`);
+    return "";
+  }
+}

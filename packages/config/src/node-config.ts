@@ -1,0 +1,26 @@
+import type { ServerConfig } from "./server-config.ts";
+
+/** What a node needs of its configuration, whether a server runs beside it or not. */
+export type NodeConfig = Pick<
+  ServerConfig,
+  | "nodeName"
+  | "nodeIp"
+  | "nodeExternalIp"
+  | "nodeLabel"
+  | "nodeTaint"
+  | "dataDir"
+  | "paths"
+  | "bindAddress"
+  | "loopbackAddress"
+  | "resolvConf"
+  | "pauseImage"
+  | "snapshotter"
+  | "preferBundledBin"
+  | "kubeletArg"
+  | "kubeProxyArg"
+  | "debug"
+  | "log"
+  | "alsologtostderr"
+  | "fileArguments"
+  | "warnings"
+>;

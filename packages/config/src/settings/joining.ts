@@ -1,0 +1,32 @@
+import { parsePort, parseText } from "../parsers.ts";
+import { switchSetting, valueSetting } from "../setting.ts";
+
+export const joiningSettings = {
+  server: valueSetting({
+    category: "Cluster",
+    roles: ["server", "agent"],
+    short: "s",
+    env: "K3S_URL",
+    placeholder: "URL",
+    help: "Server of the cluster to join, https://host:6443; a server that shares a datastore compares its settings with it",
+    fallback: undefined,
+    parse: parseText, // checked with the token: what is wrong with it is said in k3s's words
+  }),
+  "lb-server-port": valueSetting({
+    category: "Client",
+    roles: ["agent"],
+    env: "K3S_LB_SERVER_PORT",
+    placeholder: "PORT",
+    help: "Loopback port on which this node reaches the servers, whichever of them live",
+    fallback: 6444,
+    fallbackText: "6444",
+    parse: parsePort,
+  }),
+  "with-node-id": switchSetting({
+    category: "Node",
+    roles: ["server", "agent"],
+    env: "K3S_WITH_NODE_ID",
+    help: "Append an id that is made once for this machine to the name of the node",
+    fallback: false,
+  }),
+} as const;

@@ -1,0 +1,102 @@
+import { readFile } from "node:fs/promises";
+import {
+  agentRoutes,
+  ApiServerAddresses,
+  NodeCheck,
+  NodePasswordKeeper,
+  NodePasswords,
+  TokenReviewer,
+} from "@k3s/agent-endpoints";
+import { encodeClusterConfig } from "@k3s/cluster-config";
+import type { KubeClient } from "@k3s/kube-client";
+import { atOnce, type Component } from "@k3s/lifecycle";
+import type { Logger } from "@k3s/log";
+import { serverCredPaths } from "@k3s/pki";
+import type { Routes, TokenCheck } from "@k3s/supervisor-api";
+import { ensureNodePassword } from "@k3s/token";
+import { clusterFacts } from "./cluster-facts.ts";
+import type { ServerParts } from "./server-parts.ts";
+
+/** Everything a server does for agents that join and stay. */
+export class AgentService {
+  readonly tokens: TokenCheck;
+  readonly #parts: ServerParts;
+  readonly #log: Logger;
+  readonly #stopping = new AbortController();
+  readonly #passwords: NodePasswords;
+  readonly #addresses: ApiServerAddresses;
+  #isCoreReady = false;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+    this.#log = parts.host.log.child({ component: "agents" });
+    this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
+    this.#addresses = new ApiServerAddresses(this.#client, this.#log);
+    this.tokens = new TokenReviewer(this.#client);
+  }
+
+  /** For the one port. */
+  get routes(): Routes {
+    const { config } = this.#parts;
+    const local = { name: config.nodeName, password: () => this.#localPassword() };
+    const paths = agentRoutes({
+      serverDir: config.paths.serverDir,
+      config: () => this.#document(),
+      apiServers: () => this.#addresses.addresses,
+      isCoreReady: () => this.#isCoreReady,
+      nodeCheck: new NodeCheck({
+        client: () => (this.#isCoreReady ? this.#client() : undefined),
+        passwords: this.#passwords,
+        localNode: config.disableAgent ? undefined : local,
+        log: this.#log,
+      }),
+    });
+    return { paths, upgrades: new Map(), connect: undefined };
+  }
+
+  /** Runs once the API serves; after its start agents may go on. */
+  get component(): Component {
+    const keeper = new NodePasswordKeeper(this.#client, this.#log);
+    return atOnce("agents", [this.#addresses, keeper, this.#opening()]);
+  }
+
+  #opening(): Component {
+    return {
+      name: "agents-welcome",
+      start: async ({ signal }) => {
+        await this.#guardOwnName(signal);
+        this.#isCoreReady = true;
+      },
+      stop: () => {
+        this.#isCoreReady = false;
+        this.#stopping.abort(new Error("it is being stopped"));
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** Nobody else shall join under the name of the node on this machine. */
+  async #guardOwnName(signal: AbortSignal): Promise<void> {
+    const { config } = this.#parts;
+    if (config.disableAgent) return;
+    const credentials = { name: config.nodeName, password: await this.#localPassword() };
+    const verdict = await this.#passwords.verify(this.#client(), credentials, signal);
+    if (verdict !== "wrong") return;
+    this.#log.warn(
+      { node: config.nodeName, file: config.paths.nodePasswordFile },
+      "another machine joined under this node's name before: give one of the two another --node-name, or delete its node-password secret",
+    );
+  }
+
+  #client = (): KubeClient => this.#parts.clients.get("supervisor");
+
+  #localPassword(): Promise<string> {
+    return ensureNodePassword({ path: this.#parts.config.paths.nodePasswordFile });
+  }
+
+  async #document(): Promise<string> {
+    const { config } = this.#parts;
+    const psk = await readFile(serverCredPaths(config.paths.serverDir).ipsecPsk, "utf8");
+    return encodeClusterConfig(clusterFacts(config, psk.trim()));
+  }
+}
