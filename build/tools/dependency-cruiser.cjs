@@ -2,7 +2,7 @@
 const LAYERS = [
   ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics"],
-  ["pki", "token", "process", "components", "datastore", "http2", "kube-client", "cluster-config"],
+  ["pki", "token", "process", "components", "datastore", "http2", "kube-client", "cluster-config", "tunnel"],
   [
     "datastore-sqlite",
     "datastore-sql",
@@ -16,6 +16,7 @@ const LAYERS = [
     "supervisor-api",
     "agent-endpoints",
     "cluster-client",
+    "loadbalancer",
     "control-plane",
     "node-runtime",
     "network",

@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import type { CommandContext } from "./context.ts";
 import { datastoreCommand, normalizeDatastoreArguments } from "./datastore-command.ts";
 import { UsageError } from "./errors.ts";
-import { normalizeArguments, serverCommand } from "./server-flags.ts";
+import { nodeCommand, normalizeArguments } from "./node-flags.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
 const TOOL_HELP: Readonly<Record<Tool, string>> = {
@@ -45,13 +45,15 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
   program.action(async (name: string | undefined, options: { readonly version?: true }) => {
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
-    else throw UsageError.unknownCommand(name, nearest(name, ["server", "datastore", "help", ...TOOLS]));
+    else throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "help", ...TOOLS]));
   });
-  const server = serverCommand(async (parsed) => {
-    const { runServerCommand } = await import("./server-command.ts");
-    exit(await runServerCommand(parsed, context));
-  });
-  program.addCommand(server.copyInheritedSettings(program));
+  for (const role of ["server", "agent"] as const) {
+    const command = nodeCommand(role, async (parsed) => {
+      const { runNodeCommand } = await import("./node-command.ts");
+      exit(await runNodeCommand(role, parsed, context));
+    });
+    program.addCommand(command.copyInheritedSettings(program));
+  }
   const datastore = datastoreCommand(context, exit);
   for (const command of [datastore, ...datastore.commands]) command.copyInheritedSettings(program);
   program.addCommand(datastore);

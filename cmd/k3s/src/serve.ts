@@ -12,11 +12,9 @@ export interface ServeHost {
   readonly shutdown: AbortSignal;
   /** Aborts when it is asked a second time. */
   readonly impatient: AbortSignal;
-  /** What the log says once everything has started. Default: a server's. */
-  readonly upMessage?: string;
+  /** What the log says once everything has started. */
+  readonly upMessage: string;
 }
-
-const SERVER_IS_UP = "k3s is up, see the cluster with: k3s kubectl get nodes";
 
 /** How long the components together may take to end gently. */
 const STOP_GRACE_MS = 30_000;
@@ -43,7 +41,7 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
   const startedAt = performance.now();
   try {
     await manager.start(ended);
-    log.info({ durationMs: elapsedMs(startedAt) }, host.upMessage ?? SERVER_IS_UP);
+    log.info({ durationMs: elapsedMs(startedAt) }, host.upMessage);
     await notifier.ready();
     await notifier.status("Running");
     // Never rejects. Not waited for: a check that hangs is what the watchdog is there for.

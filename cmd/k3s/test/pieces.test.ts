@@ -9,7 +9,7 @@ import { failureFields, formatFailure } from "../src/format-failure.ts";
 import { arrangeGlobalFlags } from "../src/global-flags.ts";
 import { findMount } from "../src/preflight/check-data-dir.ts";
 import { checkIdentity } from "../src/preflight/check-identity.ts";
-import { normalizeArguments, serverCommand } from "../src/server-flags.ts";
+import { nodeCommand, normalizeArguments } from "../src/node-flags.ts";
 import { run, temporaryFolder } from "./cli-process.ts";
 import { writeComponentFolder } from "./component-folder.ts";
 
@@ -63,10 +63,10 @@ describe("normalizeArguments()", () => {
   }
 });
 
-describe("serverCommand(): what it records", () => {
+describe("nodeCommand(): what it records", () => {
   const recordedOf = async (args: readonly string[]) => {
     let recorded: readonly string[] = [];
-    const command = serverCommand((parsed) => {
+    const command = nodeCommand("server", (parsed) => {
       recorded = parsed.recorded;
       return Promise.resolve();
     });

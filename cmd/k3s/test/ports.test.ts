@@ -7,7 +7,7 @@ import { describe, test, type TestContext } from "node:test";
 import { loadServerConfig, readHostFacts, type ServerConfig } from "@k3s/config";
 import { isLeftover } from "@k3s/process";
 import { PreflightError } from "../src/errors.ts";
-import { checkPorts, neededPorts } from "../src/preflight/check-ports.ts";
+import { checkPorts, serverPorts } from "../src/preflight/check-ports.ts";
 import { parseListeners } from "../src/preflight/listeners.ts";
 
 async function config(flags: Readonly<Record<string, string>> = {}): Promise<ServerConfig> {
@@ -35,9 +35,9 @@ const LISTENER =
 
 const nobody = () => Promise.resolve(false);
 
-describe("neededPorts()", () => {
+describe("serverPorts()", () => {
   const ports = async (flags?: Readonly<Record<string, string>>) =>
-    neededPorts(await config(flags)).map(({ port, address }) => `${port} ${address ?? "any"}`);
+    serverPorts(await config(flags)).map(({ port, address }) => `${port} ${address ?? "any"}`);
 
   test("names every port of a server with a node", async () => {
     assert.deepEqual(await ports(), [

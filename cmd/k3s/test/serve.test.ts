@@ -31,6 +31,7 @@ function recorder() {
       status: () => Promise.resolve(),
       keepAlive: () => Promise.resolve(),
     },
+    upMessage: "the node is up",
     shutdown: shutdown.signal,
     impatient: impatient.signal,
   };

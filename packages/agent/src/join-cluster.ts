@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { retry } from "@k3s/async";
 import { ClusterClient, ClusterError, trustCluster, type ClusterTrust } from "@k3s/cluster-client";
 import { parseClusterConfig, type ClusterConfig } from "@k3s/cluster-config";
@@ -6,8 +7,7 @@ import { describeError, NodeError } from "@k3s/errors";
 import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { agentPaths, writeAgentKubeconfigs } from "@k3s/pki";
-import { ensureNodePassword, TokenError } from "@k3s/token";
-import { dirname } from "node:path";
+import { ensureNodePassword, parseServerUrl, TokenError } from "@k3s/token";
 
 export interface JoinOptions {
   readonly config: AgentConfig;
@@ -16,21 +16,15 @@ export interface JoinOptions {
   readonly log: Logger;
 }
 
-/** A node that its cluster knows: its certificates and kubeconfigs are on disk. */
-export interface Joined {
-  readonly cluster: ClusterConfig;
-  readonly trust: ClusterTrust;
-}
-
 const FIRST_RETRY = { delayMinMs: 2_000, delayMaxMs: 2_000 };
 const RETRY = { delayMinMs: 2_000, delayMaxMs: 10_000 };
 const SECRET = { mode: 0o600 };
 
 /**
- * Joins the cluster: finds out whether the server is the right one, takes the cluster's settings and asks for the node's
+ * Joins the cluster; certificates, kubeconfigs and the cluster's settings are then on disk. Finds out whether the server is the right one, takes the cluster's settings and asks for the node's
  * certificates. Tries again for as long as waiting can help; rejects with NodeError where it cannot.
  */
-export async function joinCluster(options: JoinOptions, signal: AbortSignal): Promise<Joined> {
+export async function joinCluster(options: JoinOptions, signal: AbortSignal): Promise<ClusterConfig> {
   const { config, log } = options;
   await makeDirectory(config.paths.agentDir, 0o700);
   let last = "";
@@ -47,7 +41,7 @@ export async function joinCluster(options: JoinOptions, signal: AbortSignal): Pr
     signal,
   );
   return await retry(
-    async (attempt) => ({ trust, cluster: await fetchIdentity({ ...options, trust }, attempt) }),
+    (attempt) => fetchIdentity({ ...options, trust }, attempt),
     { ...RETRY, isRetryable, onRetry: onRetry("waiting to join the cluster") },
     signal,
   );
@@ -55,9 +49,11 @@ export async function joinCluster(options: JoinOptions, signal: AbortSignal): Pr
 
 async function establishTrust({ config, server, log }: JoinOptions, signal: AbortSignal): Promise<ClusterTrust> {
   const { token } = config;
-  if (token === undefined) throw TokenError.empty();
-  const trust = await trustCluster({ server, token, user: "node", log, signal });
-  return trust;
+  if (token !== undefined) return await trustCluster({ server, token, user: "node", log, signal });
+  // Without a token the certificate of an earlier join has to do, and the CA that came with it.
+  const ca = await readIfExists(agentPaths(config.paths.agentDir).serverCa);
+  if (ca === undefined) throw TokenError.empty();
+  return { server: parseServerUrl(server), ca, token: undefined };
 }
 
 async function fetchIdentity(
@@ -96,10 +92,4 @@ async function fetchIdentity(
 function isRetryable(error: unknown): boolean {
   if (error instanceof ClusterError) return !error.isFinal;
   return !(error instanceof TokenError);
-}
-
-/** The settings of the cluster as of the last join; undefined when there was none. */
-export async function readLastCluster(config: AgentConfig): Promise<ClusterConfig | undefined> {
-  const text = await readIfExists(config.paths.clusterConfigFile);
-  return text === undefined ? undefined : parseClusterConfig(text.toString("utf8"));
 }

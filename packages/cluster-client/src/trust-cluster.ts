@@ -21,8 +21,8 @@ export interface ClusterTrust {
   readonly server: URL;
   /** Undefined: the machine's own list of authorities vouches for the server. */
   readonly ca: Buffer | undefined;
-  /** The whole token, with the hash of the CA that was found. */
-  readonly token: string;
+  /** The whole token, with the hash of the CA that was found; undefined where only the client certificate counts. */
+  readonly token: string | undefined;
 }
 
 /**

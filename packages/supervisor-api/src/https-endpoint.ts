@@ -134,13 +134,13 @@ export class HttpsEndpoint {
       if (detached === undefined) return;
       const { exchange, accept } = detached;
       const protocol = request.headers.upgrade ?? "";
-      this.#handle(exchange, () => router.switch(exchange, { protocol, early, accept }));
+      this.#handle(exchange, () => router.switch(exchange, { protocol, request, early, accept }));
     });
     this.#http1.on("connect", (request, socket, early) => {
       const detached = this.#detach(request, socket);
       if (detached === undefined) return;
       const { exchange, accept } = detached;
-      this.#handle(exchange, () => router.connect(exchange, { protocol: "", early, accept }));
+      this.#handle(exchange, () => router.connect(exchange, { protocol: "", request, early, accept }));
     });
   }
 

@@ -3,7 +3,7 @@ import { authenticate, type Authenticators, type Caller } from "./authenticate.t
 import type { Exchange } from "./exchange.ts";
 import { joinSockets } from "./join-sockets.ts";
 import { Lanes } from "./lanes.ts";
-import { groupHeaders, headerValue } from "./raw-headers.ts";
+import { headerValue } from "./raw-headers.ts";
 import { readBody } from "./read-body.ts";
 import type { SwitchRequest } from "./relay.ts";
 import { RouteRefusal, type ConnectRoute, type Route, type UpgradeRoute } from "./route.ts";
@@ -72,7 +72,7 @@ export class OwnRoutes {
       route?.upgrade({
         caller,
         remoteAddress: exchange.connection.remoteAddress,
-        headers: groupHeaders(exchange.headers),
+        request: switchTo.request,
         accept: () => ({ socket: switchTo.accept(), early: switchTo.early }),
       }),
     );

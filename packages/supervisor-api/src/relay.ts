@@ -13,6 +13,8 @@ import type { Upstream } from "./upstream.ts";
 /** The client's side of a protocol switch. */
 export interface SwitchRequest {
   readonly protocol: string;
+  /** As node:http read it. */
+  readonly request: IncomingMessage;
   /** What the client sent before it was answered. */
   readonly early: Buffer;
   /** Takes the socket out of HTTP's hands. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Caller } from "./authenticate.ts";
 import type { RawHeaders } from "./raw-headers.ts";
@@ -48,8 +49,8 @@ export interface SwitchedSocket {
 export interface UpgradeRequest {
   readonly caller: Caller;
   readonly remoteAddress: string;
-  /** All headers, with lower-case names. */
-  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** As node:http gives it with its `upgrade` event. */
+  readonly request: IncomingMessage;
   /** Takes the socket; nothing has been answered yet. */
   accept(): SwitchedSocket;
 }

@@ -109,10 +109,10 @@ describe("own routes", async () => {
         PATH,
         {
           groups: ["system:nodes"],
-          upgrade: ({ caller, headers, accept }) => {
+          upgrade: ({ caller, request, accept }) => {
             const { socket } = accept();
             socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n`);
-            socket.end(`${caller.name} ${headers["x-id"]?.join() ?? ""}`);
+            socket.end(`${caller.name} ${String(request.headers["x-id"])}`);
           },
         },
       ],

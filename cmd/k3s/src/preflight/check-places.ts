@@ -2,13 +2,12 @@ import { once } from "node:events";
 import { access, constants, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname } from "node:path";
-import type { ServerConfig } from "@k3s/config";
 import { PreflightError } from "../errors.ts";
 
 /** Rejects with PreflightError when what else is named in the configuration cannot be used. Writes nothing. */
-export async function checkPlaces(config: Pick<ServerConfig, "bindAddress" | "writeKubeconfig">): Promise<void> {
-  if (config.bindAddress !== undefined) await checkAddress(config.bindAddress);
-  await checkWritable(config.writeKubeconfig);
+export async function checkPlaces(bindAddress: string | undefined, kubeconfigs: readonly string[]): Promise<void> {
+  if (bindAddress !== undefined) await checkAddress(bindAddress);
+  for (const path of kubeconfigs) await checkWritable(path);
 }
 
 /** Asks the kernel, which knows of addresses that may be listened on before they are there. */

@@ -1,5 +1,5 @@
 import { endianness } from "node:os";
-import { parseAddress, type ServerConfig } from "@k3s/config";
+import { parseAddress, type NodeConfig, type ServerConfig } from "@k3s/config";
 import { PreflightError } from "../errors.ts";
 import { findOwner, readListeners, type Listener } from "./listeners.ts";
 
@@ -11,8 +11,8 @@ export interface NeededPort {
   readonly address: string | undefined;
 }
 
-/** Ports that follow from the configuration. A port that an argument of its component moves is not ours to judge. */
-export function neededPorts(config: ServerConfig): readonly NeededPort[] {
+/** Ports of a server that follow from its configuration. A port that an argument of its component moves is not ours to judge. */
+export function serverPorts(config: ServerConfig): readonly NeededPort[] {
   const loopback = config.loopbackAddress;
   const own = [
     { port: config.httpsListenPort, purpose: "the Kubernetes API", address: config.bindAddress },
@@ -33,7 +33,10 @@ export function neededPorts(config: ServerConfig): readonly NeededPort[] {
   return [...own, ...scheduler, ...(config.disableAgent ? [] : agentPorts(config))];
 }
 
-function agentPorts(config: ServerConfig): readonly NeededPort[] {
+/** The same for the programs of a node. */
+export function agentPorts(
+  config: Pick<NodeConfig, "loopbackAddress" | "kubeletArg" | "kubeProxyArg"> & { readonly disableKubeProxy: boolean },
+): readonly NeededPort[] {
   const loopback = config.loopbackAddress;
   const kubelet = [
     ...unlessMoved(config.kubeletArg, "port", { port: 10_250, purpose: "the kubelet", address: undefined }),

@@ -1,27 +1,28 @@
 import { stat } from "node:fs/promises";
-import type { ServerConfig } from "@k3s/config";
+import type { NodeConfig } from "@k3s/config";
 import { acquireLock, LockHeldError, makeDirectory, type Lock } from "@k3s/files";
 import { isLeftover, ownerOf } from "@k3s/process";
 import { PreflightError } from "../errors.ts";
+import type { NodePlan } from "../node-roles.ts";
 import { checkDataDir } from "./check-data-dir.ts";
 import { checkIdentity } from "./check-identity.ts";
 import { checkPlaces } from "./check-places.ts";
-import { checkPorts, neededPorts } from "./check-ports.ts";
+import { checkPorts } from "./check-ports.ts";
 
 /**
- * Finds out whether a server can start here, and takes the lock on its data dir. Rejects with PreflightError.
+ * Finds out whether a node can start here, and takes the lock on its data dir. Rejects with PreflightError.
  * The data dir is made last, so that a refusal leaves nothing behind.
  */
-export async function runPreflight(config: ServerConfig): Promise<Lock> {
+export async function runPreflight({ config, ports, places }: Omit<NodePlan, "components">): Promise<Lock> {
   const { dataDir } = config;
   checkIdentity({ uid: process.geteuid?.() ?? 0, nowMs: Date.now() });
   await checkDataDir(dataDir);
-  await checkPlaces(config);
+  await checkPlaces(config.bindAddress, places);
   // A k3s that runs on the same data dir holds our ports too: the lock has the better answer.
   const early = (await exists(dataDir)) ? await lockDataDir(config) : undefined;
   try {
     const owner = await ownerOf(dataDir);
-    await checkPorts(neededPorts(config), (pid) => isLeftover(owner, pid));
+    await checkPorts(ports, (pid) => isLeftover(owner, pid));
     if (early !== undefined) return early;
     await makeDirectory(dataDir, 0o755);
     return await lockDataDir(config);
@@ -31,7 +32,7 @@ export async function runPreflight(config: ServerConfig): Promise<Lock> {
   }
 }
 
-async function lockDataDir({ dataDir, paths }: ServerConfig): Promise<Lock> {
+async function lockDataDir({ dataDir, paths }: NodeConfig): Promise<Lock> {
   try {
     return await acquireLock(paths.lockFile);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { CATEGORIES, recordedArgument, settingEntries, type Setting } from "@k3s/config";
+import { CATEGORIES, recordedArgument, settingEntries, settingsOf, type Role, type Setting } from "@k3s/config";
 import { Command, Option } from "commander";
 
 /** What the command line says, before anything is checked. */
@@ -10,19 +10,26 @@ export interface ParsedFlags {
   readonly recorded: readonly string[];
 }
 
-/** The command with the flags of the table, in the groups of its help. `run` gets what was given. */
-export function serverCommand(run: (parsed: ParsedFlags) => Promise<void>): Command {
+const DESCRIPTIONS: Readonly<Record<Role, string>> = {
+  server: "Run a Kubernetes server on this machine, with its control plane and a node",
+  agent: "Run a node on this machine that joins a cluster",
+};
+
+/** The command with the flags of the table that it takes, in the groups of its help. `run` gets what was given. */
+export function nodeCommand(role: Role, run: (parsed: ParsedFlags) => Promise<void>): Command {
   const flags = new Map<string, string[]>();
   const recorded: string[] = [];
-  const command = new Command("server")
-    .description("Run a Kubernetes server on this machine, with its control plane and a node")
+  const settings = settingsOf(role);
+  const command = new Command(role)
+    .description(DESCRIPTIONS[role])
     .usage("[flags]")
     .helpOption("-h, --help", "Show this help")
     .allowUnknownOption()
     .argument("[operands...]");
   for (const category of CATEGORIES) {
-    command.optionsGroup(`${category}:`);
-    for (const [name, setting] of settingEntries.filter(([, { category: its }]) => its === category)) {
+    const rows = settings.filter(([, { category: its }]) => its === category);
+    if (rows.length > 0) command.optionsGroup(`${category}:`);
+    for (const [name, setting] of rows) {
       const take = (text: string) => {
         flags.set(name, [...(flags.get(name) ?? []), text]);
         recorded.push(...recordedArgument(name, text));

@@ -1,34 +1,36 @@
-import { loadServerConfig, readHostFacts, type ServerConfig } from "@k3s/config";
+import { readHostFacts, type Role } from "@k3s/config";
+import type { Component } from "@k3s/lifecycle";
 import { createNotifier } from "@k3s/process";
 import type { CommandContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { exitOnBug } from "./exit-on-bug.ts";
 import { failureFields, formatFailure } from "./format-failure.ts";
 import { openLog, type LogOutput } from "./log-output.ts";
+import type { ParsedFlags } from "./node-flags.ts";
+import { ROLES, type NodePlan } from "./node-roles.ts";
 import { runPreflight } from "./preflight/run-preflight.ts";
 import { serve } from "./serve.ts";
-import type { ParsedFlags } from "./server-flags.ts";
 import { listenForStop, type StopRequests } from "./signals.ts";
 
-/** Runs a server to its end and resolves with the exit code. */
-export async function runServerCommand(parsed: ParsedFlags, context: CommandContext): Promise<number> {
+/** Runs a server or an agent to its end and resolves with the exit code. */
+export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: CommandContext): Promise<number> {
   // Arguments may hold a token: from here on a process list shows the title instead.
-  process.title = "k3s server";
+  process.title = `k3s ${role}`;
   // Signals first: Ctrl-C during the slow steps below must not leave children behind.
   using requests = listenForStop();
 
   const [unexpected] = parsed.operands;
   if (parsed.unknownFlags.length === 0 && unexpected !== undefined) {
-    throw UsageError.wrongArguments(`server takes no argument "${unexpected}"`, "k3s server");
+    throw UsageError.wrongArguments(`${role} takes no argument "${unexpected}"`, `k3s ${role}`);
   }
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
-  const config = await loadConfig(parsed, { context, requests });
-  if (config === undefined) return 0;
-  const output = await openLog({ debug: config.debug, file: config.log, alsoStderr: config.alsologtostderr });
+  const plan = await loadPlan(role, parsed, { context, requests });
+  if (plan === undefined) return 0;
+  const { debug, log, alsologtostderr, fileArguments } = plan.config;
+  const output = await openLog({ debug, file: log, alsoStderr: alsologtostderr });
   exitOnBug(output);
   try {
-    const args = ["server", ...config.fileArguments, ...parsed.recorded];
-    await runNode(config, { context, output, requests, args });
+    await runNode(plan, { context, output, requests, args: [role, ...fileArguments, ...parsed.recorded] });
     return 0;
   } catch (error) {
     // The one place that reports a fatal error: as a line where a journal or a file collects lines, as a text where a person reads.
@@ -42,13 +44,14 @@ export async function runServerCommand(parsed: ParsedFlags, context: CommandCont
 }
 
 /** Undefined when we were asked to end meanwhile. */
-async function loadConfig(
+async function loadPlan(
+  role: Role,
   parsed: ParsedFlags,
   { context, requests }: Pick<NodeSurroundings, "context" | "requests">,
-): Promise<ServerConfig | undefined> {
+): Promise<NodePlan | undefined> {
   try {
     const host = await readHostFacts();
-    return await loadServerConfig({ ...parsed, env: context.env, host, signal: requests.shutdown });
+    return await ROLES[role]({ ...parsed, env: context.env, host, signal: requests.shutdown });
   } catch (error) {
     if (requests.shutdown.aborted) return undefined;
     throw error;
@@ -63,17 +66,19 @@ interface NodeSurroundings {
   readonly args: readonly string[];
 }
 
-async function runNode(config: ServerConfig, { context, output, requests, args }: NodeSurroundings): Promise<void> {
+async function runNode(plan: NodePlan, { context, output, requests, args }: NodeSurroundings): Promise<void> {
   const { log } = output;
   const { env, componentsDir, manifestsDir } = context;
-  for (const warning of config.warnings) log.warn({ setting: warning }, "check the configuration");
+  for (const warning of plan.config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
-  await using _lock = await runPreflight(config);
+  await using _lock = await runPreflight(plan);
 
-  const { serverComponents } = await import("@k3s/server");
   // Children must not speak to the service manager in our name.
   const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;
-  const components = serverComponents(config, { log, componentsDir, manifestsDir, env: childEnv, args });
+  const components: readonly Component[] = await plan.components({
+    ...{ log, componentsDir, manifestsDir, env: childEnv, args },
+  });
   const notifier = createNotifier(notifySocket, { log, watchdogUsec: env["WATCHDOG_USEC"] });
-  await serve(components, { log, notifier, shutdown: requests.shutdown, impatient: requests.impatient });
+  const { shutdown, impatient } = requests;
+  await serve(components, { log, notifier, shutdown, impatient, upMessage: plan.upMessage });
 }

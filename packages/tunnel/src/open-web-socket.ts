@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { SecureContextOptions } from "node:tls";
+import { WebSocket } from "ws";
+import { TunnelError } from "./errors.ts";
+import type { FlowControl } from "./flow-gate.ts";
+import { agreedFlowControl, FLOW_OFFER } from "./session-defaults.ts";
+import { WEB_SOCKET_OPTIONS, WebSocketChannel } from "./web-socket-channel.ts";
+
+export interface TunnelEndpoint {
+  /** `wss://<host>:<port>/v1-k3s/connect`. */
+  readonly url: string;
+  readonly headers?: OutgoingHttpHeaders;
+  /** `ca`, `cert` and `key`: what the server is trusted by, and who this node is. */
+  readonly tls?: Pick<SecureContextOptions, "ca" | "cert" | "key">;
+}
+
+export interface OpenedChannel {
+  readonly channel: WebSocketChannel;
+  readonly flowControl: FlowControl;
+}
+
+const HANDSHAKE_LIMIT_MS = 5_000;
+
+/** Opens a tunnel's websocket. Rejects with TunnelError, or with the reason of `signal`. */
+export async function openWebSocket(
+  { url, headers, tls }: TunnelEndpoint,
+  signal: AbortSignal,
+): Promise<OpenedChannel> {
+  const webSocket = new WebSocket(url, {
+    ...WEB_SOCKET_OPTIONS,
+    ...tls,
+    headers: { ...headers, ...FLOW_OFFER },
+    handshakeTimeout: HANDSHAKE_LIMIT_MS,
+    followRedirects: false,
+  });
+  webSocket.on("error", () => undefined); // after once() below has let go of it
+  webSocket.once("open", () => webSocket.pause()); // until the session listens
+  let refusal: TunnelError | undefined;
+  webSocket.once("unexpected-response", (_request, response) => {
+    refusal = TunnelError.refused(url, response.statusCode ?? 0);
+    webSocket.terminate();
+  });
+  const upgraded = new Promise<IncomingMessage>((resolve) => {
+    webSocket.once("upgrade", resolve);
+  });
+  try {
+    await once(webSocket, "open", { signal });
+  } catch (error) {
+    webSocket.terminate();
+    throw refusal ?? (signal.aborted ? signal.reason : TunnelError.unreachable(url, error));
+  }
+  const response = await upgraded;
+  return {
+    channel: new WebSocketChannel(webSocket, response.socket),
+    flowControl: agreedFlowControl(response.headers),
+  };
+}

@@ -1,0 +1,29 @@
+/** Who waits for room on the channel, first come first served, so that no stream starves another. */
+export class Turns {
+  readonly #isCongested: () => boolean;
+  #waiting: (() => void)[] = [];
+
+  constructor(isCongested: () => boolean) {
+    this.#isCongested = isCongested;
+  }
+
+  /** Whether one who comes now has to {@link wait}. */
+  get mustWait(): boolean {
+    return this.#waiting.length > 0 || this.#isCongested();
+  }
+
+  wait(take: () => void): void {
+    this.#waiting.push(take);
+  }
+
+  /** To be called when there is room. Each who waits is given one turn; who asks again goes to the end. */
+  serve(): void {
+    while (this.#waiting.length > 0 && !this.#isCongested()) {
+      const round = this.#waiting;
+      this.#waiting = [];
+      let next = 0;
+      while (next < round.length && !this.#isCongested()) round[next++]?.();
+      this.#waiting = [...round.slice(next), ...this.#waiting];
+    }
+  }
+}
