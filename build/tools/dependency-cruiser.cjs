@@ -2,7 +2,7 @@
 const LAYERS = [
   ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics"],
-  ["pki", "token", "process", "components", "datastore", "http2", "kube-client"],
+  ["pki", "token", "process", "components", "datastore", "http2", "kube-client", "loadbalancer"],
   [
     "datastore-sqlite",
     "datastore-sql",
