@@ -2,7 +2,18 @@
 const LAYERS = [
   ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics"],
-  ["pki", "token", "process", "components", "datastore", "http2", "kube-client", "cluster-config", "tunnel"],
+  [
+    "pki",
+    "token",
+    "process",
+    "components",
+    "datastore",
+    "http2",
+    "kube-client",
+    "cluster-config",
+    "tunnel",
+    "loadbalancer",
+  ],
   [
     "datastore-sqlite",
     "datastore-sql",
@@ -16,7 +27,6 @@ const LAYERS = [
     "supervisor-api",
     "agent-endpoints",
     "cluster-client",
-    "loadbalancer",
     "control-plane",
     "node-runtime",
     "network",

@@ -16,6 +16,11 @@ export class Gauge<Name extends string = never> implements Metric {
     this.#series.get(labels).value = value;
   }
 
+  /** Forgets every combination of labels, for things that come and go. */
+  clear(): void {
+    this.#series.clear();
+  }
+
   render(): string {
     const samples = Array.from(this.#series.values(), ({ labels, state }) =>
       formatSample(this.name, labels, state.value),

@@ -46,6 +46,12 @@ export class SeriesMap<Name extends string, State> {
     return series.state;
   }
 
+  /** Forgets every series; without label names the one there is begins anew. */
+  clear(): void {
+    this.#series.clear();
+    if (this.#names.length === 0) this.#series.set("", { labels: "", state: this.#create() });
+  }
+
   values(): Iterable<Series<State>> {
     return this.#series.values();
   }

@@ -58,6 +58,15 @@ describe("Gauge", () => {
       assert.equal(gauge.render(), `# HELP g G\n# TYPE g gauge\ng ${text}\n`);
     }
   });
+
+  test("clear() forgets what is not set again", () => {
+    const gauge = new Gauge({ name: "g", help: "G", labels: ["x"] });
+    gauge.set({ x: "1" }, 1);
+    gauge.set({ x: "2" }, 2);
+    gauge.clear();
+    gauge.set({ x: "2" }, 3);
+    assert.equal(gauge.render(), '# HELP g G\n# TYPE g gauge\ng{x="2"} 3\n');
+  });
 });
 
 describe("Histogram", () => {

@@ -12,8 +12,9 @@ import type { KubeClient } from "@k3s/kube-client";
 import { atOnce, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { serverCredPaths } from "@k3s/pki";
-import type { Routes, TokenCheck } from "@k3s/supervisor-api";
+import type { Routes, TokenCheck, UpgradeRoute } from "@k3s/supervisor-api";
 import { ensureNodePassword } from "@k3s/token";
+import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 import { clusterFacts } from "./cluster-facts.ts";
 import type { ServerParts } from "./server-parts.ts";
 
@@ -25,6 +26,7 @@ export class AgentService {
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
   readonly #addresses: ApiServerAddresses;
+  readonly #tunnels: TunnelServer;
   #isCoreReady = false;
 
   constructor(parts: ServerParts) {
@@ -32,6 +34,7 @@ export class AgentService {
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
+    this.#tunnels = new TunnelServer({ log: this.#log });
     this.tokens = new TokenReviewer(this.#client);
   }
 
@@ -51,13 +54,24 @@ export class AgentService {
         log: this.#log,
       }),
     });
-    return { paths, upgrades: new Map(), connect: undefined };
+    return { paths, upgrades: new Map([[CONNECT_PATH, this.#tunnelRoute()]]), connect: undefined };
   }
 
   /** Runs once the API serves; after its start agents may go on. */
   get component(): Component {
     const keeper = new NodePasswordKeeper(this.#client, this.#log);
     return atOnce("agents", [this.#addresses, keeper, this.#opening()]);
+  }
+
+  #tunnelRoute(): UpgradeRoute {
+    return {
+      groups: ["system:nodes"],
+      upgrade: ({ caller, request, accept }) => {
+        const nodeName = caller.name.replace(/^system:node:/, "");
+        const { socket, early: head } = accept();
+        this.#tunnels.accept({ request, socket, head, nodeName });
+      },
+    };
   }
 
   #opening(): Component {
@@ -67,10 +81,10 @@ export class AgentService {
         await this.#guardOwnName(signal);
         this.#isCoreReady = true;
       },
-      stop: () => {
+      stop: async () => {
         this.#isCoreReady = false;
         this.#stopping.abort(new Error("it is being stopped"));
-        return Promise.resolve();
+        await this.#tunnels.close();
       },
     };
   }
