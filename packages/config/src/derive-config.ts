@@ -2,6 +2,7 @@ import { checkDatastore } from "./check-datastore.ts";
 import { deriveNetwork, warnOfForeignAddresses, type NetworkConfig } from "./derive-network.ts";
 import type { Environment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
+import { parseServer } from "./parse-server.ts";
 import { deriveNodeName } from "./node-name.ts";
 import { parseServerToken } from "./cluster-parsers.ts";
 import { defaultDataDir, nodePaths } from "./paths.ts";
@@ -33,6 +34,7 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
   warnOfForeignAddresses(network.nodeIp, host, warnings);
   const token = values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal }));
   const agentToken = values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal }));
+  checkPeer(values, report);
   checkServerToken("--token", token, report);
   checkServerToken("--agent-token", agentToken, report);
   return {
@@ -51,6 +53,15 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     fileArguments,
     warnings,
   };
+}
+
+/** Servers are one cluster because they share a datastore; the other one is only asked for its settings. */
+function checkPeer({ server, datastoreEndpoint }: ServerValues, report: Report): void {
+  if (server === undefined) return;
+  if (parseServer(server) === undefined) report(`--server must be a URL like https://host:6443`);
+  if (datastoreEndpoint === "" || datastoreEndpoint.startsWith("sqlite:")) {
+    report("--server needs --datastore-endpoint: servers share a datastore, and an embedded etcd is not there");
+  }
 }
 
 /** Bootstrap tokens are for agents. */

@@ -1,4 +1,3 @@
-import { parseServerUrl, TokenError } from "@k3s/token";
 import type { AgentConfig } from "./agent-config.ts";
 import { deepFreeze } from "./deep-freeze.ts";
 import { passVerbosity } from "./derive-config.ts";
@@ -7,6 +6,7 @@ import { ConfigError } from "./errors.ts";
 import { gatherSettings, type ConfigSource, type GatheredSettings } from "./gather-settings.ts";
 import { deriveNodeName } from "./node-name.ts";
 import { defaultDataDir, nodePaths } from "./paths.ts";
+import { parseServer } from "./parse-server.ts";
 import { readToken } from "./read-token.ts";
 import type { Report } from "./setting.ts";
 
@@ -42,11 +42,10 @@ function checkServer(text: string | undefined, report: Report): string {
     report("--server is required");
     return "";
   }
-  try {
-    return parseServerUrl(text).href.replace(/\/+$/, "");
-  } catch (error) {
-    if (!(error instanceof TokenError)) throw error;
-    report(`--server must be a URL like https://host:6443: current value is "${text.replace(/\/\/[^/]*@/, "//")}"`);
-    return "";
+  const url = parseServer(text);
+  if (url === undefined) {
+    const shown = text.replace(/\/\/[^/]*@/, "//");
+    report(`--server must be a URL like https://host:6443: current value is "${shown}"`);
   }
+  return url ?? "";
 }

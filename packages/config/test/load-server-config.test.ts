@@ -194,9 +194,16 @@ describe("loadServerConfig(): mistakes", () => {
   });
 
   test("refuses variables that ask for what is not served", async () => {
-    const [found] = await problemsOf({ env: { K3S_URL: "https://10.0.0.1:6443" } });
-    assert.match(found ?? "", /^--server is not supported .+ \(set by K3S_URL\)$/);
+    const [found] = await problemsOf({ env: { K3S_CLUSTER_INIT: "true" } });
+    assert.match(found ?? "", /^--cluster-init is not supported .+ \(set by K3S_CLUSTER_INIT\)$/);
     assert.deepEqual(await problemsOf({ env: { K3S_SELINUX: "false" } }), []);
+  });
+
+  test("refuses another server to compare with where no datastore is shared with it", async () => {
+    const env = { K3S_URL: "https://10.0.0.1:6443" };
+    const [found] = await problemsOf({ env });
+    assert.match(found ?? "", /^--server needs --datastore-endpoint/);
+    assert.deepEqual(await problemsOf({ env, flags: { "datastore-endpoint": "nats://n:4222" } }), []);
   });
 
   test("never shows a token or a password of an endpoint", async () => {

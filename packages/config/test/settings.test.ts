@@ -32,6 +32,7 @@ describe("the table of settings", () => {
     "resolv-conf": "K3S_RESOLV_CONF",
     debug: "K3S_DEBUG",
     config: "K3S_CONFIG_FILE",
+    server: "K3S_URL",
   };
   for (const [name, variable] of Object.entries(known)) {
     test(`gives --${name} the variable ${variable}`, () => {

@@ -60,7 +60,12 @@ describe("KubernetesEndpoint", () => {
   const log = createLogger({ level: "error", format: "text", write: () => undefined });
 
   async function start(t: TestContext, api: Awaited<ReturnType<typeof fakeApi>>) {
-    const options = { client: () => api.client, address: "192.0.2.10", port: 6443, log };
+    const servers = {
+      current: () => Promise.resolve(["192.0.2.10"]),
+      everyMs: undefined,
+      leave: () => Promise.resolve([]),
+    };
+    const options = { client: () => api.client, servers, port: 6443, log };
     const endpoint = new KubernetesEndpoint(options);
     t.after(() => endpoint.stop());
     await endpoint.start({ signal: limit(), lost: (error) => assert.ifError(error) });

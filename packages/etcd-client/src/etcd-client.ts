@@ -1,12 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { EtcdCallError, EtcdClientError } from "./errors.ts";
 import {
+  decodeGranted,
   decodeLeaseIds,
   decodeRange,
   decodeStatus,
   decodeSucceeded,
   decodeTimeToLive,
   encodeCompaction,
+  encodeGrant,
   encodeGuardedWrite,
   encodeRange,
   encodeTimeToLive,
@@ -72,6 +74,11 @@ export class EtcdClient {
   /** Whether it was written: false when the key was changed by somebody else. */
   async write(write: GuardedWrite): Promise<boolean> {
     return decodeSucceeded(await this.#call("/etcdserverpb.KV/Txn", encodeGuardedWrite(write)));
+  }
+
+  /** A lease that ends after so many seconds unless it is kept alive. */
+  async grant(ttlSeconds: number): Promise<bigint> {
+    return decodeGranted(await this.#call("/etcdserverpb.Lease/LeaseGrant", encodeGrant(ttlSeconds)));
   }
 
   /** Forgets history before `revision`. Resolves once it is refused to readers. */

@@ -53,6 +53,8 @@ export interface GuardedWrite {
   readonly modRevision: number;
   /** Undefined: the key is deleted. */
   readonly value: Buffer | undefined;
+  /** The key goes when this lease ends. */
+  readonly lease?: bigint;
 }
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
@@ -131,6 +133,16 @@ export function decodeStatus(bytes: Buffer): EtcdStatus {
   return decodeInto({ version: "", dbSizeBytes: 0, dbSizeInUseBytes: 0, revision: 0 }, bytes, statusFields);
 }
 
+/** etcdserverpb.LeaseGrantRequest; the server chooses the id. */
+export function encodeGrant(ttlSeconds: number): Buffer {
+  return encode((writer) => writer.int64(1, ttlSeconds));
+}
+
+/** The id in an etcdserverpb.LeaseGrantResponse. */
+export function decodeGranted(bytes: Buffer): bigint {
+  return decodeInto({ id: 0n }, bytes, { 2: (m, r) => (m.id = r.bigint64()) }).id;
+}
+
 /** The ids of an etcdserverpb.LeaseLeasesResponse. */
 export function decodeLeaseIds(bytes: Buffer): readonly bigint[] {
   const { ids } = decodeInto<{ ids: bigint[] }>({ ids: [] }, bytes, {
@@ -163,12 +175,13 @@ function decodeKeyValue(bytes: Buffer): EtcdKeyValue {
   return decodeInto<Mutable<EtcdKeyValue>>(empty, bytes, keyValueFields);
 }
 
-function writeOperation(writer: ProtoWriter, { key, value }: GuardedWrite): void {
+function writeOperation(writer: ProtoWriter, { key, value, lease = 0n }: GuardedWrite): void {
   if (value === undefined) {
     writer.message(3, () => writer.bytes(1, key));
     return;
   }
   writer.message(2, () => {
+    writer.bigint64(3, lease);
     writer.bytes(2, value);
     writer.bytes(1, key);
   });

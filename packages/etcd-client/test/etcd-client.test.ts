@@ -52,6 +52,16 @@ describe("EtcdClient on a real etcd", () => {
     assert.equal(await read(), undefined);
   });
 
+  test("a key with a lease goes when that ends", async (t) => {
+    const { url } = await etcd(t);
+    const it = await client(t, { servers: [url] });
+    const key = bytes("/registry/masterleases/10.0.0.1");
+    const lease = await it.grant(1);
+    assert.equal(await it.write({ key, modRevision: 0, value: bytes("1"), lease }), true);
+    assert.equal((await it.range({ key })).kvs[0]?.lease, lease);
+    await until("the key is gone", async () => (await it.range({ key })).kvs.length === 0);
+  });
+
   test("reads ranges in pages, with their count", async (t) => {
     const { url } = await etcd(t);
     const it = await client(t, { servers: [url] });

@@ -1,13 +1,15 @@
 import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
-import { kubeApiserver, KubernetesEndpoint } from "@k3s/control-plane";
+import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
+import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import type { ServerParts } from "./server-parts.ts";
+import { MasterLeases, onlyServer } from "./serving-addresses.ts";
 import { ServingSecretKeeper } from "./serving-secret.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -24,7 +26,7 @@ export function api(parts: ServerParts): Component {
   const log = (component: string) => host.log.child({ component });
   const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
   return inSequence("api", [
-    atOnce("api-programs", [inSequence("apiserver-on-store", [...etcdApi(parts), apiserver]), supervisor]),
+    atOnce("api-programs", [inSequence("apiserver-on-store", [...etcdApi(parts), agreement(parts), apiserver]), supervisor]),
     clients,
     opened(supervisor),
     new ClusterObjects({
@@ -36,7 +38,7 @@ export function api(parts: ServerParts): Component {
     }),
     new KubernetesEndpoint({
       client,
-      address: config.advertiseAddress,
+      servers: servingAddresses(parts),
       port: config.advertisePort,
       log: log("kubernetes-endpoint"),
     }),
@@ -44,6 +46,12 @@ export function api(parts: ServerParts): Component {
     adminAccess(config),
     agents.component,
   ]);
+}
+
+function servingAddresses({ config, datastore, host }: ServerParts): ServingAddresses {
+  const address = config.advertiseAddress;
+  if (!datastore.isShared) return onlyServer(address);
+  return new MasterLeases({ etcd: datastore.etcdAccess, address, log: host.log.child({ component: "master-leases" }) });
 }
 
 /** None where kube-apiserver talks to an etcd of others. */

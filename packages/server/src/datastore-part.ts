@@ -3,6 +3,7 @@ import type { ServerConfig } from "@k3s/config";
 import type { ControlPlaneOptions } from "@k3s/control-plane";
 import type { Store } from "@k3s/datastore";
 import { Datastore, parseEndpoint } from "@k3s/datastore-endpoint";
+import type { EtcdClientOptions } from "@k3s/etcd-client";
 import type { Component } from "@k3s/lifecycle";
 import { MetricsRegistry, processMetrics } from "@k3s/metrics";
 import { ExternalEtcd } from "./external-etcd.ts";
@@ -15,6 +16,8 @@ export interface DatastorePart {
   readonly bootstrapStore: () => BootstrapStore;
   /** What our etcd API has to serve; undefined where kube-apiserver talks to an etcd of others. */
   readonly store: (() => Store) | undefined;
+  /** How we ourselves reach the etcd API in front of the data, once that is served. */
+  readonly etcdAccess: EtcdClientOptions;
   /** Where kube-apiserver finds its data. */
   readonly etcd: ControlPlaneOptions["etcd"];
   /** Whether other servers may use the same data: then one of them is elected for what only one may do. */
@@ -36,6 +39,7 @@ export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHos
       component,
       bootstrapStore: () => component.bootstrapStore,
       store: undefined,
+      etcdAccess: { ...common, servers },
       etcd: { servers: servers.join(","), tls: tlsFlags(config) },
       isShared: true,
       metrics,
@@ -46,6 +50,7 @@ export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHos
     component,
     bootstrapStore: () => bootstrapStoreOn(component.store),
     store: () => component.store,
+    etcdAccess: { servers: [`unix://${config.paths.datastoreSocket}`] },
     // Relative to the server folder, which is the children's working folder: the client's preflight dials it as it stands.
     etcd: { servers: "unix://kine.sock" },
     isShared: endpoint.kind !== "sqlite",

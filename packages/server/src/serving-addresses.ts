@@ -1,0 +1,86 @@
+import type { ServingAddresses } from "@k3s/control-plane";
+import { EtcdClient, type EtcdClientOptions } from "@k3s/etcd-client";
+import type { Logger } from "@k3s/log";
+
+export interface MasterLeasesOptions {
+  readonly etcd: EtcdClientOptions;
+  /** Where this server serves the API. */
+  readonly address: string;
+  readonly log: Logger;
+}
+
+/** kube-apiserver's own place and times for this (pkg/controlplane/reconcilers/lease.go): servers of k3s see ours, and we theirs. */
+const PREFIX = "/registry/masterleases/";
+const END = Buffer.from("/registry/masterleases0");
+const TTL_SECONDS = 15;
+const REFRESH_MS = 10_000;
+
+/** The servers of one datastore that serve the API: each holds a key with a lease there, which goes when the server does. */
+export class MasterLeases implements ServingAddresses {
+  readonly everyMs = REFRESH_MS;
+  readonly #options: MasterLeasesOptions;
+  #client: Promise<EtcdClient> | undefined;
+
+  constructor(options: MasterLeasesOptions) {
+    this.#options = options;
+  }
+
+  /** Renews this server's own lease as well. */
+  async current(signal: AbortSignal): Promise<readonly string[]> {
+    const client = await this.#connected();
+    signal.throwIfAborted();
+    await this.#hold(client);
+    return await servingAddresses(client);
+  }
+
+  async leave(): Promise<readonly string[]> {
+    try {
+      const client = await this.#connected();
+      const held = await this.#read(client);
+      if (held !== undefined) await client.write({ key: this.#key, modRevision: held.modRevision, value: undefined });
+      const others = await servingAddresses(client);
+      client.close();
+      return others;
+    } catch (error) {
+      this.#options.log.debug({ error }, "lease of this server is left to end by itself");
+      return [];
+    }
+  }
+
+  /** With a new lease each time, as upstream does: nothing has to be kept alive in between. */
+  async #hold(client: EtcdClient): Promise<void> {
+    const lease = await client.grant(TTL_SECONDS);
+    const modRevision = (await this.#read(client))?.modRevision ?? 0;
+    await client.write({ key: this.#key, modRevision, value: this.#value(), lease });
+  }
+
+  async #read(client: EtcdClient) {
+    return (await client.range({ key: this.#key })).kvs[0];
+  }
+
+  get #key(): Buffer {
+    return Buffer.from(PREFIX + this.#options.address);
+  }
+
+  /** An Endpoints object; kube-apiserver reads JSON as well as protobuf. */
+  #value(): Buffer {
+    const subsets = [{ addresses: [{ ip: this.#options.address }] }];
+    return Buffer.from(`${JSON.stringify({ kind: "Endpoints", apiVersion: "v1", metadata: {}, subsets })}\n`);
+  }
+
+  #connected(): Promise<EtcdClient> {
+    this.#client ??= EtcdClient.create(this.#options.etcd);
+    return this.#client;
+  }
+}
+
+/** The addresses of all servers that hold a lease, in order. Rejects with EtcdCallError. */
+export async function servingAddresses(client: EtcdClient): Promise<readonly string[]> {
+  const { kvs } = await client.range({ key: Buffer.from(PREFIX), rangeEnd: END, keysOnly: true });
+  return kvs.map(({ key }) => key.toString().slice(PREFIX.length)).sort();
+}
+
+/** The one server of a datastore that nobody shares. */
+export function onlyServer(address: string): ServingAddresses {
+  return { everyMs: undefined, current: () => Promise.resolve([address]), leave: () => Promise.resolve([]) };
+}
