@@ -32,16 +32,30 @@ const TEXT_BYTES_MAX = 100;
 const ID_BYTES = 8;
 const NOTHING = Buffer.alloc(0);
 
+/** Room for the frame of a payload of `payloadBytes` bytes. */
+export function frameRoom(payloadBytes: number): number {
+  return HEADER_BYTES_MAX + payloadBytes;
+}
+
 /** The bytes of one frame. Longer texts are cut to what a receiver reads of them. */
 export function encodeFrame(frame: Exclude<Frame, { type: "unknown" }>): Buffer {
   const payload = payloadOf(frame);
-  const bytes = Buffer.allocUnsafe(HEADER_BYTES_MAX + payload.length);
-  let at = writeVarint(bytes, 0, frame.id);
-  at = writeVarint(bytes, at, frame.connection);
-  at = writeVarint(bytes, at, CODES[frame.type]);
-  if (hasDeadline(CODES[frame.type])) at = writeVarint(bytes, at, DEADLINE);
-  bytes.set(payload, at);
-  return bytes.subarray(0, at + payload.length);
+  return writeFrame(Buffer.allocUnsafe(frameRoom(payload.length)), frame, payload);
+}
+
+/** {@link encodeFrame} into memory of the caller, with at least {@link frameRoom}; returns the part that was used. */
+export function encodeDataInto(room: Buffer, frame: Extract<Frame, { type: "data" }>): Buffer {
+  return writeFrame(room, frame, frame.payload);
+}
+
+function writeFrame(room: Buffer, frame: Exclude<Frame, { type: "unknown" }>, payload: Uint8Array): Buffer {
+  const code = CODES[frame.type];
+  let at = writeVarint(room, 0, frame.id);
+  at = writeVarint(room, at, frame.connection);
+  at = writeVarint(room, at, code);
+  if (hasDeadline(code)) at = writeVarint(room, at, DEADLINE);
+  room.set(payload, at);
+  return room.subarray(0, at + payload.length);
 }
 
 /** Reads one frame; its payload is a view of `bytes`. Throws ProtocolError when they are none. */

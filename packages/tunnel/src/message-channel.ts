@@ -12,8 +12,11 @@ export interface ChannelListener {
 
 /** An ordered, reliable way to exchange binary messages: a websocket. */
 export interface MessageChannel {
-  /** Queues the message; never waits, and does nothing once the channel is closed. */
-  send(message: Buffer): void;
+  /**
+   * Queues the message; never waits, and does nothing once the channel is closed. `done` is called when the memory of the message is
+   * no longer needed; perhaps never.
+   */
+  send(message: Buffer, done?: () => void): void;
   /** So much is queued that whoever has data has to wait for onDrain. */
   readonly isCongested: boolean;
   ping(): void;

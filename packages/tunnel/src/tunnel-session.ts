@@ -2,12 +2,21 @@ import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { ProtocolError, TunnelStreamError } from "./errors.ts";
 import type { FlowControl } from "./flow-gate.ts";
+import { FramePool } from "./frame-pool.ts";
 import { FrameIds } from "./frame-ids.ts";
-import { decodeFrame, encodeFrame, type DialTarget, type Frame, type FrameBody } from "./frame.ts";
+import {
+  decodeFrame,
+  encodeDataInto,
+  encodeFrame,
+  frameRoom,
+  type DialTarget,
+  type Frame,
+  type FrameBody,
+} from "./frame.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import type { MessageChannel } from "./message-channel.ts";
 import type { TunnelAcceptor } from "./tunnel-acceptor.ts";
-import { TunnelStream } from "./tunnel-stream.ts";
+import { DATA_BYTES_MAX, TunnelStream } from "./tunnel-stream.ts";
 import { Turns } from "./turns.ts";
 
 /** Times of a session, in milliseconds. */
@@ -46,6 +55,7 @@ export class TunnelSession {
   readonly #options: TunnelSessionOptions;
   readonly #channel: MessageChannel;
   readonly #ids = new FrameIds();
+  readonly #pool = new FramePool(frameRoom(DATA_BYTES_MAX));
   readonly #streams = new Map<number, TunnelStream>();
   readonly #turns: Turns;
   readonly #alive: KeepAlive;
@@ -142,13 +152,19 @@ export class TunnelSession {
     this.#channel.send(encodeFrame({ ...body, id: this.#ids.take() }));
   }
 
+  #sendData(connection: number, payload: Buffer): void {
+    const room = this.#pool.take();
+    const message = encodeDataInto(room, { type: "data", connection, payload, id: this.#ids.take() });
+    this.#channel.send(message, () => this.#pool.giveBack(room));
+  }
+
   #add(connection: number, target: DialTarget): TunnelStream {
     const stream: TunnelStream = new TunnelStream({
       target,
       flowControl: this.#options.flowControl,
       outlet: {
         turns: this.#turns,
-        data: (payload) => this.#send({ type: "data", connection, payload }),
+        data: (payload) => this.#sendData(connection, payload),
         flow: (type) => this.#send({ type, connection }),
         over: (text) => {
           if (this.#streams.get(connection) !== stream) return;

@@ -21,7 +21,7 @@ export interface TunnelStreamOptions {
 }
 
 /** Most bytes of one Data frame, as remotedialer's copies. */
-const DATA_BYTES_MAX = 32 * 1024;
+export const DATA_BYTES_MAX = 32 * 1024;
 /** Data frames sent before another stream has its turn. */
 const FRAMES_PER_TURN = 2;
 /** A peer that goes on after Pause can fill what the network holds, some 10 MiB, and no more. */

@@ -48,10 +48,10 @@ export class WebSocketChannel implements MessageChannel {
     this.#webSocket.resume();
   }
 
-  send(message: Buffer): void {
+  send(message: Buffer, done: () => void = ignore): void {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
     if (this.#socket.writableLength > QUEUED_MAX_BYTES) this.terminate();
-    else this.#webSocket.send(message, ignore);
+    else this.#webSocket.send(message, done);
   }
 
   ping(): void {

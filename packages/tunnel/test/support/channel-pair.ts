@@ -14,11 +14,13 @@ export class TestChannel implements MessageChannel {
     this.#listener = listener;
   }
 
-  send(message: Buffer): void {
+  send(message: Buffer, done?: () => void): void {
     if (this.#isClosed) return;
-    this.sent.push(message);
+    const copy = Buffer.from(message);
+    done?.();
+    this.sent.push(copy);
     const { peer } = this;
-    if (peer !== undefined) setImmediate(() => peer.receive(message));
+    if (peer !== undefined) setImmediate(() => peer.receive(copy));
   }
 
   ping(): void {
