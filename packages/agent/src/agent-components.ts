@@ -16,7 +16,7 @@ import {
 } from "@k3s/node";
 import { agentPaths } from "@k3s/pki";
 import { ZombieReaper } from "@k3s/process";
-import { DialPermission } from "./dial-rules.ts";
+import { dialRules } from "./dial-rules.ts";
 import { Membership } from "./membership.ts";
 import { ServerDirectory } from "./server-directory.ts";
 
@@ -85,7 +85,7 @@ class Agent {
     );
     const trust = { server: new URL(this.#balancer.localUrl), ca, token: undefined };
     const supervisor = new ClusterClient({ trust, pair: files.clientKubelet, log });
-    const permission = new DialPermission({
+    const rules = dialRules({
       kubeletPort: kubeletPort(this.#config.kubeletArg),
       kubeletHost: this.#config.bindAddress ?? this.#config.loopbackAddress,
       ranges: cluster.egressSelectorMode === "cluster" ? [...cluster.clusterCidrs, ...this.#ownRanges()] : [],
@@ -94,7 +94,7 @@ class Agent {
       balancer: this.#balancer,
       client: () => clients.get("k3s-controller"),
       ask: async (signal) => parseAddresses(await supervisor.get("/v1-k3s/apiservers", signal)),
-      rules: { authorize: (target) => permission.allows(target), dial: (target, signal) => permission.dial(target, signal) },
+      rules,
       tls: () => ({ ca, cert, key }),
       log,
     });

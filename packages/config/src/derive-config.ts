@@ -47,7 +47,6 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     token,
     agentToken,
     datastoreTls: await checkDatastore(values, { report, warnings, env: inputs.env }),
-    egressSelectorMode: "disabled",
     writeKubeconfigGroup: findGroup(values.writeKubeconfigGroup, host, report),
     servingSans: servingSans({ values, network, nodeName }),
     fileArguments,

@@ -13,8 +13,6 @@ interface Derived extends NetworkConfig {
   /** Undefined: agents join with the password of `token`. */
   readonly agentToken: string | undefined;
   readonly datastoreTls: DatastoreTls;
-  /** Whatever was asked for, one node needs no tunnel to itself. */
-  readonly egressSelectorMode: "disabled";
   /** Group that owns the kubeconfig. */
   readonly writeKubeconfigGroup: number | undefined;
   /** Names and addresses that the certificate of the API always carries. */

@@ -72,7 +72,7 @@ describe("values that are accepted", () => {
     ["datastore-endpoint", "sqlite:///srv/x.db?_sync=FULL", "datastoreEndpoint", "sqlite:///srv/x.db?_sync=FULL"],
     ["datastore-endpoint", "https://a:2379,https://b:2379", "datastoreEndpoint", "https://a:2379,https://b:2379"],
     ["flannel-backend", "none", "flannelBackend", "none"],
-    ["egress-selector-mode", "agent", "egressSelectorMode", "disabled"],
+    ["egress-selector-mode", "pod", "egressSelectorMode", "pod"],
     ["token", "just: a secret", "token", "just: a secret"],
     ["token", `K10${"a".repeat(64)}::server:pw`, "token", `K10${"a".repeat(64)}::server:pw`],
   ] as const;

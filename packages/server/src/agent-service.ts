@@ -16,6 +16,7 @@ import type { Routes, TokenCheck, UpgradeRoute } from "@k3s/supervisor-api";
 import { ensureNodePassword } from "@k3s/token";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 import { clusterFacts } from "./cluster-facts.ts";
+import { Egress } from "./egress.ts";
 import type { ServerParts } from "./server-parts.ts";
 
 /** Everything a server does for agents that join and stay. */
@@ -27,6 +28,7 @@ export class AgentService {
   readonly #passwords: NodePasswords;
   readonly #addresses: ApiServerAddresses;
   readonly #tunnels: TunnelServer;
+  readonly #egress: Egress;
   #isCoreReady = false;
 
   constructor(parts: ServerParts) {
@@ -35,6 +37,7 @@ export class AgentService {
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
     this.#tunnels = new TunnelServer({ log: this.#log });
+    this.#egress = this.#makeEgress();
     this.tokens = new TokenReviewer(this.#client);
   }
 
@@ -54,13 +57,24 @@ export class AgentService {
         log: this.#log,
       }),
     });
-    return { paths, upgrades: new Map([[CONNECT_PATH, this.#tunnelRoute()]]), connect: undefined };
+    return { paths, upgrades: new Map([[CONNECT_PATH, this.#tunnelRoute()]]), connect: this.#egress.route };
   }
 
   /** Runs once the API serves; after its start agents may go on. */
   get component(): Component {
     const keeper = new NodePasswordKeeper(this.#client, this.#log);
-    return atOnce("agents", [this.#addresses, keeper, this.#opening()]);
+    return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
+  }
+
+  #makeEgress(): Egress {
+    const { config, host } = this.#parts;
+    return new Egress({
+      mode: config.egressSelectorMode,
+      local: { nodeName: config.nodeName, kubeletHost: config.bindAddress ?? config.loopbackAddress },
+      tunnels: this.#tunnels,
+      client: this.#client,
+      log: host.log.child({ component: "egress" }),
+    });
   }
 
   #tunnelRoute(): UpgradeRoute {

@@ -1,4 +1,4 @@
-import { oneOfServed, parseDomain, parseNodeAddress, parsePortRange, parseRange } from "../parsers.ts";
+import { oneOf, oneOfServed, parseDomain, parseNodeAddress, parsePortRange, parseRange } from "../parsers.ts";
 import { listSetting, switchSetting, valueSetting } from "../setting.ts";
 
 export const networkingSettings = {
@@ -57,10 +57,10 @@ export const networkingSettings = {
     category: "Networking",
     env: "K3S_EGRESS_SELECTOR_MODE",
     placeholder: "MODE",
-    help: "How the API reaches kubelets; on a single node agent and disabled are the same direct way",
-    fallback: "agent",
+    help: "How the API reaches nodes: agent, kubelets through the nodes' tunnels; cluster and pod, pods as well; disabled, directly",
+    fallback: "agent" as const,
     fallbackText: "agent",
-    parse: oneOfServed(["agent", "disabled"], ["cluster", "pod"]),
+    parse: oneOf("agent", "cluster", "pod", "disabled"),
   }),
   "disable-network-policy": switchSetting({
     category: "Networking",
