@@ -3,9 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { agentRoutes, NodeCheck, NodePasswords, TokenReviewer } from "@k3s/agent-endpoints";
+import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
 import { DynamicCertificate, ensureServerPki, writeAdminKubeconfig, type ServerTlsPaths } from "@k3s/pki";
-import { SupervisorListener, type Route } from "@k3s/supervisor-api";
+import { SupervisorListener } from "@k3s/supervisor-api";
 import { KubeApiserver, freePort } from "@k3s/testkit";
 import { PasswordAuthenticator } from "@k3s/token";
 import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
@@ -24,6 +26,10 @@ export interface OnePort extends AsyncDisposable {
   /** For any kubectl. */
   readonly kubeconfig: string;
   readonly apiserver: KubeApiserver;
+  /** As the supervisor, to kube-apiserver itself. */
+  readonly client: KubeClient;
+  /** Whether the server says to agents that they may go on. */
+  readonly core: { isReady: boolean };
   /** Another kube-apiserver in the place of one that ended. */
   startApiserver(): Promise<KubeApiserver>;
   /** Standard output of a program; rejects with its exit code and output otherwise. */
@@ -56,7 +62,12 @@ export async function startOnePort(): Promise<OnePort> {
     return started;
   };
   const apiserver = await startApiserver();
-  const listener = await startListener(serverDir, { tls, apiserverPort });
+  const { cert: certFile, key: keyFile } = tls.clientAdmin;
+  const files = { server: apiServerUrl, caFile: tls.serverCa.cert, certFile, keyFile, userAgent: "k3s-test" };
+  const client = await kubeClientFromFiles(files);
+  undo.defer(() => client.close());
+  const core = { isReady: true };
+  const listener = await startListener(serverDir, { tls, apiserverPort, client, core });
   undo.defer(() => listener.stop(AbortSignal.timeout(STOP_WITHIN_MS)));
   const url = `https://127.0.0.1:${listener.port}`;
   const kubeconfig = join(folder, "admin.kubeconfig");
@@ -69,7 +80,7 @@ export async function startOnePort(): Promise<OnePort> {
     mode: 0o600,
   });
   const onePort = {
-    ...{ folder, url, port: listener.port, listener, tls, kubeconfig, apiserver, startApiserver },
+    ...{ folder, url, port: listener.port, listener, tls, kubeconfig, apiserver, client, core, startApiserver },
     run: async (program: string, ...args: readonly string[]) => {
       const { stdout } = await run(program, args, { timeout: RUN_WITHIN_MS, maxBuffer: 128 << 20 });
       return stdout;
@@ -89,16 +100,30 @@ function apiserverArgs(tls: ServerTlsPaths): readonly string[] {
     "--requestheader-extra-headers-prefix=X-Remote-Extra-",
     "--requestheader-group-headers=X-Remote-Group",
     "--requestheader-username-headers=X-Remote-User",
+    "--enable-bootstrap-token-auth",
   ];
 }
 
-const readyz: Route = { groups: ["k3s:agent"], answer: () => Promise.resolve({ body: "ok" }) };
+interface ListenerParts extends Pick<OnePort, "tls" | "client" | "core"> {
+  readonly apiserverPort: number;
+}
 
-async function startListener(
-  serverDir: string,
-  { tls, apiserverPort }: { readonly tls: ServerTlsPaths; readonly apiserverPort: number },
-): Promise<SupervisorListener> {
+async function startListener(serverDir: string, parts: ListenerParts): Promise<SupervisorListener> {
+  const { tls, apiserverPort, client, core } = parts;
   const log = createLogger({ level: "error", format: "text", write: (line) => process.stderr.write(line) });
+  const nodeCheck = new NodeCheck({
+    client: () => (core.isReady ? client : undefined),
+    passwords: new NodePasswords(log, new AbortController().signal),
+    localNode: { name: "local", password: () => Promise.resolve("local-password") },
+    log,
+  });
+  const paths = agentRoutes({
+    serverDir,
+    config: () => Promise.resolve('{"ClusterDomain":"cluster.local"}\n'),
+    apiServers: () => ["10.0.0.1:6443"],
+    isCoreReady: () => core.isReady,
+    nodeCheck,
+  });
   const configuredNames = ["localhost", "127.0.0.1"];
   const listener = new SupervisorListener({
     port: 0,
@@ -113,8 +138,8 @@ async function startListener(
     passwords: await PasswordAuthenticator.create([
       { user: "node", uid: "node", groups: ["k3s:agent"], password: "secret" },
     ]),
-    tokens: { check: () => Promise.resolve(undefined) },
-    routes: { paths: new Map([["/v1-k3s/readyz", readyz]]), upgrades: new Map(), connect: undefined },
+    tokens: new TokenReviewer(() => client),
+    routes: { paths, upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort },
     log,
   });

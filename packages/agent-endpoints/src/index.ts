@@ -1,4 +1,4 @@
-export { agentRoutes, type AgentRoutesOptions } from "./agent-routes.ts";
+export { agentRoutes } from "./agent-routes.ts";
 export { NodeCheck } from "./node-check.ts";
 export { ApiServerAddresses } from "./api-server-addresses.ts";
 export { NodePasswordKeeper } from "./node-password-keeper.ts";

@@ -33,7 +33,8 @@ export class NodeCheck {
     if (password === "") throw badRequest("node password not set");
     const { name: user, proof } = request.caller;
     const isNode = proof === "certificate" && user.startsWith(NODE_USER);
-    if (isNode && user.slice(NODE_USER.length) !== name) throw badRequest("header node name does not match auth node name");
+    if (isNode && user.slice(NODE_USER.length) !== name)
+      throw badRequest("header node name does not match auth node name");
     const client = this.#options.client();
     if (client === undefined) await this.#checkLocally(name, password);
     else await this.#checkInCluster({ client, name, password, isNode, signal: request.signal });

@@ -68,13 +68,7 @@ class Agent {
     const identity: Component = { name: "identity", start: () => Promise.resolve(), stop: () => Promise.resolve() };
     const records = await recordsPlace(config);
     const node = new ClusterNode({ config, cluster: network, host, set, env, records, apiServer, identity });
-    return [
-      membership,
-      clients,
-      await this.#directory(cluster, clients),
-      node.runtime,
-      node.membership,
-    ];
+    return [membership, clients, await this.#directory(cluster, clients), node.runtime, node.membership];
   }
 
   async #directory(cluster: ClusterConfig, clients: ApiClients): Promise<Component> {

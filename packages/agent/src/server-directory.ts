@@ -75,7 +75,10 @@ export class ServerDirectory implements Component {
     };
     await ask();
     await repeat(ASK_MS, ask, asking);
-    const onObject = (endpoints: Endpoints) => Promise.resolve(this.#changed(addressesOf(endpoints)));
+    const onObject = (endpoints: Endpoints) => {
+      this.#changed(addressesOf(endpoints));
+      return Promise.resolve();
+    };
     await follow<Endpoints>(client(), { path: KUBERNETES, onObject, log }, signal);
   }
 

@@ -70,7 +70,8 @@ export class ClusterClient {
 
   async #ask({ path, method, headers = {}, body, signal }: Call, pair: Pair | undefined): Promise<HttpsAnswer> {
     const { trust, log } = this.#options;
-    const authorization = trust.token === undefined ? undefined : authorizationHeader(parseToken(trust.token).credentials);
+    const authorization =
+      trust.token === undefined ? undefined : authorizationHeader(parseToken(trust.token).credentials);
     const url = new URL(`${trust.server.href.replace(/\/+$/, "")}${path}`);
     try {
       const answer = await httpsRequestOnce({

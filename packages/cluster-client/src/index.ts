@@ -1,3 +1,3 @@
-export { ClusterClient, type NodeProof } from "./cluster-client.ts";
+export { ClusterClient } from "./cluster-client.ts";
 export { ClusterError } from "./errors.ts";
-export { trustCluster, type ClusterTrust, type TrustOptions } from "./trust-cluster.ts";
+export { trustCluster, type ClusterTrust } from "./trust-cluster.ts";

@@ -39,7 +39,11 @@ export async function trustCluster(options: TrustOptions): Promise<ClusterTrust>
   }
   const ca = await fetchAuthorities(server, options);
   if (ca === undefined) {
-    if (parsed.caHash !== "") options.log.warn({}, "Cluster CA certificate is trusted by the host CA bundle. Token CA hash will not be validated.");
+    if (parsed.caHash !== "")
+      options.log.warn(
+        {},
+        "Cluster CA certificate is trusted by the host CA bundle. Token CA hash will not be validated.",
+      );
     return { server, ca, token: formatToken(parsed.caHash, credentials) };
   }
   if (verifyCaHash(parsed, ca) === "unverified") {
@@ -54,7 +58,10 @@ export async function trustCluster(options: TrustOptions): Promise<ClusterTrust>
 /** Undefined when the machine's own authorities vouch for the server. */
 async function fetchAuthorities(server: URL, { signal }: TrustOptions): Promise<Buffer | undefined> {
   const url = new URL(`${server.href.replace(/\/+$/, "")}/cacerts`);
-  const isPublic = await get({ url, trust: "system", signal }).then(({ status }) => status === 200, () => false);
+  const isPublic = await get({ url, trust: "system", signal }).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
   if (isPublic) return undefined;
   signal.throwIfAborted();
   const answer = await get({ url, trust: "nobody", signal }).catch((error: unknown) => {

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ClusterConfigError, differences, encodeClusterConfig, parseClusterConfig, type ClusterFacts } from "../src/index.ts";
+import {
+  ClusterConfigError,
+  differences,
+  encodeClusterConfig,
+  parseClusterConfig,
+  type ClusterFacts,
+} from "../src/index.ts";
 
 const facts: ClusterFacts = {
   clusterCidrs: ["10.42.0.0/16"],
@@ -102,7 +108,11 @@ describe("the document of /v1-k3s/config", () => {
     ["<html>", "text", "ERR_CLUSTER_CONFIG_UNREADABLE"],
     ["an array", "[]", "ERR_CLUSTER_CONFIG_UNREADABLE"],
     ["one without ports", JSON.stringify({ ...written, HTTPSPort: 0 }), "ERR_CLUSTER_CONFIG_INCOMPLETE"],
-    ["one of a server too old", JSON.stringify({ ...written, ServiceNodePortRange: { Base: 0, Size: 0 } }), "ERR_SERVER_DOWN_LEVEL"],
+    [
+      "one of a server too old",
+      JSON.stringify({ ...written, ServiceNodePortRange: { Base: 0, Size: 0 } }),
+      "ERR_SERVER_DOWN_LEVEL",
+    ],
     [
       "one whose masks are none",
       JSON.stringify({ ...written, ClusterIPRanges: null, ClusterIPRange: { IP: "10.42.0.0", Mask: "/wD/AA==" } }),

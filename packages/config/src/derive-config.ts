@@ -33,7 +33,8 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
   const paths = nodePaths(dataDir);
   warnOfForeignAddresses(network.nodeIp, host, warnings);
   const token = values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal }));
-  const agentToken = values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal }));
+  const agentToken =
+    values.agentToken ?? (await readToken("--agent-token-file", values.agentTokenFile, { report, signal }));
   checkPeer(values, report);
   checkServerToken("--token", token, report);
   checkServerToken("--agent-token", agentToken, report);

@@ -2,7 +2,14 @@ import { readConfigFiles, type FileValues } from "./config-files.ts";
 import type { Environment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { recordedArgument } from "./recorded-argument.ts";
-import { findSettingName, propertyName, serverSettings, settingEntries, settingsOf, type ServerValues } from "./server-settings.ts";
+import {
+  findSettingName,
+  propertyName,
+  serverSettings,
+  settingEntries,
+  settingsOf,
+  type ServerValues,
+} from "./server-settings.ts";
 import type { Report, Role, Setting } from "./setting.ts";
 import { nearest } from "./suggest.ts";
 import { satisfiedFlags, unsupportedFlags } from "./unsupported.ts";
@@ -67,7 +74,8 @@ export async function readSettings(
   const fileValues = knownKeys(files, { role: "server", report: ignoreProblem, warn: ignoreProblem });
   const nothing: Texts = { texts: [], origin: "" };
   return readTable(
-    (name, setting) => (names.has(name) ? collect(name, setting, { ...source, files: fileValues, role: "server" }) : nothing),
+    (name, setting) =>
+      names.has(name) ? collect(name, setting, { ...source, files: fileValues, role: "server" }) : nothing,
     report,
   );
 }

@@ -21,7 +21,10 @@ async function load(given: Given): Promise<AgentConfig> {
 }
 
 async function problemOf(given: Given): Promise<string> {
-  const error = await load(given).then(() => assert.fail("it was accepted"), (reason: unknown) => reason);
+  const error = await load(given).then(
+    () => assert.fail("it was accepted"),
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof ConfigError);
   return error.message;
 }

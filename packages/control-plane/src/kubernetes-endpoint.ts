@@ -64,16 +64,21 @@ export class KubernetesEndpoint implements Component {
     const path = `${COLLECTION}?fieldSelector=metadata.name%3Dkubernetes`;
     const following = follow<Endpoints>(client(), { path, onObject, onDeleted, log }, this.#stopping.signal);
     const { everyMs } = servers;
-    const refreshing = everyMs === undefined ? undefined : repeat(everyMs, () => this.#refresh(), this.#stopping.signal);
+    const refreshing =
+      everyMs === undefined ? undefined : repeat(everyMs, () => this.#refresh(), this.#stopping.signal);
     this.#following = Promise.all([following, refreshing]);
   }
 
   async stop(): Promise<void> {
-    if (this.#stopping.signal.aborted) return void (await this.#following);
+    if (this.#stopping.signal.aborted) {
+      await this.#following;
+      return;
+    }
     this.#stopping.abort(new Error("it is being stopped"));
     await this.#following;
     const others = await this.#options.servers.leave();
-    if (others.length > 0) await this.#apply(this.#subsetsOf(others), AbortSignal.timeout(LEAVE_LIMIT_MS)).catch(ignore);
+    if (others.length > 0)
+      await this.#apply(this.#subsetsOf(others), AbortSignal.timeout(LEAVE_LIMIT_MS)).catch(ignore);
   }
 
   #publishSoon(): void {

@@ -40,22 +40,35 @@ describe("childEnvironment()", () => {
       childEnvironment({ config, cluster, set, inherited: { PATH: "/usr/bin:/bin" } })["PATH"],
       "/data/cni:/set/bin:/usr/bin:/bin:/set/bin/aux",
     );
-    const preferred = childEnvironment({ config: { ...config, preferBundledBin: true }, cluster, set, inherited: { PATH: "/usr/bin" } });
+    const preferred = childEnvironment({
+      config: { ...config, preferBundledBin: true },
+      cluster,
+      set,
+      inherited: { PATH: "/usr/bin" },
+    });
     assert.equal(preferred["PATH"], "/data/cni:/set/bin:/set/bin/aux:/usr/bin");
   });
 
   test("keeps cluster traffic off the proxy, in one variable, beside what the operator named", () => {
-    const env = childEnvironment({ config, cluster, set, inherited: {
-      HTTPS_PROXY: "http://proxy:3128",
-      no_proxy: "intranet",
-      NO_PROXY: "localhost",
-    } });
+    const env = childEnvironment({
+      config,
+      cluster,
+      set,
+      inherited: {
+        HTTPS_PROXY: "http://proxy:3128",
+        no_proxy: "intranet",
+        NO_PROXY: "localhost",
+      },
+    });
     assert.equal(env["NO_PROXY"], "localhost,intranet,.svc,.cluster.local,10.42.0.0/16,10.43.0.0/16");
     assert.deepEqual([env["no_proxy"], env["HTTPS_PROXY"]], [undefined, "http://proxy:3128"]);
   });
 
   test("keeps a resolver option of the operator", () => {
-    assert.equal(childEnvironment({ config, cluster, set, inherited: { RES_OPTIONS: "ndots:2" } })["RES_OPTIONS"], "ndots:2");
+    assert.equal(
+      childEnvironment({ config, cluster, set, inherited: { RES_OPTIONS: "ndots:2" } })["RES_OPTIONS"],
+      "ndots:2",
+    );
     assert.equal(childEnvironment({ config, cluster, set, inherited: {} })["RES_OPTIONS"], " ");
   });
 });

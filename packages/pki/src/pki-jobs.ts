@@ -1,11 +1,9 @@
-import { signAgentLeaf } from "./agent-leaves.ts";
-import { makeCsr } from "./csr.ts";
 import { makeAgentPki } from "./make-agent-pki.ts";
 import { makeServerPki } from "./make-server-pki.ts";
 import { signServing } from "./sign-serving.ts";
 
 /** Everything the PKI worker can be asked for. Arguments and results cross a thread boundary: plain data only. */
-export const pkiJobs = { makeServerPki, makeAgentPki, makeCsr, signAgentLeaf, signServing } as const;
+export const pkiJobs = { makeServerPki, makeAgentPki, signServing } as const;
 
 export type PkiJobs = typeof pkiJobs;
 

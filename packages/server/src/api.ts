@@ -26,7 +26,10 @@ export function api(parts: ServerParts): Component {
   const log = (component: string) => host.log.child({ component });
   const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
   return inSequence("api", [
-    atOnce("api-programs", [inSequence("apiserver-on-store", [...etcdApi(parts), agreement(parts), apiserver]), supervisor]),
+    atOnce("api-programs", [
+      inSequence("apiserver-on-store", [...etcdApi(parts), agreement(parts), apiserver]),
+      supervisor,
+    ]),
     clients,
     opened(supervisor),
     new ClusterObjects({

@@ -6,7 +6,15 @@ export function clusterNetwork(config: ServerConfig): ClusterNetwork {
   const { clusterCidr, serviceCidr, clusterDns, clusterDomain } = config;
   const { flannelBackend, disableKubeProxy, disableCloudController } = config;
   return {
-    ...{ clusterCidr, serviceCidr, clusterDns, clusterDomain, flannelBackend, disableKubeProxy, disableCloudController },
+    ...{
+      clusterCidr,
+      serviceCidr,
+      clusterDns,
+      clusterDomain,
+      flannelBackend,
+      disableKubeProxy,
+      disableCloudController,
+    },
     disableServiceLb: config.disable.includes("servicelb"),
   };
 }

@@ -74,7 +74,10 @@ export class Egress implements Component {
   }
 
   #nodes() {
-    const onObject = (node: Node) => Promise.resolve(this.#table.setNode(entryOf(node)));
+    const onObject = (node: Node) => {
+      this.#table.setNode(entryOf(node));
+      return Promise.resolve();
+    };
     const onDeleted = (node: Node) => this.#table.removeNode(node.metadata.name);
     return { path: "/api/v1/nodes", onObject, onDeleted, log: this.#options.log };
   }

@@ -1,4 +1,4 @@
-export type { Caller, PasswordCheck, TokenCheck } from "./authenticate.ts";
+export type { PasswordCheck, TokenCheck } from "./authenticate.ts";
 export type { ConnectionLimits } from "./connection-table.ts";
 export { SupervisorError } from "./errors.ts";
 export type { Identity } from "./identity.ts";
@@ -9,9 +9,7 @@ export {
   type Route,
   type RouteAnswer,
   type RouteRequest,
-  type SwitchedSocket,
-  type UpgradeRequest,
   type UpgradeRoute,
 } from "./route.ts";
-export { failures, type Failure } from "./status.ts";
+export { failures } from "./status.ts";
 export { SupervisorListener, type SupervisorOptions } from "./supervisor-listener.ts";

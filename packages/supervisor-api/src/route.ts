@@ -40,19 +40,19 @@ export interface Route {
 }
 
 /** A socket that has been taken out of HTTP's hands, with what was read from it already. */
-export interface SwitchedSocket {
+interface SwitchedSocket {
   readonly socket: Duplex;
   readonly early: Buffer;
 }
 
 /** What a client asks to be switched to. */
-export interface UpgradeRequest {
+interface UpgradeRequest {
   readonly caller: Caller;
   readonly remoteAddress: string;
   /** As node:http gives it with its `upgrade` event. */
   readonly request: IncomingMessage;
   /** Takes the socket; nothing has been answered yet. */
-  accept(): SwitchedSocket;
+  readonly accept: () => SwitchedSocket;
 }
 
 /** One path that switches protocols. */

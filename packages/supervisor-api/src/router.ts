@@ -76,8 +76,10 @@ export class Router {
     const main = this.#main;
     if (path.startsWith("/db/")) return failures.etcdDisabled;
     if (main === undefined) return failures.starting;
-    if (path === "/ping") return sendText(exchange, "pong");
-    if (path === "/cacerts") return sendText(exchange, main.serverCa());
+    if (path === "/ping" || path === "/cacerts") {
+      sendText(exchange, path === "/ping" ? "pong" : main.serverCa());
+      return undefined;
+    }
     if (main.own.has(path)) return await main.own.answer(exchange, path);
     if (exchange.method === "CONNECT") return await main.own.connect(exchange, undefined);
     return this.#forward(exchange, main);
@@ -110,7 +112,7 @@ function isOriginForm(target: string): boolean {
   return target.startsWith("/") || target === "*";
 }
 
-function sendText(exchange: Exchange, text: string | Buffer): undefined {
+function sendText(exchange: Exchange, text: string | Buffer): void {
   const headers = ["Content-Type", "text/plain", "Content-Length", String(Buffer.byteLength(text))];
   exchange.respond({ status: 200, headers }).end(text);
 }

@@ -119,7 +119,10 @@ describe("own routes", async () => {
     ]);
     const { port } = await startListener(t, { pki, routes: routes({ upgrades }) });
     const request = `GET ${PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\nX-Id: 7\r\n\r\n`;
-    assert.match(await speak(t, { pki, port, as: node, text: request }), /^HTTP\/1\.1 101 .*\r\n\r\nsystem:node:n1 7$/s);
+    assert.match(
+      await speak(t, { pki, port, as: node, text: request }),
+      /^HTTP\/1\.1 101 .*\r\n\r\nsystem:node:n1 7$/s,
+    );
     assert.match(await speak(t, { pki, port, as: admin, text: request }), /^HTTP\/1\.1 403 /);
     const plain = await new Client(pki, port).ask("h2", { path: PATH, as: node });
     assert.equal(plain.status, 400);
