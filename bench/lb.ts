@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sleep } from "@k3s/async";
 import { findProgram, freePort, until } from "@k3s/testkit";
-import type { Answer, Order } from "./lb/client.ts";
+import type { Answer, Order } from "./lb-client.ts";
 import { median } from "./median.ts";
 
 const { values } = parseArgs({
@@ -27,6 +27,7 @@ const CONNECTIONS = [1, 100, 1_000] as const;
 /** USER_HZ of Linux on every architecture we run on. */
 const TICKS_PER_SECOND = 100;
 const SETTLE_MS = 500;
+const WARM_CONNECTIONS = 10;
 
 interface Target {
   readonly name: string;
@@ -40,7 +41,6 @@ interface Figures {
   readonly cpuPerGib: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
-  readonly kibPerConnection: number;
 }
 
 await using undo = new AsyncDisposableStack();
@@ -48,13 +48,13 @@ const folder = await mkdtemp(join(tmpdir(), "k3s-bench-lb-"));
 undo.defer(() => rm(folder, { recursive: true, force: true }));
 
 async function forked(file: string, ...args: string[]): Promise<{ child: ChildProcess; message: unknown }> {
-  const child = fork(join(import.meta.dirname, "lb", file), args);
+  const child = fork(join(import.meta.dirname, file), args);
   undo.defer(() => void child.kill("SIGKILL"));
   const [message] = (await once(child, "message")) as [unknown];
   return { child, message };
 }
 
-async function startHaproxy(backend: number): Promise<Target> {
+async function startHaproxy(backend: number): Promise<Omit<Target, "name">> {
   const port = await freePort();
   const config = join(folder, "haproxy.cfg");
   await writeFile(
@@ -74,7 +74,7 @@ listen bench
   const child = spawn(await findProgram("haproxy"), ["-db", "-f", config], { stdio: ["ignore", "ignore", "inherit"] });
   undo.defer(() => void child.kill("SIGKILL"));
   await until("HAProxy listens", () => canConnect(port));
-  return { name: "haproxy", port, pid: child.pid };
+  return { port, pid: child.pid };
 }
 
 async function canConnect(port: number): Promise<boolean> {
@@ -105,12 +105,8 @@ async function order(client: ChildProcess, what: Order): Promise<Answer> {
 
 async function measure(client: ChildProcess, target: Target, connections: number): Promise<Figures> {
   const { port, pid } = target;
-  const memory = () => (pid === undefined ? Promise.resolve(0) : pssKib(pid));
   const cpu = () => (pid === undefined ? Promise.resolve(0) : cpuSeconds(pid));
-  const memoryBefore = await memory();
   await order(client, { kind: "open", port, connections });
-  await sleep(SETTLE_MS);
-  const kibPerConnection = ((await memory()) - memoryBefore) / connections;
   const { p50Micros, p99Micros } = await order(client, { kind: "ping", count: Number(values.pings) });
   await order(client, { kind: "close" });
   await sleep(SETTLE_MS);
@@ -120,17 +116,35 @@ async function measure(client: ChildProcess, target: Target, connections: number
   const [{ bytes, seconds }] = (await once(client, "message")) as [Answer];
   const cpuPerGib = ((await cpu()) - cpuBefore) / (bytes / 2 ** 30);
   await sleep(SETTLE_MS);
-  return { mibPerSecond: bytes / seconds / 2 ** 20, cpuPerGib, p50Micros, p99Micros, kibPerConnection };
+  return { mibPerSecond: bytes / seconds / 2 ** 20, cpuPerGib, p50Micros, p99Micros };
 }
 
-const backend = Number((await forked("backend.ts")).message);
-const ours = await forked("our-balancer.ts", `127.0.0.1:${backend}`);
+/** Of a balancer that has done nothing yet but to serve a few connections. */
+async function measureMemory(client: ChildProcess, { name, port, pid }: Target): Promise<void> {
+  if (pid === undefined) return;
+  await order(client, { kind: "open", port, connections: WARM_CONNECTIONS });
+  await sleep(SETTLE_MS);
+  const before = await pssKib(pid);
+  const cells: string[] = [];
+  for (const connections of CONNECTIONS.filter((count) => count > WARM_CONNECTIONS)) {
+    await order(client, { kind: "open", port, connections });
+    await sleep(SETTLE_MS);
+    const each = ((await pssKib(pid)) - before) / (connections - WARM_CONNECTIONS);
+    cells.push(`${each.toFixed(1)} KiB per connection at ${connections}`);
+  }
+  await order(client, { kind: "close" });
+  process.stdout.write(`memory of ${name}: ${(before / 1_024).toFixed(1)} MiB, ${cells.join(", ")}\n`);
+}
+
+const backend = Number((await forked("lb-backend.ts")).message);
+const ours = await forked("lb-balancer.ts", `127.0.0.1:${backend}`);
 const targets: readonly Target[] = [
   { name: "none", port: backend, pid: undefined },
   { name: "haproxy", ...(await startHaproxy(backend)) },
   { name: "ours", port: Number(ours.message), pid: ours.child.pid },
 ];
-const { child: client } = await forked("client.ts");
+const { child: client } = await forked("lb-client.ts");
+for (const target of targets) await measureMemory(client, target);
 const rounds = new Map<string, Figures[]>();
 for (let round = 0; round < Number(values.rounds); round++)
   for (const connections of CONNECTIONS)
@@ -141,13 +155,10 @@ for (let round = 0; round < Number(values.rounds); round++)
 
 const load = (await readFile("/proc/loadavg", "utf8")).split(" ")[0] ?? "";
 process.stdout.write(`load average of the machine at the end: ${load}\n\n`);
-process.stdout.write(
-  "| connections | balancer | MiB/s | CPU s/GiB | p50 µs | p99 µs | KiB/connection, first round |\n",
-);
-process.stdout.write("|---|---|---|---|---|---|---|\n");
+process.stdout.write("| connections | balancer | MiB/s | CPU s/GiB | p50 µs | p99 µs |\n");
+process.stdout.write("|---|---|---|---|---|---|\n");
 for (const [key, all] of rounds) {
   const of = (name: keyof Figures) => median(all.map((figures) => figures[name]));
   const cells = [of("mibPerSecond").toFixed(0), of("cpuPerGib").toFixed(2), of("p50Micros").toFixed(1)];
-  const first = (all[0]?.kibPerConnection ?? Number.NaN).toFixed(1);
-  process.stdout.write(`| ${[...key.split(" "), ...cells, of("p99Micros").toFixed(1), first].join(" | ")} |\n`);
+  process.stdout.write(`| ${[...key.split(" "), ...cells, of("p99Micros").toFixed(1)].join(" | ")} |\n`);
 }

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { abortReason, deadline } from "@k3s/async";
 import { createLogger } from "@k3s/log";
-import { LoadBalancer, type LoadBalancerOptions } from "../src/index.ts";
+import { until } from "@k3s/testkit";
+import { LoadBalancer, type LoadBalancerOptions } from "../src/load-balancer.ts";
 
 const LIMIT_MS = 15_000;
 const GRACE_MS = 5_000;
@@ -162,4 +163,9 @@ async function fillQueue(t: TestContext, address: string): Promise<void> {
     if (outcome === "dropped") return;
   }
   throw new Error(`Cannot fill the queue of ${address}`);
+}
+
+/** {@link until} for what can be told at once. */
+export function untilTrue(what: string, check: () => boolean): Promise<boolean> {
+  return until(what, () => Promise.resolve(check()));
 }

@@ -5,8 +5,7 @@ import type { Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { until } from "@k3s/testkit";
-import { closed, open, startBalancer, startServer } from "./arrange.ts";
+import { closed, open, startBalancer, startServer, untilTrue } from "./arrange.ts";
 
 /** A client and the socket that a server got for it, through a load balancer. */
 async function joined(t: TestContext): Promise<{ client: Socket; server: Socket; connections: () => number }> {
@@ -16,7 +15,7 @@ async function joined(t: TestContext): Promise<{ client: Socket; server: Socket;
   const client = await open(t, port);
   const server = await accepted.promise;
   const connections = () => balancer.servers()[0]?.connections ?? 0;
-  await until("they are joined", async () => connections() === 1);
+  await untilTrue("they are joined", () => connections() === 1);
   return { client, server, connections };
 }
 
@@ -53,7 +52,7 @@ describe("Connection", () => {
       if (!second.readableEnded) await once(second, "end");
       const received = digestOf(first);
       assert.equal(sendMuch(second, 5 << 20), await received);
-      await until("it is gone", async () => sockets.connections() === 0);
+      await untilTrue("it is gone", () => sockets.connections() === 0);
     });
 
   for (const from of ["client", "server"] as const)
@@ -64,7 +63,7 @@ describe("Connection", () => {
       second.resume();
       sockets[from].resetAndDestroy();
       assert.equal(((await failure) as NodeJS.ErrnoException).code, "ECONNRESET");
-      await until("it is gone", async () => sockets.connections() === 0);
+      await untilTrue("it is gone", () => sockets.connections() === 0);
     });
 
   for (const from of ["client", "server"] as const)
@@ -80,7 +79,7 @@ describe("Connection", () => {
         sent += block.length;
         isFull = !first.write(block) && !(await drainsSoon(first));
       }
-      await until("little is kept", async () => bufferBytes() - before < 2 << 20);
+      await untilTrue("little is kept", () => bufferBytes() - before < 2 << 20);
       first.end();
       let received = 0;
       for await (const chunk of second) received += (chunk as Buffer).length;
@@ -99,7 +98,7 @@ describe("Connection", () => {
       });
       await Promise.all(echoes);
     }
-    await until("all are gone", async () => balancer.servers()[0]?.connections === 0);
+    await untilTrue("all are gone", () => balancer.servers()[0]?.connections === 0);
   });
 });
 

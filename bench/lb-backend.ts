@@ -14,9 +14,11 @@ function stream(socket: Socket): void {
 const server = createServer({ noDelay: true }, (socket) => {
   socket.on("error", () => socket.destroy());
   socket.once("data", (first) => {
-    if (first[0] === "S".charCodeAt(0)) return stream(socket);
-    socket.write(first);
-    socket.on("data", (chunk) => socket.write(chunk));
+    if (first[0] === "S".charCodeAt(0)) stream(socket);
+    else {
+      socket.write(first);
+      socket.on("data", (chunk) => socket.write(chunk));
+    }
   });
 });
 server.listen({ port: 0, host: "127.0.0.1", backlog: 2048 }, () =>

@@ -1,4 +1,4 @@
-// A load balancer of ours in a process of its own: our-balancer.ts <backend address>
+// A load balancer of ours in a process of its own: lb-balancer.ts <backend address>
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
