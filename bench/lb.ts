@@ -137,7 +137,7 @@ async function measureMemory(client: ChildProcess, { name, port, pid }: Target):
 }
 
 const backend = Number((await forked("lb-backend.ts")).message);
-const ours = await forked("lb-balancer.ts", `127.0.0.1:${backend}`);
+const ours = await forked("lb-balancer.ts", `127.0.0.1:${backend}`, folder);
 const targets: readonly Target[] = [
   { name: "none", port: backend, pid: undefined },
   { name: "haproxy", ...(await startHaproxy(backend)) },
