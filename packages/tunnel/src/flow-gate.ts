@@ -41,7 +41,7 @@ export class FlowGate {
 
   /** True means: send Resume. */
   onPause(bufferedBytes: number): boolean {
-    if (this.#hasProbed || this.#isPausedByPeer) this.#probeAfterMs = Math.min(this.#probeAfterMs * 2, PROBE_MAX_MS);
+    if (this.#hasProbed || this.#isPausedByPeer) this.#waitLonger();
     this.#isPausedByPeer = true;
     this.#hasProbed = false;
     this.#calmBytes = 0;
@@ -87,12 +87,19 @@ export class FlowGate {
 
   /** What to do after the wait; a peer that had room for the last probe has been silent since. */
   probe(): ProbeStep {
-    if (this.#hasPausedPeer) return { bytes: TRICKLE_BYTES };
+    if (this.#hasPausedPeer) {
+      this.#waitLonger();
+      return { bytes: TRICKLE_BYTES };
+    }
     if (this.#hasProbed) {
       this.#isPausedByPeer = false;
       return "free";
     }
     this.#hasProbed = true;
     return { bytes: PROBE_BYTES };
+  }
+
+  #waitLonger(): void {
+    this.#probeAfterMs = Math.min(this.#probeAfterMs * 2, PROBE_MAX_MS);
   }
 }
