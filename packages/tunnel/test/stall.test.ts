@@ -49,13 +49,14 @@ async function rig(t: TestContext, flowControl: FlowControl): Promise<Rig> {
   return { dial, converse };
 }
 
-/** Resolves when `value` has stopped growing while other connections had their turns. */
+/** Resolves when `value` has all but stopped growing while other connections had their turns. */
 async function untilSteady(value: () => number, converse: (times: number) => Promise<void>): Promise<number> {
-  let before = -1;
-  return until("it has stopped growing", async () => {
+  let before = -(2 ** 20);
+  return until("it has all but stopped growing", async () => {
     await converse(20);
     const now = value();
-    const isSteady = now > 0 && now === before;
+    // A peer of the other kind is asked now and then, with a few bytes, whether it still is full.
+    const isSteady = now > 0 && now - before < 16_384;
     before = now;
     return isSteady && now;
   });

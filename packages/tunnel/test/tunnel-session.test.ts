@@ -4,7 +4,8 @@ import { PassThrough } from "node:stream";
 import { describe, test, type TestContext } from "node:test";
 import { until } from "@k3s/testkit";
 import { decodeFrame, encodeFrame, type FrameBody } from "../src/frame.ts";
-import { TunnelAcceptor, type DialRules } from "../src/tunnel-acceptor.ts";
+import type { DialRules, DialTarget } from "../src/index.ts";
+import { TunnelAcceptor } from "../src/tunnel-acceptor.ts";
 import { TunnelSession, type SessionTimes } from "../src/tunnel-session.ts";
 import { channelPair, TestChannel } from "./support/channel-pair.ts";
 import { quietLog } from "./support/quiet-log.ts";
@@ -57,7 +58,7 @@ function payloadsOf(channel: TestChannel): readonly Buffer[] {
   return sentBy(channel).flatMap((frame) => (frame.type === "data" ? [frame.payload] : []));
 }
 
-const target = { network: "tcp", address: "127.0.0.1:10250" };
+const target: DialTarget = { network: "tcp", address: "127.0.0.1:10250" };
 const never: DialRules = { authorize: () => true, dial: () => new Promise(() => undefined) };
 
 describe("TunnelSession", () => {
@@ -128,7 +129,7 @@ describe("TunnelSession", () => {
     );
   });
 
-  test("sends nothing between Pause and Resume", async (t) => {
+  test("sends nothing between Pause and Resume", (t) => {
     const { session, channel } = made(t);
     const stream = session.open(target);
     arrive(channel, { type: "pause", connection: 2 });

@@ -3,7 +3,13 @@ import { createServer } from "node:http";
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
-import { CONNECT_PATH, TunnelClient, TunnelServer, type TunnelClientOptions } from "../../src/index.ts";
+import {
+  CONNECT_PATH,
+  TunnelClient,
+  TunnelServer,
+  type TunnelClientOptions,
+  type TunnelState,
+} from "../../src/index.ts";
 import type { FlowControl } from "../../src/flow-gate.ts";
 import type { SessionTimes } from "../../src/tunnel-session.ts";
 import { quietLog } from "./quiet-log.ts";
@@ -74,7 +80,7 @@ export async function connectedClient(
   return client;
 }
 
-export async function untilState(client: TunnelClient, state: string): Promise<void> {
+export async function untilState(client: TunnelClient, state: TunnelState): Promise<void> {
   await client.status.until((status) => status.state === state, AbortSignal.timeout(LIMIT_MS));
 }
 
