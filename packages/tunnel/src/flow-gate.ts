@@ -26,6 +26,8 @@ export type ProbeStep = { readonly bytes: number } | "free";
 export class FlowGate {
   readonly isShared: boolean;
   #hasPausedPeer = false;
+  /** Stays until Resume is sent: a Resume of the peer may have crossed our Pause, and the peer is silent then. */
+  #owesResume = false;
   #isPausedByPeer = false;
   #hasProbed = false;
   #probeAfterMs = PROBE_MIN_MS;
@@ -48,6 +50,7 @@ export class FlowGate {
     if (!this.isShared) return false;
     // It is silent now whether we have asked for that or not.
     this.#hasPausedPeer = bufferedBytes >= RESUME_BELOW_BYTES;
+    this.#owesResume = this.#hasPausedPeer;
     return !this.#hasPausedPeer;
   }
 
@@ -70,13 +73,15 @@ export class FlowGate {
   shouldPause(bufferedBytes: number): boolean {
     if (this.#hasPausedPeer || bufferedBytes <= PAUSE_ABOVE_BYTES) return false;
     this.#hasPausedPeer = true;
+    this.#owesResume = true;
     return true;
   }
 
   /** To be asked after a read; true means: send Resume. */
   shouldResume(bufferedBytes: number): boolean {
-    if (!this.#hasPausedPeer || bufferedBytes >= RESUME_BELOW_BYTES) return false;
+    if (!this.#owesResume || bufferedBytes >= RESUME_BELOW_BYTES) return false;
     this.#hasPausedPeer = false;
+    this.#owesResume = false;
     return true;
   }
 

@@ -45,6 +45,14 @@ describe("FlowGate", () => {
     assert.ok(gate.shouldPause(MIB2 + 1));
   });
 
+  test("shared: resumes although a Resume of the peer has crossed our Pause", () => {
+    const gate = new FlowGate("shared");
+    gate.shouldPause(MIB2 + 1);
+    gate.onResume();
+    assert.ok(gate.shouldResume(0));
+    assert.ok(!gate.shouldResume(0));
+  });
+
   test("shared: lets a full peer go at once and asks it whether it still is full", () => {
     const gate = new FlowGate("shared");
     assert.ok(gate.onPause(0), "a peer with an empty-handed counterpart is let go");
