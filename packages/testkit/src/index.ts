@@ -1,6 +1,6 @@
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
-export { FaultProxy, type FaultProxyOptions } from "./fault-proxy.ts";
+export { FaultProxy } from "./fault-proxy.ts";
 export { freePort } from "./free-port.ts";
 export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";

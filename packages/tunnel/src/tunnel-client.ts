@@ -13,7 +13,7 @@ import { TunnelSession, type SessionTimes } from "./tunnel-session.ts";
  */
 export type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
 
-export interface TunnelStatus {
+interface TunnelStatus {
   readonly state: TunnelState;
   /** Why it is not connected. */
   readonly error?: unknown;
