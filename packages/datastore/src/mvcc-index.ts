@@ -1,4 +1,4 @@
-import { contains, type Interval } from "./key-range.ts";
+import { contains, isSingle, type Interval } from "./key-range.ts";
 import { KeyTree } from "./key-tree.ts";
 import { isLive, versionAt, type Key, type Version } from "./version.ts";
 import { VersionLog } from "./version-log.ts";
@@ -104,6 +104,7 @@ export class MvccIndex {
 
   /** Live keys of an interval at a revision: the count of now, corrected by what happened since. */
   count(interval: Interval, revision: number): number {
+    if (isSingle(interval)) return Number(isLive(versionAt(this.#tree.get(interval.from), revision)));
     let count = this.#tree.countLive(interval);
     for (let position = this.#log.end - 1; position >= this.#log.start; position--) {
       const version = this.#log.at(position);
