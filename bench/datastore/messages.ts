@@ -70,6 +70,14 @@ export function fields(message: Buffer): Map<number, number | Buffer> {
   return found;
 }
 
+/** Key of the last event of a watch's answer; undefined for an answer without events. */
+export function eventKey(answer: Buffer): string | undefined {
+  const event = fields(answer).get(11);
+  const kv = Buffer.isBuffer(event) ? fields(event).get(2) : undefined;
+  const key = Buffer.isBuffer(kv) ? fields(kv).get(1) : undefined;
+  return Buffer.isBuffer(key) ? key.toString() : undefined;
+}
+
 /** `revision` of an answer's header. */
 export function headerRevision(answer: Buffer): number {
   const header = fields(answer).get(1);

@@ -38,6 +38,10 @@ export class NatsServer {
     return `127.0.0.1:${this.port}`;
   }
 
+  get pid(): number {
+    return this.#program.pid;
+  }
+
   /** The newest of its log. */
   get output(): string {
     return this.#program.output;
