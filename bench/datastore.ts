@@ -3,7 +3,11 @@
  *
  *   node bench/datastore.ts [--targets sqlite,etcd] [--only calls,perf] [--loads s,m,l,xl] [--keys 1000,100000] [--rounds 3]
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { BenchContext } from "./datastore/bench-context.ts";
+import { bundleServer } from "./datastore/bundle-server.ts";
 import { fsyncMs } from "./datastore/fsync.ts";
 import { FSYNC, goalsText } from "./datastore/goals.ts";
 import { LoadGenerator } from "./datastore/load-generator.ts";
@@ -16,11 +20,15 @@ import { measureTransport } from "./datastore/parts/transport.ts";
 import { Report } from "./datastore/report.ts";
 
 const options = parseBenchOptions(process.argv.slice(2));
+await using undo = new AsyncDisposableStack();
+const folder = await mkdtemp(join(tmpdir(), "bench-server-"));
+undo.defer(() => rm(folder, { recursive: true, force: true }));
+const server = await bundleServer(folder);
 const report = new Report();
 for (let round = 1; round <= options.rounds; round++) {
   process.stderr.write(`round ${round} of ${options.rounds}\n`);
   await using generator = await LoadGenerator.start();
-  await runParts({ options, report, generator });
+  await runParts({ options, report, server, generator });
 }
 process.stdout.write(`${report.text()}\n\n${goalsText(report)}\n`);
 

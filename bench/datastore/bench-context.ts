@@ -6,6 +6,8 @@ import type { Report } from "./report.ts";
 export interface BenchContext {
   readonly options: BenchOptions;
   readonly report: Report;
+  /** Our server, as {@link bundleServer} made it. */
+  readonly server: string;
   /** Takes one job at a time. */
   readonly generator: LoadGenerator;
 }

@@ -1,9 +1,8 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 
 export interface ChildOptions {
-  /** A file beside bench/datastore.ts. */
+  /** Absolute path. */
   readonly file: string;
   readonly argument: string;
   readonly execArgv?: readonly string[];
@@ -26,7 +25,10 @@ export class Child implements AsyncDisposable {
   }
 
   static async start({ file, argument, execArgv = [] }: ChildOptions): Promise<Child> {
-    const child = fork(join(import.meta.dirname, "..", file), [argument], { execArgv: [...execArgv] });
+    const child = fork(file, [argument], {
+      execArgv: [...execArgv],
+      serialization: "advanced", // JSON knows no NaN
+    });
     const greeting = await answer<string>(child);
     return new Child(child, greeting);
   }

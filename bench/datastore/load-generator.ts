@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Child } from "./child.ts";
 import type { Job } from "./jobs.ts";
 import type { Figures } from "./load.ts";
@@ -12,7 +13,11 @@ export class LoadGenerator implements AsyncDisposable {
 
   static async start(): Promise<LoadGenerator> {
     return new LoadGenerator(
-      await Child.start({ file: "load-generator.ts", argument: "", execArgv: ["--no-warnings"] }),
+      await Child.start({
+        file: join(import.meta.dirname, "../load-generator.ts"),
+        argument: "",
+        execArgv: ["--no-warnings"],
+      }),
     );
   }
 

@@ -51,7 +51,9 @@ export class Report {
   #table(name: string): string {
     const rows = this.#tables.get(name) ?? new Map<string, Map<string, number[]>>();
     const columns = [...new Set([...rows.values()].flatMap((cells) => [...cells.keys()]))];
-    const compared = columns.includes(PEER) ? columns.filter((column) => column !== PEER) : [];
+    const compared = columns.includes(PEER)
+      ? columns.filter((column) => column !== PEER && !column.startsWith("kine"))
+      : [];
     const head = [name, ...columns, ...compared.map((column) => `${column} : ${PEER}`)];
     const body = [...rows.keys()].map((row) => {
       const peer = this.median(name, row, PEER);

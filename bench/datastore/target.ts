@@ -36,17 +36,20 @@ export type TargetName = "sqlite" | DatabaseName | "etcd";
 
 export const TARGET_NAMES: readonly TargetName[] = ["sqlite", "mariadb", "postgres", "nats", "etcd"];
 
-export type TargetOptions = Pick<StoreServerOptions, "transport">;
+export interface TargetOptions extends Pick<StoreServerOptions, "transport"> {
+  /** Our server, as {@link bundleServer} made it. */
+  readonly server: string;
+}
 
 /** Starts a datastore on an empty folder. */
-export async function startTarget(name: TargetName, options: TargetOptions = {}): Promise<Target> {
+export async function startTarget(name: TargetName, { server, ...options }: TargetOptions): Promise<Target> {
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), `bench-${name}-`));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   if (name === "etcd") return await startPeer(folder, undo.move());
   const database = name === "sqlite" ? undefined : await openDatabase(name, folder, undo);
   const parts = { endpoint: database?.endpoint ?? "", folder, ...options };
-  return await startOurs({ name, database, parts, undo: undo.move() });
+  return await startOurs({ name, server, database, parts, undo: undo.move() });
 }
 
 /** Starts a database on an empty folder; it and the folder go with `undo`. */
@@ -57,9 +60,9 @@ export async function openDatabase(name: DatabaseName, folder: string, undo: Asy
 }
 
 /** One of our servers; several may use one database. */
-export function startStore(options: StoreServerOptions): Promise<Child> {
+export function startStore(server: string, options: StoreServerOptions): Promise<Child> {
   return Child.start({
-    file: "store-server.ts",
+    file: server,
     argument: JSON.stringify(options),
     execArgv: ["--max-semi-space-size=2", "--no-warnings"], // as the product runs
   });
@@ -67,15 +70,16 @@ export function startStore(options: StoreServerOptions): Promise<Child> {
 
 interface OursParts {
   readonly name: TargetName;
+  readonly server: string;
   readonly database: Database | undefined;
   readonly parts: StoreServerOptions;
   readonly undo: AsyncDisposableStack;
 }
 
-async function startOurs({ name, database, parts, undo }: OursParts): Promise<Target> {
+async function startOurs({ name, server, database, parts, undo }: OursParts): Promise<Target> {
   await using failed = new AsyncDisposableStack();
   failed.use(undo);
-  let child = await startStore(parts);
+  let child = await startStore(server, parts);
   undo.defer(() => child[Symbol.asyncDispose]());
   failed.move();
   return {
@@ -92,7 +96,7 @@ async function startOurs({ name, database, parts, undo }: OursParts): Promise<Ta
     longestBlockMs: () => child.ask<number>({}),
     restart: async () => {
       await child[Symbol.asyncDispose]();
-      child = await startStore(parts);
+      child = await startStore(server, parts);
     },
     [Symbol.asyncDispose]: () => undo.disposeAsync(),
   };

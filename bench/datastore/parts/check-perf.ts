@@ -18,8 +18,8 @@ export async function measureCheckPerf(context: BenchContext): Promise<void> {
       await attempt(context, `check perf ${load}, ${name}`, () => checkPerf(context, load, name));
 }
 
-async function checkPerf({ report }: BenchContext, load: LoadName, name: TargetName): Promise<void> {
-  await using target = await startTarget(name);
+async function checkPerf({ report, server }: BenchContext, load: LoadName, name: TargetName): Promise<void> {
+  await using target = await startTarget(name, { server });
   const args = ["check", "perf", `--load=${load}`, `--endpoints=${target.endpoint}`];
   const { stdout, exitCode } = await execa(await findProgram("etcdctl"), args, {
     env: { ETCDCTL_API: "3" },

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { attempt, type BenchContext } from "../bench-context.ts";
 import { Child } from "../child.ts";
 import type { Figures } from "../load.ts";
@@ -34,7 +35,11 @@ export async function measureKine(context: BenchContext): Promise<void> {
     for (const synchronous of ["FULL", "NORMAL"] as const)
       await attempt(context, `kine's statements, ${keys} keys, ${synchronous}`, async () => {
         const argument = JSON.stringify({ keys, synchronous } satisfies KineRun);
-        await using child = await Child.start({ file: "kine-statements.ts", argument, execArgv: ["--no-warnings"] });
+        await using child = await Child.start({
+          file: join(import.meta.dirname, "../../kine-statements.ts"),
+          argument,
+          execArgv: ["--no-warnings"],
+        });
         const figures = await child.ask<KineFigures>({});
         for (const { call, row, isRate } of ROWS) {
           const { perSecond, p50Ms } = figures[call];

@@ -23,7 +23,7 @@ export async function measureSessions(context: BenchContext): Promise<void> {
 }
 
 async function measureSession(context: BenchContext, keys: number, name: TargetName): Promise<void> {
-  await using target = await startTarget(name);
+  await using target = await startTarget(name, { server: context.server });
   const note = (row: string, value: number | undefined) =>
     context.report.note({ table: keysTable(keys), row, column: name }, value);
   const session = { context, target, keys, note };
@@ -95,8 +95,7 @@ function compactionMs(keys: number): number {
 
 async function measure({ context, note }: Session, row: string, job: Job): Promise<void> {
   const figures: Figures = await context.generator.run(job);
-  if (!row.startsWith("page") && !row.startsWith("count") && !row.startsWith("event"))
-    note(`${row}, per s`, figures.perSecond);
+  if (job.kind === "create" || job.kind === "update" || job.kind === "get") note(`${row}, per s`, figures.perSecond);
   note(`${row}, p50 ms`, figures.p50Ms);
   note(`${row}, p99 ms`, figures.p99Ms);
 }

@@ -21,7 +21,7 @@ export async function measureShared(context: BenchContext): Promise<void> {
     await attempt(context, `shared, ${name}`, () => measureDatabase(context, name));
 }
 
-async function measureDatabase({ generator, report }: BenchContext, name: DatabaseName): Promise<void> {
+async function measureDatabase({ generator, report, server: file }: BenchContext, name: DatabaseName): Promise<void> {
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), `bench-shared-${name}-`));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
@@ -29,7 +29,7 @@ async function measureDatabase({ generator, report }: BenchContext, name: Databa
   const server = async (own: string) => {
     const options = { endpoint, folder: join(folder, own) };
     await mkdir(options.folder);
-    return undo.use(await startStore(options));
+    return undo.use(await startStore(file, options));
   };
   const endpoints = [(await server("a")).greeting, (await server("b")).greeting] as const;
   for (const { row, ...rest } of CASES) {

@@ -8,7 +8,11 @@ export const TRANSPORT_TABLE = "transport alone (grpc.health.v1.Health/Check)";
 const PATH = "/grpc.health.v1.Health/Check";
 const CALLS = { 1: 20_000, 64: 200_000 } as const;
 /** Go's grpc server is the one inside etcd. */
-const SERVERS: readonly { readonly column: string; readonly target: TargetName; readonly options: TargetOptions }[] = [
+const SERVERS: readonly {
+  readonly column: string;
+  readonly target: TargetName;
+  readonly options: Omit<TargetOptions, "server">;
+}[] = [
   { column: "ours", target: "sqlite", options: { transport: "http2" } },
   { column: "grpc-js", target: "sqlite", options: { transport: "grpc-js" } },
   { column: "etcd", target: "etcd", options: {} },
@@ -18,7 +22,7 @@ const SERVERS: readonly { readonly column: string; readonly target: TargetName; 
 export async function measureTransport(context: BenchContext): Promise<void> {
   for (const { column, target: name, options } of SERVERS)
     await attempt(context, `transport, ${column}`, async () => {
-      await using target = await startTarget(name, options);
+      await using target = await startTarget(name, { server: context.server, ...options });
       for (const [inFlight, calls] of Object.entries(CALLS)) {
         const { endpoint } = target;
         const job = { kind: "unary", endpoint, path: PATH, inFlight: Number(inFlight) } as const;
