@@ -50,7 +50,7 @@ export function progressRequest(): Buffer {
 }
 
 /** Numbers of a message by field; of repeated ones the last, of byte fields their bytes. */
-export function fields(message: Buffer): Map<number, number | Buffer> {
+function fields(message: Buffer): Map<number, number | Buffer> {
   const found = new Map<number, number | Buffer>();
   let at = 0;
   const next = (): number => {

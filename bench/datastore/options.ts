@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
 import { TARGET_NAMES, type TargetName } from "./target.ts";
 
-export const PARTS = ["perf", "calls", "scale", "kine", "transport", "shared"] as const;
-export type Part = (typeof PARTS)[number];
+const PARTS = ["perf", "calls", "scale", "kine", "transport", "shared"] as const;
+type Part = (typeof PARTS)[number];
 
 /** As `etcdctl check perf --load` takes them. */
-export const LOADS = ["s", "m", "l", "xl"] as const;
+const LOADS = ["s", "m", "l", "xl"] as const;
 export type LoadName = (typeof LOADS)[number];
 
 export interface BenchOptions {
