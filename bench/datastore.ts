@@ -27,7 +27,7 @@ const server = await bundleServer(folder);
 const report = new Report();
 for (let round = 1; round <= options.rounds; round++) {
   process.stderr.write(`round ${round} of ${options.rounds}\n`);
-  await using generator = await LoadGenerator.start();
+  await using generator = new LoadGenerator();
   await runParts({ options, report, server, generator });
 }
 process.stdout.write(`${report.text()}\n\n${goalsText(report)}\n`);

@@ -37,6 +37,10 @@ export class Child implements AsyncDisposable {
     return this.#process.pid ?? 0;
   }
 
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
   /** Rejects with what the child says failed, and when it ends or does not answer. */
   async ask<T>(question: object): Promise<T> {
     this.#process.send(question);
@@ -44,7 +48,7 @@ export class Child implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (this.hasEnded) return;
     const gone = once(this.#process, "exit");
     this.#process.disconnect();
     await gone;
@@ -53,7 +57,8 @@ export class Child implements AsyncDisposable {
 
 async function answer<T>(child: ChildProcess): Promise<T> {
   const waiting = new AbortController();
-  const signal = AbortSignal.any([waiting.signal, AbortSignal.timeout(ANSWER_LIMIT_MS)]);
+  const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
+  const signal = AbortSignal.any([waiting.signal, limit]);
   const ended = once(child, "exit", { signal }).then(([code]) => {
     throw new Error(`Cannot measure: process ${child.pid ?? 0} ended with ${String(code ?? "a signal")}`);
   });
@@ -62,6 +67,7 @@ async function answer<T>(child: ChildProcess): Promise<T> {
     if ("failure" in message) throw new Error(message.failure);
     return message.value;
   } finally {
+    if (limit.aborted) child.kill("SIGKILL"); // a late answer would be taken for that of the next question
     waiting.abort();
     await ended.catch(() => undefined);
   }

@@ -3,29 +3,22 @@ import { Child } from "./child.ts";
 import type { Job } from "./jobs.ts";
 import type { Figures } from "./load.ts";
 
-/** The process that makes the load. */
+/** The process that makes the load. One that ended is replaced at the next job, which has to be "connect" or complete in itself. */
 export class LoadGenerator implements AsyncDisposable {
-  readonly #child: Child;
+  #child: Child | undefined;
 
-  private constructor(child: Child) {
-    this.#child = child;
-  }
-
-  static async start(): Promise<LoadGenerator> {
-    return new LoadGenerator(
-      await Child.start({
-        file: join(import.meta.dirname, "../load-generator.ts"),
-        argument: "",
-        execArgv: ["--no-warnings"],
-      }),
-    );
-  }
-
-  run(job: Job): Promise<Figures> {
+  /** One job at a time. Rejects with what failed. */
+  async run(job: Job): Promise<Figures> {
+    if (this.#child === undefined || this.#child.hasEnded) this.#child = await startChild();
     return this.#child.ask<Figures>(job);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#child[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
   }
+}
+
+function startChild(): Promise<Child> {
+  const file = join(import.meta.dirname, "../load-generator.ts");
+  return Child.start({ file, argument: "", execArgv: ["--no-warnings"] });
 }

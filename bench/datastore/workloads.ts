@@ -106,16 +106,21 @@ export class Subject {
   async compact(ms: number): Promise<Figures> {
     const client = this.#client(0);
     const revision = headerRevision(await client.unary(`${KV}/Range`, rangeRequest("/registry/none")));
+    const compacted = client.unary(`${KV}/Compact`, compactRequest(revision));
+    const [durations] = await Promise.all([this.#writeFor(ms), compacted]);
+    return { perSecond: durations.length / (ms / 1000), ...percentiles(Float64Array.from(durations)) };
+  }
+
+  /** Writes one after the other; resolves with the milliseconds each took. */
+  async #writeFor(ms: number): Promise<number[]> {
     const until = performance.now() + ms;
     const durations: number[] = [];
-    const compacted = client.unary(`${KV}/Compact`, compactRequest(revision));
     for (let n = 0; performance.now() < until; n++) {
       const startedAt = performance.now();
       await this.#client(1).unary(`${KV}/Put`, putRequest(`/registry/stall/${n % 100}`, VALUE));
       durations.push(performance.now() - startedAt);
     }
-    await compacted;
-    return { perSecond: durations.length / (ms / 1000), ...percentiles(Float64Array.from(durations)) };
+    return durations;
   }
 
   /** Runs `work` while `inFlight` updates are under way on the other connections. */
@@ -126,11 +131,13 @@ export class Subject {
       while (!isOver) await step(client, 0);
     };
     const lanes = Array.from({ length: inFlight }, (_, i) => lane(this.#client(3 + (i % (CLIENTS - 3)))));
+    const traffic = Promise.all(lanes);
+    const onlyFailure = traffic.then(() => new Promise<never>(() => undefined));
     try {
-      return await work();
+      return await Promise.race([work(), onlyFailure]);
     } finally {
       isOver = true;
-      await Promise.all(lanes);
+      await traffic;
     }
   }
 
