@@ -7,6 +7,8 @@ import { differs, type Difference } from "./known-differences.ts";
 export interface Case {
   readonly server: CaseServer;
   readonly client: CaseClient;
+  /** Another client; needed after a restart. */
+  readonly connect: () => CaseClient;
   /** A key below a prefix that no other test of the server uses; without a name the prefix itself. */
   readonly key: (name?: string) => string;
   /** Whether this server is known to behave differently there. */
@@ -32,10 +34,12 @@ export function onEachServer(
       after(async () => (await shared)?.[Symbol.asyncDispose]());
       const start: StartCase = async (t, options) => {
         const server = options === undefined ? await (shared ??= startServer(kind)) : await startOwn(t, kind, options);
+        const connect = () => new CaseClient(t, `127.0.0.1:${server.port}`);
         const prefix = `/case/${cases++}/`;
         return {
           server,
-          client: new CaseClient(t, `127.0.0.1:${server.port}`),
+          client: connect(),
+          connect,
           key: (name = "") => prefix + name,
           differs: (difference) => differs(kind, difference),
         };

@@ -74,7 +74,7 @@ class OwnServer implements CaseServer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#end("SIGTERM");
+    await this.#end("SIGKILL"); // nothing is to be kept
     await rm(this.folder, { recursive: true, force: true });
   }
 
