@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import type { Kv, RangeArgs } from "@k3s/testkit";
+import { test, type TestContext } from "node:test";
+import { txnOp, type Kv, type RangeArgs } from "@k3s/testkit";
 import { BruteForce } from "./support/brute-force.ts";
 import type { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
@@ -154,23 +154,36 @@ onEachServer((start) => {
     assert.equal((await client.delete({ key: "\xff", end: "\0" })).deleted, mine.length);
   });
 
-  test("P11 sort, min, max, serializable: implemented", async (t) => {
-    const { client, differs, key } = await start(t);
-    // Created c, a, b; then b is changed twice and a once.
-    for (const [name, value] of ["c2", "a9", "b5", "b4", "a1", "b0"].map((text) => [...text]))
-      await client.put({ key: key(name), value: value ?? "" });
+  /** Creates c, a, b; then b is changed twice and a once. Gives the names of what a range finds. */
+  const prepareOrder = async (t: TestContext) => {
+    const made = await start(t);
+    const { client, key } = made;
+    const writes = { c: ["2"], a: ["9"], b: ["5", "4"] };
+    for (const [name, values] of Object.entries(writes))
+      for (const value of values) await client.put({ key: key(name), value });
+    await client.put({ key: key("a"), value: "1" });
+    await client.put({ key: key("b"), value: "0" });
     const all = { key: key(), end: key("\xff") };
     const order = async (args: Partial<RangeArgs>) =>
-      (await client.range({ ...all, ...args })).kvs.map((kv) => kv.key.slice(key().length)).join("");
+      names((await client.range({ ...all, ...args })).kvs).map((name) => name.slice(key().length));
+    return { ...made, all, order };
+  };
+
+  test("P11 sort: by every target, in every order", async (t) => {
+    const { differs, order } = await prepareOrder(t);
     // Order NONE 0, ASCEND 1, DESCEND 2; target KEY 0, VERSION 1, CREATE 2, MOD 3, VALUE 4.
-    const expected = ["abc", "cab", "cab", "cab", "bac"];
-    for (const [target, text] of expected.entries()) {
-      assert.equal(await order({ sort: [1, target] }), text, `ascending by ${target}`);
-      assert.equal(await order({ sort: [2, target] }), [...text].reverse().join(""), `descending by ${target}`);
-      assert.equal(await order({ sort: [2, target], limit: 2 }), [...text].reverse().join("").slice(0, 2));
-      assert.equal(await order({ sort: [0, target] }), text, `no order by ${target}`);
-      assert.equal(await order({ sort: [0, target], limit: 2 }), text.slice(0, 2), `no order by ${target}, limited`);
-      assert.equal(await order({ sort: [1, target], keysOnly: true }), text, `keys only by ${target}`);
+    const sorted = ["a b c", "c a b", "c a b", "c a b", "b a c"].map((text) => text.split(" "));
+    for (const [target, up] of sorted.entries()) {
+      const down = up.toReversed();
+      assert.deepEqual(await order({ sort: [1, target] }), up, `ascending by ${target}`);
+      assert.deepEqual(await order({ sort: [2, target] }), down, `descending by ${target}`);
+      assert.deepEqual(await order({ sort: [1, target], limit: 2 }), up.slice(0, 2), `ascending by ${target}, limited`);
+      assert.deepEqual(
+        await order({ sort: [2, target], limit: 1 }),
+        down.slice(0, 1),
+        `descending by ${target}, limited`,
+      );
+      assert.deepEqual(await order({ sort: [1, target], keysOnly: true }), up, `keys only by ${target}`);
     }
     for (const sort of differs("sort unchecked")
       ? []
@@ -179,19 +192,41 @@ onEachServer((start) => {
           [1, 5],
         ] as const))
       await refuses(order({ sort }), "INVALID_ARGUMENT", "etcdserver: invalid sort option");
+  });
 
+  test("P11 sort without an order: ascending among the first keys that the limit lets in", async (t) => {
+    const { all, client, key, order } = await prepareOrder(t);
+    // etcd looks at one key more than the limit, in the order of keys, and sorts those.
+    const one = ["a", "a", "a", "a", "b"];
+    for (const [target, up] of ["a b c", "c a b", "c a b", "c a b", "b a c"].map((text) => text.split(" ")).entries()) {
+      assert.deepEqual(await order({ sort: [0, target] }), up, `by ${target}`);
+      assert.deepEqual(await order({ sort: [0, target], limit: 2 }), up.slice(0, 2), `by ${target}, two of three`);
+      assert.deepEqual(await order({ sort: [0, target], limit: 1 }), [one[target]], `by ${target}, one of two`);
+    }
+    const { kvs, more, count } = await client.range({ ...all, sort: [0, 4], limit: 1 });
+    assert.deepEqual([kvs[0]?.value, more, count], ["0", true, 3]);
+    // A filter makes it look at all of them.
+    const [first] = (await client.range({ key: key("c") })).kvs;
+    assert.deepEqual(await order({ sort: [0, 2], limit: 1, minCreate: first?.create ?? 0 }), ["c"]);
+    const nested = await client.txn({ success: [txnOp.range({ ...all, sort: [0, 2], limit: 1 })] });
+    assert.deepEqual(names(nested.responses[0]?.kvs ?? []), [key("a")]);
+  });
+
+  test("P11 min, max, serializable: implemented", async (t) => {
+    const { all, client, key, order } = await prepareOrder(t);
     const { kvs } = await client.range(all);
-    const [a, b, c] = kvs;
-    assert.equal(await order({ minMod: a?.mod ?? 0 }), "ab");
-    assert.equal(await order({ maxMod: a?.mod ?? 0 }), "ac");
-    assert.equal(await order({ minMod: b?.mod ?? 0, maxMod: b?.mod ?? 0 }), "b");
-    assert.equal(await order({ minCreate: a?.create ?? 0 }), "ab");
-    assert.equal(await order({ maxCreate: a?.create ?? 0, sort: [2, 0] }), "ca");
-    assert.equal(await order({ maxCreate: c?.create ?? 0, minMod: (c?.mod ?? 0) + 1 }), "");
-    const filtered = await client.range({ ...all, maxMod: a?.mod ?? 0, limit: 1 });
+    const [a, b, c] = kvs.map(({ mod, create }) => ({ mod, create }));
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    assert.deepEqual(await order({ minMod: a.mod }), ["a", "b"]);
+    assert.deepEqual(await order({ maxMod: a.mod }), ["a", "c"]);
+    assert.deepEqual(await order({ minMod: b.mod, maxMod: b.mod }), ["b"]);
+    assert.deepEqual(await order({ minCreate: a.create }), ["a", "b"]);
+    assert.deepEqual(await order({ maxCreate: a.create, sort: [2, 0] }), ["c", "a"]);
+    assert.deepEqual(await order({ maxCreate: c.create, minMod: c.mod + 1 }), []);
+    const filtered = await client.range({ ...all, maxMod: a.mod, limit: 1 });
     assert.deepEqual([names(filtered.kvs), filtered.count, filtered.more], [[key("a")], 3, true]);
-    assert.equal(await order({ serializable: true }), "abc");
-    assert.equal(await order({ serializable: true, limit: 1, revision: a?.mod ?? 0 }), "a");
+    assert.deepEqual(await order({ serializable: true }), ["a", "b", "c"]);
+    assert.deepEqual(await order({ serializable: true, limit: 1, revision: a.mod }), ["a"]);
   });
 
   test("P12 compacted and future revisions: refused with etcd's code and text", async (t) => {

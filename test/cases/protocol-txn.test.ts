@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compare, modEquals, txnOp, txnRequest, type CompareArgs } from "@k3s/testkit";
+import { compare, modEquals, txnOp, txnRequest, type Answer, type CompareArgs } from "@k3s/testkit";
 import type { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { refuses } from "./support/expect.ts";
@@ -32,7 +32,7 @@ function compactRound(client: CaseClient, version: number, value: string) {
 }
 
 onEachServer((start) => {
-  test("P14 create, update, delete: results as in etcd, nested header revisions included", async (t) => {
+  test("P14 create, update: results as in etcd, nested header revisions included", async (t) => {
     const { client, key } = await start(t);
     const before = await client.revision();
     const created = await client.txn(kube.create(key("a"), "1"));
@@ -48,18 +48,22 @@ onEachServer((start) => {
     await client.put({ key: key("other") });
     const late = await client.txn(kube.update(key("a"), first, "3"));
     assert.deepEqual([late.succeeded ?? false, late.header.revision], [false, first + 2]);
-    const [beaten] = late.responses;
-    assert.equal(beaten?.header?.revision, first + 2);
-    assert.deepEqual(beaten?.kvs, [
+    assert.equal(late.responses[0]?.header?.revision, first + 2);
+    assert.deepEqual(late.responses[0].kvs, [
       { key: key("a"), create: first, mod: first + 1, version: 2, value: "2", lease: 0n },
     ]);
+  });
 
-    const wrong = await client.txn(kube.delete(key("a"), first));
-    assert.deepEqual([wrong.succeeded ?? false, wrong.responses[0]?.kvs[0]?.mod], [false, first + 1]);
-    const deleted = await client.txn(kube.delete(key("a"), first + 1));
-    assert.deepEqual([deleted.succeeded, deleted.header.revision], [true, first + 3]);
+  test("P14 delete: results as in etcd, nested header revisions included", async (t) => {
+    const { client, key } = await start(t);
+    const { header } = await client.put({ key: key("a"), value: "1" });
+    const { revision } = header;
+    const wrong = await client.txn(kube.delete(key("a"), revision - 1));
+    assert.deepEqual([wrong.succeeded ?? false, wrong.responses[0]?.kvs[0]?.mod], [false, revision]);
+    const deleted = await client.txn(kube.delete(key("a"), revision));
+    assert.deepEqual([deleted.succeeded, deleted.header.revision], [true, revision + 1]);
     const [result] = deleted.responses;
-    assert.deepEqual([result?.deleted, result?.header?.revision, result?.kvs], [1, first + 3, []]);
+    assert.deepEqual([result?.deleted, result?.header?.revision, result?.kvs], [1, revision + 1, []]);
   });
 
   test("P15 delete of a missing key: failed with an empty range, or succeeded without a new revision", async (t) => {
@@ -151,10 +155,11 @@ onEachServer((start) => {
     const revision = header.revision + step;
     assert.deepEqual([result.succeeded, result.header.revision], [true, revision]);
     const [, read, , deleted, nested] = result.responses;
-    assert.deepEqual([read?.kvs[0]?.value, read?.kvs[0]?.mod, deleted?.deleted], ["1", revision, 1]);
+    const valuesOf = (response: Answer | undefined) => response?.kvs.map(({ value, mod }) => [value, mod]);
+    assert.deepEqual([valuesOf(read), deleted?.deleted], [[["1", revision]], 1]);
     assert.equal(nested?.succeeded, true);
     assert.deepEqual(
-      nested.responses[1]?.kvs.map(({ value, mod }) => [value, mod]),
+      valuesOf(nested.responses[1]),
       ["1", "2", "inner"].map((value) => [value, revision]),
     );
     for (const response of result.responses.slice(0, 4)) assert.equal(response.header?.revision, revision);
@@ -228,7 +233,7 @@ onEachServer((start) => {
     assert.deepEqual([lost.responses[0]?.kvs[0]?.version, lost.responses[0]?.kvs[0]?.value], [3, "102"]);
   });
 
-  test("P21 Put and DeleteRange: prev_kv, ignore_value, ignore_lease", async (t) => {
+  test("P21 Put: prev_kv, ignore_value, ignore_lease", async (t) => {
     const { client, key } = await start(t);
     const { id } = await client.grant(60);
     const first = await client.put({ key: key("a"), value: "1", lease: id, prevKv: true });
@@ -259,7 +264,10 @@ onEachServer((start) => {
     await refused({ key: key("none"), ignoreValue: true }, "key not found");
     await refused({ key: key("none"), ignoreLease: true }, "key not found");
     await refuses(client.delete({ key: "" }), "INVALID_ARGUMENT", "etcdserver: key is not provided");
+  });
 
+  test("P21 DeleteRange: what it deleted, and prev_kv on request", async (t) => {
+    const { client, key } = await start(t);
     for (const name of ["b", "c", "d"]) await client.put({ key: key(name), value: name });
     const range = await client.delete({ key: key("b"), end: key("d"), prevKv: true });
     assert.deepEqual([range.deleted, range.kvs.map(({ value }) => value)], [2, ["b", "c"]]);

@@ -20,7 +20,7 @@ export type StartCase = (t: TestContext, options?: ServerOptions) => Promise<Cas
 
 /** Declares the same tests against every kind of server. */
 export function onEachServer(
-  declare: (start: StartCase, kind: ServerKind) => void,
+  declare: (start: StartCase, differs: Case["differs"], kind: ServerKind) => void,
   kinds: readonly ServerKind[] = SERVER_KINDS,
 ): void {
   for (const kind of kinds)
@@ -44,7 +44,7 @@ export function onEachServer(
           differs: (difference) => differs(kind, difference),
         };
       };
-      declare(start, kind);
+      declare(start, (difference) => differs(kind, difference), kind);
     });
 }
 
