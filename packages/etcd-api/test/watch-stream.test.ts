@@ -4,7 +4,7 @@ import type { OpenStore } from "@k3s/datastore";
 import { Outbox } from "../src/outbox.ts";
 import { WatchStream } from "../src/watch-stream.ts";
 import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
-import { readWatch, watchRequest } from "./support/wire.ts";
+import { readWatch, watchRequest } from "@k3s/testkit";
 
 const NO_LIMIT = 1 << 30;
 
