@@ -5,11 +5,13 @@ import {
   type CommitBatch,
   type DatabaseSize,
   type Driver,
+  type DriverTraits,
   type LeaseId,
   type LeaseRecord,
   type Position,
   type Pruning,
   type RowHead,
+  type RowRefusal,
   type RowSpan,
   type SharedDatabase,
   type SideState,
@@ -28,7 +30,7 @@ import type { SettledRow } from "./row-assembler.ts";
 import { RowReader } from "./row-reader.ts";
 import type { SideNote, StoredMessage } from "./row-record.ts";
 import { RowTail } from "./row-tail.ts";
-import type { RowMessages } from "./row-message.ts";
+import { messageBytes, type RowMessages } from "./row-message.ts";
 import type { RowWriter } from "./row-writer.ts";
 import type { SideBucket } from "./side-bucket.ts";
 import type { SpanRepair } from "./span-repair.ts";
@@ -61,6 +63,7 @@ export interface NatsDriverParts {
 /** Rows as messages of kine's bucket: the sequence of a message is the id of its row. */
 export class NatsDriver implements Driver {
   readonly shared: SharedDatabase;
+  readonly traits: DriverTraits = { ids: "consecutive", atomic: "transaction", prunes: "deleted-keys" };
   readonly #parts: NatsDriverParts;
   readonly #reader: RowReader;
   readonly #reads = new Serial();
@@ -83,7 +86,6 @@ export class NatsDriver implements Driver {
       ...{ messages, codec, repair, log },
       tail: () => this.#tail,
       onRow: (row) => this.#learn(row),
-      onHole: (revision) => (this.#floor = Math.max(this.#floor, revision)),
     });
     this.shared = {
       position: () => this.#position(),
@@ -124,8 +126,11 @@ export class NatsDriver implements Driver {
     }
   }
 
-  refusal(name: string): string | undefined {
-    return this.#parts.subjects.ofName(name) === undefined ? "NATS has no room for its subject" : undefined;
+  refusal(name: string, valueBytes: number): RowRefusal | undefined {
+    const { subjects, link } = this.#parts;
+    if (subjects.ofName(name) === undefined) return { part: "name", state: "NATS has no room for its subject" };
+    if (messageBytes(name, valueBytes) <= link.maxMessageBytes) return undefined;
+    return { part: "value", state: `max_payload of the NATS server is ${link.maxMessageBytes} bytes` };
   }
 
   commit(batch: CommitBatch): Promise<void> {
@@ -281,7 +286,11 @@ export class NatsDriver implements Driver {
   }
 
   #changes(after: number, limit: number): Promise<Changes> {
-    return this.#reads.run(() => this.#reader.changes(after, limit));
+    return this.#reads.run(async () => {
+      const changes = await this.#reader.changes(after, limit);
+      this.#floor = Math.max(this.#floor, changes.completeFrom ?? 0);
+      return changes;
+    });
   }
 
   async #leases(): Promise<readonly LeaseRecord[]> {

@@ -48,6 +48,10 @@ export class StoreWatch implements Watch {
     else this.#replay().catch((error: unknown) => this.#fail(error));
   }
 
+  get startRevision(): number {
+    return this.#request.startRevision;
+  }
+
   progress(): Revision | undefined {
     return this.#phase === "live" ? revision(this.#parts.hub.delivered) : undefined;
   }
