@@ -125,8 +125,13 @@ export class StoreWatch implements Watch {
       const isFull = found.length >= SLICE_EVENTS || looked >= SLICE_ENTRIES;
       if (isFull && version.mod > current) return { found, next: version.mod };
       current = version.mod;
-      if (this.#wants(version)) found.push({ version, previous: version.previous });
+      if (this.#wants(version)) found.push({ version, previous: this.#before(version) });
     }
+  }
+
+  /** Of an event at the compacted revision nobody knows the state before, as in etcd. */
+  #before({ mod, previous }: Version): Version | undefined {
+    return mod <= this.#parts.index.compactRevision ? undefined : previous;
   }
 
   #wants(version: Version): boolean {

@@ -22,15 +22,23 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
   const history = traits.versions === "exact" ? recorded : capVersions(recorded);
   const { operations, sessions } = history;
   const terms = new LeaseTerms(operations);
-  const violations = [...checkHeaders(operations, sessions), ...terms.overdue(operations, history.leasePatienceMs)];
+  const violations = [
+    ...checkHeaders(operations, traits.servers === "one" ? sessions : []),
+    ...terms.overdue(operations, history.leasePatienceMs),
+  ];
   const search = (evidence: Evidence): SearchResult =>
     new LinearizationSearch({
       initial: initialState(history.initial),
       model: new Model(traits),
       operations: operations.filter(
-        (operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation),
+        (operation) =>
+          operation.outcome.kind !== "unknown" && !terms.isUncertain(operation) && !isOfLostHistory(operation, traits),
       ),
-      optional: [...unansweredWrites(operations), ...terms.expirations()],
+      optional: [
+        ...unansweredWrites(operations),
+        ...terms.expirations(),
+        ...(traits.revisions === "with-holes" ? holes(history.initial.revision, evidence) : []),
+      ],
       evidence,
       statesMax: STATES_MAX,
     }).run();
@@ -43,9 +51,19 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
   if (result.kind !== "linearizable") return [...violations, ofDeadEnd(result.kind, result.deadEnd)];
   const timeline = new Timeline(result.transitions);
   const compactions = operations.flatMap(toCompaction);
-  for (const session of sessions) violations.push(...new WatchCheck(session, compactions).run(timeline));
+  for (const session of sessions) violations.push(...new WatchCheck(session, { compactions, traits }).run(timeline));
   if (agreed.kind !== "linearizable") violations.push(ofDisagreement(agreed.deadEnd, evidence.conflicts));
   return violations;
+}
+
+/** Every revision that nobody saw may be one at which nothing happened. */
+function holes(after: number, evidence: Evidence): OptionalEffect[] {
+  return evidence.unseenAfter(after).map((revision) => ({ request: { kind: "hole", revision }, invokedAt: 0 }));
+}
+
+/** A refusal that a bounded history can give at any time. It changes nothing and says nothing. */
+function isOfLostHistory({ outcome }: Operation, { history }: EndpointTraits): boolean {
+  return history === "bounded" && outcome.kind === "refused" && outcome.reason === "compacted";
 }
 
 function unansweredWrites(operations: readonly Operation[]): OptionalEffect[] {

@@ -24,6 +24,12 @@ export class Evidence {
     return evidence;
   }
 
+  /** Revisions behind `revision` of which nobody saw anything, up to the last one that was seen. */
+  unseenAfter(revision: number): number[] {
+    const last = Math.max(revision, ...this.#sights.keys());
+    return Array.from({ length: last - revision }, (_, i) => revision + 1 + i).filter((at) => !this.#sights.has(at));
+  }
+
   /** Whether a step to `revision` that makes these changes agrees with all that was seen of it. */
   allows(revision: number, changes: readonly Change[]): boolean {
     const seen = this.#sights.get(revision) ?? NOTHING_SEEN;
