@@ -205,7 +205,7 @@ export class NatsDriver implements Driver {
     const { side } = this.#parts;
     const rowLeases = new Map<number, LeaseId>();
     const spans = new Map<number, RowSpan>();
-    const history = new HistoryFloor(this.#parts.history);
+    const history = new HistoryFloor({ history: this.#parts.history, compactRevision: side.compactRevision });
     let kept: RowHead[] | undefined = [];
     for await (const row of this.#reader.heads(0)) {
       const { head, lease, span } = row;

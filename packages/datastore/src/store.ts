@@ -100,6 +100,7 @@ export class MvccStore implements Store {
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
     this.#driver.shared?.onChange(() => void this.#follow());
+    await this.#follow();
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {

@@ -37,7 +37,7 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
       optional: [
         ...unansweredWrites(operations),
         ...terms.expirations(),
-        ...(traits.revisions === "with-holes" ? holes(history.initial.revision, evidence) : []),
+        ...(traits.revisions === "with-holes" ? holes(history, evidence) : []),
       ],
       evidence,
       statesMax: STATES_MAX,
@@ -57,8 +57,10 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
 }
 
 /** Every revision that nobody saw may be one at which nothing happened. */
-function holes(after: number, evidence: Evidence): OptionalEffect[] {
-  return evidence.unseenAfter(after).map((revision) => ({ request: { kind: "hole", revision }, invokedAt: 0 }));
+function holes({ initial, operations }: History, evidence: Evidence): OptionalEffect[] {
+  const told = operations.map(({ outcome }) => (outcome.kind === "ok" ? outcome.response.revision : 0));
+  const unseen = evidence.unseen(initial.revision, Math.max(...told));
+  return unseen.map((revision) => ({ request: { kind: "hole", revision }, invokedAt: 0 }));
 }
 
 /** A refusal that a bounded history can give at any time. It changes nothing and says nothing. */

@@ -24,10 +24,10 @@ export class Evidence {
     return evidence;
   }
 
-  /** Revisions behind `revision` of which nobody saw anything, up to the last one that was seen. */
-  unseenAfter(revision: number): number[] {
-    const last = Math.max(revision, ...this.#sights.keys());
-    return Array.from({ length: last - revision }, (_, i) => revision + 1 + i).filter((at) => !this.#sights.has(at));
+  /** Revisions behind `after` up to `last` at which nobody saw a change. */
+  unseen(after: number, last: number): number[] {
+    const all = Array.from({ length: Math.max(last - after, 0) }, (_, i) => after + 1 + i);
+    return all.filter((revision) => !this.#sights.has(revision));
   }
 
   /** Whether a step to `revision` that makes these changes agrees with all that was seen of it. */

@@ -147,7 +147,8 @@ export class WatchCheck {
 
   /** A compaction at the very revision of a deletion leaves nothing of it, and a watch may start there. */
   #mayBeForgotten({ type, version }: Change): boolean {
-    return type === "delete" && this.#compactions.some(({ revision }) => revision === version.mod);
+    const isBegin = this.#traits.history === "bounded" && version.mod === this.#from;
+    return type === "delete" && (isBegin || this.#compactions.some(({ revision }) => revision === version.mod));
   }
 
   #mayBeCompacted(revision: number, at: number): boolean {
