@@ -20,7 +20,8 @@ const HELP = `Sends traffic to an etcd v3 server and checks every promise of etc
   --revision-step STEP   per-txn or per-write; found out by default     (with --endpoint)
   --minutes N            1 by default
   --seed N               of the first round; each further round has the next one
-  --report FILE          where a violation is written; consistency-<seed>.txt by default
+  --report FILE          where a violation is written; consistency-<seed>.txt by default;
+                         the whole history beside it as JSON
 `;
 
 const LEASES_EVERY_ROUNDS = 5;
@@ -97,6 +98,7 @@ async function round({ checked, seed, name, harm }: Round) {
   if (!isKept) {
     const report = options.report ?? `consistency-${seed}.txt`;
     await writeFile(report, formatFinding(finding));
+    await writeFile(`${report}.json`, JSON.stringify(finding.history));
     process.stdout.write(`${finding.violations.length} violations, see ${report}\n`);
   }
   return { operations: operations.length, watches: sessions.length, isKept };

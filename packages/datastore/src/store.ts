@@ -130,6 +130,7 @@ export class MvccStore implements Store {
         index: this.#index,
         values: this.#values,
         hub: this.#hub,
+        learnCompaction: () => this.#follow(),
         onReplayFailure: (error) => this.#log.error({ error }, "cannot replay history for a watch"),
       },
       request,
