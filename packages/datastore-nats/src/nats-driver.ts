@@ -142,6 +142,7 @@ export class NatsDriver implements Driver {
     return this.#prunings.run(async () => {
       const { messages, subjects, side } = this.#parts;
       const newest = this.#tail?.last ?? 0;
+      await side.forgetEnded();
       for (const row of rows) {
         const name = this.#removable.get(row);
         // The newest message of all stays: from it NATS knows the next sequence.
@@ -149,7 +150,7 @@ export class NatsDriver implements Driver {
         await messages.purge(subjects.ofName(name) ?? "", row + 1);
         this.#removable.delete(row);
       }
-      await side.forget({ rows });
+      await side.forgetRows(rows);
     });
   }
 
@@ -243,7 +244,7 @@ export class NatsDriver implements Driver {
     await Promise.all(batch.leases.map((record) => side.putLease(record, last)));
     await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
-    const superfluous = side.forget({ leases: endedLeases });
+    const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();
     void superfluous.catch((error: unknown) => log.debug({ error }, "cannot remove ended leases"));
     if (batch.rows.length > 0) await claims.done();
   }
