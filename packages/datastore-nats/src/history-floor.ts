@@ -30,15 +30,19 @@ export class HistoryFloor {
     return full.reduce((floor, { first }) => Math.max(floor, first), this.#floor);
   }
 
-  add({ head, span, removes, isKines }: SettledRow): void {
-    const { id, prevRevision: before } = head;
-    // A compaction removes tombstones: without it there is no key just as well.
-    const isCompacted = head.created && before <= this.#compactRevision;
-    const isMissing = before > 0 ? !this.#seen.has(before) : head.deleted && head.name === removes && removes !== "";
-    const isLost = isMissing && !isCompacted;
-    if (isLost) this.#floor = Math.max(this.#floor, span?.last ?? id);
-    this.#seen.add(id);
-    if (isKines) this.#count(removes === "" ? head.name : removes, head.created && before === 0 ? id : undefined);
+  add(row: SettledRow): void {
+    const { head, span, removes, isKines } = row;
+    if (this.#isLost(row)) this.#floor = Math.max(this.#floor, span?.last ?? head.id);
+    this.#seen.add(head.id);
+    const first = head.created && head.prevRevision === 0 ? head.id : undefined;
+    if (isKines) this.#count(removes === "" ? head.name : removes, first);
+  }
+
+  /** Whether the row before this one is missing that was not compacted: compactions remove tombstones, and without one there is no key just as well. */
+  #isLost({ head, removes }: SettledRow): boolean {
+    const { prevRevision: before } = head;
+    if (before === 0) return head.deleted && head.name === removes && removes !== "";
+    return !this.#seen.has(before) && !(head.created && before <= this.#compactRevision);
   }
 
   #count(name: string, first: number | undefined): void {
