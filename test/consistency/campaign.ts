@@ -2,7 +2,7 @@ import { checkHistory } from "./check/check-history.ts";
 import type { Violation } from "./check/violation.ts";
 import type { EndpointTraits } from "./history/endpoint-traits.ts";
 import type { History } from "./history/history.ts";
-import { runRound, type RoundOptions } from "./traffic/round.ts";
+import { runRound, type RoundOptions, type Targets } from "./traffic/round.ts";
 
 /** A second or two of traffic on an idle machine. */
 const SHORT_ROUND = {
@@ -16,8 +16,8 @@ const SHORT_ROUND = {
 } as const satisfies Partial<RoundOptions>;
 
 export interface Target {
-  /** As gRPC names it. Nobody else may write there. */
-  readonly target: string;
+  /** Nobody else may write there. */
+  readonly targets: Targets;
   readonly traits: EndpointTraits;
 }
 

@@ -4,10 +4,12 @@ import type {
   CommitBatch,
   DatabaseSize,
   Driver,
+  DriverTraits,
   LeaseRecord,
   Position,
   Pruning,
   RowHead,
+  RowRefusal,
   SharedDatabase,
   SideState,
 } from "@k3s/datastore";
@@ -65,6 +67,14 @@ class MeasuredDriver implements Driver {
     this.#driver = driver;
     this.#clock = clock;
     this.#metrics = metrics;
+  }
+
+  get traits(): DriverTraits {
+    return this.#driver.traits;
+  }
+
+  refusal(name: string, valueBytes: number): RowRefusal | undefined {
+    return this.#driver.refusal?.(name, valueBytes);
   }
 
   heads(after: number, limit: number): Promise<readonly RowHead[]> {

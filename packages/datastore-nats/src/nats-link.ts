@@ -27,6 +27,7 @@ export class NatsLink {
   readonly manager: JetStreamManager;
   readonly #options: NatsLinkOptions;
   readonly #pending = new Set<(error: Error) => void>();
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
   readonly #returned = new Set<() => void>();
   #state: "up" | "away" | "closed" = "up";
 
@@ -47,9 +48,10 @@ export class NatsLink {
     return this.#options.connection;
   }
 
-  /** Bytes that the server takes in one message, headers included. */
+  /** Bytes that the server takes in one message, headers included; while there is no connection those of the last one. */
   get maxMessageBytes(): number {
-    return this.connection.info?.max_payload ?? 0;
+    this.#maxMessageBytes = this.connection.info?.max_payload ?? this.#maxMessageBytes;
+    return this.#maxMessageBytes;
   }
 
   /** `listener` is called whenever the connection is back. Returns how to stop that. */

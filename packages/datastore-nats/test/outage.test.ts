@@ -107,9 +107,9 @@ describe("NATS away", () => {
     const [store, other] = [await openTestStore(t, server), await openTestStore(t, server)];
     const recorder = new Recorder(other);
     await store.txn(just(put("/a", "1")));
-    server.pause();
+    await server.freeze();
     await assert.rejects(store.txn(just(put("/a", "2"))), isUnavailable);
-    server.resume();
+    server.thaw();
     await untilWritable(store, "/b");
     assert.deepEqual(texts(await other.range(everything())), texts(await store.range(everything())));
     await until("the other server tells the last event", async () =>

@@ -53,12 +53,21 @@ export class CatchUp {
       const found = await values.load([...reader.versions.filter(isLive), ...replaced]);
       const events = reader.versions.map((version) => toEvent(version, version.previous, found));
       index.commit(index.lastRow);
+      this.#lose(changes.completeFrom ?? 0);
       hub.publish(events, index.committed);
       return reader.unleased();
     } catch (error) {
       index.rollback(mark.end, mark.lastRow);
       throw error;
     }
+  }
+
+  /** What a watch has not been told before is lost to it, and it has to know. */
+  #lose(completeFrom: number): void {
+    const { index, hub } = this.#parts;
+    if (completeFrom <= index.compactRevision) return;
+    index.compact(completeFrom);
+    hub.endBelow(completeFrom);
   }
 
   #append({ rows, spans }: Changes): RowReader {

@@ -16,6 +16,8 @@ interface WatchParts {
   readonly index: MvccIndex;
   readonly values: ValueCache;
   readonly hub: WatchHub;
+  /** Learns how far other servers have compacted: what was missing here tells only that they have. */
+  readonly learnCompaction: () => Promise<void>;
   /** Told when the values of a replay cannot be read; the watch is ended then. */
   readonly onReplayFailure: (error: unknown) => void;
 }
@@ -46,6 +48,10 @@ export class StoreWatch implements Watch {
     parts.hub.open(this);
     if (request.startRevision <= 0 || request.startRevision > this.revision) this.#goLive();
     else this.#replay().catch((error: unknown) => this.#fail(error));
+  }
+
+  get startRevision(): number {
+    return this.#request.startRevision;
   }
 
   progress(): Revision | undefined {
@@ -89,13 +95,13 @@ export class StoreWatch implements Watch {
       await nextTurn(); // never before watch() has returned, and not too much at once
       if (this.#phase === "over") return;
       if (from < index.compactRevision) {
-        this.#endCompacted();
+        await this.#endCompacted();
         return;
       }
       const { found, next } = this.#slice(from);
       const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
       if (from < index.compactRevision) {
-        this.#endCompacted();
+        await this.#endCompacted();
         return;
       }
       this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
@@ -104,7 +110,8 @@ export class StoreWatch implements Watch {
     if (this.#phase === "replay") this.#goLive();
   }
 
-  #endCompacted(): void {
+  async #endCompacted(): Promise<void> {
+    await this.#parts.learnCompaction();
     this.end({ reason: "compacted", compactRevision: revision(this.#parts.index.compactRevision) });
   }
 
@@ -121,8 +128,13 @@ export class StoreWatch implements Watch {
       const isFull = found.length >= SLICE_EVENTS || looked >= SLICE_ENTRIES;
       if (isFull && version.mod > current) return { found, next: version.mod };
       current = version.mod;
-      if (this.#wants(version)) found.push({ version, previous: version.previous });
+      if (this.#wants(version)) found.push({ version, previous: this.#before(version) });
     }
+  }
+
+  /** Of an event at the compacted revision nobody knows the state before, as in etcd. */
+  #before({ mod, previous }: Version): Version | undefined {
+    return mod <= this.#parts.index.compactRevision ? undefined : previous;
   }
 
   #wants(version: Version): boolean {

@@ -1,13 +1,15 @@
 import type { KeyedEvent } from "./draft.ts";
 import type { Interval } from "./key-range.ts";
 import { WatchRoutes } from "./watch-routes.ts";
-import type { WatchEnd, WatchEvent } from "./types.ts";
+import { revision, type WatchEnd, type WatchEvent } from "./types.ts";
 
 /** A watch as the hub sees it. */
 interface Member {
   readonly interval: Interval;
   deliver(events: readonly WatchEvent[]): void;
   end(reason: WatchEnd): void;
+  /** First revision that it wants. */
+  readonly startRevision: number;
 }
 
 /** Hands events to the watches that want them: live ones at once, those still in replay find them in the log. */
@@ -35,7 +37,7 @@ export class WatchHub {
     this.#routes.delete(watch.interval, watch);
   }
 
-  publish(events: readonly KeyedEvent[], revision: number): void {
+  publish(events: readonly KeyedEvent[], at: number): void {
     const batches = new Map<Member, WatchEvent[]>();
     for (const { key, event } of events) {
       for (const watch of this.#routes.match(key)) {
@@ -45,7 +47,13 @@ export class WatchHub {
       }
     }
     for (const [watch, batch] of batches) watch.deliver(batch);
-    this.#delivered = Math.max(this.#delivered, revision);
+    this.#delivered = Math.max(this.#delivered, at);
+  }
+
+  /** Ends every watch that wants events below `at` which nobody can tell any more. Before the publication that reaches `at`. */
+  endBelow(at: number): void {
+    const lost: WatchEnd = { reason: "compacted", compactRevision: revision(at) };
+    for (const watch of [...this.#all]) if (watch.startRevision < at) watch.end(lost);
   }
 
   /** Ends every watch with "stopped". */

@@ -1,11 +1,14 @@
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
-import { Program } from "./programs.ts";
+import { Program, type ProgramOptions } from "./programs.ts";
 import { until } from "./until.ts";
 
 /** A real etcd with one member, on loopback. */
 export interface Etcd {
+  /** The newest; {@link restart} makes another one. */
   readonly program: Program;
+  /** After its end: same data and ports. */
+  restart(): Promise<void>;
   /** `host:port` for clients. */
   readonly endpoint: string;
   /** The same with its scheme. */
@@ -46,7 +49,22 @@ export async function startEtcd(folder: string, { tls, args: more = [] }: EtcdOp
     ...(tls === undefined ? [] : ["--client-cert-auth", `--trusted-ca-file=${tls.clientCa}`]),
     ...more,
   ];
-  const program = await Program.start("etcd", { args, cwd: folder });
+  const start = () => run({ args, cwd: folder }, health);
+  let program = await start();
+  return {
+    get program() {
+      return program;
+    },
+    restart: async () => {
+      program = await start();
+    },
+    ...{ endpoint, url, dataDir },
+  };
+}
+
+/** Resolves once it is healthy. */
+async function run(options: ProgramOptions, health: string): Promise<Program> {
+  const program = await Program.start("etcd", options);
   try {
     await until("etcd is healthy", async () => {
       if (program.hasExited) throw new Error(`Cannot use etcd: it ended\n${program.output}`);
@@ -57,5 +75,5 @@ export async function startEtcd(folder: string, { tls, args: more = [] }: EtcdOp
     await program.stop();
     throw error;
   }
-  return { program, endpoint, url, dataDir };
+  return program;
 }

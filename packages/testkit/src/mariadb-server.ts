@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { once } from "node:events";
 import { execa } from "execa";
 import { freePort } from "./free-port.ts";
+import { freezeProcess } from "./freeze-process.ts";
 import { findProgram, Program } from "./programs.ts";
 import { until } from "./until.ts";
 
@@ -118,8 +119,8 @@ export class MariaDbServer implements AsyncDisposable {
   }
 
   /** Nothing answers any more, but connections stay. */
-  freeze(): void {
-    process.kill(this.pid, "SIGSTOP");
+  async freeze(): Promise<void> {
+    await freezeProcess(this.pid);
   }
 
   thaw(): void {

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
+import { freezeProcess } from "./freeze-process.ts";
 import { Program } from "./programs.ts";
 import { until } from "./until.ts";
 
@@ -54,7 +55,7 @@ export class NatsServer {
 
   /** SIGTERM; also when it is frozen. Resolves when it is gone; may be called twice. */
   async stop(): Promise<void> {
-    if (!this.#program.hasExited) this.resume();
+    if (!this.#program.hasExited) this.thaw();
     await this.#program.stop();
   }
 
@@ -65,13 +66,12 @@ export class NatsServer {
     await program.stop();
   }
 
-  /** Freezes it: its sockets stay open and nothing answers. */
-  pause(): void {
-    process.kill(this.#program.pid, "SIGSTOP");
+  /** Nothing answers any more, but connections stay. */
+  async freeze(): Promise<void> {
+    await freezeProcess(this.#program.pid);
   }
 
-  /** Ends {@link pause}. */
-  resume(): void {
+  thaw(): void {
     process.kill(this.#program.pid, "SIGCONT");
   }
 }

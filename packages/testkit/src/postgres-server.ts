@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { once } from "node:events";
 import { execa } from "execa";
 import { freePort } from "./free-port.ts";
+import { freezeProcess } from "./freeze-process.ts";
 import { findProgram, Program } from "./programs.ts";
 import { until } from "./until.ts";
 
@@ -117,7 +118,8 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Nothing answers any more, but connections stay. */
   async freeze(): Promise<void> {
-    await this.#signal("SIGSTOP");
+    await freezeProcess(this.pid);
+    for (const child of await childrenOf(this.pid)) await freezeProcess(child).catch(() => undefined); // it ended meanwhile
   }
 
   async thaw(): Promise<void> {
@@ -131,11 +133,15 @@ export class PostgresServer implements AsyncDisposable {
   /** The first process makes one for each session: it is told first, so that no new one comes up. */
   async #signal(signal: NodeJS.Signals): Promise<void> {
     const { pid } = this;
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+    const children = await childrenOf(pid);
     process.kill(pid, signal);
-    const late = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-    for (const child of new Set(`${children} ${late}`.split(" ").filter(Boolean))) sendTo(Number(child), signal);
+    for (const child of new Set([...children, ...(await childrenOf(pid))])) sendTo(child, signal);
   }
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return children.split(" ").filter(Boolean).map(Number);
 }
 
 function sendTo(pid: number, signal: NodeJS.Signals): void {

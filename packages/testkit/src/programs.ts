@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { freezeProcess } from "./freeze-process.ts";
 
 /** Folders, as in PATH, with programs that are not installed, such as the component folder of the product. */
 const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
@@ -62,6 +63,23 @@ export class Program {
   /** The newest of what it wrote on both streams. */
   get output(): string {
     return this.#output;
+  }
+
+  /** SIGKILL. Resolves when it is gone; may be called twice. */
+  async kill(): Promise<void> {
+    if (this.hasExited) return;
+    const exited = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exited;
+  }
+
+  /** Nothing answers any more, but connections stay. */
+  freeze(): Promise<void> {
+    return freezeProcess(this.pid);
+  }
+
+  thaw(): void {
+    this.#child.kill("SIGCONT");
   }
 
   /** SIGTERM, and SIGKILL ten seconds later. Resolves when it is gone; may be called twice. */
