@@ -110,11 +110,12 @@ for (const name of SQL_DATABASES) {
         assert.equal(ttl?.lease, 3600);
 
         const before = await kine.revisions();
-        const a = (await kine.update("/registry/a", "kine", ours.kvs[0]?.mod ?? 0)) ?? assert.fail();
+        const a =
+          (await kine.update({ name: "/registry/a", value: "kine", revision: ours.kvs[0]?.mod ?? 0 })) ?? assert.fail();
         assert.equal(a, before.current + 1);
         assert.ok(await kine.create("/registry/own", "kine"));
         assert.ok(await kine.delete("/registry/empty", 15));
-        assert.equal(await kine.update("/registry/a", "late", a - 1), undefined);
+        assert.equal(await kine.update({ name: "/registry/a", value: "late", revision: a - 1 }), undefined);
         const border = before.current;
         const atBorder = await kine.list(REGISTRY.key, REGISTRY.end, border);
         await kine.compact(border);

@@ -53,7 +53,8 @@ export class KinePeer {
     return isLive ? undefined : await this.#insert({ name, created: 1, prev: id, value, lease });
   }
 
-  async update(name: string, value: string, revision: number, lease = 0): Promise<Written> {
+  /** `revision` is the one that the caller has read. */
+  async update({ name, value, revision, lease = 0 }: KineUpdate): Promise<Written> {
     const { id, isLive, createRevision } = await this.#newest(name);
     if (!isLive || id !== revision) return undefined;
     return await this.#insert({ name, created: 0, create: createRevision, prev: id, value, lease });
@@ -184,6 +185,13 @@ export class KinePeer {
     const found = await this.#session.query("SHOW INDEX FROM kine WHERE Key_name = ?", name);
     if (found.length === 0 && name === UNIQUE) throw new Error(`Cannot use the table: ${name} is missing`);
   }
+}
+
+interface KineUpdate {
+  readonly name: string;
+  readonly value: string;
+  readonly revision: number;
+  readonly lease?: number;
 }
 
 interface NewRow {

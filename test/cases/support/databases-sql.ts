@@ -41,7 +41,10 @@ export function openSqlite(path: string): SqlSession {
       if (!text.includes("UNIQUE constraint failed")) return undefined;
       return text.includes("kine.name") ? "name" : "id";
     },
-    [Symbol.asyncDispose]: () => Promise.resolve(database.close()),
+    [Symbol.asyncDispose]: () =>
+      Promise.resolve().then(() => {
+        database.close();
+      }),
   };
 }
 
@@ -67,7 +70,10 @@ export async function openMariaDb(socketPath: string, database: string): Promise
       if (!(error instanceof Error && "errno" in error && error.errno === 1062)) return undefined;
       return error.message.includes("PRIMARY") ? "id" : "name";
     },
-    [Symbol.asyncDispose]: () => Promise.resolve(connection.destroy()),
+    [Symbol.asyncDispose]: () =>
+      Promise.resolve().then(() => {
+        connection.destroy();
+      }),
   };
 }
 

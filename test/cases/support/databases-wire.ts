@@ -24,8 +24,8 @@ export const EVERYTHING = { key: "\0", end: "\0" } as const;
 export const REGISTRY = { key: "/registry/", end: "/registry0" } as const;
 
 /** What the API server sends to create an object (`mod` 0), or to change one that it has read at revision `mod`. */
-export function write(key: string, mod: number, value: string, lease = 0): TxnRequest {
-  return guarded(key, mod, { kind: "put", key, value, lease });
+export function write(key: string, mod: number, value: string): TxnRequest {
+  return guarded(key, mod, { kind: "put", key, value });
 }
 
 /** What the API server sends to delete an object that it has read at revision `mod`. */

@@ -61,8 +61,14 @@ const startMariaDb: Start<DatabaseServer> = async (folder, undo, { mariaDb = [] 
     stop: () => server.stop(),
     kill: () => server.kill(),
     restart: () => server.restart(),
-    freeze: () => Promise.resolve(server.freeze()),
-    thaw: () => Promise.resolve(server.thaw()),
+    freeze: () =>
+      Promise.resolve().then(() => {
+        server.freeze();
+      }),
+    thaw: () =>
+      Promise.resolve().then(() => {
+        server.thaw();
+      }),
   };
 };
 
@@ -92,8 +98,14 @@ const startNats: Start<DatabaseServer> = async (folder, undo, { nats = "" }) => 
     stop: () => server.stop(),
     kill: () => server.kill(),
     restart: () => server.restart(),
-    freeze: () => Promise.resolve(server.pause()),
-    thaw: () => Promise.resolve(server.resume()),
+    freeze: () =>
+      Promise.resolve().then(() => {
+        server.pause();
+      }),
+    thaw: () =>
+      Promise.resolve().then(() => {
+        server.resume();
+      }),
   };
 };
 

@@ -20,7 +20,7 @@ const TRANSITIONS_SHOWN = 15;
 /** Every promise of etcd that the history shows to be broken; none: it could have been etcd. */
 export function checkHistory(recorded: History, traits: EndpointTraits): Violation[] {
   const history = traits.versions === "exact" ? recorded : capVersions(recorded);
-  const { operations, sessions } = history;
+  const { operations, sessions, gaps } = history;
   const terms = new LeaseTerms(operations);
   const violations = [...checkHeaders(operations, sessions), ...terms.overdue(operations, history.leasePatienceMs)];
   const search = (evidence: Evidence): SearchResult =>
@@ -30,7 +30,11 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
       operations: operations.filter(
         (operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation),
       ),
-      optional: [...unansweredWrites(operations), ...terms.expirations()],
+      optional: [
+        ...unansweredWrites(operations),
+        ...terms.expirations(),
+        ...gaps.map((request) => ({ request, invokedAt: 0 })),
+      ],
       evidence,
       statesMax: STATES_MAX,
     }).run();

@@ -34,7 +34,7 @@ function judge(rows: readonly Row[], traits = etcd): BrokenPromise[] {
     return { id, client: `client${id}`, request, outcome, invokedAt, returnedAt };
   });
   const initial = { revision: 1, compacted: 1, kvs: [] };
-  const found = checkHistory({ initial, operations, sessions: [], leasePatienceMs: 1000 }, traits);
+  const found = checkHistory({ initial, operations, sessions: [], gaps: [], leasePatienceMs: 1000 }, traits);
   return found.map(({ promise }) => promise);
 }
 

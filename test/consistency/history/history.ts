@@ -1,5 +1,5 @@
 import type { Snapshot } from "../model/state.ts";
-import type { Operation } from "./operation.ts";
+import type { Gap, Operation } from "./operation.ts";
 import type { WatchSession } from "./watch-session.ts";
 
 /** Everything that clients saw of a server during one round. */
@@ -7,6 +7,8 @@ export interface History {
   readonly initial: Snapshot;
   readonly operations: readonly Operation[];
   readonly sessions: readonly WatchSession[];
+  /** Revisions that other programs on the same database used up. */
+  readonly gaps: readonly Gap[];
   /** How long after its term a lease may still hold keys, in ms. */
   readonly leasePatienceMs: number;
 }

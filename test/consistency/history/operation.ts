@@ -85,6 +85,12 @@ export interface RangeResponse {
   readonly count: number;
 }
 
+/** Something that happened to a server although none of its clients asked for it: a revision was used up, and nothing was changed. */
+export interface Gap {
+  readonly kind: "gap";
+  readonly revision: number;
+}
+
 /** Answers by the kind of their request. Inside a transaction `revision` is that of the nested header, 0 if it has none. */
 export type Response =
   | RangeResponse

@@ -1,4 +1,4 @@
-import type { Refusal, Request, TxnOperation } from "../history/operation.ts";
+import type { Gap, Refusal, Request, TxnOperation } from "../history/operation.ts";
 import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { Expected } from "./expected.ts";
 import type { Change, State } from "./state.ts";
@@ -23,8 +23,10 @@ export class Model {
     this.#traits = traits;
   }
 
-  apply(state: State, request: Request): Applied {
+  apply(state: State, request: Request | Gap): Applied {
     switch (request.kind) {
+      case "gap":
+        return this.#skip(state, request.revision);
       case "range":
       case "put":
       case "delete":
@@ -56,6 +58,11 @@ export class Model {
       if (error instanceof RefusedError) return answer(state, { kind: "refused", reasons: error.reasons });
       throw error;
     }
+  }
+
+  #skip(state: State, revision: number): Applied {
+    const next = state.revision + 1 === revision ? { ...state, revision } : state;
+    return { state: next, expected: { kind: "gap" }, changes: NO_CHANGES };
   }
 
   #compact(state: State, at: number): Applied {

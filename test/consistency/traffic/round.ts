@@ -1,7 +1,7 @@
 import { sleep } from "@k3s/async";
 import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { History } from "../history/history.ts";
-import type { Span } from "../history/operation.ts";
+import type { Gap, Span } from "../history/operation.ts";
 import { Recorder } from "../history/recorder.ts";
 import type { Snapshot } from "../model/state.ts";
 import { TrafficClient } from "./client.ts";
@@ -18,6 +18,8 @@ const BEGIN_ATTEMPTS = 5;
 export interface RoundOptions {
   /** As gRPC names it. The server must not have other clients that write. */
   readonly target: string;
+  /** More servers of the same data: clients and watches are spread over all of them. */
+  readonly otherTargets?: readonly string[];
   readonly seed: number;
   readonly kubernetesClients: number;
   readonly etcdClients: number;
@@ -32,6 +34,16 @@ export interface RoundOptions {
   readonly traits: EndpointTraits;
   /** Does harm to the server; the clients go on until it is over, whatever their number of steps. */
   readonly harm?: (signal: AbortSignal) => Promise<void>;
+  /** Writes to the same data on a way of its own, until the round's clients are done. */
+  readonly guest?: Guest;
+}
+
+/** A client of the database instead of the server. */
+export interface Guest {
+  /** Notes what it wrote. Resolves soon after `over`. */
+  run(recorder: Recorder, over: AbortSignal): Promise<void>;
+  /** Revisions up to this one that are nobody's. */
+  gaps(revision: number): Promise<readonly Gap[]>;
 }
 
 /** Sends one round of traffic to a server and notes all that its clients see. */
@@ -49,11 +61,12 @@ export async function runRound(options: RoundOptions): Promise<History> {
   if (options.shortLeases) await untilLeasesEnded(main, recorder, options.leasePatienceMs);
   const goals = await writeGoals(main);
   await Promise.all(watchers.map(({ watcher }) => watcher.reach((span) => goals.get(span) ?? 0, options.drainLimitMs)));
-  await main.mustRange(EVERYTHING);
+  const { revision } = await main.mustRange(EVERYTHING);
   stack.dispose();
   await Promise.all(watchers.map(({ done }) => done));
   const { operations, sessions } = recorder;
-  return { initial, operations, sessions, leasePatienceMs: options.leasePatienceMs };
+  const gaps = (await options.guest?.gaps(revision)) ?? [];
+  return { initial, operations, sessions, gaps, leasePatienceMs: options.leasePatienceMs };
 }
 
 /** Compacts, so that it is known how far back the server can answer, and reads all that is there. */
@@ -83,28 +96,38 @@ interface RunningWatcher {
   readonly done: Promise<void>;
 }
 
-/** The first one watches everything and holds on; the others follow a few spans each, and most of them are restless. */
+/** The first one of each server watches everything and holds on; the others follow a few spans each, and most of them are restless. */
 function startWatchers(
-  { target, watchers, traits }: RoundOptions,
+  { target, otherTargets = [], watchers, traits }: RoundOptions,
   { recorder, random, startRevision }: RoundParts & { readonly startRevision: number },
 ): RunningWatcher[] {
+  const targets = [target, ...otherTargets];
   return Array.from({ length: watchers }, (_, index) => {
     const own = random.fork(index);
-    const watched: readonly Span[] = index === 0 ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
+    const watched: readonly Span[] =
+      index < targets.length ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
     const watcher = new Watcher({
-      ...{ name: `watcher${index}`, target, recorder, random: own, spans: watched, startRevision },
-      ...{ isRestless: index > 1, asksProgress: traits.answersProgress },
+      ...{
+        name: `watcher${index}`,
+        target: pick(targets, index),
+        recorder,
+        random: own,
+        spans: watched,
+        startRevision,
+      },
+      ...{ isRestless: index > targets.length, asksProgress: traits.answersProgress },
     });
     return { watcher, done: watcher.run() };
   });
 }
 
 async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly leases: Leases }): Promise<void> {
-  const { target, kubernetesClients, etcdClients, stepsPerClient, harm } = options;
+  const { target, otherTargets = [], kubernetesClients, etcdClients, stepsPerClient, harm, guest } = options;
+  const targets = [target, ...otherTargets];
   const { recorder, random, leases } = parts;
   const over = new AbortController();
   const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
-    using client = new TrafficClient(`${kind}${index}`, target, recorder);
+    using client = new TrafficClient(`${kind}${index}`, pick(targets, index), recorder);
     const own = random.fork(1000 + index);
     const traffic =
       kind === "kubernetes"
@@ -118,9 +141,18 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
     ...Array.from({ length: etcdClients }, (_, index) => runClient("etcd", kubernetesClients + index)),
   ];
   const harmed = harm?.(over.signal).finally(() => over.abort());
-  const outcomes = await Promise.allSettled([harmed, ...clients]); // nobody goes on when the round is over
+  const done = new AbortController();
+  const visited = guest?.run(recorder, done.signal);
+  const settled = Promise.allSettled([harmed, ...clients]).finally(() => done.abort());
+  const outcomes = [...(await settled), ...(await Promise.allSettled([visited]))]; // nobody goes on when the round is over
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
+}
+
+function pick(targets: readonly string[], index: number): string {
+  const target = targets[index % targets.length];
+  if (target === undefined) throw new Error("Cannot begin round: there is no server");
+  return target;
 }
 
 /** Reads until no key has a lease, or for as long as patience lasts after the last of them had to end. */
