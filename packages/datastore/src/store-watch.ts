@@ -72,6 +72,12 @@ export class StoreWatch implements Watch {
     this.#request.onEnd(reason);
   }
 
+  endBefore(compactRevision: number): void {
+    const { startRevision } = this.#request;
+    const from = startRevision > 0 ? startRevision : this.revision + 1;
+    if (from < compactRevision) this.#endCompacted(compactRevision);
+  }
+
   #goLive(): void {
     this.#phase = "live";
     this.#parts.hub.goLive(this);
@@ -104,8 +110,8 @@ export class StoreWatch implements Watch {
     if (this.#phase === "replay") this.#goLive();
   }
 
-  #endCompacted(): void {
-    this.end({ reason: "compacted", compactRevision: revision(this.#parts.index.compactRevision) });
+  #endCompacted(compactRevision = this.#parts.index.compactRevision): void {
+    this.end({ reason: "compacted", compactRevision: revision(compactRevision) });
   }
 
   /** Whole revisions from `from` on, as far as the limits go. */

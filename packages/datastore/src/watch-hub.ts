@@ -8,6 +8,8 @@ interface Member {
   readonly interval: Interval;
   deliver(events: readonly WatchEvent[]): void;
   end(reason: WatchEnd): void;
+  /** Ends it when it wants more than what is left after a compaction. */
+  endBefore(compactRevision: number): void;
 }
 
 /** Hands events to the watches that want them: live ones at once, those still in replay find them in the log. */
@@ -46,6 +48,11 @@ export class WatchHub {
     }
     for (const [watch, batch] of batches) watch.deliver(batch);
     this.#delivered = Math.max(this.#delivered, revision);
+  }
+
+  /** History below `compactRevision` is gone, and no watch was told of all of it: ends those that want it. */
+  endBefore(compactRevision: number): void {
+    if (compactRevision > 0) for (const watch of [...this.#all]) watch.endBefore(compactRevision);
   }
 
   /** Ends every watch with "stopped". */
