@@ -42,7 +42,7 @@ test("etcd keeps every promise", async (t) => {
   const etcd = await startEtcd(folder);
   t.after(() => etcd.program.stop());
   const version = await versionOf(etcd.endpoint);
-  const traits = { revisionStep: "per-txn", versions: "exact", answersProgress: answersProgress(version) } as const;
+  const traits = { ...ownTraits, revisionStep: "per-txn", answersProgress: answersProgress(version) } as const;
   await assertAllKept({ target: etcd.endpoint, traits });
 });
 

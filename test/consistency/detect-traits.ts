@@ -1,4 +1,4 @@
-import { answersProgress, type EndpointTraits } from "./history/endpoint-traits.ts";
+import { answersProgress, ownTraits, type EndpointTraits } from "./history/endpoint-traits.ts";
 import { Connection } from "./wire/connection.ts";
 
 /** Asks a server for its version, and by a transaction of two writes how it counts revisions. Rejects when it does not answer. */
@@ -13,7 +13,7 @@ export async function detectTraits(target: string): Promise<EndpointTraits> {
       throw new Error(`Cannot write to ${target}: ${JSON.stringify(after)}`);
     const raise = after.response.revision - before.response.revision;
     const revisionStep = raise === 1 ? "per-txn" : "per-write";
-    return { revisionStep, versions: "exact", answersProgress: answersProgress(version) };
+    return { ...ownTraits, revisionStep, answersProgress: answersProgress(version) };
   } finally {
     connection.close();
   }

@@ -1,5 +1,5 @@
 import type { History } from "../history/history.ts";
-import type { Operation } from "../history/operation.ts";
+import type { Gap, Operation } from "../history/operation.ts";
 import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import { capVersions } from "../model/cap-versions.ts";
 import { Model } from "../model/model.ts";
@@ -20,9 +20,13 @@ const TRANSITIONS_SHOWN = 15;
 /** Every promise of etcd that the history shows to be broken; none: it could have been etcd. */
 export function checkHistory(recorded: History, traits: EndpointTraits): Violation[] {
   const history = traits.versions === "exact" ? recorded : capVersions(recorded);
-  const { operations, sessions, gaps } = history;
+  const { operations, sessions } = history;
+  const gaps = traits.keptIn === "bucket" ? unusedRevisions(history) : history.gaps;
   const terms = new LeaseTerms(operations);
-  const violations = [...checkHeaders(operations, sessions), ...terms.overdue(operations, history.leasePatienceMs)];
+  const violations = [
+    ...checkHeaders(operations, traits.servers === "one" ? sessions : []),
+    ...terms.overdue(operations, history.leasePatienceMs),
+  ];
   const search = (evidence: Evidence): SearchResult =>
     new LinearizationSearch({
       initial: initialState(history.initial),
@@ -46,10 +50,27 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
   if (result.kind !== "linearizable") result = search(Evidence.of(operations, []));
   if (result.kind !== "linearizable") return [...violations, ofDeadEnd(result.kind, result.deadEnd)];
   const timeline = new Timeline(result.transitions);
-  const compactions = operations.flatMap(toCompaction);
+  const compactions = operations.flatMap((operation) => toCompaction(operation, traits));
+  if (traits.keptIn === "bucket") compactions.push(...sessions.flatMap(compactionsToldTo));
   for (const session of sessions) violations.push(...new WatchCheck(session, compactions).run(timeline));
   if (agreed.kind !== "linearizable") violations.push(ofDisagreement(agreed.deadEnd, evidence.conflicts));
   return violations;
+}
+
+/** History that ended because a key was written too often. */
+function compactionsToldTo({ messages }: History["sessions"][number]): Compaction[] {
+  const told = messages.map(({ compactRevision }) => compactRevision).filter((revision) => revision > 0);
+  return told.map((revision) => ({ revision, invokedAt: 0, doneAt: Number.POSITIVE_INFINITY }));
+}
+
+/** Revisions that nobody was told a change of. */
+function unusedRevisions({ initial, operations, sessions }: History): Gap[] {
+  const events = sessions.flatMap(({ messages }) => messages.flatMap((message) => message.events));
+  const used = new Set(events.map(({ kv }) => kv.mod));
+  const answers = operations.flatMap(({ outcome }) => (outcome.kind === "ok" ? [outcome.response.revision] : []));
+  const last = Math.max(initial.revision, ...used, ...answers);
+  const all = Array.from({ length: last - initial.revision }, (_, i) => initial.revision + 1 + i);
+  return all.filter((revision) => !used.has(revision)).map((revision) => ({ kind: "gap", revision }));
 }
 
 function unansweredWrites(operations: readonly Operation[]): OptionalEffect[] {
@@ -57,9 +78,13 @@ function unansweredWrites(operations: readonly Operation[]): OptionalEffect[] {
   return operations.filter(({ outcome, request }) => outcome.kind === "unknown" && !reads.includes(request.kind));
 }
 
-function toCompaction({ request, outcome, invokedAt, returnedAt }: Operation): Compaction[] {
+function toCompaction(
+  { request, outcome, invokedAt, returnedAt }: Operation,
+  { servers }: EndpointTraits,
+): Compaction[] {
   if (request.kind !== "compact") return [];
-  const doneAt = outcome.kind === "ok" ? returnedAt : Number.POSITIVE_INFINITY;
+  // Another server may hear of it later.
+  const doneAt = outcome.kind === "ok" && servers === "one" ? returnedAt : Number.POSITIVE_INFINITY;
   return [{ revision: request.revision, invokedAt, doneAt }];
 }
 

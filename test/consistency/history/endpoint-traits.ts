@@ -12,6 +12,10 @@ export interface EndpointTraits {
    * `compact_rev_key` alone is counted on. Creations are told from updates all the same.
    */
   readonly versions: "exact" | "lost-by-restart";
+  /** Servers of one database, and nodes of one etcd, may know less than another one does when a watch is created. */
+  readonly servers: "one" | "several";
+  /** In a bucket of NATS revisions pass without a change, those of delete markers, and old versions of a key go by themselves. */
+  readonly keptIn: "table" | "bucket";
   /** Whether a progress request can be trusted; see {@link answersProgress}. */
   readonly answersProgress: boolean;
 }
@@ -24,4 +28,10 @@ export function answersProgress(version: string): boolean {
 }
 
 /** Our store on a database that nobody restarts meanwhile. */
-export const ownTraits: EndpointTraits = { revisionStep: "per-write", versions: "exact", answersProgress: true };
+export const ownTraits: EndpointTraits = {
+  revisionStep: "per-write",
+  versions: "exact",
+  servers: "one",
+  keptIn: "table",
+  answersProgress: true,
+};
