@@ -91,6 +91,10 @@ class MeasuredDriver implements Driver {
     this.#metrics.countCommit(facts, undefined);
   }
 
+  refusal(name: string): string | undefined {
+    return this.#driver.refusal?.(name);
+  }
+
   prune(pruning: Pruning): Promise<void> {
     return this.#clock.time({ name: "prune", rows: pruning.rows.length }, () => this.#driver.prune(pruning));
   }
