@@ -182,8 +182,7 @@ for (const name of SQL_DATABASES) {
       const tooLong = await Promise.all(
         ["x".repeat(631), "\xff".repeat(630)].map((key) => connection.perform(write(key, 0, key))),
       );
-      for (const outcome of tooLong)
-        assert.notEqual(outcome.kind, "unknown", JSON.stringify(outcome));
+      for (const outcome of tooLong) assert.notEqual(outcome.kind, "unknown", JSON.stringify(outcome));
       for (const [i, key] of ["x".repeat(631), "\xff".repeat(630)].entries())
         if (tooLong[i]?.kind === "ok") kept.push(key);
       const assertKept = async (of: typeof connection) => {

@@ -62,10 +62,10 @@ export class ServedDatastore {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#log = (this.#log + text).slice(-LOG_CHARS_MAX);
     });
-    await until("the datastore is served", () => {
-      if (hasEnded(child)) return Promise.reject(new Error(`It ended\n${this.#log}`));
-      return Promise.resolve(this.#log.includes("the datastore is served"));
-    });
+    await until("the datastore is served", () =>
+      Promise.resolve(hasEnded(child) || this.#log.includes("the datastore is served")),
+    );
+    if (hasEnded(child)) throw new Error(`Cannot serve the datastore: it ended\n${this.#log}`);
   }
 
   /** Freezes it: its sockets stay open and nothing answers. */
