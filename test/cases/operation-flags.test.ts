@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import { freePort } from "@k3s/testkit";
 import { DATABASES, databasesForFile } from "./support/databases.ts";
@@ -73,7 +71,7 @@ describe("O7 kine flags and KINE_* variables", () => {
       for (const [name, , fate] of accepted)
         if (fate === "served") assert.ok(!served.log.includes(`--${name}`), `${name}\n${served.log}`);
         else assert.match(served.log, fate);
-      assert.equal((JSON.parse(served.log.split("\n")[0] ?? "") as { readonly level: string }).level, "info");
+      for (const line of served.log.trim().split("\n")) assert.ok("level" in (JSON.parse(line) as object), line);
     });
 
     test(`O7 kine's ${way}: what cannot be had is refused, all at once, with a reason for each`, async (t) => {
@@ -86,17 +84,11 @@ describe("O7 kine flags and KINE_* variables", () => {
     });
   }
 
-  test("O7 kine's listen and metrics addresses and endpoint are taken from variables as well", async (t) => {
-    const metrics = await freePort();
-    const env = { KINE_METRICS_BIND_ADDRESS: `127.0.0.1:${metrics}` };
-    const served = await ServedDatastore.start(t, database("SQLite").endpoint("metrics"), {
-      args: [`--metrics-bind-address=127.0.0.1:${metrics}`],
-      env,
-    });
-    const answer = await fetch(`http://127.0.0.1:${metrics}/metrics`);
-    assert.equal(answer.status, 200);
-    const environment = await readFile(join("/proc", String(served.pid), "environ"), "utf8");
-    assert.match(environment, /KINE_METRICS_BIND_ADDRESS/);
+  test("O7 KINE_METRICS_BIND_ADDRESS is where metrics are served", async (t) => {
+    const address = `127.0.0.1:${await freePort()}`;
+    const env = { KINE_METRICS_BIND_ADDRESS: address };
+    await ServedDatastore.start(t, database("SQLite").endpoint("metrics"), { env });
+    assert.equal((await fetch(`http://${address}/metrics`)).status, 200);
   });
 });
 

@@ -68,5 +68,5 @@ describe("our store on SQLite keeps every promise when its process is killed", (
     underHarm(t, 1, ({ server, random, times }) => killAtRandom({ server, random, times })));
   test("at failpoints", (t) =>
     underHarm(t, 2, ({ server, random, times }) => killAtFailpoints({ server, random, times })));
-  test("together with the power", (t) => underHarm(t, 3, killAtRandom));
+  test("together with the power (O4 group commit durability)", (t) => underHarm(t, 3, killAtRandom));
 });

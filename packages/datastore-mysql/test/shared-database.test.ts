@@ -20,7 +20,7 @@ describe("several servers on one MariaDB", () => {
     for (const store of stores) assert.equal((await store.range(query(rangeOf("/registry/health")))).count, 1);
   });
 
-  test("case 36: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
+  test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
     const name = database.newName();
     const stores = [await database.store(t, name), await database.store(t, name)];
     const seen = stores.map((store) => new Recorder(store, EVERYTHING, 3));
@@ -90,7 +90,7 @@ describe("several servers on one MariaDB", () => {
   });
 });
 
-describe("beside kine", () => {
+describe("O9 beside kine", () => {
   const INSERT = "INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value) VALUES";
 
   test("history compacted before we saw it: keys that ended in it are gone, and watches end instead of missing it", async (t) => {
@@ -125,7 +125,7 @@ describe("beside kine", () => {
     assert.equal((await store.txn(write("/ended", 0, "back"))).revision, 11);
   });
 
-  test("an id that kine burnt is settled, and rows behind it are shown", async (t) => {
+  test("D6 an id that kine burnt is settled, and rows behind it are shown", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
     const seen = new Recorder(store, EVERYTHING, 3);

@@ -6,8 +6,8 @@ import { openTestStore, startNats } from "./support/nats-fixture.ts";
 import { del, everything, just, put, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
-describe("a bucket of kine", () => {
-  test("is read with its tombstones, delete markers, re-created keys and values in S2", async (t) => {
+describe("hard case 35, a bucket of kine", () => {
+  test("D1 is read with its tombstones, delete markers, re-created keys and values in S2", async (t) => {
     const server = await startNats(t);
     const kine = await KinePeer.open(t, server);
     await kine.create("/registry/health", '{"health":"true"}');
@@ -35,7 +35,7 @@ describe("a bucket of kine", () => {
     });
   });
 
-  test("goes back to kine with deletes that its watches see and keys that it can create again", async (t) => {
+  test("D5 goes back to kine with deletes that its watches see and keys that it can create again", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);
     await store.txn(just(put("/a", "1")));
@@ -67,7 +67,7 @@ describe("a bucket of kine", () => {
     assert.deepEqual((await kine.list())["/c"], "back");
   });
 
-  test("may be written by kine meanwhile: its changes are told, ours are planned anew", async (t) => {
+  test("O9 may be written by kine meanwhile: its changes are told, ours are planned anew", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);
     const kine = await KinePeer.open(t, server);

@@ -13,7 +13,7 @@ function parse(dsn: string, more: Partial<PostgresEnvironment> = {}) {
 const hostsOf = (dsn: string, more: Partial<PostgresEnvironment> = {}) =>
   parse(dsn, more).hosts.map(({ host, port }) => `${host}:${port}`);
 
-describe("parsePostgresDsn()", () => {
+describe("O1 DSN parsing: parsePostgresDsn()", () => {
   for (const dsn of ["", "postgres://", "postgresql://"]) {
     test(`takes kine's defaults for "${dsn}"`, () => {
       const { hosts, user, password, database, sslMode } = parse(dsn);

@@ -52,7 +52,7 @@ export class ServedDatastore {
   async restart(): Promise<void> {
     const { args = [], env } = this.#options;
     const places = [`--listen-address=${this.target}`];
-    if (!args.some((arg) => arg.startsWith("--metrics-bind-address"))) places.push("--metrics-bind-address=0");
+    if (env?.["KINE_METRICS_BIND_ADDRESS"] === undefined) places.push("--metrics-bind-address=0");
     const child = spawn(process.execPath, [MAIN, "datastore", "serve", ...places, ...args], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env["PATH"], K3S_CONFIG_FILE: "/dev/null", ...env },
