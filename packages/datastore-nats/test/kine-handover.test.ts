@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { until } from "@k3s/testkit";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openTestStore, startNats } from "./support/nats-fixture.ts";
-import { del, everything, just, put, texts, when } from "./support/ops.ts";
+import { del, everything, just, put, rangeOf, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
 describe("hard case 35, a bucket of kine", () => {
@@ -98,5 +98,21 @@ describe("hard case 35, a bucket of kine", () => {
     const again = await openTestStore(t, server);
     assert.deepEqual(await again.leaseList(), [lease]);
     assert.deepEqual((await again.leaseTimeToLive(lease)).keys.map(String), ["/leased"]);
+  });
+
+  test("D7, D8 keeps the compaction key as kine does: version|value, read by us in the old form too", async (t) => {
+    const server = await startNats(t);
+    const kine = await KinePeer.open(t, server);
+    await kine.create("/registry/health", '{"health":"true"}');
+    await kine.create("compact_rev_key_apiserver", "1");
+    const store = await openTestStore(t, server);
+    const read = async () => (await store.range({ ...everything(), ...rangeOf("compact_rev_key") })).kvs[0];
+    const old = await read();
+    assert.deepEqual([old?.version, old?.value.toString()], [1, "0"]);
+    const guard = { ...rangeOf("compact_rev_key"), result: "equal", target: { field: "version", value: 1 } } as const;
+    const txn = { compare: [guard], success: [put("compact_rev_key", "7|x")], failure: [] };
+    assert.equal((await store.txn(txn)).succeeded, true);
+    assert.equal((await store.txn(txn)).succeeded, false);
+    assert.equal((await kine.list())["compact_rev_key_apiserver"], "2|7|x");
   });
 });
