@@ -39,7 +39,7 @@ const databases: readonly Database[] = [
 
 for (const { name, start } of databases) {
   describe(`k3s datastore on ${name}`, () => {
-    test("two servers are one etcd, and the tools see what they keep", async (t) => {
+    test("O8 two servers are one etcd, and the tools see what they keep", async (t) => {
       const endpoint = await start(t);
       const [a, b] = [
         await serveDatastore(t, [`--endpoint=${endpoint}`]),

@@ -100,7 +100,7 @@ describe("commit()", () => {
     assert.equal((await sharedOf(one).position()).compactRevision, 21);
   });
 
-  test("refuses a row that is larger than the server takes, and a name that is too long, without writing", async (t) => {
+  test("D10 refuses a row that is larger than the server takes, and a name that is too long, without writing", async (t) => {
     const driver = await openDriver(t, await startNats(t));
     const large = row(2, "/large", { value: Buffer.alloc(900_000, "x") });
     await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), large] }), ofKind("failed"));

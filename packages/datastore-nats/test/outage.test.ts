@@ -26,7 +26,7 @@ async function untilWritable(store: OpenStore, key: string): Promise<number> {
   return refused;
 }
 
-describe("NATS away", () => {
+describe("hard case 34, O3: NATS away", () => {
   test("is a failure of every request, and over when it is back", async (t) => {
     const server = await startNats(t);
     const driver = await openDriver(t, server);

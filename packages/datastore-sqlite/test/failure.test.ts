@@ -144,7 +144,7 @@ describe("failures of the database", () => {
     assert.equal((await slow).revision, 4);
   });
 
-  test("while the database is away writes are refused and reads served; it recovers by itself", async (t) => {
+  test("O3 DB outage: while the database is away writes are refused and reads served; it recovers by itself", async (t) => {
     const { store, driver } = await brokenStore(t);
     await store.txn(create("/a", "1"));
     driver.isAway = true;

@@ -130,6 +130,11 @@ export class MvccIndex {
     if (next !== undefined && next.mod <= this.committed) this.compact(next.mod);
   }
 
+  /** Removes a key whose newest version ended unseen, below the compacted revision. */
+  forget({ key }: Version): void {
+    this.#tree.delete(key);
+  }
+
   /** Ids of rows that no read can need any more, about `limit` of them; undefined when there are none left. */
   garbage(limit: number): Garbage | undefined {
     const rows = this.#gaps.filter((row) => row <= this.#compactRevision).slice(0, limit);

@@ -50,10 +50,6 @@ export class StoreWatch implements Watch {
     else this.#replay().catch((error: unknown) => this.#fail(error));
   }
 
-  get startRevision(): number {
-    return this.#request.startRevision;
-  }
-
   progress(): Revision | undefined {
     return this.#phase === "live" ? revision(this.#parts.hub.delivered) : undefined;
   }
@@ -76,6 +72,12 @@ export class StoreWatch implements Watch {
     if (this.#phase === "over") return;
     this.close();
     this.#request.onEnd(reason);
+  }
+
+  endBefore(compactRevision: number): void {
+    const { startRevision } = this.#request;
+    const from = startRevision > 0 ? startRevision : this.revision + 1;
+    if (from < compactRevision) this.end({ reason: "compacted", compactRevision: revision(compactRevision) });
   }
 
   #goLive(): void {

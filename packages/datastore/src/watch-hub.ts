@@ -1,15 +1,15 @@
 import type { KeyedEvent } from "./draft.ts";
 import type { Interval } from "./key-range.ts";
 import { WatchRoutes } from "./watch-routes.ts";
-import { revision, type WatchEnd, type WatchEvent } from "./types.ts";
+import type { WatchEnd, WatchEvent } from "./types.ts";
 
 /** A watch as the hub sees it. */
 interface Member {
   readonly interval: Interval;
   deliver(events: readonly WatchEvent[]): void;
   end(reason: WatchEnd): void;
-  /** First revision that it wants. */
-  readonly startRevision: number;
+  /** Ends it when it wants more than what is left after a compaction. */
+  endBefore(compactRevision: number): void;
 }
 
 /** Hands events to the watches that want them: live ones at once, those still in replay find them in the log. */
@@ -50,10 +50,9 @@ export class WatchHub {
     this.#delivered = Math.max(this.#delivered, at);
   }
 
-  /** Ends every watch that wants events below `at` which nobody can tell any more. Before the publication that reaches `at`. */
-  endBelow(at: number): void {
-    const lost: WatchEnd = { reason: "compacted", compactRevision: revision(at) };
-    for (const watch of [...this.#all]) if (watch.startRevision < at) watch.end(lost);
+  /** History below `compactRevision` is gone, and no watch was told of all of it: ends those that want it. */
+  endBefore(compactRevision: number): void {
+    if (compactRevision > 0) for (const watch of [...this.#all]) watch.endBefore(compactRevision);
   }
 
   /** Ends every watch with "stopped". */

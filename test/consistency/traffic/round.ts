@@ -37,6 +37,16 @@ export interface RoundOptions {
   readonly traits: EndpointTraits;
   /** Does harm to the server; the clients go on until it is over, whatever their number of steps. */
   readonly harm?: (signal: AbortSignal) => Promise<void>;
+  /** Writes to the same data on a way of its own, until the round's clients are done. */
+  readonly guest?: Guest;
+}
+
+/** A client of the database instead of the server. The revisions it uses up without a change are holes to the servers. */
+export interface Guest {
+  /** Notes what it wrote. Resolves soon after `over`. */
+  run(recorder: Recorder, over: AbortSignal): Promise<void>;
+  /** Waits until it has seen everything up to this revision itself. */
+  settle(revision: number): Promise<void>;
 }
 
 /** Sends one round of traffic to a server and notes all that its clients see. */
@@ -54,9 +64,10 @@ export async function runRound(options: RoundOptions): Promise<History> {
   if (options.shortLeases) await untilLeasesEnded(main, recorder, options.leasePatienceMs);
   const goals = await writeGoals(main);
   await Promise.all(watchers.map(({ watcher }) => watcher.reach((span) => goals.get(span) ?? 0, options.drainLimitMs)));
-  await main.mustRange(EVERYTHING);
+  const { revision } = await main.mustRange(EVERYTHING);
   stack.dispose();
   await Promise.all(watchers.map(({ done }) => done));
+  await options.guest?.settle(revision);
   const { operations, sessions } = recorder;
   return { initial, operations, sessions, leasePatienceMs: options.leasePatienceMs };
 }
@@ -88,14 +99,15 @@ interface RunningWatcher {
   readonly done: Promise<void>;
 }
 
-/** The first one watches everything and holds on; the others follow a few spans each, and most of them are restless. */
+/** The first one of each server watches everything and holds on; the others follow a few spans each, and most of them are restless. */
 function startWatchers(
   { targets, watchers, traits }: RoundOptions,
   { recorder, random, startRevision }: RoundParts & { readonly startRevision: number },
 ): RunningWatcher[] {
   return Array.from({ length: watchers }, (_, index) => {
     const own = random.fork(index);
-    const watched: readonly Span[] = index === 0 ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
+    const watched: readonly Span[] =
+      index < targets.length ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
     const watcher = new Watcher({
       ...{
         name: `watcher${index}`,
@@ -105,14 +117,14 @@ function startWatchers(
         spans: watched,
         startRevision,
       },
-      ...{ isRestless: index > 1, asksProgress: traits.answersProgress },
+      ...{ isRestless: index > targets.length, asksProgress: traits.answersProgress },
     });
     return { watcher, done: watcher.run() };
   });
 }
 
 async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly leases: Leases }): Promise<void> {
-  const { targets, kubernetesClients, etcdClients, stepsPerClient, harm } = options;
+  const { targets, kubernetesClients, etcdClients, stepsPerClient, harm, guest } = options;
   const { recorder, random, leases } = parts;
   const over = new AbortController();
   const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
@@ -130,7 +142,10 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
     ...Array.from({ length: etcdClients }, (_, index) => runClient("etcd", kubernetesClients + index)),
   ];
   const harmed = harm?.(over.signal).finally(() => over.abort());
-  const outcomes = await Promise.allSettled([harmed, ...clients]); // nobody goes on when the round is over
+  const done = new AbortController();
+  const visited = guest?.run(recorder, done.signal);
+  const settled = Promise.allSettled([harmed, ...clients]).finally(() => done.abort());
+  const outcomes = [...(await settled), ...(await Promise.allSettled([visited]))]; // nobody goes on when the round is over
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
 }
