@@ -6,7 +6,7 @@ import { Outbox } from "../src/outbox.ts";
 import { RpcError } from "../src/rpc-error.ts";
 import { WatchStream } from "../src/watch-stream.ts";
 import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
-import { readWatch, watchRequest } from "./support/wire.ts";
+import { readWatch, watchRequest } from "@k3s/testkit";
 
 const NO_LIMIT = 1 << 30;
 

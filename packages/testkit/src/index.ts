@@ -1,5 +1,31 @@
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
+export {
+  compare,
+  deleteRequest,
+  int64Message,
+  modEquals,
+  putRequest,
+  rangeRequest,
+  readAnswer,
+  readHeader,
+  readLease,
+  readWatch,
+  txnOp,
+  txnRequest,
+  watchRequest,
+  type Answer,
+  type CompareArgs,
+  type Event,
+  type Header,
+  type Kv,
+  type Lease,
+  type PutArgs,
+  type RangeArgs,
+  type TxnArgs,
+  type WatchAnswer,
+  type WatchArgs,
+} from "./etcd-wire.ts";
 export { freePort } from "./free-port.ts";
 export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
@@ -7,6 +33,7 @@ export { MariaDbServer } from "./mariadb-server.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram } from "./programs.ts";
+export { RawClient, type RawStream } from "./raw-client.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { until } from "./until.ts";
