@@ -136,14 +136,10 @@ export class StoreWatch implements Watch {
       const isFull = found.length >= this.#sliceEvents || looked >= SLICE_ENTRIES;
       if (isFull && version.mod > current) return { found, next: version.mod };
       current = version.mod;
-      if (this.#wants(version)) found.push({ version, previous: version.previous });
+      if (!contains(this.interval, version.key)) continue;
+      // What was before the compacted revision is not told, whether its row is still there or not.
+      found.push({ version, previous: version.mod > index.compactRevision ? version.previous : undefined });
     }
-  }
-
-  #wants(version: Version): boolean {
-    // A tombstone of the compacted revision itself is gone, as in etcd.
-    const isGone = version.deleted && version.mod <= this.#parts.index.compactRevision;
-    return !isGone && contains(this.interval, version.key);
   }
 }
 
