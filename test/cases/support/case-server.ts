@@ -26,6 +26,8 @@ export interface CaseServer extends AsyncDisposable {
   readonly kind: ServerKind;
   /** On loopback. A restart may change it. */
   readonly port: number;
+  /** The unix socket beside the port; only ours has one. */
+  readonly socketPath?: string;
   /** A restart changes it. */
   readonly pid: number;
   /** Folder of its data. */

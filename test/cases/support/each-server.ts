@@ -7,6 +7,8 @@ import { differs, type Difference } from "./known-differences.ts";
 export interface Case {
   readonly server: CaseServer;
   readonly client: CaseClient;
+  /** Another client; needed after a restart. */
+  readonly connect: () => CaseClient;
   /** A key below a prefix that no other test of the server uses; without a name the prefix itself. */
   readonly key: (name?: string) => string;
   /** Whether this server is known to behave differently there. */
@@ -18,7 +20,7 @@ export type StartCase = (t: TestContext, options?: ServerOptions) => Promise<Cas
 
 /** Declares the same tests against every kind of server. */
 export function onEachServer(
-  declare: (start: StartCase, kind: ServerKind) => void,
+  declare: (start: StartCase, differs: Case["differs"], kind: ServerKind) => void,
   kinds: readonly ServerKind[] = SERVER_KINDS,
 ): void {
   for (const kind of kinds)
@@ -32,15 +34,17 @@ export function onEachServer(
       after(async () => (await shared)?.[Symbol.asyncDispose]());
       const start: StartCase = async (t, options) => {
         const server = options === undefined ? await (shared ??= startServer(kind)) : await startOwn(t, kind, options);
+        const connect = () => new CaseClient(t, `127.0.0.1:${server.port}`);
         const prefix = `/case/${cases++}/`;
         return {
           server,
-          client: new CaseClient(t, `127.0.0.1:${server.port}`),
+          client: connect(),
+          connect,
           key: (name = "") => prefix + name,
           differs: (difference) => differs(kind, difference),
         };
       };
-      declare(start, kind);
+      declare(start, (difference) => differs(kind, difference), kind);
     });
 }
 

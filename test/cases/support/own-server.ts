@@ -10,6 +10,7 @@ type OwnKind = Exclude<ServerKind, "etcd">;
 /** What the server's process is told. */
 export interface OwnServerSettings extends ServerOptions {
   readonly folder: string;
+  readonly socketPath: string;
   /** 0: a free one. */
   readonly port: number;
   readonly transport: OwnKind;
@@ -25,7 +26,14 @@ const OUTPUT_CHARS_MAX = 16_384;
 export async function startOwnServer(kind: OwnKind, options: ServerOptions): Promise<CaseServer> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-cases-"));
   const { progressIntervalMs = PROGRESS_INTERVAL_MS, ...rest } = options;
-  const server = new OwnServer({ ...rest, folder, port: 0, transport: kind, progressIntervalMs });
+  const server = new OwnServer({
+    ...rest,
+    folder,
+    socketPath: join(folder, "kine.sock"),
+    port: 0,
+    transport: kind,
+    progressIntervalMs,
+  });
   try {
     await server.start();
     return server;
@@ -45,6 +53,10 @@ class OwnServer implements CaseServer {
     this.kind = settings.transport;
     this.folder = settings.folder;
     this.#settings = settings;
+  }
+
+  get socketPath(): string {
+    return this.#settings.socketPath;
   }
 
   get port(): number {
@@ -74,7 +86,7 @@ class OwnServer implements CaseServer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#end("SIGTERM");
+    await this.#end("SIGKILL"); // nothing is to be kept
     await rm(this.folder, { recursive: true, force: true });
   }
 

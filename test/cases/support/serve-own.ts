@@ -19,6 +19,7 @@ const driver = await openSqliteDriver({ path: join(folder, "state.db"), log });
 const store = await openStore(driver, { log, healthKey: false });
 const server = new EtcdApiServer({
   store: () => store,
+  socketPath: settings.socketPath,
   tcp: { host: "127.0.0.1", port, tls: await readTls(settings.tls) },
   transport,
   metrics: () => metrics.text(),
