@@ -11,14 +11,17 @@ const LEASE_LOST = { code: NOT_FOUND, details: "etcdserver: requested lease not 
 
 const BASIC_TTL_S = 5;
 const RESTART = scaled({ short: { ttlS: 8, waitMs: 2_500 }, full: { ttlS: 60, waitMs: 40_000 } });
-const REFRESH = scaled({ short: { ttlS: 5, everyMs: 1_000, times: 7 }, full: { ttlS: 15, everyMs: 10_000, times: 18 } });
+const REFRESH = scaled({
+  short: { ttlS: 5, everyMs: 1_000, times: 7 },
+  full: { ttlS: 15, everyMs: 10_000, times: 18 },
+});
 
 /** Milliseconds since `startedAt`. */
 const since = (startedAt: number) => performance.now() - startedAt;
 
 // They wait for leases to end, most of the time: all at once.
 describe("leases", { concurrency: true }, () => {
-  onEachServer((start, kind) => {
+  onEachServer((start) => {
     describe("at the same time", { concurrency: true }, () => {
       test("hard case 30, lease basics: attached keys end together and in time, detached ones stay", async (t) => {
         const { client, key } = await start(t, {});
@@ -75,11 +78,12 @@ describe("leases", { concurrency: true }, () => {
           const [before, { type }] = [last, await watch.events(1).then(([event]) => event ?? { type: "none" })];
           assert.equal(type, "put", "the lease that was replaced must not take the key with it");
           last = await refresh(i);
-          if (since(before) < REFRESH.ttlS * 1000) assert.equal((await client.range({ key: key("a") })).kvs[0]?.version, i + 1);
+          if (since(before) < REFRESH.ttlS * 1000)
+            assert.equal((await client.range({ key: key("a") })).kvs[0]?.version, i + 1);
         }
         const [put, end] = await watch.events(2);
         assert.deepEqual([put?.type, end?.type], ["put", "delete"]);
-        assert.ok(since(last) >= REFRESH.ttlS * 1000, `${kind} ended it after ${since(last)} ms`);
+        assert.ok(since(last) >= REFRESH.ttlS * 1000, `ended after ${since(last)} ms`);
       });
     });
   });
@@ -91,10 +95,7 @@ async function namesOf(client: CaseClient, key: (name?: string) => string): Prom
 }
 
 /** Rejects when the lease is not alive. */
-async function reuse(
-  client: CaseClient,
-  { key, id }: { readonly key: string; readonly id: bigint },
-): Promise<void> {
+async function reuse(client: CaseClient, { key, id }: { readonly key: string; readonly id: bigint }): Promise<void> {
   const { ttl, granted } = await client.timeToLive(id);
   assert.ok(ttl > 0 && ttl <= RESTART.ttlS, `${ttl} s are left`);
   assert.equal(granted, RESTART.ttlS);

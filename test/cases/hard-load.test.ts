@@ -33,7 +33,7 @@ const BIG_LIST_LIMIT_MS = 120_000;
 
 const connect = (t: TestContext, { port }: CaseServer) => new CaseClient(t, `127.0.0.1:${port}`);
 
-onEachServer((start, kind) => {
+onEachServer((start) => {
   test("hard case 24, slow watcher: memory is bounded, others go on, the slow one misses nothing", async (t) => {
     const { client, key, server } = await start(t, { watchBacklogBytes: SLOW.backlogBytes });
     const writes = Math.ceil(SLOW.bytes / (SLOW_WATCHES * 2 * VALUE_BYTES));
@@ -52,12 +52,15 @@ onEachServer((start, kind) => {
     const growth = Math.max(peak, await proportionalBytes(server.pid)) - before;
     t.diagnostic(`grew by ${Math.round(growth / MIB)} MiB; the others: ${latencies.summary()}`);
     // etcd is only looked at: it holds on to its own terms.
-    if (kind !== "etcd") assert.ok(growth < SLOW.backlogBytes + GROWTH_BYTES, `grew by ${growth} bytes`);
+    if (server.kind !== "etcd") assert.ok(growth < SLOW.backlogBytes + GROWTH_BYTES, `grew by ${growth} bytes`);
     slow.stream.resume();
     const revisions = Array.from({ length: writes }, (_, i) => 2 + i);
     const got = await readAll(slow, writes);
     for (const seen of got) assert.deepEqual(seen, revisions.slice(0, seen.length), "whole, in order");
-    const late = new ResumingWatch(t, `127.0.0.1:${server.port}`, { ...range, start: 2 + Math.min(...got.map((one) => one.length)) });
+    const late = new ResumingWatch(t, `127.0.0.1:${server.port}`, {
+      ...range,
+      start: 2 + Math.min(...got.map((one) => one.length)),
+    });
     await late.read(writes - (late.next - 2));
     assert.deepEqual(
       late.events.map(({ kv }) => kv?.mod),
@@ -101,14 +104,17 @@ onEachServer((start, kind) => {
     await Promise.all(reading);
     stop.abort();
     await creating;
-    assert.equal(received, expected.reduce((sum, count) => sum + count, 0));
+    assert.equal(
+      received,
+      expected.reduce((sum, count) => sum + count, 0),
+    );
     assert.ok(creates.count > 0);
     t.diagnostic(`delivery: ${latencies.summary()}; creation: ${creates.summary()}`);
   });
 
   test("hard case 26, big list: whole for four clients at once, and health is answered meanwhile", async (t) => {
     const { client, key, server } = await start(t, {});
-    const objects = kind === "http2" ? BIG_LIST.ours : BIG_LIST.others;
+    const objects = server.kind === "http2" ? BIG_LIST.ours : BIG_LIST.others;
     const keys = keysBelow(key(), objects);
     await putAll(client, keys, "v".repeat(OBJECT_BYTES));
     const other = connect(t, server);
@@ -123,7 +129,9 @@ onEachServer((start, kind) => {
     const lists = new Latencies();
     const clients = Array.from({ length: LISTERS }, () => connect(t, server));
     const sizes = await Promise.all(
-      clients.map((each) => lists.measure(() => each.raw.call("/etcdserverpb.KV/Range", request, BIG_LIST_LIMIT_MS).then(measure))),
+      clients.map((each) =>
+        lists.measure(() => each.raw.call("/etcdserverpb.KV/Range", request, BIG_LIST_LIMIT_MS).then(measure)),
+      ),
     );
     stop.abort();
     await asking;

@@ -11,7 +11,7 @@ const RESOURCE_EXHAUSTED = 8;
 
 const STORM = { clients: 64, tries: scaled({ short: 1500, full: 10_000 }) };
 
-onEachServer((start) => {
+onEachServer((start, differs) => {
   test("hard case 10, CAS storm: one success per revision, each failure with what beat it, no holes", async (t) => {
     const { client, key, server } = await start(t, {});
     const { revision: base } = (await client.put({ key: key("a"), value: "0" })).header;
@@ -86,7 +86,7 @@ onEachServer((start) => {
   });
 
   test("hard case 13, txn multi-op: one revision, reads see the writes before, one message of events", async (t) => {
-    const { client, key, differs } = await start(t);
+    const { client, key } = await start(t);
     const { revision: before } = (await client.put({ key: key("c") })).header;
     const watch = client.watch();
     await watch.create({ key: key(), end: endOf(key()) });

@@ -21,7 +21,8 @@ export class Latencies {
   /** Median, 99th percentile and maximum. */
   summary(): string {
     const sorted = this.#ms.toSorted((a, b) => a - b);
-    const at = (part: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0).toFixed(1);
+    const at = (part: number) =>
+      (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0).toFixed(1);
     return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms of ${sorted.length}`;
   }
 }
