@@ -30,7 +30,7 @@ onEachServer(
       const made: number[] = [];
       for (const border of BORDERS) {
         jump(server.folder, border - BEFORE);
-        await server.restart("SIGTERM");
+        await server.restart("SIGKILL");
         client = connect();
         const watch = client.watch();
         await watch.create({ key: key("a") });

@@ -96,7 +96,11 @@ onEachServer((start) => {
     });
     const creates = new Latencies();
     const stop = new AbortController();
-    const creating = repeat(5, async () => void (await creates.measure(() => listen(0))).stream.cancel(), stop.signal);
+    const createOne = async () => {
+      const { stream } = await creates.measure(() => listen(0));
+      stream.cancel();
+    };
+    const creating = repeat(5, createOne, stop.signal);
     await inParallel(STREAMS.writes, 32, async (i) => {
       written.set(String(i), performance.now());
       await client.put({ key: `${prefix(i)}a`, value: String(i) });
@@ -120,11 +124,10 @@ onEachServer((start) => {
     const other = connect(t, server);
     const health = new Latencies();
     const stop = new AbortController();
-    const asking = repeat(
-      HEALTH_INTERVAL_MS,
-      async () => void (await health.measure(() => other.range({ key: "/registry/health" }))),
-      stop.signal,
-    );
+    const ask = async () => {
+      await health.measure(() => other.range({ key: "/registry/health" }));
+    };
+    const asking = repeat(HEALTH_INTERVAL_MS, ask, stop.signal);
     const request = rangeRequest({ key: key(), end: endOf(key()) });
     const lists = new Latencies();
     const clients = Array.from({ length: LISTERS }, () => connect(t, server));

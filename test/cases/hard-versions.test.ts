@@ -61,8 +61,8 @@ onEachServer((start, differs) => {
 
   test("hard case 39, version gating and tools: /health and /version are served beside gRPC", async (t) => {
     const { server } = await start(t);
-    const get = async (path: string) =>
-      (await fetch(`http://127.0.0.1:${server.port}${path}`)).json() as Promise<unknown>;
+    const get = async (path: string): Promise<unknown> =>
+      (await fetch(`http://127.0.0.1:${server.port}${path}`)).json();
     assert.equal(((await get("/health")) as { readonly health?: unknown }).health, "true");
     const { etcdserver } = (await get("/version")) as { readonly etcdserver: string };
     assert.equal(usesProgress(etcdserver), !differs("older version"));
