@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { until } from "@k3s/testkit";
 import { endOf } from "./support/bulk.ts";
-import { CaseClient } from "./support/case-client.ts";
+import type { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { scaled } from "./support/scale.ts";
 
@@ -45,13 +45,13 @@ describe("leases", { concurrency: true }, () => {
       });
 
       test("hard case 31, lease over restart: never ends early, can be used until it ends, then ends", async (t) => {
-        const { client, key, server } = await start(t, {});
+        const { client, connect, key, server } = await start(t, {});
         const startedAt = performance.now();
         const { id } = await client.grant(RESTART.ttlS);
         await client.put({ key: key("a"), lease: id });
         await until("it is time to restart", () => Promise.resolve(since(startedAt) > RESTART.waitMs));
         await server.restart("SIGKILL");
-        const later = new CaseClient(t, `127.0.0.1:${server.port}`);
+        const later = connect();
         await reuse(later, { key: key("b"), id }).catch((error: unknown) => {
           if (since(startedAt) < RESTART.ttlS * 1000) throw error; // else the restart took longer than the lease had
         });

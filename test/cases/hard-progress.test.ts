@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { repeat } from "@k3s/async";
 import { watchRequest, type WatchAnswer } from "@k3s/testkit";
 import { kindOf } from "./support/watch-peer.ts";
-import { CaseClient } from "./support/case-client.ts";
+import type { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { endOf, keysBelow, putAll } from "./support/bulk.ts";
 import { scaled } from "./support/scale.ts";
@@ -16,8 +16,8 @@ const PREFIXES = ["", "0", "7", "quiet"];
 
 onEachServer((start, differs) => {
   test("hard case 19, progress never ahead: after progress r comes no event up to r", async (t) => {
-    const { client, key, server } = await start(t, { progressIntervalMs: 5 });
-    const stream = new CaseClient(t, `127.0.0.1:${server.port}`).watch();
+    const { client, connect, key } = await start(t, { progressIntervalMs: 5 });
+    const stream = connect().watch();
     for (const name of PREFIXES)
       stream.stream.send(watchRequest.create({ key: key(name), end: endOf(key(name)), progress: true }));
     for (let created = 0; created < PREFIXES.length;) if ((await stream.next()).created) created++;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { watchRequest, type Event, type WatchAnswer } from "@k3s/testkit";
 import { endOf, inParallel } from "./support/bulk.ts";
-import { CaseClient } from "./support/case-client.ts";
+import type { CaseClient } from "./support/case-client.ts";
 import { CutProxy } from "./support/cut-proxy.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { ResumingWatch } from "./support/resuming-watch.ts";
@@ -70,12 +70,12 @@ onEachServer((start, differs) => {
   });
 
   test("hard case 15, watch at border: the same after a restart", async (t) => {
-    const { client, key, server } = await start(t, {});
+    const { client, connect, key, server } = await start(t, {});
     await client.put({ key: key("a") });
     const { revision } = (await client.delete({ key: key("a") })).header;
     await client.compact(revision, true);
     await server.restart("SIGKILL");
-    const later = new CaseClient(t, `127.0.0.1:${server.port}`);
+    const later = connect();
     const next = (await later.put({ key: key("a") })).header.revision;
     const watch = later.watch();
     await watch.create({ key: key("a"), start: revision });

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { modEquals, txnOp } from "@k3s/testkit";
-import { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { endOf, inParallel } from "./support/bulk.ts";
 import { scaled } from "./support/scale.ts";
@@ -13,11 +12,11 @@ const STORM = { clients: 64, tries: scaled({ short: 1500, full: 10_000 }) };
 
 onEachServer((start, differs) => {
   test("hard case 10, CAS storm: one success per revision, each failure with what beat it, no holes", async (t) => {
-    const { client, key, server } = await start(t, {});
+    const { client, connect, key } = await start(t, {});
     const { revision: base } = (await client.put({ key: key("a"), value: "0" })).header;
     const won: number[] = [];
     let lost = 0;
-    const clients = Array.from({ length: STORM.clients }, () => new CaseClient(t, `127.0.0.1:${server.port}`));
+    const clients = Array.from({ length: STORM.clients }, () => connect());
     const known = clients.map(() => base);
     await inParallel(STORM.tries, STORM.clients, async (i) => {
       const who = i % STORM.clients;
