@@ -9,7 +9,7 @@ import { endOf, keysBelow, putAll } from "./support/bulk.ts";
 import { scaled } from "./support/scale.ts";
 
 const WRITERS = 8;
-const NEVER_AHEAD = scaled({ short: { events: 10_000, ms: 3_000 }, full: { events: 1_000_000, ms: 600_000 } });
+const NEVER_AHEAD = scaled({ short: { events: 3_000, ms: 2_000 }, full: { events: 1_000_000, ms: 600_000 } });
 const REPLAYED = scaled({ short: 20_000, full: 100_000 });
 /** Watches of one stream that listen to parts of the traffic, and to none of it. */
 const PREFIXES = ["", "0", "7", "quiet"];

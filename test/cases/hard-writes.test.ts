@@ -8,7 +8,7 @@ import { scaled } from "./support/scale.ts";
 const INVALID_ARGUMENT = 3;
 const RESOURCE_EXHAUSTED = 8;
 
-const STORM = { clients: 64, tries: scaled({ short: 1500, full: 10_000 }) };
+const STORM = { clients: 64, tries: scaled({ short: 800, full: 10_000 }) };
 
 onEachServer((start, differs) => {
   test("hard case 10, CAS storm: one success per revision, each failure with what beat it, no holes", async (t) => {
