@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { decodeInto } from "@k3s/etcd-api";
+import { decodeInto, encode } from "@k3s/etcd-api";
 import { findProgram, int64Message, readHeader, type Header } from "@k3s/testkit";
 import { onEachServer } from "./support/each-server.ts";
 import { refuses } from "./support/expect.ts";
@@ -80,8 +80,7 @@ onEachServer((start) => {
   test("P43 gRPC health: serving", async (t) => {
     const { client } = await start(t);
     const status = async (service: string) => {
-      const request =
-        service === "" ? Buffer.alloc(0) : Buffer.concat([Buffer.of(10, service.length), Buffer.from(service)]);
+      const request = encode((w) => w.string(1, service));
       return await client.raw.call("/grpc.health.v1.Health/Check", request);
     };
     assert.equal((await status("")).toString("hex"), "0801");

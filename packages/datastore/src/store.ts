@@ -152,12 +152,12 @@ export class MvccStore implements Store {
 
   async leaseTimeToLive(id: LeaseId): Promise<LeaseInfo> {
     await this.#asStoreError(this.#leases.learn());
-    return this.#leases.describe(id);
+    return this.#committer.run(() => sideDraft(this.#leases.describe(id), {}));
   }
 
   async leaseList(): Promise<readonly LeaseId[]> {
     await this.#asStoreError(this.#leases.learn());
-    return this.#leases.book.ids();
+    return this.#committer.run(() => sideDraft(this.#leases.book.ids(), {}));
   }
 
   async status(): Promise<StoreStatus> {

@@ -18,7 +18,7 @@ import {
 } from "@k3s/testkit";
 import { WatchPeer } from "./watch-peer.ts";
 
-const NOTHING = Buffer.alloc(0);
+const NOTHING: Buffer = Buffer.alloc(0);
 
 /** An answer of KV with its header. */
 export type Answered = Answer & { readonly header: Header };

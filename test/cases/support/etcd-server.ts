@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEtcd, until } from "@k3s/testkit";
-import type { CaseServer, ServerOptions } from "./case-server.ts";
+import type { CaseServer, ServerOptions } from "./server-kind.ts";
 
 type Etcd = Awaited<ReturnType<typeof startEtcd>>;
 

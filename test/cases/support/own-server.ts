@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { CaseServer, ServerKind, ServerOptions } from "./case-server.ts";
+import type { CaseServer, ServerKind, ServerOptions } from "./server-kind.ts";
 
 type OwnKind = Exclude<ServerKind, "etcd">;
 
