@@ -9,9 +9,10 @@ import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
-import { ensureServerPki, serverTlsPaths, type CertificatePair } from "@k3s/pki";
+import type { CertificatePair } from "@k3s/pki";
 import { rangeRequest, readAnswer, until } from "@k3s/testkit";
 import { CaseClient } from "./support/case-client.ts";
+import { Certificates } from "./support/certificates.ts";
 import { onEachServer } from "./support/each-server.ts";
 import { RawHttp2 } from "./support/raw-http2.ts";
 
@@ -23,33 +24,6 @@ const ODD_AUTHORITIES = [
   "/run/kine.sock",
 ];
 const PROTOCOL_ERROR = 1;
-
-/** Certificates as the product makes them: of a server and a client, and of a client that is somebody else's. */
-class Certificates {
-  folder = "";
-
-  async make(): Promise<void> {
-    this.folder = await mkdtemp(join(tmpdir(), "k3s-cases-"));
-    const sans = ["localhost", "127.0.0.1"];
-    const apiServerUrl = "https://127.0.0.1:6444";
-    await ensureServerPki({ serverDir: this.folder, clusterDomain: "cluster.local", sans, apiServerUrl });
-  }
-
-  get paths() {
-    return serverTlsPaths(this.folder);
-  }
-
-  get server() {
-    const { etcdServer, etcdServerCa } = this.paths;
-    return { cert: etcdServer.cert, key: etcdServer.key, clientCa: etcdServerCa.cert };
-  }
-
-  /** What a TLS client is given; without a pair it shows no certificate. */
-  async client(pair?: CertificatePair) {
-    const ca = await readFile(this.paths.etcdServerCa.cert);
-    return pair === undefined ? { ca } : { ca, cert: await readFile(pair.cert), key: await readFile(pair.key) };
-  }
-}
 
 const certificates = new Certificates();
 before(() => certificates.make());

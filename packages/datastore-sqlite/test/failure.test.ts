@@ -172,6 +172,7 @@ describe("failures of the database", () => {
     const { store, driver } = await brokenStore(t);
     await store.txn(create("/a", "1"));
     await store.txn(just(del("/a")));
+    await store.txn(create("/b", "1")); // else the deletion could still be told
     const kept = Promise.withResolvers<undefined>();
     driver.pruneWith = () => {
       kept.resolve(undefined);

@@ -143,7 +143,7 @@ export class MvccIndex {
     const end = position + GARBAGE_SCAN;
     for (; rows.length < limit && position < end; position++) {
       const version = this.#log.at(position);
-      if (version === undefined || version.mod > this.#compactRevision) break;
+      if (version === undefined || version.mod > this.#compactRevision || this.#isStillTold(version)) break;
       if (version.previous !== undefined) rows.push(version.previous.row);
       if (version.deleted) rows.push(version.row);
     }
@@ -164,6 +164,11 @@ export class MvccIndex {
     this.#swept = position;
     // Entries of the compacted revision itself stay: a watch may start there.
     this.#log.dropBefore(Math.min(position, this.#log.find(this.#compactRevision)));
+  }
+
+  /** A watch may start at the compacted revision: a deletion there can be told until the next compaction, as in etcd. */
+  #isStillTold({ deleted, mod }: Version): boolean {
+    return deleted && mod === this.#compactRevision;
   }
 
   /** A tombstone comes back unless its row is gone: as long as the row is there, the key's next row has to name it. */

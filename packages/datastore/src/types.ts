@@ -129,6 +129,11 @@ export interface WatchRequest extends KeyRange {
   readonly onEvents: (batch: WatchBatch) => void;
   /** The watch is over: history needed for it was compacted away, or the store stopped. */
   readonly onEnd: (end: WatchEnd) => void;
+  /**
+   * Asked for before each piece of history is read, and disposed of when that was handed over: history comes no faster
+   * than its reader takes it. Without it, as fast as it can be read.
+   */
+  readonly takeTurn?: () => Promise<Disposable>;
 }
 
 export type WatchEnd =

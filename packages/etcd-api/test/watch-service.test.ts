@@ -269,6 +269,22 @@ onEachTransport((startApi) => {
     });
   });
 
+  test("Watch: history comes no faster than it is read, however much there is", async (t) => {
+    const watches = await startWatches(t, { watchBacklogBytes: 1 << 20 });
+    const value = "x".repeat(8_000);
+    await Promise.all(Array.from({ length: 2000 }, () => watches.put("/a", value)));
+    for (const prevKv of [false, true]) {
+      const at = await watches.put("/b");
+      watches.stream.pause();
+      watches.stream.send(watchRequest.create({ key: "/a", start: 2, prevKv }));
+      for (let i = 0; i < 50; i++) await watches.put("/b");
+      watches.stream.resume();
+      assert.equal((await watches.take()).header?.revision, at);
+      let expected = 2;
+      while (expected < 2002) for (const { kv } of (await watches.take()).events) assert.equal(kv?.mod, expected++);
+    }
+  });
+
   describe("Watch: progress", () => {
     test("on request is one answer for the stream, at a revision whose events were sent before", async (t) => {
       const watches = await startWatches(t);
