@@ -39,7 +39,10 @@ for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
       cluster = new K3sServer(host);
       await cluster.provideImages();
     });
-    after(() => undo.disposeAsync());
+    after(async () => {
+      (await import("node:fs")).writeFileSync(`/tmp/e2edb/log-${name}`, cluster.log);
+      await undo.disposeAsync();
+    });
 
     /** Lets the database be away for a time, with writes going on. Everything has to be as if it had not been. */
     async function survives(outage: { begin: () => unknown; end: () => unknown; ms: number }): Promise<number> {

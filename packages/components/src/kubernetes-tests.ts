@@ -16,9 +16,11 @@ const TESTED = `${MODULE}/vendor/k8s.io/apiserver/pkg/storage/etcd3`;
 const CLUSTER_PACKAGE = "vendor/go.etcd.io/etcd/integration";
 const STAND_IN = join(import.meta.dirname, "../go-tests/integration.go");
 
+const PROGRAM = "storage-etcd3-tests";
+
 /**
- * Path of Kubernetes' own tests of its storage on etcd, compiled as they are. They use the server that ETCD_TEST_ENDPOINT names,
- * which has to be empty for each. Kept in the cache. What is compiled on the way serves the build of Kubernetes, and the other way round.
+ * A folder with the program `storage-etcd3-tests`: Kubernetes' own tests of its storage on etcd, compiled as they are. They use the
+ * server that ETCD_TEST_ENDPOINT names, which has to be empty for each. Kept in the cache. What is compiled on the way serves the build of Kubernetes, and the other way round.
  * Rejects with ComponentError, also on a machine that is no Debian of a known suite.
  */
 export async function provideStorageTests(context: SourceContext): Promise<string> {
@@ -28,9 +30,8 @@ export async function provideStorageTests(context: SourceContext): Promise<strin
   const { recipe, codename } = suite;
   const parts = [codename, recipe.kubernetes.version, ...recipe.go.packages, await readFile(STAND_IN, "utf8")];
   const digest = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 12);
-  const folder = join(context.cacheDir, "kubernetes-tests");
-  const result = join(folder, `storage-etcd3-${recipe.kubernetes.version}-${digest}`);
-  if (await isThere(result)) return result;
+  const folder = join(context.cacheDir, "kubernetes-tests", `${recipe.kubernetes.version}-${digest}`);
+  if (await isThere(join(folder, PROGRAM))) return folder;
   await makeDirectory(folder);
   const apt = await PrivateApt.open(join(context.cacheDir, "debian", codename, "apt"), codename, context);
   const source = await findKubernetesSource(apt, recipe);
@@ -38,15 +39,15 @@ export async function provideStorageTests(context: SourceContext): Promise<strin
   await using tree = await KubernetesTree.open(key, recipe, context);
   await tree.fetch(apt, source);
   const compiled = await inStep(context.progress, "Compile the storage tests of Kubernetes", () => compile(tree, what));
-  await rename(compiled, result);
+  await rename(compiled, join(folder, PROGRAM));
   if (await isKubernetesBuilt(builtKubernetes(key, context))) await tree.remove();
-  return result;
+  return folder;
 }
 
 /** The flags are those of the programs, so that both find the other's packages compiled. */
 async function compile(tree: KubernetesTree, purpose: string): Promise<string> {
   const overlay = join(tree.work, "storage-tests-overlay.json");
-  const output = join(tree.work, "storage-tests");
+  const output = join(tree.work, PROGRAM);
   await writeFile(overlay, JSON.stringify({ Replace: await replacements(join(tree.path, CLUSTER_PACKAGE)) }));
   // The overlay is unknown to vet, which go test runs by itself otherwise.
   const flags = ["-c", "-vet=off", "-trimpath", "-ldflags", "-s -w", "-overlay", overlay];
