@@ -11,6 +11,7 @@ export const REQUEST_MS = 2000;
 const WRITE_MS = 5000;
 
 const CLOSE_TURNS = 3;
+const AWAY_HINT = "Look whether the NATS server runs and can be reached; the connection is made again by itself";
 
 export interface NatsLinkOptions {
   readonly connection: NatsConnection;
@@ -28,6 +29,7 @@ export class NatsLink {
   readonly #options: NatsLinkOptions;
   readonly #pending = new Set<(error: Error) => void>();
   readonly #returned = new Set<() => void>();
+  #maxMessageBytes = 0;
   #state: "up" | "away" | "closed" = "up";
 
   private constructor(options: NatsLinkOptions, manager: JetStreamManager) {
@@ -49,7 +51,9 @@ export class NatsLink {
 
   /** Bytes that the server takes in one message, headers included. */
   get maxMessageBytes(): number {
-    return this.connection.info?.max_payload ?? 0;
+    // What a server said holds while none is there.
+    this.#maxMessageBytes = this.connection.info?.max_payload ?? this.#maxMessageBytes;
+    return this.#maxMessageBytes;
   }
 
   /** `listener` is called whenever the connection is back. Returns how to stop that. */
@@ -65,12 +69,13 @@ export class NatsLink {
     this.#pending.add(gone.reject);
     const startedAt = performance.now();
     try {
-      return await Promise.race([task(), gone.promise]);
+      const result = await Promise.race([task(), gone.promise]);
+      this.#noteTime(verb, performance.now() - startedAt);
+      return result;
     } catch (error) {
       throw toDriverError(verb, error);
     } finally {
       this.#pending.delete(gone.reject);
-      this.#noteTime(verb, performance.now() - startedAt);
     }
   }
 
@@ -104,7 +109,7 @@ export class NatsLink {
     const { log, shown } = this.#options;
     for await (const status of this.connection.status()) {
       if (status.type === "disconnect") {
-        if (this.#state === "up") log.warn({ endpoint: shown }, "NATS is away, trying to come back");
+        if (this.#state === "up") log.warn({ endpoint: shown, hint: AWAY_HINT }, "NATS is away, trying to come back");
         this.#leave("away");
       } else if (status.type === "reconnect" && this.#state === "away") {
         this.#state = "up";
