@@ -5,15 +5,31 @@ import { MariaDbServer, NatsServer, PostgresServer, startEtcd } from "@k3s/testk
 
 /** A database of others that a cluster keeps its data in, and what can happen to it. */
 export interface ClusterDatabase {
-  /** Arguments of `k3s server`; they hold for every server of the cluster. */
-  readonly args: readonly string[];
+  /** As for --datastore-endpoint, of any server of the cluster. */
+  readonly endpoint: string;
+  /** Present where the database wants TLS: paths of PEM files. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** Whether our server reads and writes it, which is kube-apiserver itself where it is an etcd. */
+  readonly isOurs: boolean;
   /** Clean end. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
   /** Resolves when it answers again. */
-  restart(): Promise<void>;
+  readonly restart: () => Promise<void>;
   /** Its connections stay, and nothing answers. */
-  freeze(): Promise<void> | void;
-  thaw(): Promise<void> | void;
+  readonly freeze: () => Promise<void> | void;
+  readonly thaw: () => Promise<void> | void;
+}
+
+/** Arguments of `k3s server`. */
+export function serverArguments({ endpoint, tls }: ClusterDatabase): readonly string[] {
+  const files = tls === undefined ? [] : [`cafile=${tls.ca}`, `certfile=${tls.cert}`, `keyfile=${tls.key}`];
+  return [`endpoint=${endpoint}`, ...files].map((text) => `--datastore-${text}`);
+}
+
+/** Arguments of `k3s datastore status` and its like. */
+export function toolArguments({ endpoint, tls }: ClusterDatabase): readonly string[] {
+  const files = tls === undefined ? [] : [`--ca-file=${tls.ca}`, `--cert-file=${tls.cert}`, `--key-file=${tls.key}`];
+  return [`--endpoint=${endpoint}`, ...files];
 }
 
 export interface DatabasePlace {
@@ -41,7 +57,8 @@ async function startMariaDb({ folder, network, address, undo }: DatabasePlace): 
   const args = [`--init-file=${init}`, "--bind-address=0.0.0.0"];
   const server = undo.use(await MariaDbServer.start({ folder, network, args }));
   return {
-    args: [`--datastore-endpoint=mysql://k3s:p:a/s@s@tcp(${address}:${server.port})/kubernetes`],
+    endpoint: `mysql://k3s:p:a/s@s@tcp(${address}:${server.port})/kubernetes`,
+    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.freeze(),
@@ -62,7 +79,9 @@ async function startPostgres({ folder, network, undo }: DatabasePlace): Promise<
   ];
   const server = undo.use(await PostgresServer.start({ folder, network, settings }));
   return {
-    args: [`--datastore-endpoint=postgres://postgres@127.0.0.1:${server.port}/kubernetes`, ...clientTls(tls)],
+    endpoint: `postgres://postgres@127.0.0.1:${server.port}/kubernetes`,
+    tls: clientTls(tls),
+    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.freeze(),
@@ -74,7 +93,8 @@ async function startNats({ folder, network, undo }: DatabasePlace): Promise<Clus
   const server = await NatsServer.start(folder, { network, config: "max_payload: 4MB" });
   undo.defer(() => server.stop());
   return {
-    args: [`--datastore-endpoint=nats://${server.endpoint}`],
+    endpoint: `nats://${server.endpoint}`,
+    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.pause(),
@@ -92,7 +112,9 @@ async function startExternalEtcd({ folder, network, undo }: DatabasePlace): Prom
     await etcd.program.stop();
   });
   return {
-    args: [`--datastore-endpoint=${etcd.url}`, ...clientTls(tls)],
+    endpoint: etcd.url,
+    tls: clientTls(tls),
+    isOurs: false,
     stop: () => etcd.program.stop(),
     restart: () => etcd.restart(),
     freeze: () => signal("SIGSTOP"),
@@ -110,7 +132,6 @@ async function makeCertificates(folder: string): Promise<Certificates> {
   return serverTlsPaths(serverDir);
 }
 
-function clientTls({ serverCa, clientSupervisor }: Certificates): readonly string[] {
-  const { cert, key } = clientSupervisor;
-  return [`--datastore-cafile=${serverCa.cert}`, `--datastore-certfile=${cert}`, `--datastore-keyfile=${key}`];
+function clientTls({ serverCa, clientSupervisor }: Certificates): NonNullable<ClusterDatabase["tls"]> {
+  return { ca: serverCa.cert, ...clientSupervisor };
 }

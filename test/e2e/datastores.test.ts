@@ -1,22 +1,54 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { sleep } from "@k3s/async";
 import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites } from "./acknowledged-writes.ts";
-import { CLUSTER_DATABASES, type ClusterDatabase } from "./cluster-databases.ts";
+import { CLUSTER_DATABASES, serverArguments, toolArguments, type ClusterDatabase } from "./cluster-databases.ts";
 
 const WORKLOAD = join(import.meta.dirname, "workload.yaml");
 const SECONDS = 1_000;
 const STOPPED_MS = 20 * SECONDS;
+/** Longer than any request waits for the database. */
 const FROZEN_MS = 10 * SECONDS;
+/** What the node may say while its database is away, dying components included. */
+const LOG_LINES_MAX = 1000;
 
 /** What may not change while the database is away: the pods' names, starts and restarts. */
 const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.startTime} {.status.containerStatuses[0].state.running.startedAt} {.status.containerStatuses[0].restartCount}{"\\n"}{end}`;
 const KINDS = "nodes,namespaces,configmaps,secrets,serviceaccounts,deployments,replicasets,pods,services,clusterroles";
 const UIDS = `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid}{"\\n"}{end}`;
+const CA = "/var/lib/rancher/k3s/server/tls/server-ca.crt";
+const TOKEN = "/var/lib/rancher/k3s/server/token";
+
+interface Outage {
+  readonly begin: () => unknown;
+  readonly end: () => unknown;
+  readonly ms: number;
+  /** Something to look at while it lasts. */
+  readonly meanwhile?: () => Promise<void>;
+}
+
+/** Objects as `Kind/name uid`. */
+async function objectsOf(cluster: K3sServer): Promise<readonly string[]> {
+  return (await cluster.kubectl("get", KINDS, "-A", "-o", UIDS)).trim().split("\n");
+}
+
+function assertNothingLost(known: readonly string[], found: readonly string[]): void {
+  assert.deepEqual(
+    known.filter((object) => !found.includes(object)),
+    [],
+  );
+}
+
+/** The node's own lines about its datastore, and how much was logged in all. */
+function readLog(text: string) {
+  const lines = text.split("\n");
+  const own = lines.filter((line) => /(WARN|ERROR) +datastore: /.test(line));
+  return { total: lines.length, own, cures: own.filter((line) => / hint=/.test(line)) };
+}
 
 for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
   describe(`a cluster on ${name}`, { timeout: 10 * 60 * SECONDS }, () => {
@@ -28,7 +60,7 @@ for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
 
     const pods = () => cluster.kubectl("get", "pods", "-l", "app=web", "--sort-by=.metadata.name", "-o", POD_IDENTITY);
     const apiserver = async () => (await cluster.children()).get("kube-apiserver");
-    const objects = async () => (await cluster.kubectl("get", KINDS, "-A", "-o", UIDS)).trim().split("\n");
+    const status = () => cluster.host.run(cluster.file, "datastore", "status", ...toolArguments(database));
 
     before(async () => {
       const folder = await mkdtemp(join(tmpdir(), "k3s-e2e-database-"));
@@ -39,39 +71,38 @@ for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
       cluster = new K3sServer(host);
       await cluster.provideImages();
     });
-    after(async () => {
-      (await import("node:fs")).writeFileSync(`/tmp/e2edb/log-${name}`, cluster.log);
-      await undo.disposeAsync();
-    });
+    after(() => undo.disposeAsync());
 
-    /** Lets the database be away for a time, with writes going on. Everything has to be as if it had not been. */
-    async function survives(outage: { begin: () => unknown; end: () => unknown; ms: number }): Promise<number> {
-      const [pid, known] = [await apiserver(), await objects()];
+    /** Lets the database be away for a time, with writes going on. Everything has to be as if it had not been; tells how long a write took. */
+    async function survive({ begin, end, ms, meanwhile }: Outage): Promise<string> {
+      const [pid, known] = [await apiserver(), await objectsOf(cluster)];
       const writes = new AcknowledgedWrites(cluster);
       await until("writes are served", () => Promise.resolve(writes.names.length > 2));
-      await outage.begin();
-      await sleep(outage.ms);
-      await outage.end();
+      const logStart = cluster.log.length;
+      await begin();
+      await Promise.all([sleep(ms), meanwhile?.()]);
+      await end();
       const answeredAt = performance.now();
-      await until("a write is served again", () => cluster.kubectl("create", "configmap", `after-${outage.ms}`));
+      await until("a write is served again", () => cluster.kubectl("create", "configmap", `after-${ms}`));
       const servedAfterMs = performance.now() - answeredAt;
+      const said = readLog(cluster.log.slice(logStart));
       await writes.stop();
-      const found = await objects();
+      const found = await objectsOf(cluster);
       assert.equal(await apiserver(), pid, "kube-apiserver is another process");
-      assert.deepEqual(
-        known.filter((object) => !found.includes(object)),
-        [],
+      assertNothingLost(known, found);
+      const lost = writes.names.filter(
+        (written) => !found.some((object) => object.startsWith(`ConfigMap/${written} `)),
       );
-      assert.deepEqual(
-        writes.names.filter((written) => !found.some((object) => object.startsWith(`ConfigMap/${written} `))),
-        [],
-      );
+      assert.deepEqual(lost, []);
       assert.equal(await pods(), identity);
-      return servedAfterMs;
+      assert.ok(said.total < LOG_LINES_MAX, `${said.total} lines were logged`);
+      assert.ok(said.own.length <= 6, said.own.join("\n"));
+      if (database.isOurs) assert.ok(said.cures.length > 0, said.own.join("\n"));
+      return `a write was served ${servedAfterMs.toFixed(0)} ms after the database answered; ${said.total} lines were logged`;
     }
 
     test("becomes Ready", async () => {
-      cluster.start(...database.args);
+      cluster.start(...serverArguments(database));
       await cluster.untilReady();
       assert.equal((await cluster.children()).size, 6);
     });
@@ -90,29 +121,46 @@ for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
       for (const pod of names) assert.equal((await cluster.kubectl("logs", pod)).trim(), `serving ${pod}`);
     });
 
+    test("k3s datastore status tells how the database is", async () => {
+      const text = await status();
+      assert.match(text, /^ *keys:? +\d{3,}/im);
+      assert.doesNotMatch(text, /p:a\/s@s/);
+    });
+
     test("goes on when the database was stopped", async (t) => {
-      const ms = await survives({ begin: () => database.stop(), end: () => database.restart(), ms: STOPPED_MS });
-      t.diagnostic(`a write was served ${ms.toFixed(0)} ms after the database answered`);
+      const meanwhile = () => assert.rejects(status(), /ERR_(DATASTORE|ETCD|NATS|MYSQL|POSTGRES)_UNREACHABLE/);
+      const { stop: begin, restart: end } = database;
+      t.diagnostic(await survive({ begin, end, ms: STOPPED_MS, meanwhile }));
     });
 
     test("goes on when the database was frozen", async (t) => {
-      const ms = await survives({ begin: () => database.freeze(), end: () => database.thaw(), ms: FROZEN_MS });
-      t.diagnostic(`a write was served ${ms.toFixed(0)} ms after the database answered`);
+      const { freeze: begin, thaw: end } = database;
+      t.diagnostic(await survive({ begin, end, ms: FROZEN_MS }));
     });
 
     test("a server that was killed comes back with every object, and no pod notices", async () => {
-      const known = await objects();
+      const known = await objectsOf(cluster);
       const [supervisor] = await cluster.supervisors();
       await cluster.host.run("kill", "-9", String(supervisor));
       await until("no supervised process is left", async () => (await cluster.children()).size === 0);
-      cluster.start(...database.args);
+      cluster.start(...serverArguments(database));
       await cluster.untilReady();
-      const found = await objects();
-      assert.deepEqual(
-        known.filter((object) => !found.includes(object)),
-        [],
-      );
+      assertNothingLost(known, await objectsOf(cluster));
       assert.equal(await pods(), identity);
     });
+
+    if (name === "MariaDB")
+      test("another server needs nothing but the endpoint and the token to go on in its place", async () => {
+        const known = await objectsOf(cluster);
+        assert.equal(await cluster.stop(), 0);
+        const host = undo.use(await TestHost.create({ name: "two", address: "10.99.0.12", network }));
+        const second = new K3sServer(host);
+        await second.provideImages();
+        const token = (await readFile(cluster.host.outside(TOKEN), "utf8")).trim();
+        second.start(...serverArguments(database), `--token=${token}`);
+        await second.untilReady("two");
+        assertNothingLost(known, await objectsOf(second));
+        assert.equal(await readFile(host.outside(CA), "utf8"), await readFile(cluster.host.outside(CA), "utf8"));
+      });
   });
 }

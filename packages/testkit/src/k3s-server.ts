@@ -16,7 +16,7 @@ const TEST_IMAGE = "docker.io/library/busybox:local";
 const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
 
 const READY_LIMIT_MS = 180_000;
-const LOG_CHARS_MAX = 1 << 20;
+const LOG_CHARS_MAX = 16 << 20;
 /** What an error message shows of it. */
 const LOG_CHARS_SHOWN = 20_000;
 
@@ -75,14 +75,14 @@ export class K3sServer {
     return this.host.run(this.file, "kubectl", ...args);
   }
 
-  /** Resolves once the only node is Ready. The server's last log lines are in the error when it does not become so. */
-  async untilReady(): Promise<void> {
-    const type = `jsonpath={range .items[*].status.conditions[?(@.type=="Ready")]}{.status}{end}`;
-    const isReady = async () => (await this.kubectl("get", "nodes", "-o", type)) === "True";
+  /** Resolves once the node is Ready: the only one, or the named one. The server's last log lines are in the error when it does not become so. */
+  async untilReady(...node: readonly [string] | readonly []): Promise<void> {
+    const conditions = `{range .status.conditions[?(@.type=="Ready")]}{.status}{end}`;
+    const path = node.length === 0 ? `{range .items[*]}${conditions}{end}` : conditions;
+    const isReady = async () => (await this.kubectl("get", "nodes", ...node, "-o", `jsonpath=${path}`)) === "True";
     await until("the node is Ready", isReady, READY_LIMIT_MS).catch((error: unknown) => {
-      throw new Error(`The node did not become Ready; end of the log:\n${this.log.slice(-LOG_CHARS_SHOWN)}`, {
-        cause: error,
-      });
+      const tail = this.log.slice(-LOG_CHARS_SHOWN);
+      throw new Error(`The node did not become Ready; end of the log:\n${tail}`, { cause: error });
     });
   }
 
