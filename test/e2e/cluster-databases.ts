@@ -9,8 +9,6 @@ export interface ClusterDatabase {
   readonly endpoint: string;
   /** Present where the database wants TLS: paths of PEM files. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
-  /** Whether our server reads and writes it, which is kube-apiserver itself where it is an etcd. */
-  readonly isOurs: boolean;
   /** Clean end. */
   readonly stop: () => Promise<void>;
   /** Resolves when it answers again. */
@@ -58,7 +56,6 @@ async function startMariaDb({ folder, network, address, undo }: DatabasePlace): 
   const server = undo.use(await MariaDbServer.start({ folder, network, args }));
   return {
     endpoint: `mysql://k3s:p:a/s@s@tcp(${address}:${server.port})/kubernetes`,
-    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.freeze(),
@@ -81,7 +78,6 @@ async function startPostgres({ folder, network, undo }: DatabasePlace): Promise<
   return {
     endpoint: `postgres://postgres@127.0.0.1:${server.port}/kubernetes`,
     tls: clientTls(tls),
-    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.freeze(),
@@ -94,7 +90,6 @@ async function startNats({ folder, network, undo }: DatabasePlace): Promise<Clus
   undo.defer(() => server.stop());
   return {
     endpoint: `nats://${server.endpoint}`,
-    isOurs: true,
     stop: () => server.stop(),
     restart: () => server.restart(),
     freeze: () => server.pause(),
@@ -114,7 +109,6 @@ async function startExternalEtcd({ folder, network, undo }: DatabasePlace): Prom
   return {
     endpoint: etcd.url,
     tls: clientTls(tls),
-    isOurs: false,
     stop: () => etcd.program.stop(),
     restart: () => etcd.restart(),
     freeze: () => signal("SIGSTOP"),

@@ -28,7 +28,7 @@ const DATABASES: Readonly<Record<string, (folder: string) => Promise<Database>>>
     };
   },
   PostgreSQL: async (folder) => {
-    const server = await PostgresServer.start({ folder });
+    const server = await PostgresServer.start({ folder, settings: ["fsync=off"] }); // else each new database takes a second
     return {
       endpoint: (name) => `postgres://postgres@127.0.0.1:${server.port}/${name}`,
       stop: () => server.stop(),

@@ -39,7 +39,10 @@ describe("NATS away", () => {
       );
       return failed;
     });
-    await assert.rejects(driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] }), ofKind("failed"));
+    await assert.rejects(driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] }), (error: Error) => {
+      assert.match(error.message, /is away$/);
+      return ofKind("failed")(error);
+    });
     await assert.rejects(driver.heads(0, 1), ofKind("failed"));
     await assert.rejects(async () => driver.shared?.position(), ofKind("failed"));
     await assert.rejects(async () => driver.shared?.claim(), ofKind("failed"));
