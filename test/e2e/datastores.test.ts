@@ -83,7 +83,9 @@ for (const [name, startDatabase] of Object.entries(CLUSTER_DATABASES)) {
       await Promise.all([sleep(ms), meanwhile?.()]);
       await end();
       const answeredAt = performance.now();
-      await until("a write is served again", () => cluster.kubectl("create", "configmap", `after-${ms}`));
+      let attempt = 0;
+      const write = () => cluster.kubectl("create", "configmap", `after-${ms}-${attempt++}`, "--request-timeout=5s");
+      await until("a write is served again", write);
       const servedAfterMs = performance.now() - answeredAt;
       const said = readLog(cluster.log.slice(logStart));
       await writes.stop();
