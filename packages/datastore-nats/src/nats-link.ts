@@ -30,8 +30,8 @@ export class NatsLink {
   readonly manager: JetStreamManager;
   readonly #options: NatsLinkOptions;
   readonly #pending = new Set<(error: Error) => void>();
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
   readonly #returned = new Set<() => void>();
-  #maxMessageBytes = 0;
   #state: "up" | "away" | "closed" = "up";
   /** Since when requests get no answer although the connection is up. */
   #silentSince: number | undefined;
@@ -53,9 +53,8 @@ export class NatsLink {
     return this.#options.connection;
   }
 
-  /** Bytes that the server takes in one message, headers included. */
+  /** Bytes that the server takes in one message, headers included; while there is no connection those of the last one. */
   get maxMessageBytes(): number {
-    // What a server said holds while none is there.
     this.#maxMessageBytes = this.connection.info?.max_payload ?? this.#maxMessageBytes;
     return this.#maxMessageBytes;
   }
