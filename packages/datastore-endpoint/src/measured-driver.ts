@@ -52,7 +52,8 @@ class Clock {
       const durationMs = performance.now() - startedAt;
       const { metrics, slow } = this.#parts;
       metrics.measure({ statement: name, seconds: durationMs / 1000, error: failure?.error });
-      const severity = slow.note({ statement: name, durationMs, rows });
+      // One that failed says so elsewhere, and how long it took was ours to decide.
+      const severity = failure === undefined ? slow.note({ statement: name, durationMs, rows }) : undefined;
       if (severity !== undefined) metrics.countSlow(name, severity);
     }
   }

@@ -14,9 +14,12 @@ export interface PostgresOptions {
   readonly folder: string;
   /** Settings as `name=value`. They hold for every start. */
   readonly settings?: readonly string[];
+  /** Name of the network namespace whose loopback it listens on; default: that of the test. */
+  readonly network?: string;
 }
 
 interface PostgresParts {
+  readonly network: string | undefined;
   readonly program: string;
   /** What stands in front of each of PostgreSQL's programs. */
   readonly prefix: readonly string[];
@@ -58,12 +61,12 @@ export class PostgresServer implements AsyncDisposable {
   /** Makes the data folder and starts. Resolves when clients are let in; the caller disposes of it. */
   static async start(options: PostgresOptions): Promise<PostgresServer> {
     const program = await realpath(await findProgram("postgres"));
-    const { folder, settings = [] } = options;
+    const { folder, settings = [], network } = options;
     const prefix = [...AS_NOBODY, "env", ...libraryPath(program)];
     const own = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
     const initdb = join(dirname(program), "initdb");
     await execa("unshare", [...prefix, initdb, `--pgdata=${join(folder, "data")}`, ...own], { cwd: folder });
-    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings });
+    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings, network });
     await server.restart();
     return server;
   }
@@ -80,18 +83,19 @@ export class PostgresServer implements AsyncDisposable {
   /** Starts a server that was stopped or killed: same data, port and socket. */
   async restart(): Promise<void> {
     if (this.#running?.hasExited === false) throw new Error("Cannot start PostgreSQL: it is running");
-    const { program, prefix, folder, port, settings } = this.#parts;
+    const { program, prefix, folder, port, settings, network } = this.#parts;
     const places = [`unix_socket_directories=${folder}`, `port=${port}`];
     const options = [...SETTINGS, ...places, ...settings].flatMap((setting) => ["-c", setting]);
     const child = await Program.start("unshare", {
       args: [...prefix, program, "-D", this.dataDir, ...options],
       cwd: folder,
+      network,
     });
     this.#running = child;
     try {
       await until("PostgreSQL lets clients in", async () => {
         if (child.hasExited) throw new Error(`Cannot use PostgreSQL: it ended\n${child.output}`);
-        return (await isReady(this.dataDir)) && (await greets(port));
+        return (await isReady(this.dataDir)) && (await greets(join(folder, `.s.PGSQL.${port}`)));
       });
     } catch (error) {
       await this.stop();
@@ -165,8 +169,8 @@ async function isReady(dataDir: string): Promise<boolean> {
   return text.split("\n")[7]?.trim() === "ready";
 }
 
-async function greets(port: number): Promise<boolean> {
-  const socket = connect({ port, host: "127.0.0.1" });
+async function greets(path: string): Promise<boolean> {
+  const socket = connect({ path });
   try {
     socket.write(SSL_REQUEST);
     const [bytes] = (await once(socket, "data", { signal: AbortSignal.timeout(1000) })) as [Buffer];

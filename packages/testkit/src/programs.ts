@@ -29,6 +29,13 @@ export async function findProgram(name: string): Promise<string> {
 export interface ProgramOptions {
   readonly args: readonly string[];
   readonly cwd: string;
+  /** Name of the network namespace the program lives in; default: that of the test. */
+  readonly network?: string | undefined;
+}
+
+/** The command that runs a program in a network namespace, or as it is. It keeps its process id. */
+export function inNetwork(network: string | undefined, argv: readonly [string, ...string[]]): [string, ...string[]] {
+  return network === undefined ? [...argv] : ["nsenter", `--net=/run/netns/${network}`, ...argv];
 }
 
 /** A program of someone else that runs beside a test. */
@@ -47,7 +54,8 @@ export class Program {
 
   /** Rejects when the program cannot be found or executed. */
   static async start(name: string, options: ProgramOptions): Promise<Program> {
-    const child = spawn(await findProgram(name), options.args, { cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const [file, ...args] = inNetwork(options.network, [await findProgram(name), ...options.args]);
+    const child = spawn(file, args, { cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] });
     await once(child, "spawn");
     return new Program(child);
   }
