@@ -2,7 +2,8 @@ import { checkHistory } from "./check/check-history.ts";
 import type { Violation } from "./check/violation.ts";
 import type { EndpointTraits } from "./history/endpoint-traits.ts";
 import type { History } from "./history/history.ts";
-import { runRound, type RoundOptions, type Targets } from "./traffic/round.ts";
+import { runRound, type RoundOptions } from "./traffic/round.ts";
+import type { Targets } from "./traffic/targets.ts";
 
 /** A second or two of traffic on an idle machine. */
 const SHORT_ROUND = {

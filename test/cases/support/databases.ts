@@ -61,14 +61,11 @@ const startMariaDb: Start<DatabaseServer> = async (folder, undo, { mariaDb = [] 
     stop: () => server.stop(),
     kill: () => server.kill(),
     restart: () => server.restart(),
-    freeze: () =>
-      Promise.resolve().then(() => {
-        server.freeze();
-      }),
-    thaw: () =>
-      Promise.resolve().then(() => {
-        server.thaw();
-      }),
+    freeze: () => server.freeze(),
+    thaw: () => {
+      server.thaw();
+      return Promise.resolve();
+    },
   };
 };
 

@@ -10,15 +10,13 @@ import { EVERYTHING, keyIn, spans } from "./keyspace.ts";
 import { KubernetesTraffic } from "./kubernetes.ts";
 import { Leases, SHORT_TTL_SECONDS } from "./lease-pool.ts";
 import { Random } from "./random.ts";
+import type { Targets } from "./targets.ts";
 import { Watcher } from "./watcher.ts";
 
 const SETTLE_MS = 100;
 /** For what is still on its way when a wait begins. */
 const SETTLED_MS = 1000;
 const BEGIN_ATTEMPTS = 5;
-
-/** At least one. */
-export type Targets = readonly [string, ...string[]];
 
 export interface RoundOptions {
   /** As gRPC names them: servers of one database, or one. They must not have other clients that write. */

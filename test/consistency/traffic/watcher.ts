@@ -5,7 +5,7 @@ import type { WatchMessage } from "../history/watch-session.ts";
 import { Connection, type WatchStream } from "../wire/connection.ts";
 import { encodeWatchCancel, encodeWatchCreate, encodeWatchProgress } from "../wire/requests.ts";
 import type { Random } from "./random.ts";
-import type { Targets } from "./round.ts";
+import type { Targets } from "./targets.ts";
 
 const RETURN_LIMIT_MS = 30_000;
 const RESTLESS_MS = 25;
