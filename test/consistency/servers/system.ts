@@ -6,7 +6,7 @@ import { detectTraits } from "../detect-traits.ts";
 import { ownTraits, type EndpointTraits } from "../history/endpoint-traits.ts";
 import { UnreliableDisk } from "../power-cut/unreliable-disk.ts";
 import type { Random } from "../traffic/random.ts";
-import type { Targets } from "../traffic/round.ts";
+import type { Targets } from "../traffic/targets.ts";
 import { databases, type DatabaseName } from "./database.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import { cutConnections, freezeDatabase, killAtFailpoints, killAtRandom, restartDatabase } from "./harm.ts";
