@@ -1,7 +1,7 @@
 import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
-import { isEmpty, merge } from "./batch.ts";
+import { isEmpty, mayShareCommit, merge } from "./batch.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -177,7 +177,10 @@ export class Committer {
     let rows = 0;
     let bytes = 0;
     let count = 0;
+    const { traits } = this.#parts.driver;
+    const first = this.#queue[0]?.draft.batch;
     for (const { draft } of this.#queue) {
+      if (count > 0 && first !== undefined && !mayShareCommit(first, draft.batch, traits)) break;
       rows += draft.batch.rows.length;
       bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
       if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;

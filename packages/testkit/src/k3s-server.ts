@@ -16,6 +16,9 @@ const TEST_IMAGE = "docker.io/library/busybox:local";
 const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
 
 const READY_LIMIT_MS = 180_000;
+const LOG_CHARS_MAX = 16 << 20;
+/** What an error message shows of it. */
+const LOG_CHARS_SHOWN = 20_000;
 
 /** One k3s server on a test host, driven the way an operator drives it. */
 export class K3sServer {
@@ -44,11 +47,16 @@ export class K3sServer {
   start(...args: readonly string[]): void {
     const server = this.host.spawn(this.file, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer) => {
-      this.#log = (this.#log + chunk.toString()).slice(-20_000);
+      this.#log = (this.#log + chunk.toString()).slice(-LOG_CHARS_MAX);
     };
     server.stdout?.on("data", keep);
     server.stderr?.on("data", keep);
     this.#server = server;
+  }
+
+  /** The newest of what the servers wrote to their log. */
+  get log(): string {
+    return this.#log;
   }
 
   /** Ends the server with SIGTERM and returns its exit code. */
@@ -57,7 +65,7 @@ export class K3sServer {
     if (server === undefined) throw new Error("Cannot stop server: never started");
     const exited = once(server, "exit");
     const [pid] = await this.supervisors();
-    if (pid === undefined) throw new Error(`Cannot stop server: not running\n${this.#log}`);
+    if (pid === undefined) throw new Error(`Cannot stop server: not running\n${this.log.slice(-LOG_CHARS_SHOWN)}`);
     await this.host.run("kill", String(pid));
     const [code] = (await exited) as [number | null];
     return code;
@@ -67,12 +75,14 @@ export class K3sServer {
     return this.host.run(this.file, "kubectl", ...args);
   }
 
-  /** Resolves once the only node is Ready. The server's last log lines are in the error when it does not become so. */
-  async untilReady(): Promise<void> {
-    const type = `jsonpath={range .items[*].status.conditions[?(@.type=="Ready")]}{.status}{end}`;
-    const isReady = async () => (await this.kubectl("get", "nodes", "-o", type)) === "True";
+  /** Resolves once the node is Ready: the only one, or the named one. The server's last log lines are in the error when it does not become so. */
+  async untilReady(...node: readonly [string] | readonly []): Promise<void> {
+    const conditions = `{range .status.conditions[?(@.type=="Ready")]}{.status}{end}`;
+    const path = node.length === 0 ? `{range .items[*]}${conditions}{end}` : conditions;
+    const isReady = async () => (await this.kubectl("get", "nodes", ...node, "-o", `jsonpath=${path}`)) === "True";
     await until("the node is Ready", isReady, READY_LIMIT_MS).catch((error: unknown) => {
-      throw new Error(`The node did not become Ready; end of the log:\n${this.#log}`, { cause: error });
+      const tail = this.log.slice(-LOG_CHARS_SHOWN);
+      throw new Error(`The node did not become Ready; end of the log:\n${tail}`, { cause: error });
     });
   }
 

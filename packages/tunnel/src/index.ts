@@ -6,5 +6,5 @@ export { NoSessionError, TunnelStreamError } from "./errors.ts";
 export type { DialTarget } from "./frame.ts";
 export { CONNECT_PATH } from "./session-defaults.ts";
 export type { DialRules } from "./tunnel-acceptor.ts";
-export { TunnelClient, type TunnelClientOptions, type TunnelState } from "./tunnel-client.ts";
+export { TunnelClient, type TunnelClientOptions, type TunnelStatus } from "./tunnel-client.ts";
 export { TunnelServer } from "./tunnel-server.ts";

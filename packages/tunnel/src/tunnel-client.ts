@@ -11,9 +11,9 @@ import { TunnelSession, type SessionTimes } from "./tunnel-session.ts";
  *       │   ▼          ▼            ▼
  *      waiting ◄───────┴────────────┘   stop(): stopped, from everywhere
  */
-export type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
+type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
 
-interface TunnelStatus {
+export interface TunnelStatus {
   readonly state: TunnelState;
   /** Why it is not connected. */
   readonly error?: unknown;

@@ -8,7 +8,7 @@ import {
   TunnelClient,
   TunnelServer,
   type TunnelClientOptions,
-  type TunnelState,
+  type TunnelStatus,
 } from "../../src/index.ts";
 import type { FlowControl } from "../../src/flow-gate.ts";
 import type { SessionTimes } from "../../src/tunnel-session.ts";
@@ -80,7 +80,7 @@ export async function connectedClient(
   return client;
 }
 
-export async function untilState(client: TunnelClient, state: TunnelState): Promise<void> {
+export async function untilState(client: TunnelClient, state: TunnelStatus["state"]): Promise<void> {
   await client.status.until((status) => status.state === state, AbortSignal.timeout(LIMIT_MS));
 }
 
