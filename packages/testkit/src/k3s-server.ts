@@ -20,7 +20,7 @@ const LOG_CHARS_MAX = 16 << 20;
 /** What an error message shows of it. */
 const LOG_CHARS_SHOWN = 20_000;
 
-/** One k3s server on a test host, driven the way an operator drives it. */
+/** One k3s on a test host, server or agent, driven the way an operator drives it. */
 export class K3sServer {
   readonly host: TestHost;
   /** The executable, as seen in the host. */
@@ -45,13 +45,31 @@ export class K3sServer {
 
   /** Starts `k3s server` in the host; its log is kept for error messages. */
   start(...args: readonly string[]): void {
-    const server = this.host.spawn(this.file, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#start("server", args);
+  }
+
+  /** Starts `k3s agent` in the host, likewise. */
+  join(...args: readonly string[]): void {
+    this.#start("agent", args);
+  }
+
+  #start(role: string, args: readonly string[]): void {
+    const server = this.host.spawn(this.file, [role, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer) => {
       this.#log = (this.#log + chunk.toString()).slice(-LOG_CHARS_MAX);
     };
     server.stdout?.on("data", keep);
     server.stderr?.on("data", keep);
     this.#server = server;
+  }
+
+  /** Resolves with the exit code of what was started last. */
+  async ended(): Promise<number | null> {
+    const server = this.#server;
+    if (server === undefined) throw new Error("Cannot wait for the end: never started");
+    if (server.exitCode !== null) return server.exitCode;
+    const [code] = (await once(server, "exit")) as [number | null];
+    return code;
   }
 
   /** The newest of what the servers wrote to their log. */
@@ -89,7 +107,9 @@ export class K3sServer {
   /** Process ids, inside the host, of running supervisors. */
   async supervisors(): Promise<readonly number[]> {
     const processes = await this.host.processes();
-    return processes.filter(({ commandLine }) => commandLine[0] === "k3s server").map(({ pid }) => pid);
+    return processes
+      .filter(({ commandLine }) => ["k3s server", "k3s agent"].includes(commandLine[0] ?? ""))
+      .map(({ pid }) => pid);
   }
 
   /** The supervised programs that run in the host, by name. */
