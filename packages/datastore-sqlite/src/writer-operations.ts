@@ -1,7 +1,7 @@
 import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+import type { PackedBatch, PackedRow, WorkerSettings } from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
 const INCREMENTAL = 2;
@@ -16,7 +16,7 @@ export interface WriterOperations {
 }
 
 /** What changes the database, with its statements prepared once. */
-export function writerOperations(database: Connection): WriterOperations {
+export function writerOperations(database: Connection, synchronous: WorkerSettings["synchronous"]): WriterOperations {
   const commit = committing(database);
   const prune = pruning(database);
   return {
@@ -24,7 +24,7 @@ export function writerOperations(database: Connection): WriterOperations {
       commit.immediate(batch);
       failpoint("sqlite.committed");
     },
-    prune: (what) => withoutSync(database, () => prune.immediate(what)),
+    prune: (what) => withoutSync(database, synchronous, () => prune.immediate(what)),
     vacuum: () => vacuum(database),
   };
 }
@@ -79,12 +79,13 @@ function pruning(database: Connection) {
 }
 
 /** What a crash takes back here is found and removed again; the next commit makes it durable with its own rows. */
-function withoutSync(database: Connection, work: () => void): void {
-  database.pragma("synchronous = NORMAL");
+function withoutSync(database: Connection, configured: WorkerSettings["synchronous"], work: () => void): void {
+  const isHigher = configured === "FULL" || configured === "EXTRA";
+  if (isHigher) database.pragma("synchronous = NORMAL");
   try {
     work();
   } finally {
-    database.pragma("synchronous = FULL");
+    if (isHigher) database.pragma(`synchronous = ${configured}`);
   }
 }
 
