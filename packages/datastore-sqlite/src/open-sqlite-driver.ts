@@ -1,10 +1,11 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Driver } from "@k3s/datastore";
+import { DriverError, type Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
+import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import { WorkerChannel } from "./worker-channel.ts";
@@ -53,12 +54,25 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     busyTimeoutMs: CHECKPOINT_TIMEOUT_MS,
   });
   try {
-    await writer.call("prepare", undefined);
-    return new SqliteDriver({ writer, reader, log, checkpoints, release: () => lock.release() });
+    const reserve = await SpaceReserve.open(`${path}.reserve`, log);
+    await prepare(writer, reserve);
+    void reserve.build(); // the first put waits for it at most
+    return new SqliteDriver({ writer, reader, log, checkpoints, reserve, release: () => lock.release() });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();
     throw told;
+  }
+}
+
+/** On a full disk a server that could not start could not make room either. */
+async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<void> {
+  try {
+    await writer.call("prepare", undefined);
+  } catch (error) {
+    const isFull = error instanceof DriverError && error.kind === "noSpace";
+    if (!isFull || !(await reserve.release())) throw error;
+    await writer.call("prepare", undefined);
   }
 }
 

@@ -195,16 +195,7 @@ describe("failures of the database", () => {
   });
 
   test("a full disk refuses writes with noSpace, keeps what was promised, and takes writes when there is room", async (t) => {
-    const folder = await tempFolder(t);
-    const fixture = fileURLToPath(new URL("./fixtures/disk-full.ts", import.meta.url));
-    const script = 'mount -t tmpfs -o size=8m none "$1" && exec "$2" "$3" "$1"';
-    // The mount lives in a namespace of its own and goes with the process.
-    const args = ["-m", "sh", "-c", script, "sh", folder, process.execPath, fixture];
-    const { stdout } = await run("unshare", args, { timeout: 60_000 });
-    const told = JSON.parse(stdout) as Record<
-      "promised" | "refused" | "count" | "values" | "gap" | "survived",
-      unknown
-    >;
+    const told = await onSmallDisk(t, { size: "8m", fixture: "disk-full.ts" });
     const { promised } = told;
     assert.ok(Number(promised) > 5);
     assert.deepEqual(told, {
@@ -216,4 +207,33 @@ describe("failures of the database", () => {
       survived: Number(promised) + 1,
     });
   });
+
+  test("on a full disk deletes and compactions go on, also after a restart, until they have made room for puts", async (t) => {
+    assert.deepEqual(await onSmallDisk(t, { size: "28m", fixture: "disk-recovery.ts" }), {
+      enough: true,
+      releasedWhenFull: true,
+      refused: "noSpace",
+      read: true,
+      mixed: ["noSpace", "done", "noSpace"],
+      outcomes: ["done"],
+      again: "done",
+      rebuilt: true,
+      foreign: [true, "done", "done", "done", "done", false, true],
+      left: 2,
+    });
+  });
 });
+
+/** What a fixture tells that has a file system of its own. */
+async function onSmallDisk(
+  t: TestContext,
+  { size, fixture }: { readonly size: string; readonly fixture: string },
+): Promise<Record<string, unknown>> {
+  const folder = await tempFolder(t);
+  const file = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url));
+  const script = 'mount -t tmpfs -o "size=$4" none "$1" && exec "$2" "$3" "$1"';
+  // The mount lives in a namespace of its own and goes with the process.
+  const args = ["-m", "sh", "-c", script, "sh", folder, process.execPath, file, size];
+  const { stdout } = await run("unshare", args, { timeout: 100_000 });
+  return JSON.parse(stdout) as Record<string, unknown>;
+}

@@ -20,6 +20,11 @@ export function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision 
   return compactRevision === undefined && parts.every(({ length }) => length === 0);
 }
 
+/** Whether it puts keys: such batches alone are refused for good on a full disk. */
+export function hasPuts({ rows }: CommitBatch): boolean {
+  return rows.some(({ deleted }) => !deleted);
+}
+
 /** Whether two changes may become durable together. */
 export function mayShareCommit(one: CommitBatch, other: CommitBatch, { atomic }: DriverTraits): boolean {
   if (atomic === "batch") return true;
