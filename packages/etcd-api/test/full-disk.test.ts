@@ -1,29 +1,31 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { promisify } from "node:util";
 import { openStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger } from "@k3s/log";
-import { deleteRequest, int64Message, putRequest, RawClient, rangeRequest, readAnswer, until } from "@k3s/testkit";
+import {
+  deleteRequest,
+  int64Message,
+  putRequest,
+  RawClient,
+  rangeRequest,
+  readAnswer,
+  SmallDisk,
+  until,
+} from "@k3s/testkit";
 import { EtcdApiServer } from "../src/etcd-api-server.ts";
 import { decodeInto } from "../src/proto/proto-reader.ts";
 
-const run = promisify(execFile);
 /** What a full disk makes the store say is what the tests look at. */
 const silent = createLogger({ level: "error", format: "text", write: () => undefined });
 
 async function smallDisk(undo: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-api-"));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
-  await run("mount", ["-t", "tmpfs", "-o", "size=28m", "k3s-test", folder]);
-  undo.defer(async () => {
-    await run("umount", [folder]);
-  });
-  return folder;
+  return undo.use(await SmallDisk.mount(folder, "28m")).folder;
 }
 
 async function startOn(folder: string, undo: AsyncDisposableStack): Promise<string> {
