@@ -166,11 +166,16 @@ export class Committer {
     if (!isEmpty(batch)) await driver.commit(batch);
   }
 
-  /** What a plan found is true only if no other server wrote before it; with rows the commit itself finds out. */
+  /** What a plan found is true only if no other server wrote or compacted before it; with rows the commit itself finds out. */
   async #confirm(after: number): Promise<void> {
-    const position = await this.#parts.driver.shared?.position();
-    if (position === undefined || position.lastRow === after) return;
-    throw new DriverError("conflict", `Cannot answer: the last row is ${position.lastRow}, planned on ${after}`);
+    const { driver, index } = this.#parts;
+    const position = await driver.shared?.position();
+    if (position === undefined) return;
+    const { lastRow, compactRevision } = position;
+    if (lastRow !== after)
+      throw new DriverError("conflict", `Cannot answer: the last row is ${lastRow}, planned on ${after}`);
+    if (compactRevision > index.compactRevision)
+      throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
 
   #take(): Entry[] {
