@@ -35,7 +35,8 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
   let two: TestHost;
   let agentLog = "";
 
-  const get = async (what: string, path: string) => await server.kubectl("get", ...what.split(" "), "-o", `jsonpath=${path}`);
+  const get = async (what: string, path: string) =>
+    await server.kubectl("get", ...what.split(" "), "-o", `jsonpath=${path}`);
   const podIp = (name: string) => get(`pod ${name}`, "{.status.podIP}");
   const ask = (from: string, address: string) =>
     server.kubectl("exec", from, "--", "busybox", "timeout", "3", "wget", "-qO-", `http://${address}/`);
@@ -67,13 +68,19 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
         throw new Error(`The agent did not join; end of its log:\n${agentLog}`, { cause: error });
       },
     );
-    for (const [name, address] of [["one", one.address], ["two", two.address]] as const) {
+    for (const [name, address] of [
+      ["one", one.address],
+      ["two", two.address],
+    ] as const) {
       const annotations = await until(`node ${name} has told of itself`, async () => {
         const text = await get(`node ${name}`, "{.metadata.annotations}");
         return text.includes("kube-subnet-manager") ? (JSON.parse(text) as Record<string, string>) : undefined;
       });
       const flannel = (key: string) => annotations[`flannel.alpha.coreos.com/${key}`];
-      assert.deepEqual([flannel("backend-type"), flannel("public-ip"), flannel("kube-subnet-manager")], ["vxlan", address, "true"]);
+      assert.deepEqual(
+        [flannel("backend-type"), flannel("public-ip"), flannel("kube-subnet-manager")],
+        ["vxlan", address, "true"],
+      );
       assert.match(flannel("backend-data") ?? "", /^\{"VNI":1,"VtepMAC":"([0-9a-f]{2}:){5}[0-9a-f]{2}"\}$/);
     }
   });
@@ -93,7 +100,10 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
   });
 
   test("pods and hosts reach a service whose pod is on the other node", async () => {
-    const [toFar, toNear] = [await get("service far", "{.spec.clusterIP}"), await get("service near", "{.spec.clusterIP}")];
+    const [toFar, toNear] = [
+      await get("service far", "{.spec.clusterIP}"),
+      await get("service near", "{.spec.clusterIP}"),
+    ];
     await answers("far answers near by its service", () => ask("near", toFar), "far");
     await answers("near answers far by its service", () => ask("far", toNear), "near");
     await answers("far answers host one", () => one.run("curl", "-sfm", "2", `http://${toFar}/`), "far");

@@ -42,7 +42,10 @@ function runCommand(config: PluginConfig, env: Environment): number {
     case "CHECK":
       return 0; // what could be wrong is the delegate's, and flannel's own plugin checks nothing either
     default:
-      throw new PluginError(CODE.invalidEnvironment, `Cannot run command "${env["CNI_COMMAND"] ?? ""}": it is not known`);
+      throw new PluginError(
+        CODE.invalidEnvironment,
+        `Cannot run command "${env["CNI_COMMAND"] ?? ""}": it is not known`,
+      );
   }
 }
 
@@ -54,8 +57,10 @@ function add(config: PluginConfig, env: Environment): never {
   writeFileSync(record, JSON.stringify(delegate), { mode: 0o600 });
   // The lowest free number: the record is now what the delegate reads as its standard input.
   closeSync(STDIN);
-  if (openSync(record, "r") !== STDIN) throw new PluginError(CODE.io, "Cannot hand the configuration on: number 0 is taken");
-  if (process.execve === undefined) throw new PluginError(CODE.io, "Cannot replace this process: the runtime is too old");
+  if (openSync(record, "r") !== STDIN)
+    throw new PluginError(CODE.io, "Cannot hand the configuration on: number 0 is taken");
+  if (process.execve === undefined)
+    throw new PluginError(CODE.io, "Cannot replace this process: the runtime is too old");
   return process.execve(program, [program], withoutUndefined(env));
 }
 

@@ -141,7 +141,8 @@ describe("netlinkRoute()", () => {
     assert.equal(answer.readUInt16LE(4), 16, "RTM_NEWLINK");
     assert.ok(answer.includes("lo\0"));
     const types: number[] = [];
-    for (let at = 0; at < answer.length; at += (answer.readUInt32LE(at) + 3) & ~3) types.push(answer.readUInt16LE(at + 4));
+    for (let at = 0; at < answer.length; at += (answer.readUInt32LE(at) + 3) & ~3)
+      types.push(answer.readUInt16LE(at + 4));
     assert.equal(types.at(-1), 3, "NLMSG_DONE");
   });
 

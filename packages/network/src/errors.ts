@@ -11,9 +11,13 @@ export class NetworkError extends NodeError {
   }
 
   static noPlugin(folder: string): NetworkError {
-    return new NetworkError("ERR_NETWORK_NO_PLUGIN", `Cannot lay the pod network out: no CNI plugin "flannel" in "${folder}"`, {
-      hint: "Start the executable that the build leaves in dist/, which is that plugin, or put the plugin there",
-    });
+    return new NetworkError(
+      "ERR_NETWORK_NO_PLUGIN",
+      `Cannot lay the pod network out: no CNI plugin "flannel" in "${folder}"`,
+      {
+        hint: "Start the executable that the build leaves in dist/, which is that plugin, or put the plugin there",
+      },
+    );
   }
 
   static noInterface(wanted: string): NetworkError {

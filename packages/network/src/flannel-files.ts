@@ -49,7 +49,10 @@ export interface SubnetFacts {
 /** The content of {@link SUBNET_FILE}. A range is given with the address that the node's bridge has in it. */
 export function subnetEnv({ cluster, subnets, mtu }: SubnetFacts): string {
   const lines: string[] = [];
-  for (const [family, prefix] of [[4, "FLANNEL_"], [6, "FLANNEL_IPV6_"]] as const) {
+  for (const [family, prefix] of [
+    [4, "FLANNEL_"],
+    [6, "FLANNEL_IPV6_"],
+  ] as const) {
     const [all, own] = [cluster[family], subnets[family]];
     if (all === undefined || own === undefined) continue;
     lines.push(`${prefix}NETWORK=${formatRange(all)}`, `${prefix}SUBNET=${firstHost(own)}/${own.length}`);

@@ -44,7 +44,11 @@ const MANAGED = `${PREFIX}kube-subnet-manager`;
 /** Keys by family; names and values are those of flannel's Kubernetes subnet manager. */
 const KEYS = {
   4: { data: `${PREFIX}backend-data`, publicIp: `${PREFIX}public-ip`, overwrite: `${PREFIX}public-ip-overwrite` },
-  6: { data: `${PREFIX}backend-v6-data`, publicIp: `${PREFIX}public-ipv6`, overwrite: `${PREFIX}public-ipv6-overwrite` },
+  6: {
+    data: `${PREFIX}backend-v6-data`,
+    publicIp: `${PREFIX}public-ipv6`,
+    overwrite: `${PREFIX}public-ipv6-overwrite`,
+  },
 } as const;
 export const VNI = 1;
 

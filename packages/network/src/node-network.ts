@@ -141,7 +141,11 @@ export class NodeNetwork {
     if (done.length === 0) return;
     const fields = { family, steps: done.slice(0, NAMED_STEPS), count: done.length };
     if (isKnown) log.warn(fields, "somebody changed the pod network, it is mended");
-    else log.info({ ...fields, subnet: subnet.address, interface: outside.link.name, peers: peers.length }, "pod network follows the cluster");
+    else
+      log.info(
+        { ...fields, subnet: subnet.address, interface: outside.link.name, peers: peers.length },
+        "pod network follows the cluster",
+      );
   }
 
   async #keepRules(ranges: { readonly cluster: Range; readonly subnet: Range }, signal: AbortSignal): Promise<void> {

@@ -42,7 +42,5 @@ export function findOutside({ family, name, nodeIps }: Question, around: Surroun
 
 function defaultRoute(family: Family, routes: readonly Route[]): Route | undefined {
   const target = family === 4 ? "0.0.0.0/0" : "::/0";
-  return routes
-    .filter(({ destination }) => destination === target)
-    .sort((one, other) => one.metric - other.metric)[0];
+  return routes.filter(({ destination }) => destination === target).sort((one, other) => one.metric - other.metric)[0];
 }

@@ -25,7 +25,8 @@ const MULTICAST: Readonly<Record<Family, string>> = { 4: "224.0.0.0/4", 6: "ff00
  */
 export function chainsOf({ cluster, subnet }: Ranges): readonly Chain[] {
   const [all, own] = [formatRange(cluster), formatRange(subnet)];
-  const masquerade = (match: string, target: string) => `-A FLANNEL-POSTRTG ${match} ${MASQUERADE_COMMENT} -j ${target}`;
+  const masquerade = (match: string, target: string) =>
+    `-A FLANNEL-POSTRTG ${match} ${MASQUERADE_COMMENT} -j ${target}`;
   const accept = (match: string) => `-A FLANNEL-FWD ${match} ${FORWARD_COMMENT} -j ACCEPT`;
   return [
     {

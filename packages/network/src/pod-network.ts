@@ -94,7 +94,8 @@ export class PodNetwork implements Component {
       log.info({ annotations }, "node is a member of the pod network");
       return true;
     } catch (error) {
-      if (!signal.aborted) log.warn({ reason: describeError(error) }, "cannot publish the node's part of the pod network");
+      if (!signal.aborted)
+        log.warn({ reason: describeError(error) }, "cannot publish the node's part of the pod network");
       return false;
     }
   }

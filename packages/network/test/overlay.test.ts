@@ -28,13 +28,31 @@ interface Side {
 const PLANS: Readonly<Record<Family, { readonly cluster: string; readonly left: Side; readonly right: Side }>> = {
   4: {
     cluster: "10.42.0.0/16",
-    left: { name: "left", outside: "10.99.0.11", subnet: "10.42.0.0/24", bridge: "10.42.0.1", mac: "02:00:00:00:00:0a" },
-    right: { name: "right", outside: "10.99.0.12", subnet: "10.42.1.0/24", bridge: "10.42.1.1", mac: "02:00:00:00:00:0b" },
+    left: {
+      name: "left",
+      outside: "10.99.0.11",
+      subnet: "10.42.0.0/24",
+      bridge: "10.42.0.1",
+      mac: "02:00:00:00:00:0a",
+    },
+    right: {
+      name: "right",
+      outside: "10.99.0.12",
+      subnet: "10.42.1.0/24",
+      bridge: "10.42.1.1",
+      mac: "02:00:00:00:00:0b",
+    },
   },
   6: {
     cluster: "fd00:42::/56",
     left: { name: "left", outside: "fd99::11", subnet: "fd00:42::/64", bridge: "fd00:42::1", mac: "02:00:00:00:00:6a" },
-    right: { name: "right", outside: "fd99::12", subnet: "fd00:42:0:1::/64", bridge: "fd00:42:0:1::1", mac: "02:00:00:00:00:6b" },
+    right: {
+      name: "right",
+      outside: "fd99::12",
+      subnet: "fd00:42:0:1::/64",
+      bridge: "fd00:42:0:1::1",
+      mac: "02:00:00:00:00:6b",
+    },
   },
 };
 
@@ -121,7 +139,10 @@ describe("layOverlay() in two network namespaces", { timeout: 100_000 }, () => {
     assert.match(await left.run("ip", "addr", "show", "flannel.1"), /inet 10\.42\.0\.0\/32 scope global flannel\.1/);
     assert.match(await left.run("ip", "route"), /^10\.42\.1\.0\/24 via 10\.42\.1\.0 dev flannel\.1 onlink/m);
     assert.match(await left.run("ip", "neigh"), /^10\.42\.1\.0 dev flannel\.1 lladdr 02:00:00:00:00:0b PERMANENT/m);
-    assert.match(await left.run("bridge", "fdb"), /^02:00:00:00:00:0b dev flannel\.1 dst 10\.99\.0\.12 self permanent/m);
+    assert.match(
+      await left.run("bridge", "fdb"),
+      /^02:00:00:00:00:0b dev flannel\.1 dst 10\.99\.0\.12 self permanent/m,
+    );
   });
 
   const damages = [
@@ -166,7 +187,18 @@ describe("layOverlay() in two network namespaces", { timeout: 100_000 }, () => {
     await layBoth(4);
     const foreign = ["192.168.7.0/24 via 10.99.0.1", "10.42.200.0/22 via 10.99.0.1"];
     for (const route of foreign) await left.run("ip", "route", "add", ...route.split(" "));
-    await left.run("ip", "neigh", "add", "10.99.0.50", "lladdr", "02:00:00:00:00:50", "dev", "eth0", "nud", "permanent");
+    await left.run(
+      "ip",
+      "neigh",
+      "add",
+      "10.99.0.50",
+      "lladdr",
+      "02:00:00:00:00:50",
+      "dev",
+      "eth0",
+      "nud",
+      "permanent",
+    );
     assert.deepEqual(await lay("left", 4), []);
     const routes = await left.run("ip", "route");
     for (const route of foreign) assert.ok(routes.includes(route), routes);
@@ -185,7 +217,9 @@ describe("layOverlay() in two network namespaces", { timeout: 100_000 }, () => {
     await right.run("ip", "addr", "add", "10.99.0.13/24", "dev", "eth0");
     const moved = { ...peer(PLANS[4].right, "vxlan"), publicIp: "10.99.0.13" };
     assert.equal((await lay("left", 4, { peers: [moved] })).length, 2);
-    const forwarding = (await left.do<Reading>({ do: "read", family: 4 })).forwarding.filter(({ mac }) => mac === moved.mac);
+    const forwarding = (await left.do<Reading>({ do: "read", family: 4 })).forwarding.filter(
+      ({ mac }) => mac === moved.mac,
+    );
     assert.deepEqual(
       forwarding.map(({ address }) => address),
       ["10.99.0.13"],

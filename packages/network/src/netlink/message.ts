@@ -113,7 +113,9 @@ export function cString(text: string): Buffer {
 }
 
 export function readCString(bytes: Uint8Array | undefined): string {
-  return Buffer.from(bytes ?? []).toString().replace(/\0.*$/s, "");
+  return Buffer.from(bytes ?? [])
+    .toString()
+    .replace(/\0.*$/s, "");
 }
 
 /** AF_INET, AF_INET6 and AF_BRIDGE of the C library. */

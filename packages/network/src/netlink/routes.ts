@@ -1,5 +1,13 @@
 import { addressBytes, formatAddress, parseRange, type Family, type Range } from "../address.ts";
-import { ADDRESS_FAMILY, decodeAttributes, encodeAttributes, Flag, MessageType, uint32, type Message } from "./message.ts";
+import {
+  ADDRESS_FAMILY,
+  decodeAttributes,
+  encodeAttributes,
+  Flag,
+  MessageType,
+  uint32,
+  type Message,
+} from "./message.ts";
 
 /** A route of the main table to `destination`, an `address/length`. */
 export interface Route {
@@ -71,7 +79,8 @@ function destinationOf({ destination }: Route): Range {
 
 /** Undefined for a message about something else, and for a route of another table or kind. */
 export function decodeRoute({ type, body }: Message): Route | undefined {
-  if (type !== MessageType.newRoute || body.length < HEADER_BYTES || body.readUInt8(7) !== RTN_UNICAST) return undefined;
+  if (type !== MessageType.newRoute || body.length < HEADER_BYTES || body.readUInt8(7) !== RTN_UNICAST)
+    return undefined;
   const attributes = decodeAttributes(body.subarray(HEADER_BYTES));
   const table = attributes.get(RTA_TABLE)?.readUInt32LE() ?? body.readUInt8(4);
   const link = attributes.get(RTA_OIF)?.readUInt32LE();
