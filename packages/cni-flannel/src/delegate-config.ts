@@ -1,3 +1,4 @@
+import { networkOf } from "./network-of.ts";
 import { CODE, PluginError } from "./plugin-error.ts";
 import type { SubnetFile } from "./subnet-file.ts";
 
@@ -59,20 +60,11 @@ export function delegateConfig(config: PluginConfig, subnet: SubnetFile): Delega
     ipam: {
       type: "host-local",
       ...ipam,
+      // The file has the bridge's addresses; host-local refuses a range with bits behind its length.
       ranges: subnet.subnets.map((range) => [{ subnet: networkOf(range) }]),
       routes: [...routes, ...subnet.networks.map((dst) => ({ dst }))],
     },
   };
-}
-
-/** The file names the bridge's address with the range; the range alone is what host-local wants. */
-function networkOf(range: string): string {
-  const [address = "", length = ""] = range.split("/");
-  if (address.includes(":")) return range; // host-local drops the bits behind the length itself
-  const value = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const size = 2 ** (32 - Number(length));
-  const first = Math.floor(value / size) * size;
-  return `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join(".")}/${length}`;
 }
 
 function parseFields(text: string): Fields {

@@ -1,8 +1,7 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { execFile } from "node:child_process";
 import { DIST } from "@k3s/testkit";
 import type { Answer, Command } from "../fixtures/in-namespace.ts";
 
@@ -15,6 +14,7 @@ export const SEARCH_PATH = [process.env["PATH"] ?? "", AUX].join(delimiter);
 export class NamespaceProcess implements AsyncDisposable {
   readonly namespace: string;
   readonly #child: ChildProcess;
+  #asked = 0;
 
   private constructor(namespace: string, child: ChildProcess) {
     this.namespace = namespace;
@@ -28,11 +28,17 @@ export class NamespaceProcess implements AsyncDisposable {
     return new NamespaceProcess(namespace, child);
   }
 
-  /** Has the process do something; rejects with what that throws. */
+  /** Has the process do something, also while it does something else; rejects with what that throws. */
   async do<T>(command: Command): Promise<T> {
-    const answered = once(this.#child, "message") as Promise<[Answer]>;
-    this.#child.send(command);
-    const [{ value, error }] = await answered;
+    const id = ++this.#asked;
+    const { promise, resolve } = Promise.withResolvers<Answer>();
+    const onMessage = (answer: Answer) => {
+      if (answer.id === id) resolve(answer);
+    };
+    this.#child.on("message", onMessage);
+    this.#child.send({ id, command });
+    const { value, error } = await promise;
+    this.#child.off("message", onMessage);
     if (error !== undefined) throw new Error(error);
     return value as T; // sound: the fixture answers each command with what the command's text says
   }
