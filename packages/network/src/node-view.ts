@@ -31,7 +31,10 @@ export class NodeView {
       {
         path: "/api/v1/nodes",
         onListed: (nodes) => this.#replace(nodes),
-        onObject: (node) => Promise.resolve(this.#set(node)),
+        onObject: (node) => {
+          this.#set(node);
+          return Promise.resolve();
+        },
         onDeleted: ({ metadata: { name } }) => {
           if (this.#nodes.delete(name)) onChange();
         },

@@ -1,4 +1,4 @@
-import { aborted, sleep } from "@k3s/async";
+import { aborted, deadline, retry, sleep } from "@k3s/async";
 import { describeError } from "@k3s/errors";
 import type { KubeClient } from "@k3s/kube-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
@@ -15,7 +15,10 @@ export interface PodNetworkOptions extends NodeNetworkOptions {
 
 /** At least so often the kernel is looked at: whatever somebody removes is back after that. */
 const CHECK_INTERVAL_MS = 10_000;
+/** Between two attempts to publish. */
 const RETRY_MS = 1_000;
+const RETRY = { delayMinMs: 250, delayMaxMs: 5_000 };
+const REVIEW_INTERVAL_MS = 600_000;
 
 /**
  * Connects the pods of this node with those of the others, in the way of flannel, and keeps it so while it runs. When it stops
@@ -45,7 +48,10 @@ export class PodNetwork implements Component {
   async start({ signal, lost }: StartContext): Promise<void> {
     const ready = Promise.withResolvers<void>();
     const stop = this.#stopping.signal;
-    this.#running = Promise.all([this.#follow(stop), this.#keep(stop, ready.resolve)]).catch((error: unknown) => {
+    const onReady = () => {
+      ready.resolve();
+    };
+    this.#running = Promise.all([this.#follow(stop), this.#keep(stop, onReady)]).catch((error: unknown) => {
       if (!stop.aborted) lost(error instanceof Error ? error : new Error(String(error)));
     });
     await Promise.race([ready.promise, aborted(signal)]);
@@ -57,17 +63,14 @@ export class PodNetwork implements Component {
     await this.#running;
   }
 
+  /** What the kubelet may do changes when servers are upgraded under a running node, so it is asked again now and then. */
   async #follow(signal: AbortSignal): Promise<void> {
     const { client, controller, log } = this.#options;
-    for (let isAnswered = false; !isAnswered; await sleep(isAnswered ? 0 : RETRY_MS, signal)) {
-      try {
-        const mayList = await mayListNodes(client(), signal);
-        isAnswered = true;
-        await this.#view.follow(mayList ? client() : controller(), signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        log.debug({ reason: describeError(error) }, "cannot ask who may list nodes");
-      }
+    const onRetry = (error: unknown) => log.debug({ reason: describeError(error) }, "cannot ask who may list nodes");
+    while (!signal.aborted) {
+      const mayList = await retry((attempt) => mayListNodes(client(), attempt), { ...RETRY, onRetry }, signal);
+      using turn = deadline(REVIEW_INTERVAL_MS, "Following nodes", signal);
+      await this.#view.follow(mayList ? client() : controller(), turn);
     }
   }
 

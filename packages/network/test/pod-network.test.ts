@@ -29,7 +29,17 @@ function member(name: string, subnet: string, publicIp: string): NetworkNode {
   });
 }
 
-async function start(t: TestContext, nodes: readonly NetworkNode[], changes: object = {}, mayList = true) {
+interface Changes {
+  readonly externalIps?: readonly string[];
+  /** Whether the kubelet may list nodes. */
+  readonly mayList?: boolean;
+}
+
+async function start(
+  t: TestContext,
+  nodes: readonly NetworkNode[],
+  { externalIps = [], mayList = true }: Changes = {},
+) {
   const undo = new AsyncDisposableStack();
   t.after(() => undo.disposeAsync());
   const folder = await mkdtemp(join(tmpdir(), "k3s-network-"));
@@ -39,7 +49,7 @@ async function start(t: TestContext, nodes: readonly NetworkNode[], changes: obj
   const subnetFile = join(folder, "subnet.env");
   const options = {
     ...{ nodeName: "own", backend: "vxlan" as const, clusterCidrs: ["10.42.0.0/16"], nodeIps: ["10.99.0.11"] },
-    ...{ externalIps: [], interfaceName: undefined, subnetFile, path: SEARCH_PATH, ...changes },
+    ...{ externalIps, interfaceName: undefined, subnetFile, path: SEARCH_PATH },
   };
   const started = process.do({ do: "start", options, nodes, mayList });
   const routes = () => process.run("ip", "route");
@@ -124,7 +134,7 @@ describe("PodNetwork, among other nodes,", () => {
   });
 
   test("reads nodes as controller where the kubelet may not", async (t) => {
-    const { process, started, untilRoute } = await start(t, [here, there], {}, false);
+    const { process, started, untilRoute } = await start(t, [here, there], { mayList: false });
     await started;
     await untilRoute("there is a route", /^10\.42\.1\.0\/24/m);
     assert.deepEqual([...new Set((await process.do<Api>({ do: "api" })).listers)], ["controller"]);

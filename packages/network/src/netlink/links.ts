@@ -27,7 +27,7 @@ export interface Link {
   readonly vxlan?: VxlanSettings;
 }
 
-export interface VxlanSettings {
+interface VxlanSettings {
   readonly vni: number;
   /** UDP port of the peers. */
   readonly port: number;

@@ -82,18 +82,21 @@ export function decodeRoute({ type, body }: Message): Route | undefined {
   if (type !== MessageType.newRoute || body.length < HEADER_BYTES || body.readUInt8(7) !== RTN_UNICAST)
     return undefined;
   const attributes = decodeAttributes(body.subarray(HEADER_BYTES));
-  const table = attributes.get(RTA_TABLE)?.readUInt32LE() ?? body.readUInt8(4);
-  const link = attributes.get(RTA_OIF)?.readUInt32LE();
+  const table = readUint32(attributes.get(RTA_TABLE)) ?? body.readUInt8(4);
+  const link = readUint32(attributes.get(RTA_OIF));
   if (table !== RT_TABLE_MAIN || link === undefined) return undefined;
-  const isIpv4 = body.readUInt8(0) === ADDRESS_FAMILY[4];
-  const destination = attributes.get(RTA_DST) ?? Buffer.alloc(isIpv4 ? 4 : 16);
+  const any = Buffer.alloc(body.readUInt8(0) === ADDRESS_FAMILY[4] ? 4 : 16);
   const gateway = attributes.get(RTA_GATEWAY);
   return {
-    destination: `${formatAddress(destination)}/${body.readUInt8(1)}`,
+    destination: `${formatAddress(attributes.get(RTA_DST) ?? any)}/${body.readUInt8(1)}`,
     gateway: gateway === undefined ? "" : formatAddress(gateway),
     link,
     isOnlink: (body.readUInt32LE(8) & RTNH_F_ONLINK) !== 0,
     protocol: body.readUInt8(5),
-    metric: attributes.get(RTA_PRIORITY)?.readUInt32LE() ?? 0,
+    metric: readUint32(attributes.get(RTA_PRIORITY)) ?? 0,
   };
+}
+
+function readUint32(bytes: Buffer | undefined): number | undefined {
+  return bytes?.readUInt32LE();
 }
