@@ -33,7 +33,21 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
   let server: K3sServer;
   let one: TestHost;
   let two: TestHost;
+  let token = "";
   let agentLog = "";
+
+  const startAgent = () => {
+    agentLog = "";
+    const args = ["agent", "--server", `https://${one.address}:6443`, "--token", token];
+    const agent = two.spawn(server.file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [agent.stdout, agent.stderr])
+      stream?.on("data", (chunk: Buffer) => (agentLog = (agentLog + chunk.toString()).slice(-20_000)));
+  };
+  const stopAgent = async () => {
+    for (const { pid } of await agents()) await two.run("kill", String(pid));
+    await until("the agent is gone", async () => (await agents()).length === 0, 40 * SECONDS);
+  };
+  const agents = async () => (await two.processes()).filter(({ commandLine }) => commandLine[0] === "k3s agent");
 
   const get = async (what: string, path: string) =>
     await server.kubectl("get", ...what.split(" "), "-o", `jsonpath=${path}`);
@@ -53,11 +67,8 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
     await new K3sServer(two).provideImages();
     server.start();
     await server.untilReady();
-    const token = (await readFile(one.outside("/var/lib/rancher/k3s/server/node-token"), "utf8")).trim();
-    const args = ["agent", "--server", `https://${one.address}:6443`, "--token", token];
-    const agent = two.spawn(server.file, args, { stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [agent.stdout, agent.stderr])
-      stream?.on("data", (chunk: Buffer) => (agentLog = (agentLog + chunk.toString()).slice(-20_000)));
+    token = (await readFile(one.outside("/var/lib/rancher/k3s/server/node-token"), "utf8")).trim();
+    startAgent();
   });
   after(() => undo.disposeAsync());
 
@@ -115,5 +126,28 @@ describe("pods of two nodes", { timeout: 5 * 60 * SECONDS }, () => {
     await one.run("ip", "link", "delete", "flannel.1");
     await two.run("ip", "route", "flush", "dev", "flannel.1");
     await answers("far answers near again", () => ask("near", `${far}:8080`), "far");
+  });
+
+  test("pods speak on while the agent is away, and after its return", async () => {
+    const [near, far] = [await podIp("near"), await podIp("far")];
+    const fetch = (from: string) => one.run("curl", "-sfm", "2", `http://${from}:8080/`);
+    await stopAgent();
+    await answers("far answers host one without an agent", () => fetch(far), "far");
+    await answers("far answers near without an agent", () => ask("near", `${far}:8080`), "far");
+    startAgent();
+    await until("the agent is back", () => Promise.resolve(agentLog.includes("k3s agent is up")), 60 * SECONDS);
+    await answers("near answers far", () => ask("far", `${near}:8080`), "near");
+  });
+
+  test("a node that is deleted leaves nothing behind on the others", async () => {
+    await stopAgent();
+    await server.kubectl("delete", "node", "two");
+    const traces = async () =>
+      (await one.run("ip", "route")) + (await one.run("ip", "neigh")) + (await one.run("bridge", "fdb"));
+    await until(
+      "no trace of it is left",
+      async () => !/10[.]42[.]1[.]0|dst 10[.]99[.]0[.]12/.test(await traces()),
+      30 * SECONDS,
+    );
   });
 });

@@ -24,7 +24,13 @@ function node(name: string, subnet: string, lease?: FamilyLease): NetworkNode {
 const other = (publicIp = "10.99.0.12") =>
   node("other", "10.42.1.0/24", { publicIp, mac: "02:00:00:00:00:0b", overwrite: "" });
 
-async function start(t: TestContext, changes: { readonly interfaceName?: string; readonly nodeIps?: string[] } = {}) {
+interface Changes {
+  readonly interfaceName?: string;
+  readonly nodeIps?: readonly string[];
+  readonly clusterCidrs?: readonly string[];
+}
+
+async function start(t: TestContext, changes: Changes = {}) {
   const undo = new AsyncDisposableStack();
   t.after(() => undo.disposeAsync());
   const folder = await mkdtemp(join(tmpdir(), "k3s-network-"));
@@ -35,7 +41,7 @@ async function start(t: TestContext, changes: { readonly interfaceName?: string;
   const options = {
     nodeName: "own",
     backend: "vxlan" as const,
-    clusterCidrs: ["10.42.0.0/16"],
+    clusterCidrs: changes.clusterCidrs ?? ["10.42.0.0/16"],
     nodeIps: changes.nodeIps ?? [OWN],
     externalIps: [],
     interfaceName: changes.interfaceName,
@@ -144,5 +150,24 @@ describe("NodeNetwork", () => {
     assert.equal(log.filter((line) => line.includes('no interface \\"eth7\\"')).length, 1);
     assert.match(await readFile(subnetFile, "utf8"), /^FLANNEL_SUBNET=10\.42\.0\.1\/24$/m);
     assert.deepEqual((await bring(node("own", "10.42.0.0/24"), other())).log, []);
+  });
+
+  test("serves both families where the cluster has both", async (t) => {
+    const changes = { clusterCidrs: ["10.42.0.0/16", "fd00:42::/56"], nodeIps: [OWN, "fd99::11"] };
+    const { bring, process, subnetFile } = await start(t, changes);
+    await process.run("ip", "addr", "add", "fd99::11/64", "dev", "eth0", "nodad");
+    const dual = { metadata: { name: "own" }, spec: { podCIDRs: ["10.42.0.0/24", "fd00:42::/64"] } };
+    const { leases, log } = await bring(dual);
+    assert.deepEqual([leases?.["4"]?.publicIp, leases?.["6"]?.publicIp], [OWN, "fd99::11"]);
+    assert.notEqual(leases?.["4"]?.mac, leases?.["6"]?.mac);
+    // What a packet of the larger overhead leaves.
+    assert.match(await readFile(subnetFile, "utf8"), /^FLANNEL_IPV6_SUBNET=fd00:42::1\/64\nFLANNEL_MTU=1430$/m);
+    assert.match(await process.run("ip", "-6", "addr", "show", "flannel-v6.1"), /inet6 fd00:42::\/128 scope global/);
+    assert.match(
+      await process.run("ip6tables", "-t", "nat", "-S"),
+      /-A FLANNEL-POSTRTG -s fd00:42::\/56 ! -d ff00::\/8 /,
+    );
+    assert.equal(log.length, 5, log.join("\n"));
+    assert.deepEqual((await bring(dual)).log, []);
   });
 });
