@@ -22,10 +22,12 @@ export class RawGrpcClient {
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
   }
 
-  /** `message`: the one that each call sends to the method `path`. */
-  static async connect(socketPath: string, path: string, message: Buffer): Promise<RawGrpcClient> {
-    const socket = connect(socketPath);
+  /** `target`: a unix socket or `host:port`; `message`: the one that each call sends to the method `path`. */
+  static async connect(target: string, path: string, message: Buffer): Promise<RawGrpcClient> {
+    const [host = "", port] = target.split(":");
+    const socket = port === undefined ? connect(target) : connect(Number(port), host);
     await once(socket, "connect");
+    socket.setNoDelay(true);
     const settings = frame({ type: 4, flags: 0 }, Buffer.alloc(0));
     socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings, WINDOW_UPDATE]));
     const prefix = Buffer.from([0, 0, 0, 0, message.length]);
@@ -41,6 +43,7 @@ export class RawGrpcClient {
     const firstId = this.#nextId;
     let [begun, ended] = [0, 0];
     const done = Promise.withResolvers<void>();
+    this.#socket.once("error", done.reject).once("close", () => done.reject(new Error("Cannot call: disconnected")));
     const begin = () => {
       startedAt[begun++] = performance.now();
       this.#call();

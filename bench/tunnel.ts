@@ -10,7 +10,7 @@ import type { Duplex } from "node:stream";
 import { parseArgs } from "node:util";
 import { until } from "@k3s/testkit";
 import { median } from "./median.ts";
-import { Rig, type RigOptions } from "./tunnel/rig.ts";
+import { TunnelRig, type TunnelRigOptions } from "./tunnel/tunnel-rig.ts";
 
 const { values } = parseArgs({
   options: {
@@ -27,7 +27,7 @@ const CHUNK = Buffer.alloc(64 * 1024, "k");
 /** What a stream that nobody reads is sent. */
 const STALLED_BYTES = 100 * 2 ** 20;
 
-interface Case extends RigOptions {
+interface Case extends TunnelRigOptions {
   readonly name: string;
   readonly stalled: number;
 }
@@ -39,7 +39,7 @@ interface Figures {
   readonly nodeMs: number;
 }
 
-async function timed(rig: Rig, transfer: (rig: Rig) => Promise<void>): Promise<Figures> {
+async function timed(rig: TunnelRig, transfer: (rig: TunnelRig) => Promise<void>): Promise<Figures> {
   const before = [process.cpuUsage(), (await rig.agentUsage()).cpu] as const;
   const startedAt = performance.now();
   await transfer(rig);
@@ -53,7 +53,7 @@ function cpuMicros({ user, system }: NodeJS.CpuUsage): number {
   return user + system;
 }
 
-async function down(rig: Rig): Promise<void> {
+async function down(rig: TunnelRig): Promise<void> {
   const stream = await rig.tunnels.dial("bench", "tcp", rig.address);
   stream.write(`send ${BYTES}\n`);
   let bytes = 0;
@@ -64,7 +64,7 @@ async function down(rig: Rig): Promise<void> {
   if (bytes !== BYTES) throw new Error(`Cannot measure: ${bytes} bytes of ${BYTES} arrived`);
 }
 
-async function up(rig: Rig): Promise<void> {
+async function up(rig: TunnelRig): Promise<void> {
   const stream = await rig.tunnels.dial("bench", "tcp", rig.address);
   stream.write(`take ${BYTES}\n`);
   const taken = once(stream, "data");
@@ -74,7 +74,7 @@ async function up(rig: Rig): Promise<void> {
 }
 
 /** Streams that are sent more than anybody reads; resolves when the tunnel holds as much of it as it will. */
-async function stall(rig: Rig, count: number): Promise<readonly Duplex[]> {
+async function stall(rig: TunnelRig, count: number): Promise<readonly Duplex[]> {
   const streams: Duplex[] = [];
   for (let index = 0; index < count; index++) {
     const stream = await rig.tunnels.dial("bench", "tcp", rig.address);
@@ -92,7 +92,7 @@ async function stall(rig: Rig, count: number): Promise<readonly Duplex[]> {
 }
 
 async function measure({ stalled, ...options }: Case): Promise<readonly string[]> {
-  await using rig = await Rig.start(options);
+  await using rig = await TunnelRig.start(options);
   await down(rig); // warm: every function on the way is compiled
   const streams = await stall(rig, stalled);
   const downs: Figures[] = [];

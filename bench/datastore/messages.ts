@@ -50,7 +50,7 @@ export function progressRequest(): Buffer {
 }
 
 /** Numbers of a message by field; of repeated ones the last, of byte fields their bytes. */
-export function fields(message: Buffer): Map<number, number | Buffer> {
+function fields(message: Buffer): Map<number, number | Buffer> {
   const found = new Map<number, number | Buffer>();
   let at = 0;
   const next = (): number => {
@@ -68,6 +68,14 @@ export function fields(message: Buffer): Map<number, number | Buffer> {
     else found.set(Math.floor(tag / 8), message.subarray(at, (at += value)));
   }
   return found;
+}
+
+/** Key of the last event of a watch's answer; undefined for an answer without events. */
+export function eventKey(answer: Buffer): string | undefined {
+  const event = fields(answer).get(11);
+  const kv = Buffer.isBuffer(event) ? fields(event).get(2) : undefined;
+  const key = Buffer.isBuffer(kv) ? fields(kv).get(1) : undefined;
+  return Buffer.isBuffer(key) ? key.toString() : undefined;
 }
 
 /** `revision` of an answer's header. */

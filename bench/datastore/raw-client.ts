@@ -23,7 +23,11 @@ interface FrameHead {
 interface Call {
   readonly onMessage: (message: Buffer) => void;
   readonly onEnd: () => void;
-  rest: Buffer;
+  /** What came of an incomplete message. */
+  parts: Buffer[];
+  bytes: number;
+  /** Below this many bytes it stays incomplete. */
+  wanted: number;
 }
 
 /** Frames are handed over whole; what is left of a chunk waits for the next one. */
@@ -91,7 +95,7 @@ export class RawClient {
   #open(path: string, handlers: Pick<Call, "onMessage" | "onEnd">): number {
     const stream = this.#nextStream;
     this.#nextStream += 2;
-    this.#calls.set(stream, { ...handlers, rest: Buffer.alloc(0) });
+    this.#calls.set(stream, { ...handlers, parts: [], bytes: 0, wanted: GRPC_PREFIX_BYTES });
     let block = this.#headers.get(path);
     if (block === undefined) this.#headers.set(path, (block = requestHeaders(path)));
     this.#send(frame({ type: Frame.headers, flags: END_HEADERS, stream: stream }, block));
@@ -141,14 +145,9 @@ export class RawClient {
     }
     const call = this.#calls.get(stream);
     if (call === undefined) return;
-    let bytes = call.rest.length === 0 ? payload : Buffer.concat([call.rest, payload]);
-    while (bytes.length >= GRPC_PREFIX_BYTES) {
-      const end = GRPC_PREFIX_BYTES + bytes.readUInt32BE(1);
-      if (bytes.length < end) break;
-      call.onMessage(bytes.subarray(GRPC_PREFIX_BYTES, end));
-      bytes = bytes.subarray(end);
-    }
-    call.rest = bytes;
+    call.parts.push(payload);
+    call.bytes += payload.length;
+    if (call.bytes >= call.wanted) takeMessages(call);
   }
 
   #fail(): void {
@@ -156,6 +155,21 @@ export class RawClient {
     this.#calls.clear();
     for (const { onEnd } of calls) onEnd();
   }
+}
+
+/** Joins the parts once a message is complete, so that a large one is copied once. */
+function takeMessages(call: Call): void {
+  let bytes = call.parts.length === 1 ? (call.parts[0] ?? Buffer.alloc(0)) : Buffer.concat(call.parts);
+  call.wanted = GRPC_PREFIX_BYTES;
+  while (bytes.length >= GRPC_PREFIX_BYTES) {
+    call.wanted = GRPC_PREFIX_BYTES + bytes.readUInt32BE(1);
+    if (bytes.length < call.wanted) break;
+    call.onMessage(bytes.subarray(GRPC_PREFIX_BYTES, call.wanted));
+    bytes = bytes.subarray(call.wanted);
+    call.wanted = GRPC_PREFIX_BYTES;
+  }
+  call.parts = bytes.length === 0 ? [] : [bytes];
+  call.bytes = bytes.length;
 }
 
 function frame({ type, flags, stream }: FrameHead, payload: Buffer): Buffer {

@@ -1,88 +1,137 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEtcd } from "@k3s/testkit";
+import { pssMiB, treePssMiB } from "../process-usage.ts";
+import { Child } from "./child.ts";
+import { startDatabase, type Database, type DatabaseName } from "./databases.ts";
 
-/** A datastore under measurement, in a process of its own. */
+/** Argument of bench/store-server.ts, as JSON. */
+export interface StoreServerOptions {
+  /** As `--datastore-endpoint`. */
+  readonly endpoint: string;
+  readonly folder: string;
+  readonly transport?: "http2" | "grpc-js" | undefined;
+}
+
+/** A datastore under measurement, in processes of its own. */
 export interface Target extends AsyncDisposable {
-  readonly name: string;
-  /** `host:port`. */
+  readonly name: TargetName;
+  /** `host:port`; another one after each restart. */
   readonly endpoint: string;
   readonly pid: number;
-  /** Ends it and starts it again on the same data; resolves with the milliseconds from start to first answer. */
-  restart(): Promise<Target>;
-  /** Bytes of its files. */
+  /** Ends it and starts it again on the same data; resolves when it takes connections. A database behind it goes on. */
+  restart(): Promise<void>;
+  /** Bytes of all files, those of a database behind it included. */
   diskBytes(): Promise<number>;
+  /** Memory of the process that serves etcd's API. */
+  pssMiB(): Promise<number>;
+  /** Memory of the database server behind it; undefined where there is none. */
+  databasePssMiB(): Promise<number | undefined>;
+  /** Longest block of the main thread since the last call; undefined where there is no such thing. */
+  longestBlockMs(): Promise<number | undefined>;
 }
 
-export type TargetName = "sqlite" | "etcd";
+export type TargetName = "sqlite" | DatabaseName | "etcd";
+
+export const TARGET_NAMES: readonly TargetName[] = ["sqlite", "mariadb", "postgres", "nats", "etcd"];
+
+export interface TargetOptions extends Pick<StoreServerOptions, "transport"> {
+  /** Our server, as {@link bundleServer} made it. */
+  readonly server: string;
+}
 
 /** Starts a datastore on an empty folder. */
-export async function startTarget(name: TargetName): Promise<Target> {
+export async function startTarget(name: TargetName, { server, ...options }: TargetOptions): Promise<Target> {
+  await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), `bench-${name}-`));
-  return name === "etcd" ? startPeer(folder) : startOurs(folder);
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  if (name === "etcd") return await startPeer(folder, undo.move());
+  const database = name === "sqlite" ? undefined : await openDatabase(name, folder, undo);
+  const parts = { endpoint: database?.endpoint ?? "", folder, ...options };
+  return await startOurs({ name, server, database, parts, undo: undo.move() });
 }
 
-async function startOurs(folder: string): Promise<Target> {
-  const child = fork(join(import.meta.dirname, "../store-server.ts"), [folder], {
-    execArgv: ["--max-semi-space-size=2"],
+/** Starts a database on an empty folder; it and the folder go with `undo`. */
+export async function openDatabase(name: DatabaseName, folder: string, undo: AsyncDisposableStack): Promise<Database> {
+  const data = join(folder, "database");
+  await mkdir(data);
+  return undo.use(await startDatabase[name](data));
+}
+
+/** One of our servers; several may use one database. */
+export function startStore(server: string, options: StoreServerOptions): Promise<Child> {
+  return Child.start({
+    file: server,
+    argument: JSON.stringify(options),
+    execArgv: ["--max-semi-space-size=2", "--no-warnings"], // as the product runs
   });
-  const [endpoint] = (await Promise.race([once(child, "message"), exited(child)])) as [string];
-  const stop = async () => {
-    const gone = once(child, "exit");
-    child.disconnect();
-    await gone;
-  };
+}
+
+interface OursParts {
+  readonly name: TargetName;
+  readonly server: string;
+  readonly database: Database | undefined;
+  readonly parts: StoreServerOptions;
+  readonly undo: AsyncDisposableStack;
+}
+
+async function startOurs({ name, server, database, parts, undo }: OursParts): Promise<Target> {
+  await using failed = new AsyncDisposableStack();
+  failed.use(undo);
+  let child = await startStore(server, parts);
+  undo.defer(() => child[Symbol.asyncDispose]());
+  failed.move();
   return {
-    name: "sqlite",
-    endpoint,
-    pid: child.pid ?? 0,
-    diskBytes: () => folderBytes(folder),
+    name,
+    get endpoint() {
+      return child.greeting;
+    },
+    get pid() {
+      return child.pid;
+    },
+    diskBytes: () => folderBytes(parts.folder),
+    pssMiB: () => pssMiB(child.pid),
+    databasePssMiB: async () => (database === undefined ? undefined : treePssMiB(database.pid)),
+    longestBlockMs: () => child.ask<number>({}),
     restart: async () => {
-      await stop();
-      return startOurs(folder);
+      await child[Symbol.asyncDispose]();
+      child = await startStore(server, parts);
     },
-    [Symbol.asyncDispose]: async () => {
-      await stop();
-      await rm(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => undo.disposeAsync(),
   };
 }
 
-async function exited(child: ReturnType<typeof fork>): Promise<never> {
-  const [code] = (await once(child, "exit")) as [number | null];
-  throw new Error(`Cannot measure the datastore: its process ended with ${code ?? "a signal"}`);
-}
-
-async function startPeer(folder: string): Promise<Target> {
-  const etcd = await startEtcd(folder, { args: ["--quota-backend-bytes=8589934592"] });
+async function startPeer(folder: string, undo: AsyncDisposableStack): Promise<Target> {
+  const start = () => startEtcd(folder, { args: ["--quota-backend-bytes=8589934592"] });
+  await using failed = new AsyncDisposableStack();
+  failed.use(undo);
+  let etcd = await start();
+  undo.defer(() => etcd.program.stop());
+  failed.move();
   return {
     name: "etcd",
-    endpoint: etcd.endpoint,
-    pid: etcd.program.pid,
+    get endpoint() {
+      return etcd.endpoint;
+    },
+    get pid() {
+      return etcd.program.pid;
+    },
     diskBytes: () => folderBytes(folder),
+    pssMiB: () => pssMiB(etcd.program.pid),
+    databasePssMiB: () => Promise.resolve(undefined),
+    longestBlockMs: () => Promise.resolve(undefined),
     restart: async () => {
       await etcd.program.stop();
-      return startPeer(folder);
+      etcd = await start();
     },
-    [Symbol.asyncDispose]: async () => {
-      await etcd.program.stop();
-      await rm(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => undo.disposeAsync(),
   };
 }
 
 async function folderBytes(folder: string): Promise<number> {
   let total = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
-    if (entry.isFile()) total += (await stat(join(entry.parentPath, entry.name))).size;
+    if (entry.isFile()) total += (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
   return total;
-}
-
-/** Memory of a process in MiB, shared pages counted in part. */
-export async function pssMiB(pid: number): Promise<number> {
-  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
-  return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) / 1024;
 }

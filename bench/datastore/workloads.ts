@@ -1,7 +1,7 @@
+import { eventLag } from "./event-lag.ts";
 import { load, percentiles, type Figures, type Step } from "./load.ts";
 import {
   compactRequest,
-  fields,
   guardedPut,
   hasSucceeded,
   headerRevision,
@@ -16,28 +16,26 @@ const KV = "/etcdserverpb.KV";
 const VALUE = Buffer.alloc(1024, "v");
 const CLIENTS = 8;
 const PAGE = 500;
-const WATCHED = "/registry/watched/";
-const WATCHED_END = "/registry/watched0";
+/** Takes keys from all over, without a pattern that a cache could follow. */
+const STRIDE = 7919;
 
-/** A datastore as the workloads see it: several connections, and what was written so far. */
+/** A datastore as the workloads see it: several connections, and how many keys were created. */
 export class Subject {
-  readonly clients: readonly RawClient[];
-  #keys = 0;
+  readonly #clients: readonly RawClient[];
+  #keys: number;
 
-  private constructor(clients: readonly RawClient[]) {
-    this.clients = clients;
+  private constructor(clients: readonly RawClient[], keys: number) {
+    this.#clients = clients;
+    this.#keys = keys;
   }
 
-  static async connect(endpoint: string): Promise<Subject> {
-    return new Subject(await Promise.all(Array.from({ length: CLIENTS }, () => RawClient.connect(endpoint))));
+  static async connect(endpoint: string, keys: number): Promise<Subject> {
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => RawClient.connect(endpoint)));
+    return new Subject(clients, keys);
   }
 
   close(): void {
-    for (const client of this.clients) client.close();
-  }
-
-  get keys(): number {
-    return this.#keys;
+    for (const client of this.#clients) client.close();
   }
 
   /** New keys, as kube-apiserver creates them. */
@@ -50,78 +48,45 @@ export class Subject {
     });
   }
 
-  /** Changes keys one after the other, each guarded by the revision of its last change. */
+  /** Changes keys, each guarded by the revision of its last change. */
   async update(inFlight: number, calls: number): Promise<Figures> {
-    const names = Array.from({ length: inFlight }, (_, i) => `/registry/updated/${inFlight}/${i}`);
-    const mods = new Map<string, number>();
-    const [client] = this.clients;
-    for (const name of names)
-      mods.set(name, headerRevision((await client?.unary(`${KV}/Put`, putRequest(name, VALUE))) ?? Buffer.alloc(0)));
-    const free = [...names];
-    return this.#load(inFlight, calls, async (sender) => {
-      const name = free.pop() ?? "";
-      const answer = await sender.unary(`${KV}/Txn`, guardedPut(name, VALUE, mods.get(name) ?? 0));
-      if (!hasSucceeded(answer)) throw new Error(`Cannot update key ${name}: the guard failed`);
-      mods.set(name, headerRevision(answer));
-      free.push(name);
-    });
+    return this.#load(inFlight, calls, await this.#updating(inFlight));
+  }
+
+  /** Writes the keys once more, one after the other, without looking at them. */
+  overwrite(inFlight: number, calls: number): Promise<Figures> {
+    return this.#load(inFlight, calls, (client, n) => client.unary(`${KV}/Put`, putRequest(keyName(n), VALUE)));
   }
 
   get(inFlight: number, calls: number): Promise<Figures> {
     return this.#load(inFlight, calls, (client, n) =>
-      client.unary(`${KV}/Range`, rangeRequest(keyName((n * 7919) % this.#keys))),
+      client.unary(`${KV}/Range`, rangeRequest(keyName((n * STRIDE) % this.#keys))),
     );
   }
 
   /** Pages of 500 with their count, at places all over the keys. */
-  page(calls: number): Promise<Figures> {
-    return this.#load(1, calls, (client, n) => {
-      const from = keyName((n * 7919) % Math.max(1, this.#keys - PAGE));
+  page(inFlight: number, calls: number): Promise<Figures> {
+    return this.#load(inFlight, calls, (client, n) => {
+      const from = keyName((n * STRIDE) % Math.max(1, this.#keys - PAGE));
       return client.unary(`${KV}/Range`, rangeRequest(from, { end: "/registry/pods0", limit: PAGE }));
     });
   }
 
-  count(calls: number): Promise<Figures> {
+  count(inFlight: number, calls: number): Promise<Figures> {
     const request = rangeRequest("/registry/pods/", { end: "/registry/pods0", countOnly: true });
-    return this.#load(1, calls, (client) => client.unary(`${KV}/Range`, request));
+    return this.#load(inFlight, calls, (client) => client.unary(`${KV}/Range`, request));
   }
 
-  /** From the answer of a write to its event on another connection; below zero when the event comes first. */
-  async watchLag(calls: number): Promise<Figures> {
-    const [writer, watcher] = this.clients;
-    if (writer === undefined || watcher === undefined) throw new Error("Cannot watch: no connection");
-    const lags = new Float64Array(calls);
-    const arrivals = new Map<number, () => void>();
-    const send = watcher.stream("/etcdserverpb.Watch/Watch", (answer) => {
-      if (fields(answer).has(11)) arrivals.get(headerRevision(answer))?.();
-      else created.resolve();
-    });
-    const created = Promise.withResolvers<void>();
-    send(watchRequest(WATCHED, WATCHED_END));
-    await created.promise;
-    const startedAt = performance.now();
-    for (let n = 0; n < calls; n++) {
-      let arrivedAt = 0;
-      const event = Promise.withResolvers<void>();
-      const previous = await this.#revision(writer);
-      arrivals.set(previous + 1, () => {
-        arrivedAt = performance.now();
-        event.resolve();
-      });
-      await writer.unary(`${KV}/Put`, putRequest(`${WATCHED}${n}`, VALUE));
-      const answeredAt = performance.now();
-      await event.promise;
-      lags[n] = arrivedAt - answeredAt;
-    }
-    return { perSecond: calls / ((performance.now() - startedAt) / 1000), ...percentiles(lags) };
+  /** From the answer of a write to its event on another connection, while `traffic` updates of other keys are under way. */
+  watch(calls: number, traffic: number): Promise<Figures> {
+    const [writer, watcher] = [this.#client(0), this.#client(1)];
+    return this.besideTraffic(traffic, () => eventLag({ writer, watcher, calls, pauseMs: 0, value: VALUE }));
   }
 
   /** From the request for progress to its answer. */
   async progress(calls: number): Promise<Figures> {
-    const [, , client] = this.clients;
-    if (client === undefined) throw new Error("Cannot watch: no connection");
     let answered: () => void = () => undefined;
-    const send = client.stream("/etcdserverpb.Watch/Watch", () => answered());
+    const send = this.#client(2).stream("/etcdserverpb.Watch/Watch", () => answered());
     const next = () => new Promise<void>((resolve) => (answered = resolve));
     const created = next();
     send(watchRequest("/registry/quiet/", "/registry/quiet0"));
@@ -137,24 +102,68 @@ export class Subject {
     return { perSecond: Number.NaN, ...percentiles(durations) };
   }
 
-  /** Writes while all history is compacted away: `maxMs` is the worst stall. */
-  async compactUnderWrites(calls: number): Promise<Figures> {
-    const [client] = this.clients;
-    if (client === undefined) throw new Error("Cannot compact: no connection");
-    const compacted = client.unary(`${KV}/Compact`, compactRequest(await this.#revision(client)));
-    const [figures] = await Promise.all([
-      this.#load(1, calls, (writer, n) => writer.unary(`${KV}/Put`, putRequest(`/registry/stall/${n % 100}`, VALUE))),
-      compacted,
-    ]);
-    return figures;
+  /** Writes for `ms` while all history is compacted away: `maxMs` is the worst stall. */
+  async compact(ms: number): Promise<Figures> {
+    const client = this.#client(0);
+    const revision = headerRevision(await client.unary(`${KV}/Range`, rangeRequest("/registry/none")));
+    const compacted = client.unary(`${KV}/Compact`, compactRequest(revision));
+    const [durations] = await Promise.all([this.#writeFor(ms), compacted]);
+    return { perSecond: durations.length / (ms / 1000), ...percentiles(Float64Array.from(durations)) };
   }
 
-  async #revision(client: RawClient): Promise<number> {
-    return headerRevision(await client.unary(`${KV}/Range`, rangeRequest("/registry/none")));
+  /** Writes one after the other; resolves with the milliseconds each took. */
+  async #writeFor(ms: number): Promise<number[]> {
+    const until = performance.now() + ms;
+    const durations: number[] = [];
+    for (let n = 0; performance.now() < until; n++) {
+      const startedAt = performance.now();
+      await this.#client(1).unary(`${KV}/Put`, putRequest(`/registry/stall/${n % 100}`, VALUE));
+      durations.push(performance.now() - startedAt);
+    }
+    return durations;
+  }
+
+  /** Runs `work` while `inFlight` updates are under way on the other connections. */
+  async besideTraffic<T>(inFlight: number, work: () => Promise<T>): Promise<T> {
+    const step = await this.#updating(inFlight);
+    let isOver = false;
+    const lane = async (client: RawClient) => {
+      while (!isOver) await step(client, 0);
+    };
+    const lanes = Array.from({ length: inFlight }, (_, i) => lane(this.#client(3 + (i % (CLIENTS - 3)))));
+    const traffic = Promise.all(lanes);
+    const onlyFailure = traffic.then(() => new Promise<never>(() => undefined));
+    try {
+      return await Promise.race([work(), onlyFailure]);
+    } finally {
+      isOver = true;
+      await traffic;
+    }
+  }
+
+  /** One update; at most `inFlight` at a time. */
+  async #updating(inFlight: number): Promise<Step> {
+    const free = Array.from({ length: inFlight }, (_, i) => `/registry/updated/${inFlight}/${i}`);
+    const mods = new Map<string, number>();
+    for (const name of free)
+      mods.set(name, headerRevision(await this.#client(0).unary(`${KV}/Put`, putRequest(name, VALUE))));
+    return async (sender) => {
+      const name = free.pop() ?? "";
+      const answer = await sender.unary(`${KV}/Txn`, guardedPut(name, VALUE, mods.get(name) ?? 0));
+      if (!hasSucceeded(answer)) throw new Error(`Cannot update key ${name}: the guard failed`);
+      mods.set(name, headerRevision(answer));
+      free.push(name);
+    };
+  }
+
+  #client(index: number): RawClient {
+    const client = this.#clients[index];
+    if (client === undefined) throw new Error(`Cannot use connection ${index}: there are ${CLIENTS}`);
+    return client;
   }
 
   #load(inFlight: number, calls: number, step: Step): Promise<Figures> {
-    return load(step, { clients: this.clients, inFlight, calls });
+    return load(step, { clients: this.#clients, inFlight, calls });
   }
 }
 

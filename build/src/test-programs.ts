@@ -28,6 +28,11 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
     packages: ["nghttp2-client", "libnghttp2-14", "libc-ares2", "libev4", "libjansson4", "libjemalloc2"],
     needsLibraries: true,
   },
+  haproxy: {
+    path: "usr/sbin/haproxy",
+    packages: ["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"],
+    needsLibraries: true,
+  },
   h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
 };
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";

@@ -25,6 +25,8 @@ export const SUITES: readonly Suite[] = [
     files: ["packages/*/test/**/*.test.ts", "cmd/*/test/**/*.test.ts", "build/test/**/*.test.ts"],
     timeoutMs: 120_000,
   },
+  // Each of them starts real servers, etcd among them.
+  { name: "cases", kind: "tests", files: ["test/cases/**/*.test.ts"], timeoutMs: 300_000, concurrency: 2 },
   // They send traffic to real servers, and kill some of them.
   { name: "consistency", kind: "tests", files: ["test/consistency/**/*.test.ts"], timeoutMs: 300_000, concurrency: 2 },
   // One at a time: they start real programs and measure what those do.

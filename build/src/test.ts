@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { glob, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { provideStorageTests } from "@k3s/components";
 import { NodeError } from "@k3s/errors";
 import { cacheDirectory } from "./component-options.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
@@ -20,14 +21,17 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
     throw new NodeError("ERR_BUILD_SUITE", `Cannot run suite "${unknown}": it is not known`, {
       hint: `Name none for all of them, or some of ${NAMES.join(", ")}`,
     });
-  const others = await provideTestPrograms({ cacheDir: cacheDirectory(environment), environment, progress, signal });
+  const suites = SUITES.filter(({ name }) => argv.length === 0 || argv.includes(name));
+  const context = { cacheDir: cacheDirectory(environment), environment, progress, signal };
+  const folders = [join(ROOT, "dist/lib/components/bin"), await provideTestPrograms(context)];
+  if (suites.some(({ name }) => name === "system")) folders.push(await provideStorageTests(context));
   const programs = {
-    K3S_TEST_BIN_DIR: [join(ROOT, "dist/lib/components/bin"), others].join(delimiter),
+    K3S_TEST_BIN_DIR: folders.join(delimiter),
     ...environment,
   };
   const host = { environment: { ...programs, PATH: pathOf(environment) }, signal };
   const results: { readonly name: string; readonly counts: Counts; readonly seconds: number }[] = [];
-  for (const suite of SUITES.filter(({ name }) => argv.length === 0 || argv.includes(name))) {
+  for (const suite of suites) {
     process.stdout.write(`\n=== ${suite.name}\n`);
     const startedAt = performance.now();
     const counts = suite.kind === "script" ? await runScript(suite, host) : await runTests(suite, host);

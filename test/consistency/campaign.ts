@@ -3,6 +3,7 @@ import type { Violation } from "./check/violation.ts";
 import type { EndpointTraits } from "./history/endpoint-traits.ts";
 import type { History } from "./history/history.ts";
 import { runRound, type RoundOptions } from "./traffic/round.ts";
+import type { Targets } from "./traffic/targets.ts";
 
 /** A second or two of traffic on an idle machine. */
 const SHORT_ROUND = {
@@ -16,8 +17,8 @@ const SHORT_ROUND = {
 } as const satisfies Partial<RoundOptions>;
 
 export interface Target {
-  /** As gRPC names it. Nobody else may write there. */
-  readonly target: string;
+  /** Nobody else may write there. */
+  readonly targets: Targets;
   readonly traits: EndpointTraits;
 }
 

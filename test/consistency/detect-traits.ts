@@ -13,7 +13,10 @@ export async function detectTraits(target: string): Promise<EndpointTraits> {
       throw new Error(`Cannot write to ${target}: ${JSON.stringify(after)}`);
     const raise = after.response.revision - before.response.revision;
     const revisionStep = raise === 1 ? "per-txn" : "per-write";
-    return { revisionStep, versions: "exact", answersProgress: answersProgress(version) };
+    return {
+      ...{ revisionStep, versions: "exact", revisions: "consecutive", history: "whole", servers: "one" },
+      answersProgress: answersProgress(version),
+    };
   } finally {
     connection.close();
   }

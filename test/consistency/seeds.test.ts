@@ -35,7 +35,7 @@ describe("checkHistory() finds the seeded bug", () => {
   for (const { name, foundAs, needsShortLeases = false, plant } of allSeeds) {
     test(name, async () => {
       await using server = await startStoreServer((store) => plant(store, new Random(1)));
-      const target = { target: server.target, traits: ownTraits };
+      const target: Target = { targets: [server.target], traits: ownTraits };
       await assertFound(foundAs, target, { ...IMPATIENT, shortLeases: needsShortLeases });
     });
   }
@@ -83,9 +83,10 @@ describe("checkHistory() finds what a crash brings to light", () => {
     test(crashSeed.name, async (t) => {
       const { disk, server } = await crashingServer(t, crashSeed);
       const random = new Random(1);
-      const harm = () => killAtRandom({ server, random, times: 2, ...(crashSeed.disk.lies ? { disk } : {}) });
+      const harm = () =>
+        killAtRandom({ servers: [server], random, times: 2, ...(crashSeed.disk.lies ? { disk } : {}) });
       const traits = { ...ownTraits, versions: "lost-by-restart" } as const;
-      await assertFound(crashSeed.foundAs, { target: server.target, traits }, { drainLimitMs: 3000, harm });
+      await assertFound(crashSeed.foundAs, { targets: [server.target], traits }, { drainLimitMs: 3000, harm });
     });
   }
 });

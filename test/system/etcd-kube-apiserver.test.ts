@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { KubeApiserver, until } from "@k3s/testkit";
-import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
+import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 
 const NAMESPACE = "/api/v1/namespaces/scale";
 const CONFIG_MAPS = `${NAMESPACE}/configmaps`;

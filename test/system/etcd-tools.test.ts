@@ -6,7 +6,7 @@ import { before, describe, test, after } from "node:test";
 import { startEtcd } from "@k3s/testkit";
 import { Etcdctl } from "./etcd-ctl.ts";
 import { script } from "./etcd-ctl-script.ts";
-import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
+import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 
 describe("etcdctl", () => {
   const undo = new AsyncDisposableStack();

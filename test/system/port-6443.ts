@@ -10,7 +10,7 @@ import { DynamicCertificate, ensureServerPki, writeAdminKubeconfig, type ServerT
 import { SupervisorListener } from "@k3s/supervisor-api";
 import { KubeApiserver, freePort } from "@k3s/testkit";
 import { PasswordAuthenticator } from "@k3s/token";
-import { startEtcdApi } from "./etcd-api-on-sqlite.ts";
+import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 
 const run = promisify(execFile);
 const STOP_WITHIN_MS = 5000;

@@ -45,6 +45,14 @@ export class DatastoreToolError extends NodeError {
     });
   }
 
+  static unreachable(limitSeconds: number, cause: unknown): DatastoreToolError {
+    const message = `Cannot open the datastore: the database did not answer within ${limitSeconds} s`;
+    return new DatastoreToolError("ERR_DATASTORE_UNREACHABLE", message, {
+      hint: "Look whether the database runs, and whether the address, the CA and the certificate are right",
+      cause,
+    });
+  }
+
   static refused(work: string, reason: string): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
       hint: "k3s datastore status shows the current and the compacted revision",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { settingEntries } from "@k3s/config";
+import { settingsOf } from "@k3s/config";
 import { run } from "./cli-process.ts";
 
 describe("k3s", () => {
@@ -14,19 +14,20 @@ describe("k3s", () => {
     });
   }
 
-  for (const args of [
-    ["server", "--help"],
-    ["help", "server"],
-  ]) {
+  for (const [role, args] of [
+    ["server", ["server", "--help"]],
+    ["server", ["help", "server"]],
+    ["agent", ["agent", "--help"]],
+  ] as const) {
     test(`shows every flag with its variable for "${args.join(" ")}"`, async (t) => {
       const { code, stdout } = await run(t, args);
       assert.equal(code, 0);
       const flat = stdout.replace(/\s+/g, " ");
-      for (const [name, { env }] of settingEntries) {
+      for (const [name, { env }] of settingsOf(role)) {
         assert.ok(flat.includes(name.length === 1 ? ` -${name} ` : `--${name} `), name);
         assert.ok(flat.includes(env), env);
       }
-      assert.match(stdout, /^Networking:$/m);
+      assert.match(stdout, /^Cluster:$/m);
       assert.doesNotMatch(stdout, /kube-controller-arg|preset/);
     });
   }
@@ -44,8 +45,8 @@ describe("k3s", () => {
 describe("k3s server: mistakes on the command line", () => {
   const cases = [
     [["--clutser-cidr", "10.0.0.0/16"], /--clutser-cidr is not a flag of k3s server: did you mean --cluster-cidr\?/],
-    [["--server=https://a:6443"], /--server is not supported by this version/],
-    [["-s", "https://a:6443"], /-s is not supported by this version/],
+    [["--server=https://a:6443"], /--server needs --datastore-endpoint/],
+    [["-s", "https://a:6443"], /--server needs --datastore-endpoint/],
     [["--cluster-init", "--kubelet-arg", "--v=2"], /--cluster-init is not supported by this version/],
     [["--https-listen-port=x"], /--https-listen-port must be a port/],
     [["-https-listen-port=x"], /--https-listen-port must be a port/],

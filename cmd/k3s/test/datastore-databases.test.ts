@@ -39,7 +39,7 @@ const databases: readonly Database[] = [
 
 for (const { name, start } of databases) {
   describe(`k3s datastore on ${name}`, () => {
-    test("two servers are one etcd, and the tools see what they keep", async (t) => {
+    test("O8 two servers are one etcd, and the tools see what they keep", async (t) => {
       const endpoint = await start(t);
       const [a, b] = [
         await serveDatastore(t, [`--endpoint=${endpoint}`]),
@@ -71,3 +71,18 @@ for (const { name, start } of databases) {
     });
   });
 }
+
+describe("k3s datastore without its database", () => {
+  for (const scheme of [
+    "mysql://root@tcp(127.0.0.1:1)/kine",
+    "postgres://postgres@127.0.0.1:1/kine",
+    "nats://127.0.0.1:1",
+  ])
+    test(`${scheme}: a tool ends with the cause and the cure`, async (t) => {
+      const status = await run(t, ["datastore", "status", `--endpoint=${scheme}`]);
+      assert.equal(status.code, 1);
+      assert.match(status.stderr, /ERR_DATASTORE_UNREACHABLE/);
+      assert.match(status.stderr, /ECONNREFUSED/);
+      assert.match(status.stderr, /^Hint: +Look whether/m);
+    });
+});

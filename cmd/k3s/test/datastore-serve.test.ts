@@ -35,7 +35,7 @@ describe("k3s datastore serve", () => {
     assert.equal(await etcdctl([`--endpoints=${second.endpoint}`, "get", "/a"]), "/a\n1\n");
   });
 
-  test("serves metrics under kine's names on the port for them and on that for clients", async (t) => {
+  test("O6 serves metrics under kine's names on the port for them and on that for clients", async (t) => {
     const folder = await temporaryFolder(t);
     const { endpoint, metricsPort } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
     await etcdctl([`--endpoints=${endpoint}`, "put", "/a", "1"]);
@@ -55,7 +55,7 @@ describe("k3s datastore serve", () => {
     assert.equal((await fetch(`http://127.0.0.1:${metricsPort}/`)).status, 404);
   });
 
-  test("takes kine's variables; flags win over them", async (t) => {
+  test("O7 takes kine's variables; flags win over them", async (t) => {
     const folder = await temporaryFolder(t);
     const env = { KINE_ENDPOINT: `sqlite://${folder}/x.db`, KINE_SLOW_SQL_THRESHOLD: "1us", KINE_LOG_FORMAT: "json" };
     const served = await serveDatastore(t, ["-log-format=plain"], { env });

@@ -1,6 +1,6 @@
 import { repeat, sleep } from "@k3s/async";
 import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
-import type { LoadBalancer } from "@k3s/loadbalancer";
+import type { Health, LoadBalancer } from "@k3s/loadbalancer";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { CONNECT_PATH, TunnelClient, type TunnelClientOptions, type TunnelStatus } from "@k3s/tunnel";
@@ -11,7 +11,7 @@ export interface ServerDirectoryOptions {
   readonly client: () => KubeClient;
   /** Addresses as a server tells them, `host:port` each; empty while it does not know. */
   readonly ask: (signal: AbortSignal) => Promise<readonly string[]>;
-  /** False where servers do not reach nodes through tunnels. */
+  /** What servers may reach on this node. */
   readonly rules: TunnelClientOptions["rules"];
   /** What the node shows when it opens a tunnel: its certificate, and the CA it trusts. */
   readonly tls: () => NonNullable<ReturnType<TunnelClientOptions["endpoint"]>["tls"]>;
@@ -137,7 +137,7 @@ export class ServerDirectory implements Component {
 }
 
 /** A tunnel that was never open says nothing yet; one that answers its pings is the best proof there is. */
-function healthOf({ state, error }: TunnelStatus): "ok" | "failed" | "unknown" {
+function healthOf({ state, error }: TunnelStatus): Health {
   if (state === "connected") return "ok";
   if (state === "silent" || state === "waiting") return "failed";
   return error === undefined ? "unknown" : "failed";

@@ -1,4 +1,5 @@
 export { unpackDebianPackages } from "./debian-packages.ts";
+export { provideStorageTests } from "./kubernetes-tests.ts";
 export { executablePath } from "./executable-path.ts";
 export { loadComponentSet, type ComponentSet } from "./component-set.ts";
 export { writeImageArchive } from "./image-archive.ts";

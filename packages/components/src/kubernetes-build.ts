@@ -1,23 +1,16 @@
-import { createHash } from "node:crypto";
 import { access, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, freemem } from "node:os";
 import { join } from "node:path";
 import { makeDirectory, writeFileAtomic } from "@k3s/files";
-import type { PrivateApt, SourcePackage } from "./apt.ts";
+import type { PrivateApt } from "./apt.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
 import type { DebianRecipe } from "./debian-recipe.ts";
-import { ComponentError } from "./errors.ts";
-import { mendKubernetes } from "./kubernetes-mends.ts";
+import { findKubernetesSource, KubernetesTree, MODULE, treeKey } from "./kubernetes-tree.ts";
 import { inStep } from "./progress.ts";
-import { runCommand } from "./run-command.ts";
 import type { SourceContext } from "./source-context.ts";
 import { hashFile } from "./verify.ts";
 
-const MODULE = "k8s.io/kubernetes";
 const GENERATED = "pkg/generated/openapi/zz_generated.openapi.go";
 const SUMS = "SHA256SUMS";
-// The linker of kube-apiserver alone needs about this much.
-const BYTES_PER_JOB = 2 * 1024 ** 3;
 
 export interface KubernetesBuildOptions {
   readonly apt: PrivateApt;
@@ -32,30 +25,27 @@ export async function buildKubernetes(
   { apt, recipe }: KubernetesBuildOptions,
   context: SourceContext,
 ): Promise<string> {
-  const source = await apt.showSource("kubernetes");
-  if (!source.version.includes(recipe.kubernetes.version))
-    throw ComponentError.build(
-      "compile Kubernetes",
-      `the archive has version ${source.version}, not ${recipe.kubernetes.version}`,
-    );
-  const key = buildKey(source, recipe);
-  const result = join(context.cacheDir, "kubernetes", key);
-  if (await isIntact(result)) return result;
-  const build = new Build(join(context.cacheDir, "work", key), recipe, context);
-  await build.fetch(apt, source);
+  const source = await findKubernetesSource(apt, recipe);
+  const key = treeKey(source, recipe);
+  const result = builtKubernetes(key, context);
+  if (await isKubernetesBuilt(result)) return result;
+  await using tree = await KubernetesTree.open(key, recipe, context);
+  if (await isKubernetesBuilt(result)) return result; // by the one that was waited for
+  const build = new Build(tree, recipe, context);
+  await tree.fetch(apt, source);
   await build.generateOpenApi();
   await build.compile();
   await build.publish(result);
   return result;
 }
 
-function buildKey(source: SourcePackage, recipe: DebianRecipe): string {
-  const parts = [source.version, ...[...source.files].flat(), ...recipe.go.packages, `recipe ${recipe.revision}`];
-  const digest = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 12);
-  return `${recipe.kubernetes.version}-${digest}`;
+/** Where the programs of a tree are kept. */
+export function builtKubernetes(key: string, { cacheDir }: Pick<SourceContext, "cacheDir">): string {
+  return join(cacheDir, "kubernetes", key);
 }
 
-async function isIntact(folder: string): Promise<boolean> {
+/** Whether the folder holds every program as it was compiled. */
+export async function isKubernetesBuilt(folder: string): Promise<boolean> {
   const sums = await readFile(join(folder, SUMS), "utf8").catch(() => "");
   const lines = sums.split("\n").filter((line) => line !== "");
   if (lines.length !== KUBERNETES_PROGRAMS.length) return false;
@@ -67,65 +57,50 @@ async function isIntact(folder: string): Promise<boolean> {
 }
 
 class Build {
-  readonly #work: string;
+  readonly #tree: KubernetesTree;
   readonly #recipe: DebianRecipe;
   readonly #context: SourceContext;
-  readonly #tree: string;
 
-  constructor(work: string, recipe: DebianRecipe, context: SourceContext) {
-    this.#work = work;
+  constructor(tree: KubernetesTree, recipe: DebianRecipe, context: SourceContext) {
+    this.#tree = tree;
     this.#recipe = recipe;
     this.#context = context;
-    this.#tree = join(work, "gopath/src", MODULE);
-  }
-
-  /** Compiler and source tree; each appears under its name only when whole. */
-  async fetch(apt: PrivateApt, source: SourcePackage): Promise<void> {
-    const { packages } = this.#recipe.go;
-    await this.#once("go", async (folder) => {
-      const debs = await apt.downloadPackages(packages, join(this.#work, "debs"), "Download the Go compiler");
-      for (const { path } of debs) await this.#run(["dpkg-deb", "-x", path, folder], "unpack the Go compiler");
-    });
-    await this.#once(join("gopath/src", MODULE), async (folder) => {
-      const tarball = await apt.downloadSourceTree("kubernetes", source, join(this.#work, "source"));
-      const argv = ["tar", "-xf", tarball, "-C", folder, "--strip-components=1"] as const;
-      await inStep(this.#context.progress, "Unpack source of kubernetes", () => this.#run(argv, "unpack the source"));
-      await mendKubernetes(folder);
-    });
-    await access(join(this.#tree, "cmd/kube-apiserver")).catch(() => {
-      throw ComponentError.build("compile Kubernetes", "this suite's source package lacks kube-apiserver");
-    });
   }
 
   /** kube-apiserver needs one generated file, which the source package leaves to its own build. */
   async generateOpenApi(): Promise<void> {
-    const isThere = await access(join(this.#tree, GENERATED)).then(
+    const isThere = await access(join(this.#tree.path, GENERATED)).then(
       () => true,
       () => false,
     );
     if (isThere) return;
     await inStep(this.#context.progress, "Generate API definitions", async () => {
-      const tool = join(this.#work, "openapi-gen");
-      await this.#go(
+      const tool = join(this.#tree.work, "openapi-gen");
+      await this.#tree.go(
         ["build", "-o", tool, `${MODULE}/vendor/k8s.io/kube-openapi/cmd/openapi-gen`],
         "compile openapi-gen",
       );
-      await this.#runOpenApiGen(tool, await findTaggedPackages(this.#tree));
+      await this.#runOpenApiGen(tool, await findTaggedPackages(this.#tree.path));
     });
   }
 
   async #runOpenApiGen(tool: string, packages: readonly string[]): Promise<void> {
-    const base = join(this.#work, "generated");
-    const header = join(this.#work, "header.txt");
+    const base = join(this.#tree.work, "generated");
+    const header = join(this.#tree.work, "header.txt");
     await writeFile(header, "");
     const argv = [
       tool,
       ...["--go-header-file", header, "--output-base", base, "--output-file-base", "zz_generated.openapi"],
-      ...["--output-package", `${MODULE}/pkg/generated/openapi`, "--report-filename", join(this.#work, "report.txt")],
+      ...[
+        "--output-package",
+        `${MODULE}/pkg/generated/openapi`,
+        "--report-filename",
+        join(this.#tree.work, "report.txt"),
+      ],
       ...["--input-dirs", packages.join(",")],
     ] as const;
-    await this.#run([argv[0], ...argv.slice(1)], "generate API definitions", this.#tree);
-    await rename(join(base, MODULE, GENERATED), join(this.#tree, GENERATED));
+    await this.#tree.run([argv[0], ...argv.slice(1)], "generate API definitions", this.#tree.path);
+    await rename(join(base, MODULE, GENERATED), join(this.#tree.path, GENERATED));
   }
 
   /** All programs in one call, which shares the packages and links two at a time. Finished packages survive an interruption. */
@@ -134,23 +109,23 @@ class Build {
     const step = `Compile Kubernetes ${this.#recipe.kubernetes.version}`;
     progress({ step });
     const targets = KUBERNETES_PROGRAMS.map((name) => `${MODULE}/cmd/${name}`);
-    const listed = await this.#go(["list", "-deps", ...targets], "list the packages of Kubernetes");
+    const listed = await this.#tree.go(["list", "-deps", ...targets], "list the packages of Kubernetes");
     const total = listed.split("\n").length - 1;
     let done = 0;
     const onLine = (line: string) => {
       if (/^[\w.-]+(\/[\w.-]+)*$/.test(line))
         progress({ step, done: Math.min(++done, total), total, unit: "packages" });
     };
-    const out = join(this.#work, "out");
+    const out = join(this.#tree.work, "out");
     await makeDirectory(out);
     const argv = ["build", "-v", "-trimpath", "-ldflags", linkerFlags(this.#recipe), "-o", out, ...targets];
-    await this.#go(argv, "compile Kubernetes", onLine);
+    await this.#tree.go(argv, "compile Kubernetes", onLine);
     progress({ step, done: total, total, unit: "packages", finished: true });
   }
 
   /** Moves the programs to their place in the cache, whole, and gives back the space of the build. */
   async publish(result: string): Promise<void> {
-    const out = join(this.#work, "out");
+    const out = join(this.#tree.work, "out");
     const sums = await Promise.all(
       KUBERNETES_PROGRAMS.map(async (name) => `${await hashFile(join(out, name))}  ${name}\n`),
     );
@@ -158,57 +133,7 @@ class Build {
     await makeDirectory(join(result, ".."));
     await rm(result, { recursive: true, force: true });
     await rename(out, result);
-    await rm(this.#work, { recursive: true, force: true });
-  }
-
-  async #once(name: string, fill: (folder: string) => Promise<void>): Promise<void> {
-    const final = join(this.#work, name);
-    const isThere = await access(final).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return;
-    const temporary = join(this.#work, `${name.replaceAll("/", "-")}.tmp`);
-    await rm(temporary, { recursive: true, force: true });
-    await makeDirectory(temporary);
-    await fill(temporary);
-    await makeDirectory(join(final, ".."));
-    await rename(temporary, final);
-  }
-
-  async #go(args: readonly string[], purpose: string, onLine?: (line: string) => void): Promise<string> {
-    const goRoot = join(this.#work, "go", this.#recipe.go.root);
-    const temporary = join(this.#work, "tmp");
-    await makeDirectory(temporary);
-    const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_JOB)));
-    const env = {
-      ...this.#context.environment,
-      GOROOT: goRoot,
-      GOPATH: join(this.#work, "gopath"),
-      GOCACHE: join(this.#work, "gocache"),
-      GOTMPDIR: temporary,
-      GO111MODULE: "off",
-      CGO_ENABLED: "0",
-      GOFLAGS: `-p=${jobs}`,
-      GOENV: "off",
-    };
-    const options = { purpose, cwd: this.#tree, env, signal: this.#context.signal };
-    return runCommand([join(goRoot, "bin/go"), ...args], onLine === undefined ? options : { ...options, onLine });
-  }
-
-  async #run(argv: readonly [string, ...string[]], purpose: string, cwd?: string): Promise<string> {
-    const gopath = join(this.#work, "gopath");
-    const goRoot = join(this.#work, "go", this.#recipe.go.root);
-    const { PATH: path = "/usr/bin:/bin", ...rest } = this.#context.environment;
-    const env = {
-      ...rest,
-      GOPATH: gopath,
-      GOROOT: goRoot,
-      GO111MODULE: "off",
-      GOCACHE: join(this.#work, "gocache"),
-      PATH: `${join(goRoot, "bin")}:${path}`,
-    };
-    return runCommand(argv, { purpose, env, signal: this.#context.signal, ...(cwd === undefined ? {} : { cwd }) });
+    await this.#tree.remove();
   }
 }
 

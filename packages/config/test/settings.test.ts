@@ -147,8 +147,11 @@ describe("values that are refused", () => {
     ["debug", "maybe", 'must be true or false: current value is "maybe"'],
     ["snapshotter", "stargz", 'must be "overlayfs" or "native" or "btrfs" or "zfs" in this version'],
     ["flannel-backend", "wireguard-native", 'must be "none" or "vxlan" or "host-gw" in this version'],
-    ["egress-selector-mode", "pod", 'must be "agent" or "disabled" in this version'],
-    ["egress-selector-mode", "sometimes", 'must be "agent" or "disabled": current value is "sometimes"'],
+    [
+      "egress-selector-mode",
+      "sometimes",
+      'must be "agent" or "cluster" or "pod" or "disabled": current value is "sometimes"',
+    ],
     ["datastore-endpoint", "etcd", 'cannot be "etcd": it has no scheme'],
     [
       "datastore-endpoint",

@@ -62,11 +62,8 @@ export const databases: Readonly<Record<DatabaseKind, () => Promise<Database>>> 
     const { openNatsDriver, parseNatsEndpoint } = await import("@k3s/datastore-nats");
     return {
       check: ({ scheme, address }) => void parseNatsEndpoint(`${scheme}://${address}`),
-      open: ({ scheme, address, tls, log, signal }) => {
-        if (tls.skipVerify === true)
-          log.warn({}, "the certificate of NATS is verified although that was not asked for");
-        return openNatsDriver({ endpoint: `${scheme}://${address}`, tls, log, signal });
-      },
+      open: ({ scheme, address, tls, log, signal }) =>
+        openNatsDriver({ endpoint: `${scheme}://${address}`, tls, log, signal }),
     };
   },
 };

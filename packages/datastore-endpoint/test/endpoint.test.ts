@@ -9,7 +9,7 @@ function sqlite(text: string) {
   return endpoint.kind === "sqlite" ? endpoint.dsn : assert.fail();
 }
 
-describe("parseEndpoint(): the scheme decides", () => {
+describe("O1 DSN parsing: parseEndpoint(): the scheme decides", () => {
   const cases: readonly (readonly [string, Endpoint])[] = [
     ["mysql://u:p@tcp(h)/d", { kind: "mysql", scheme: "mysql", address: "u:p@tcp(h)/d" }],
     ["mysql://", { kind: "mysql", scheme: "mysql", address: "" }],
@@ -21,7 +21,7 @@ describe("parseEndpoint(): the scheme decides", () => {
   for (const [text, expected] of cases) test(text, () => assert.deepEqual(parseEndpoint(text), expected));
 });
 
-describe("parseEndpoint(): servers of an etcd", () => {
+describe("O1 DSN parsing: parseEndpoint(): servers of an etcd", () => {
   const cases = [
     ["http://a:2379", ["http://a:2379"]],
     ["https://a:2379,https://b:2379", ["https://a:2379", "https://b:2379"]],
@@ -34,7 +34,7 @@ describe("parseEndpoint(): servers of an etcd", () => {
     test(text, () => assert.deepEqual(parseEndpoint(text), { kind: "etcd", servers }));
 });
 
-describe("parseEndpoint(): file of a SQLite endpoint", () => {
+describe("O1 DSN parsing: parseEndpoint(): file of a SQLite endpoint", () => {
   const cases = [
     ["", "/srv/db/state.db"],
     ["sqlite://", "/srv/db/state.db"],
@@ -52,7 +52,7 @@ describe("parseEndpoint(): file of a SQLite endpoint", () => {
     test(`"${text}" is ${path}`, () => assert.equal(sqliteFile(sqlite(text), "/srv"), path));
 });
 
-describe("parseEndpoint(): parameters of a SQLite endpoint", () => {
+describe("O1 DSN parsing: parseEndpoint(): parameters of a SQLite endpoint", () => {
   const external = { checkpoints: "external" };
   const cases = [
     [
@@ -106,7 +106,7 @@ describe("parseEndpoint(): parameters of a SQLite endpoint", () => {
   });
 });
 
-describe("parseEndpoint(): refuses", () => {
+describe("O1 DSN parsing: parseEndpoint(): refuses", () => {
   const cases = [
     ["etcd", "ERR_ENDPOINT_SCHEME", "it has no scheme"],
     ["sqlite", "ERR_ENDPOINT_SCHEME", "it has no scheme"],
@@ -167,7 +167,7 @@ describe("parseEndpoint(): refuses", () => {
   }
 });
 
-describe("parseEndpoint(): fuzz", () => {
+describe("O1 DSN parsing: parseEndpoint(): fuzz", () => {
   const words = [
     ...[
       "sqlite://",

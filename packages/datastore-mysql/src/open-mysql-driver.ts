@@ -58,7 +58,7 @@ function retryPolicy(target: MysqlTarget, log: Logger) {
     delayMaxMs: RETRY_MAX_MS,
     isRetryable: (error: unknown) => toOpenError(error, server).code === "ERR_MYSQL_UNREACHABLE",
     onRetry: (error: unknown, attempt: number) => {
-      if (attempt === 3) log.warn({ server, error }, "waiting for the database");
+      if (attempt === 3) log.warn({ server, error, hint: toOpenError(error, server).hint }, "waiting for the database");
     },
   };
 }

@@ -97,7 +97,7 @@ const BAD: Readonly<Record<string, RegExp>> = {
   "/db?a;DROP=1": /neither a parameter nor a session variable: "a;DROP"/,
 };
 
-describe("parseMysqlDsn()", () => {
+describe("O1 DSN parsing: parseMysqlDsn()", () => {
   for (const [dsn, expected] of Object.entries(GOOD))
     test(`reads "${dsn}"`, () => assert.deepEqual(parseMysqlDsn(dsn), { ...plain, ...expected }));
 

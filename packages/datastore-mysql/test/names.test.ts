@@ -12,7 +12,7 @@ const OLD_TABLE = (charset: string) => [
   "CREATE UNIQUE INDEX kine_name_prev_revision_uindex ON kine (name, prev_revision)",
 ];
 
-describe("case 38: names in MySQL", () => {
+describe("hard case 38, MySQL names", () => {
   const ODD = [
     "/a/B",
     "/a/b",
@@ -47,7 +47,7 @@ describe("case 38: names in MySQL", () => {
   });
 
   for (const charset of ["ascii", "utf8mb4"]) {
-    test(`that an old ${charset} table takes for the same are refused with a clear error, and nothing is mixed up`, async (t) => {
+    test(`D4 that an old ${charset} table takes for the same are refused with a clear error, and nothing is mixed up`, async (t) => {
       const name = database.newName();
       await database.sql(t, name, ...OLD_TABLE(charset));
       const { log, lines } = collectLog();
@@ -79,7 +79,7 @@ describe("case 38: names in MySQL", () => {
     await assert.rejects(driver.commit(creations(1, "/a")), { kind: "conflict" });
   });
 
-  test("of 630 bytes are kept, and longer ones refused before SQL", async (t) => {
+  test("D10 of 630 bytes are kept, and longer ones refused before SQL", async (t) => {
     const driver = await database.open(t);
     const longest = `/${"x".repeat(629)}`;
     await driver.commit(creations(0, longest));

@@ -47,7 +47,7 @@ async function addUser(t: TestContext, user: string, rest = ""): Promise<void> {
 const tcp = (user: string, host: string, rest: string) => `${user}:secret@tcp(${host}:${database.server.port})/${rest}`;
 
 describe("openMysqlDriver()", () => {
-  test("makes a database of any name, and opens it again", async (t) => {
+  test("O2 database auto-creation: makes a database of any name, and opens it again", async (t) => {
     await tryOpen({ dsn: database.dsn("odd%2Dname%60%20%C3%A9") });
     await tryOpen({ dsn: database.dsn("odd%2Dname%60%20%C3%A9") });
     const rows = await database.sql(t, "any", "SHOW DATABASES LIKE 'odd%'");
@@ -158,7 +158,7 @@ describe("completeMysqlDsn()", () => {
   });
 });
 
-describe("case O5: TLS to MariaDB", () => {
+describe("O5 TLS flags to database: TLS to MariaDB", () => {
   const ca = () => ({ caFile: pki.tls.serverCa.cert });
   const client = () => ({ certFile: pki.tls.clientAdmin.cert, keyFile: pki.tls.clientAdmin.key });
 

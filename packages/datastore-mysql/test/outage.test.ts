@@ -55,7 +55,7 @@ async function openStoreWith(t: TestContext) {
   return { store: await database.store(t, database.newName(), log), lines };
 }
 
-describe("case 34: MariaDB away", () => {
+describe("hard case 34, O3: MariaDB away", () => {
   for (const { name, begin, end } of OUTAGES) {
     test(`${name} under load: unavailable while it lasts, no false conflict, no event lost or doubled`, async (t) => {
       const { store, lines } = await openStoreWith(t);

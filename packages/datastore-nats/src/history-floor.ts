@@ -1,19 +1,27 @@
 import type { SettledRow } from "./row-assembler.ts";
 
+interface HistoryFloorOptions {
+  /** Messages that the bucket keeps of each key; not above 0: all. */
+  readonly history: number;
+  /** Up to which rows were removed on purpose. */
+  readonly compactRevision: number;
+}
+
 /**
  * Finds out where the bucket's history has dropped rows: for each key it keeps only so many, whether they are compacted or not. Takes the
  * rows of a whole load, oldest first.
  */
 export class HistoryFloor {
   readonly #history: number;
+  readonly #compactRevision: number;
   readonly #seen = new SequenceSet();
   /** By name, where kine wrote the oldest row that is left: it links a key that it creates again to nothing. */
   readonly #unlinked = new Map<string, { readonly first: number; count: number }>();
   #floor = 0;
 
-  /** `history`: messages that the bucket keeps of each key; not above 0: all. */
-  constructor(history: number) {
+  constructor({ history, compactRevision }: HistoryFloorOptions) {
     this.#history = history;
+    this.#compactRevision = compactRevision;
   }
 
   /** The oldest revision at which no key lacks the row that was newest then; 0: every one. */
@@ -22,12 +30,19 @@ export class HistoryFloor {
     return full.reduce((floor, { first }) => Math.max(floor, first), this.#floor);
   }
 
-  add({ head, span, removes, isKines }: SettledRow): void {
-    const { id, prevRevision: before } = head;
-    const isLost = before > 0 ? !this.#seen.has(before) : head.deleted && head.name === removes && removes !== "";
-    if (isLost) this.#floor = Math.max(this.#floor, span?.last ?? id);
-    this.#seen.add(id);
-    if (isKines) this.#count(removes === "" ? head.name : removes, head.created && before === 0 ? id : undefined);
+  add(row: SettledRow): void {
+    const { head, span, removes, isKines } = row;
+    if (this.#isLost(row)) this.#floor = Math.max(this.#floor, span?.last ?? head.id);
+    this.#seen.add(head.id);
+    const first = head.created && head.prevRevision === 0 ? head.id : undefined;
+    if (isKines) this.#count(removes === "" ? head.name : removes, first);
+  }
+
+  /** Whether the row before this one is missing that was not compacted: compactions remove tombstones, and without one there is no key just as well. */
+  #isLost({ head, removes }: SettledRow): boolean {
+    const { prevRevision: before } = head;
+    if (before === 0) return head.deleted && head.name === removes && removes !== "";
+    return !this.#seen.has(before) && !(head.created && before <= this.#compactRevision);
   }
 
   #count(name: string, first: number | undefined): void {

@@ -4,13 +4,19 @@ import { streamOf } from "./bucket-config.ts";
 
 /** Names of consumers by which our servers follow the bucket begin so, then who it is. */
 const NAME_PREFIX = "k3s-follow-";
-/** How long a server that does not read on holds writes of one key up. */
-const PATIENCE_MS = 1000;
+/** How long a server that does not read on holds writes of one key up, counted in looks at it: time in which we could not look is ours. */
+const PATIENCE_MS = 2000;
+/** However slowly it reads on. */
+const PATIENCE_MAX_MS = 10_000;
 const LOOK_MS = 2;
 /** How long one question for a position may take: the node of NATS that knows it may be gone. */
 const ANSWER_MS = 500;
 /** For how long it is not asked for again after it was waited for in vain. */
 const MUTED_MS = 10_000;
+/** JetStream's number for a consumer that it does not have. */
+const NOT_FOUND = 10_014;
+/** The server that knows a position does not answer. */
+const UNKNOWN = -1;
 /** Names that are remembered until it is known how far the others have read. */
 const MAX_NAMES = 1000;
 
@@ -69,12 +75,13 @@ export class HistoryGuard {
 
   /** Resolves once the others have read the row, or do not get on. */
   async waitFor(row: number): Promise<void> {
-    const deadlineMs = performance.now() + PATIENCE_MS;
-    for (;;) {
-      const positions = await this.#ask();
+    const patience = new Patience();
+    for (let positions = await this.#ask(); ; positions = await this.#ask()) {
+      const known = [...(positions ?? [])].filter(([, position]) => position !== UNKNOWN);
+      if (positions !== undefined && known.length === positions.size) this.#learn([...positions.values()]);
       if (this.#delivered >= row) return;
-      if (performance.now() > deadlineMs) {
-        for (const [name, position] of positions) if (position < row) this.#mute(name);
+      if (patience.isOver(known.reduce((sum, [, position]) => sum + position, 0))) {
+        for (const [name, position] of positions ?? []) if (position < row) this.#mute(name);
         this.#learn([]);
         return;
       }
@@ -82,20 +89,16 @@ export class HistoryGuard {
     }
   }
 
-  /** Positions of the others, as far as they are to be had. */
-  async #ask(): Promise<ReadonlyMap<string, number>> {
-    const positions = new Map<string, number>();
-    const ask = async (name: string) => {
-      try {
-        positions.set(name, await this.#positionOf(name));
-      } catch {
-        this.#mute(name); // it was forgotten meanwhile, or the node that knows is gone
-      }
-    };
-    const others = await this.#others().catch(() => []); // a cluster that elects its leader: the writes will tell
-    await Promise.all(others.map(ask));
-    this.#learn([...positions.values()]);
-    return positions;
+  /** Positions of the others; undefined: there is no answer now. */
+  async #ask(): Promise<ReadonlyMap<string, number> | undefined> {
+    try {
+      const others = await this.#others();
+      const positions = await Promise.all(others.map((name) => this.#positionOf(name).catch(() => UNKNOWN)));
+      const asked = others.map((name, i) => [name, positions[i]] as const);
+      return new Map(asked.filter((entry): entry is [string, number] => entry[1] !== undefined));
+    } catch {
+      return undefined; // a cluster that elects its leader, or a busy server
+    }
   }
 
   /** Names of the other servers' consumers. */
@@ -110,11 +113,13 @@ export class HistoryGuard {
     });
   }
 
-  async #positionOf(name: string): Promise<number> {
-    const { delivered } = await this.#request(`INFO.${streamOf(this.#options.bucket)}.${name}`);
+  /** undefined: it is gone. */
+  async #positionOf(name: string): Promise<number | undefined> {
+    const { delivered, error } = await this.#request(`INFO.${streamOf(this.#options.bucket)}.${name}`);
     if (typeof delivered === "object" && delivered !== null && "stream_seq" in delivered)
       return Number(delivered.stream_seq);
-    throw new Error(`Cannot ask for consumer "${name}": it is gone`);
+    const isGone = typeof error === "object" && error !== null && "err_code" in error && error.err_code === NOT_FOUND;
+    return isGone ? undefined : UNKNOWN;
   }
 
   async #request(question: string): Promise<Readonly<Record<string, unknown>>> {
@@ -132,5 +137,24 @@ export class HistoryGuard {
   #learn(positions: readonly number[]): void {
     this.#delivered = Math.min(this.#last, ...positions);
     for (const [name, rows] of this.#recent) if ((rows.at(-1) ?? 0) <= this.#delivered) this.#recent.delete(name);
+  }
+}
+
+/** For how long to wait for others: as long as they get on, within limits. */
+class Patience {
+  #lookedAtMs = performance.now();
+  #idleMs = 0;
+  #waitedMs = 0;
+  #progress = 0;
+
+  /** `progress` grows with whatever the others have read. */
+  isOver(progress: number): boolean {
+    const now = performance.now();
+    const passedMs = Math.min(now - this.#lookedAtMs, ANSWER_MS);
+    this.#lookedAtMs = now;
+    this.#waitedMs += passedMs;
+    this.#idleMs = progress > this.#progress ? 0 : this.#idleMs + passedMs;
+    this.#progress = Math.max(progress, this.#progress);
+    return this.#idleMs > PATIENCE_MS || this.#waitedMs > PATIENCE_MAX_MS;
   }
 }

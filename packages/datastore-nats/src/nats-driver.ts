@@ -5,11 +5,13 @@ import {
   type CommitBatch,
   type DatabaseSize,
   type Driver,
+  type DriverTraits,
   type LeaseId,
   type LeaseRecord,
   type Position,
   type Pruning,
   type RowHead,
+  type RowRefusal,
   type RowSpan,
   type SharedDatabase,
   type SideState,
@@ -28,7 +30,7 @@ import type { SettledRow } from "./row-assembler.ts";
 import { RowReader } from "./row-reader.ts";
 import type { SideNote, StoredMessage } from "./row-record.ts";
 import { RowTail } from "./row-tail.ts";
-import type { RowMessages } from "./row-message.ts";
+import { messageBytes, type RowMessages } from "./row-message.ts";
 import type { RowWriter } from "./row-writer.ts";
 import type { SideBucket } from "./side-bucket.ts";
 import type { SpanRepair } from "./span-repair.ts";
@@ -61,6 +63,7 @@ export interface NatsDriverParts {
 /** Rows as messages of kine's bucket: the sequence of a message is the id of its row. */
 export class NatsDriver implements Driver {
   readonly shared: SharedDatabase;
+  readonly traits: DriverTraits = { ids: "consecutive", atomic: "transaction", prunes: "deleted-keys" };
   readonly #parts: NatsDriverParts;
   readonly #reader: RowReader;
   readonly #reads = new Serial();
@@ -83,7 +86,6 @@ export class NatsDriver implements Driver {
       ...{ messages, codec, repair, log },
       tail: () => this.#tail,
       onRow: (row) => this.#learn(row),
-      onHole: (revision) => (this.#floor = Math.max(this.#floor, revision)),
     });
     this.shared = {
       position: () => this.#position(),
@@ -124,8 +126,11 @@ export class NatsDriver implements Driver {
     }
   }
 
-  refusal(name: string): string | undefined {
-    return this.#parts.subjects.ofName(name) === undefined ? "NATS has no room for its subject" : undefined;
+  refusal(name: string, valueBytes: number): RowRefusal | undefined {
+    const { subjects, link } = this.#parts;
+    if (subjects.ofName(name) === undefined) return { part: "name", state: "NATS has no room for its subject" };
+    if (messageBytes(name, valueBytes) <= link.maxMessageBytes) return undefined;
+    return { part: "value", state: `max_payload of the NATS server is ${link.maxMessageBytes} bytes` };
   }
 
   commit(batch: CommitBatch): Promise<void> {
@@ -137,6 +142,7 @@ export class NatsDriver implements Driver {
     return this.#prunings.run(async () => {
       const { messages, subjects, side } = this.#parts;
       const newest = this.#tail?.last ?? 0;
+      await side.forgetEnded();
       for (const row of rows) {
         const name = this.#removable.get(row);
         // The newest message of all stays: from it NATS knows the next sequence.
@@ -144,7 +150,7 @@ export class NatsDriver implements Driver {
         await messages.purge(subjects.ofName(name) ?? "", row + 1);
         this.#removable.delete(row);
       }
-      await side.forget({ rows });
+      await side.forgetRows(rows);
     });
   }
 
@@ -200,7 +206,7 @@ export class NatsDriver implements Driver {
     const { side } = this.#parts;
     const rowLeases = new Map<number, LeaseId>();
     const spans = new Map<number, RowSpan>();
-    const history = new HistoryFloor(this.#parts.history);
+    const history = new HistoryFloor({ history: this.#parts.history, compactRevision: side.compactRevision });
     let kept: RowHead[] | undefined = [];
     for await (const row of this.#reader.heads(0)) {
       const { head, lease, span } = row;
@@ -238,7 +244,7 @@ export class NatsDriver implements Driver {
     await Promise.all(batch.leases.map((record) => side.putLease(record, last)));
     await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
-    const superfluous = side.forget({ leases: endedLeases });
+    const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();
     void superfluous.catch((error: unknown) => log.debug({ error }, "cannot remove ended leases"));
     if (batch.rows.length > 0) await claims.done();
   }
@@ -281,7 +287,11 @@ export class NatsDriver implements Driver {
   }
 
   #changes(after: number, limit: number): Promise<Changes> {
-    return this.#reads.run(() => this.#reader.changes(after, limit));
+    return this.#reads.run(async () => {
+      const changes = await this.#reader.changes(after, limit);
+      this.#floor = Math.max(this.#floor, changes.completeFrom ?? 0);
+      return changes;
+    });
   }
 
   async #leases(): Promise<readonly LeaseRecord[]> {

@@ -2,7 +2,7 @@ import { nextTurn } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { TimeoutError, type NatsConnection } from "@nats-io/transport-node";
 import { toDriverError } from "./errors.ts";
 
 /** No question waits longer: a frozen server is a failure then, and one of a cluster that lost its leader has not heard it. */
@@ -11,6 +11,9 @@ export const REQUEST_MS = 2000;
 const WRITE_MS = 5000;
 
 const CLOSE_TURNS = 3;
+const SILENT_HINT =
+  "Look for a NATS server that hangs, a slow disk or network, and a stream without a leader (nats stream info)";
+const AWAY_HINT = "Look whether the NATS server runs and can be reached; the connection is made again by itself";
 
 export interface NatsLinkOptions {
   readonly connection: NatsConnection;
@@ -27,8 +30,11 @@ export class NatsLink {
   readonly manager: JetStreamManager;
   readonly #options: NatsLinkOptions;
   readonly #pending = new Set<(error: Error) => void>();
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
   readonly #returned = new Set<() => void>();
   #state: "up" | "away" | "closed" = "up";
+  /** Since when requests get no answer although the connection is up. */
+  #silentSince: number | undefined;
 
   private constructor(options: NatsLinkOptions, manager: JetStreamManager) {
     this.#options = options;
@@ -47,9 +53,19 @@ export class NatsLink {
     return this.#options.connection;
   }
 
-  /** Bytes that the server takes in one message, headers included. */
+  /** Bytes that the server takes in one message, headers included; while there is no connection those of the last one. */
   get maxMessageBytes(): number {
-    return this.connection.info?.max_payload ?? 0;
+    this.#maxMessageBytes = this.connection.info?.max_payload ?? this.#maxMessageBytes;
+    return this.#maxMessageBytes;
+  }
+
+  /**
+   * Whether the server, one before 2.10, moves every consumer of a bucket forward when one subject is purged, over messages of others
+   * (nats-server #3838): what a consumer leaves out need not be gone.
+   */
+  get skipsMessages(): boolean {
+    const [major = 0, minor = 0] = (this.connection.info?.version ?? "").split(".").map(Number);
+    return major < 2 || (major === 2 && minor < 10);
   }
 
   /** `listener` is called whenever the connection is back. Returns how to stop that. */
@@ -65,12 +81,15 @@ export class NatsLink {
     this.#pending.add(gone.reject);
     const startedAt = performance.now();
     try {
-      return await Promise.race([task(), gone.promise]);
+      const result = await Promise.race([task(), gone.promise]);
+      this.#noteTime(verb, performance.now() - startedAt);
+      this.#noteAnswer();
+      return result;
     } catch (error) {
+      if (error instanceof TimeoutError) this.#noteSilence(startedAt);
       throw toDriverError(verb, error);
     } finally {
       this.#pending.delete(gone.reject);
-      this.#noteTime(verb, performance.now() - startedAt);
     }
   }
 
@@ -88,6 +107,20 @@ export class NatsLink {
       log.info({ request: verb, durationMs: Math.round(durationMs) }, "slow NATS request");
   }
 
+  #noteSilence(since: number): void {
+    if (this.#silentSince !== undefined || this.#state !== "up") return;
+    this.#silentSince = since;
+    const { log, shown } = this.#options;
+    log.warn({ endpoint: shown, hint: SILENT_HINT }, "NATS does not answer");
+  }
+
+  #noteAnswer(): void {
+    if (this.#silentSince === undefined) return;
+    const durationMs = Math.round(performance.now() - this.#silentSince);
+    this.#silentSince = undefined;
+    this.#options.log.info({ durationMs }, "NATS answers again");
+  }
+
   #unusable(verb: string): DriverError {
     const state = this.#state === "closed" ? "the driver is closed" : `"${this.#options.shown}" is away`;
     return new DriverError("failed", `Cannot ${verb}: ${state}`);
@@ -95,6 +128,7 @@ export class NatsLink {
 
   #leave(state: "away" | "closed"): void {
     if (this.#state !== "closed") this.#state = state;
+    this.#silentSince = undefined; // the log is told of the worse
     const error = this.#unusable("finish request");
     for (const reject of this.#pending) reject(error);
     this.#pending.clear();
@@ -104,7 +138,7 @@ export class NatsLink {
     const { log, shown } = this.#options;
     for await (const status of this.connection.status()) {
       if (status.type === "disconnect") {
-        if (this.#state === "up") log.warn({ endpoint: shown }, "NATS is away, trying to come back");
+        if (this.#state === "up") log.warn({ endpoint: shown, hint: AWAY_HINT }, "NATS is away, trying to come back");
         this.#leave("away");
       } else if (status.type === "reconnect" && this.#state === "away") {
         this.#state = "up";

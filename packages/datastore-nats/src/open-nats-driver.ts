@@ -71,7 +71,8 @@ function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1]
     isRetryable: (error) =>
       error instanceof DriverError || (error instanceof NatsError && error.code === "ERR_NATS_UNREACHABLE"),
     onRetry: (error, attempt) => {
-      if (attempt === 3) log.warn({ endpoint, error }, "waiting for NATS");
+      const hint = error instanceof NatsError ? error.hint : "Look whether the NATS servers have elected a leader";
+      if (attempt === 3) log.warn({ endpoint, error, hint }, "waiting for NATS");
     },
   };
 }

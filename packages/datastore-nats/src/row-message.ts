@@ -1,5 +1,6 @@
 import type { LeaseId, NewRow, RowHead, RowSpan } from "@k3s/datastore";
 import { packKineValue, unpackKineValue } from "./kine-value.ts";
+import { framedBytes } from "./s2-frames.ts";
 import {
   formatNote,
   formatRowHeader,
@@ -22,6 +23,19 @@ const OPERATION_HEADER = "KV-Operation";
 const REASON_HEADER = "Nats-Marker-Reason";
 /** Under which the end of leases without keys is told; a name for each, so that the history of none is ever full. */
 const NOTE_PREFIX = "k3s-lease-end/";
+
+/** Room for the headers of a row without a note. */
+export const HEADER_BYTES = 512;
+/** What of kine's JSON is neither name nor value. */
+const JSON_BYTES = 300;
+/** A character of a name in JSON, as an escape. */
+const CHAR_BYTES = 6;
+
+/** How large the message of a row is at most. */
+export function messageBytes(name: string, valueBytes: number): number {
+  const text = JSON_BYTES + name.length * CHAR_BYTES + Math.ceil(valueBytes / 3) * 4;
+  return HEADER_BYTES + framedBytes(text);
+}
 
 /** A message to publish. */
 export interface OutgoingMessage {

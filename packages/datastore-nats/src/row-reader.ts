@@ -8,6 +8,8 @@ import { gapRecord, type StoredMessage } from "./row-record.ts";
 import type { RowTail } from "./row-tail.ts";
 import type { SpanRepair } from "./span-repair.ts";
 
+/** How often a message that does not arrive is looked for before it is fetched. */
+const MAX_LOOKS = 10;
 /** Messages of a replay whose data is fetched together where it is needed. */
 const CHUNK = 500;
 
@@ -19,8 +21,6 @@ interface RowReaderOptions {
   readonly log: Logger;
   /** Told of every row once it is certain. */
   readonly onRow: (row: SettledRow) => void;
-  /** Told where rows were dropped by the bucket before they were read: what lies below is not complete. */
-  readonly onHole: (revision: number) => void;
 }
 
 /** Reads rows out of messages: all heads for a load, or what is new with its values. One reading at a time. */
@@ -53,35 +53,52 @@ export class RowReader {
     await this.#takeBack(undefined);
   }
 
-  /** Rows after `after` with their values; none only when there was none during the call. */
+  /**
+   * Rows after `after` with their values; none only when there was none during the call. Where messages are missing it goes on to what
+   * is the newest then: of a key whose row was dropped there is a newer one.
+   */
   async changes(after: number, limit: number): Promise<Changes> {
-    const settled: SettledRow[] = [];
-    const data = new Map<number, Uint8Array>();
+    const reading: Reading = { at: after, settled: [], data: new Map(), completeFrom: 0 };
     this.#assembler.rewind();
-    for (let at = after; ;) {
-      const page = await this.#page(at, limit);
-      for (const message of page.messages) {
-        if (message.data !== undefined) data.set(message.seq, message.data);
-        settled.push(...this.#add(message));
-      }
-      if (page.end > at && page.messages.at(-1)?.seq !== page.end)
-        settled.push(...this.#assembler.add(gapRecord(page.end)));
-      const isAtEnd = page.end === at;
-      at = page.end;
-      const isWhole = this.#assembler.open.length === 0;
-      if (settled.length > 0 || (isAtEnd && isWhole)) break;
-      if (isAtEnd) settled.push(...(await this.#settle(at)));
-    }
+    while (!(await this.#readOn(reading, limit)));
     this.#assembler.rewind();
     await this.#takeBack(undefined);
-    return { rows: settled.map((row) => toChanged(row, data.get(row.head.id))), spans: spansOf(settled) };
+    const { settled, data, completeFrom } = reading;
+    const rows = settled.map((row) => toChanged(row, data.get(row.head.id)));
+    return { rows, spans: spansOf(settled), completeFrom };
+  }
+
+  /** Reads one page more. Resolves with whether that is all. */
+  async #readOn(reading: Reading, limit: number): Promise<boolean> {
+    const { at, settled, data } = reading;
+    const { messages, end } = await this.#whole(await this.#page(at, limit), at);
+    if (messages.length < end - at) reading.completeFrom = await this.#options.messages.lastSequence();
+    for (const message of messages) {
+      if (message.data !== undefined) data.set(message.seq, message.data);
+      settled.push(...this.#add(message));
+    }
+    if (end > at && messages.at(-1)?.seq !== end) settled.push(...this.#assembler.add(gapRecord(end)));
+    reading.at = end;
+    const isWhole = this.#assembler.open.length === 0;
+    if (end === at && isWhole) return true;
+    if (settled.length > 0 && isComplete(reading, isWhole)) return true;
+    if (end === at) settled.push(...(await this.#settle(at)));
+    return false;
   }
 
   /** What stands behind `after`: from memory where it has arrived, else from the server. */
   async #page(after: number, limit: number): Promise<Page> {
-    const page = (await this.#arrived(after, limit)) ?? (await this.#fetched(after, limit));
-    if (page.messages.length < page.end - after) this.#options.onHole(page.end);
-    return page;
+    return (await this.#arrived(after, limit)) ?? (await this.#fetched(after, limit));
+  }
+
+  /** Fetches what the server left out when it sent the page (see `NatsLink.skipsMessages`). */
+  async #whole(page: Page, after: number): Promise<Page> {
+    const { messages, end } = page;
+    if (messages.length === end - after) return page;
+    const sent = new Set(messages.map(({ seq }) => seq));
+    const missing = Array.from({ length: end - after }, (_, i) => after + 1 + i).filter((seq) => !sent.has(seq));
+    const found = (await this.#options.messages.get(missing)).filter((message) => message !== undefined);
+    return { messages: [...messages, ...found].sort((a, b) => a.seq - b.seq), end };
   }
 
   /** undefined: it is not all here. */
@@ -93,7 +110,8 @@ export class RowReader {
     const last = await this.#options.messages.lastSequence();
     if (last <= after) return { messages: [], end: after };
     // To fetch what is on its way would be a race with the history, which may drop what the server has sent.
-    if (!(await tail.reaches(last))) return undefined;
+    for (let looks = 0; !(await tail.reaches(last)); looks++)
+      if (looks === MAX_LOOKS || (await this.#options.messages.get([last]))[0] === undefined) return undefined;
     const arrived = tail.take(after, limit);
     return arrived === undefined || arrived.length === 0 ? undefined : toPage(arrived, after);
   }
@@ -163,6 +181,19 @@ interface Page {
   readonly messages: readonly StoredMessage[];
   /** How far they reach; what is missing among them has been removed. */
   readonly end: number;
+}
+
+/** How far the changes have been read. */
+interface Reading {
+  at: number;
+  readonly settled: SettledRow[];
+  readonly data: Map<number, Uint8Array>;
+  /** As in {@link Changes}. */
+  completeFrom: number;
+}
+
+function isComplete({ at, completeFrom }: Reading, isWhole: boolean): boolean {
+  return completeFrom === 0 || (at >= completeFrom && isWhole);
 }
 
 function toPage(messages: readonly StoredMessage[], after: number): Page {

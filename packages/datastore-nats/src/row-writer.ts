@@ -3,13 +3,11 @@ import type { Bucket } from "./bucket.ts";
 import type { HistoryGuard } from "./history-guard.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { formatNote } from "./row-header.ts";
-import type { OutgoingMessage, RowMessages } from "./row-message.ts";
+import { HEADER_BYTES, type OutgoingMessage, type RowMessages } from "./row-message.ts";
 import type { SideNote } from "./row-record.ts";
 
 /** JetStream takes 65535 bytes of headers; the rest of them is short. */
 const MAX_NOTE_BYTES = 60_000;
-/** Room for the headers of a row without a note. */
-const HEADER_BYTES = 512;
 
 interface RowWriterOptions {
   readonly messages: Bucket;

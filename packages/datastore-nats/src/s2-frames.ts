@@ -29,6 +29,11 @@ export function writeFrames(bytes: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
+/** Length of what {@link writeFrames} makes of so many bytes. */
+export function framedBytes(bytes: number): number {
+  return SNAPPY_START.length + bytes + Math.ceil(bytes / SNAPPY_CHUNK_BYTES) * (HEADER_BYTES + SUM_BYTES);
+}
+
 /** What a stream of Snappy's or S2's framing format holds. Throws S2FormatError when it is damaged or something else. */
 export function readFrames(stream: Uint8Array): Buffer {
   const bytes = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);

@@ -34,6 +34,7 @@ const MAX_ENDS = 10_000;
  * What kine has no place for, in a bucket of its own beside kine's, one key each, in plain text:
  *
  *   lease.<hex>  "<ttl s> <end ms> <after row>"      row.<id>  "<lease hex>"      compacted  "<revision>"      claim  see Claims
+ *   newest  ""  so that an older entry can go
  *
  * It is held in memory and followed. What a row tells in its note is in force with the row, before or without an entry here.
  */
@@ -42,6 +43,9 @@ export class SideBucket {
   readonly #prefix: string;
   readonly #leases = new Map<LeaseId, Stored>();
   readonly #ends = new Map<LeaseId, number>();
+  /** Sequences of the leases' entries, also of those that have ended. */
+  readonly #entries = new Map<LeaseId, number>();
+  #newest = 0;
   readonly #rowLeases = new Map<number, LeaseId>();
   readonly #seen = new Latest(0);
   #compacted = { revision: 0, seq: 0 };
@@ -108,7 +112,7 @@ export class SideBucket {
     for (const record of leases) this.#take({ record, after: row, seq: 0 });
     for (const id of this.#ends.keys()) {
       if (this.#ends.size <= MAX_ENDS) break;
-      this.#ends.delete(id);
+      if (!this.#entries.has(id) || this.#leases.has(id)) this.#ends.delete(id);
     }
   }
 
@@ -117,6 +121,7 @@ export class SideBucket {
     const { id, ttlSeconds, expiresAtMs } = record;
     const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
     const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`);
+    this.#noteEntry(id, seq);
     this.#take({ record, after, seq });
   }
 
@@ -147,30 +152,48 @@ export class SideBucket {
     return this.#compacted.revision;
   }
 
-  /** Removes the entries of a lease that a row has told the end of, and of rows that are gone. What stays is superfluous, not wrong. */
-  async forget(gone: { readonly leases?: readonly LeaseId[]; readonly rows?: readonly number[] }): Promise<void> {
-    const { messages } = this.#options;
-    const last = this.#seen.get(); // the newest message stays: its sequence must not be forgotten
-    for (const id of gone.leases ?? [])
-      if (!this.#leases.has(id)) await messages.purge(`${this.#prefix}lease.${id.toString(16)}`, last);
-    for (const row of gone.rows ?? [])
-      if (this.#rowLeases.delete(row)) await messages.purge(`${this.#prefix}row.${row}`, last);
+  /**
+   * Removes the entries of leases that rows have told the end of, also of those that came late from a renewal. Before any such row is
+   * removed: an entry without it is a lease again for whoever starts next.
+   */
+  async forgetEnded(): Promise<void> {
+    for (const [id, seq] of this.#entries) {
+      if (this.#leases.has(id) || !this.#ends.has(id)) continue;
+      await this.#remove(`lease.${id.toString(16)}`, seq);
+      if (this.#entries.get(id) === seq) this.#entries.delete(id);
+    }
+  }
+
+  /** Removes the entries of rows that are gone. What stays is superfluous, not wrong. */
+  async forgetRows(rows: readonly number[]): Promise<void> {
+    for (const row of rows) if (this.#rowLeases.delete(row)) await this.#remove(`row.${row}`, this.#newest - 1);
+  }
+
+  /** The newest message stays: from it NATS knows the next sequence. */
+  async #remove(key: string, upTo: number): Promise<void> {
+    if (upTo >= this.#newest) await this.#put("newest", "");
+    await this.#options.messages.remove(this.#prefix + key, upTo);
   }
 
   async close(): Promise<void> {
     await this.#follower?.close();
   }
 
-  #put(key: string, text: string, lastSubjectSequence?: number): Promise<number> {
+  async #put(key: string, text: string, lastSubjectSequence?: number): Promise<number> {
     const message = { subject: this.#prefix + key, headers: [], data: Buffer.from(text) };
-    return this.#options.messages.publish(
-      message,
-      lastSubjectSequence === undefined ? {} : { expect: { lastSubjectSequence } },
-    );
+    const expect = lastSubjectSequence === undefined ? {} : { expect: { lastSubjectSequence } };
+    const seq = await this.#options.messages.publish(message, expect);
+    this.#newest = Math.max(this.#newest, seq);
+    return seq;
+  }
+
+  #noteEntry(id: LeaseId, seq: number): void {
+    this.#entries.set(id, Math.max(seq, this.#entries.get(id) ?? 0));
   }
 
   #apply(message: StoredMessage): void {
     const key = message.subject.slice(this.#prefix.length);
+    this.#newest = Math.max(this.#newest, message.seq);
     if (key === "claim") this.#onClaim(message);
     else this.#applyText(key, Buffer.from(message.data ?? []).toString("utf8"), message.seq);
     this.#seen.set(Math.max(message.seq, this.#seen.get()));
@@ -182,6 +205,7 @@ export class SideBucket {
     const [, row, rowLease] = ROW_LEASE.exec(`${key} ${text}`) ?? [];
     if (lease !== undefined) {
       const record = { id: BigInt(`0x${lease}`), ttlSeconds: Number(ttl), expiresAtMs: Number(end) };
+      this.#noteEntry(record.id, seq);
       this.#take({ record, after: Number(after), seq });
     } else if (row !== undefined) this.#rowLeases.set(Number(row), BigInt(`0x${rowLease ?? "0"}`));
     else if (key === "compacted" && /^\d{1,16}$/.test(text)) this.#learnCompacted(Number(text), seq);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { openStore, StoreError } from "@k3s/datastore";
+import { openStore, StoreError, type Driver } from "@k3s/datastore";
 import { until } from "@k3s/testkit";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -10,6 +10,27 @@ import { del, everything, just, put, texts } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
 const isCompacted = (error: unknown) => error instanceof StoreError && error.reason === "compacted";
+
+/** A driver whose changes are not read for a while. */
+function holdChanges(driver: Driver): { readonly driver: Driver; hold(): void; release(): void } {
+  const inner = driver.shared;
+  assert.ok(inner !== undefined);
+  let gate = Promise.withResolvers<undefined>();
+  gate.resolve(undefined);
+  const bound = <T extends object>(target: T, own: Partial<T>): T =>
+    new Proxy(target, {
+      get(_, name): unknown {
+        const value: unknown = Reflect.get(name in own ? own : target, name);
+        return typeof value === "function" && !(name in own) ? value.bind(target) : value;
+      },
+    });
+  const shared = bound(inner, { changes: (after, limit) => gate.promise.then(() => inner.changes(after, limit)) });
+  return {
+    driver: bound(driver, { shared }),
+    hold: () => (gate = Promise.withResolvers()),
+    release: () => gate.resolve(undefined),
+  };
+}
 
 describe("the bounded history of a bucket", () => {
   test("is compacted for a server that starts: reads and watches below it are refused", async (t) => {
@@ -69,6 +90,26 @@ describe("the bounded history of a bucket", () => {
       Array.from({ length: 300 }, (_, i) => i + 3),
     );
     assert.equal((await other.status()).compactRevision, 0);
+  });
+
+  test("ends the watches of a server that missed some of it, instead of leaving events out", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const driver = await openDriver(t, server, "?revHistory=2");
+    const slow = holdChanges(driver);
+    const other = await openStore(slow.driver, { log: quietLog() });
+    t.after(() => other.close());
+    const [live, later] = [new Recorder(other), new Recorder(other, 50)];
+    slow.hold();
+    const value = "x".repeat(300_000); // more in all than a driver keeps unread
+    for (let i = 3; i < 63; i++) await store.txn(just(put(i % 2 === 0 ? "/hot" : "/warm", value)));
+    const cold = await store.txn(just(put("/cold", "1")));
+    slow.release();
+    assert.deepEqual(await live.ended(), { reason: "compacted", compactRevision: cold.revision });
+    assert.deepEqual(await later.ended(), { reason: "compacted", compactRevision: cold.revision });
+    assert.equal((await other.range(everything())).count, 4);
+    assert.equal((await other.status()).compactRevision, cold.revision);
+    await assert.rejects(other.range(everything({ revision: cold.revision - 1 })), isCompacted);
   });
 
   test("lets a fast key be written beside a server that does not read any more", async (t) => {

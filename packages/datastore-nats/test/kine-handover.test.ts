@@ -3,11 +3,11 @@ import { describe, test } from "node:test";
 import { until } from "@k3s/testkit";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openTestStore, startNats } from "./support/nats-fixture.ts";
-import { del, everything, just, put, texts, when } from "./support/ops.ts";
+import { del, everything, just, put, rangeOf, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
-describe("a bucket of kine", () => {
-  test("is read with its tombstones, delete markers, re-created keys and values in S2", async (t) => {
+describe("hard case 35, a bucket of kine", () => {
+  test("D1 is read with its tombstones, delete markers, re-created keys and values in S2", async (t) => {
     const server = await startNats(t);
     const kine = await KinePeer.open(t, server);
     await kine.create("/registry/health", '{"health":"true"}');
@@ -35,7 +35,7 @@ describe("a bucket of kine", () => {
     });
   });
 
-  test("goes back to kine with deletes that its watches see and keys that it can create again", async (t) => {
+  test("D5 goes back to kine with deletes that its watches see and keys that it can create again", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);
     await store.txn(just(put("/a", "1")));
@@ -67,7 +67,7 @@ describe("a bucket of kine", () => {
     assert.deepEqual((await kine.list())["/c"], "back");
   });
 
-  test("may be written by kine meanwhile: its changes are told, ours are planned anew", async (t) => {
+  test("O9 may be written by kine meanwhile: its changes are told, ours are planned anew", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);
     const kine = await KinePeer.open(t, server);
@@ -98,5 +98,21 @@ describe("a bucket of kine", () => {
     const again = await openTestStore(t, server);
     assert.deepEqual(await again.leaseList(), [lease]);
     assert.deepEqual((await again.leaseTimeToLive(lease)).keys.map(String), ["/leased"]);
+  });
+
+  test("D7, D8 keeps the compaction key as kine does: version|value, read by us in the old form too", async (t) => {
+    const server = await startNats(t);
+    const kine = await KinePeer.open(t, server);
+    await kine.create("/registry/health", '{"health":"true"}');
+    await kine.create("compact_rev_key_apiserver", "1");
+    const store = await openTestStore(t, server);
+    const read = async () => (await store.range({ ...everything(), ...rangeOf("compact_rev_key") })).kvs[0];
+    const old = await read();
+    assert.deepEqual([old?.version, old?.value.toString()], [1, "0"]);
+    const guard = { ...rangeOf("compact_rev_key"), result: "equal", target: { field: "version", value: 1 } } as const;
+    const txn = { compare: [guard], success: [put("compact_rev_key", "7|x")], failure: [] };
+    assert.equal((await store.txn(txn)).succeeded, true);
+    assert.equal((await store.txn(txn)).succeeded, false);
+    assert.equal((await kine.list())["compact_rev_key_apiserver"], "2|7|x");
   });
 });

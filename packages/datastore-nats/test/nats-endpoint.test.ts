@@ -17,7 +17,7 @@ const PLAIN: NatsEndpoint = {
   shown: "",
 };
 
-describe("parseNatsEndpoint()", () => {
+describe("O1 DSN parsing: parseNatsEndpoint()", () => {
   const good: readonly (readonly [text: string, expected: Partial<NatsEndpoint>])[] = [
     ["nats://host", {}],
     ["nats://host:14222", { servers: ["host:14222"] }],

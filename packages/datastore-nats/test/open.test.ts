@@ -38,7 +38,7 @@ async function tempFolder(t: TestContext): Promise<string> {
 }
 
 describe("openNatsDriver()", () => {
-  test("makes the bucket as kine does, and opens one that kine made", async (t) => {
+  test("O2 makes the bucket as kine does, and opens one that kine made", async (t) => {
     const server = await startNats(t);
     await tryOpen(t, `nats://${server.endpoint}?revHistory=5`);
     await KinePeer.open(t, server, 5); // rejects when anything differs
@@ -114,7 +114,7 @@ describe("openNatsDriver()", () => {
   });
 });
 
-describe("TLS to NATS", () => {
+describe("O5 TLS flags to database: TLS to NATS", () => {
   let folder = "";
   let files = serverTlsPaths("");
   before(async () => {

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { nextTurn } from "@k3s/async";
 import { StoreError, type OpenStore } from "@k3s/datastore";
+import { createLogger } from "@k3s/log";
 import { until } from "@k3s/testkit";
+import { openNatsDriver } from "../src/index.ts";
 import { openDriver, openTestStore, startNats } from "./support/nats-fixture.ts";
 import { everything, just, put, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
@@ -26,7 +28,7 @@ async function untilWritable(store: OpenStore, key: string): Promise<number> {
   return refused;
 }
 
-describe("NATS away", () => {
+describe("hard case 34, O3: NATS away", () => {
   test("is a failure of every request, and over when it is back", async (t) => {
     const server = await startNats(t);
     const driver = await openDriver(t, server);
@@ -39,7 +41,10 @@ describe("NATS away", () => {
       );
       return failed;
     });
-    await assert.rejects(driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] }), ofKind("failed"));
+    await assert.rejects(driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] }), (error: Error) => {
+      assert.match(error.message, /is away$/);
+      return ofKind("failed")(error);
+    });
     await assert.rejects(driver.heads(0, 1), ofKind("failed"));
     await assert.rejects(async () => driver.shared?.position(), ofKind("failed"));
     await assert.rejects(async () => driver.shared?.claim(), ofKind("failed"));
@@ -102,14 +107,33 @@ describe("NATS away", () => {
     assert.deepEqual(texts(await other.range(everything())), texts(await store.range(everything())));
   });
 
+  test("frozen, is told of once, with the cure, and when it is over", async (t) => {
+    const server = await startNats(t);
+    const lines: string[] = [];
+    const log = createLogger({ level: "info", format: "text", write: (line) => void lines.push(line) });
+    const driver = await openNatsDriver({ endpoint: `nats://${server.endpoint}`, log, signal: t.signal });
+    t.after(() => driver.close());
+    const said = (text: string) => lines.filter((line) => line.includes(text));
+    await server.freeze();
+    for (let round = 0; round < 2; round++) await assert.rejects(driver.heads(0, 1), ofKind("failed"));
+    server.thaw();
+    await until("the driver reads again", async () => {
+      await driver.heads(0, 1);
+      return true;
+    });
+    assert.equal(said("NATS does not answer").length, 1);
+    assert.match(said("NATS does not answer")[0] ?? "", /hint="Look for a NATS server that hangs/);
+    assert.equal(said("NATS answers again").length, 1);
+  });
+
   test("frozen, is a failure in bounded time; thawed, writes go on and both servers agree", async (t) => {
     const server = await startNats(t);
     const [store, other] = [await openTestStore(t, server), await openTestStore(t, server)];
     const recorder = new Recorder(other);
     await store.txn(just(put("/a", "1")));
-    server.pause();
+    await server.freeze();
     await assert.rejects(store.txn(just(put("/a", "2"))), isUnavailable);
-    server.resume();
+    server.thaw();
     await untilWritable(store, "/b");
     assert.deepEqual(texts(await other.range(everything())), texts(await store.range(everything())));
     await until("the other server tells the last event", async () =>

@@ -63,7 +63,8 @@ function retryPolicy(settings: PostgresSettings, log: Logger) {
     delayMaxMs: RETRY_MAX_MS,
     isRetryable: (error: unknown) => toOpenError(error, settings).code === "ERR_POSTGRES_UNREACHABLE",
     onRetry: (error: unknown, attempt: number) => {
-      if (attempt === 3) log.warn({ server: describe(settings), error }, "waiting for the database");
+      const { hint } = toOpenError(error, settings);
+      if (attempt === 3) log.warn({ server: describe(settings), error, hint }, "waiting for the database");
     },
   };
 }

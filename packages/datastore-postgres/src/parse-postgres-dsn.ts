@@ -132,8 +132,10 @@ function splitHosts(text: string): { readonly hosts: readonly string[]; readonly
 function tlsSettings({ query }: GoUrl, { tls = {} }: PostgresEnvironment): SettingMap {
   const files = { sslcert: tls.certFile ?? "", sslkey: tls.keyFile ?? "", sslrootcert: tls.caFile ?? "" };
   const used = Object.entries(files).filter(([name, path]) => path !== "" && !query.has(name));
-  const mode = used.length > 0 && !query.has("sslmode") ? { sslmode: "verify-full" } : {};
-  return { ...mode, ...Object.fromEntries(used) };
+  if (used.length === 0 || query.has("sslmode")) return Object.fromEntries(used);
+  if (tls.skipVerify !== true) return { sslmode: "verify-full", ...Object.fromEntries(used) };
+  // With a root certificate `require` would verify.
+  return { sslmode: "require", ...Object.fromEntries(used.filter(([name]) => name !== "sslrootcert")) };
 }
 
 function interpret(map: SettingMap, environment: PostgresEnvironment): Omit<PostgresSettings, "shown"> {

@@ -14,6 +14,8 @@ export interface PostgresEnvironment {
     readonly caFile?: string | undefined;
     readonly certFile?: string | undefined;
     readonly keyFile?: string | undefined;
+    /** `--skip-verify`; counts only with a file, as for MySQL, and where the string has no sslmode. */
+    readonly skipVerify?: boolean | undefined;
   };
   /** Name of the user the process runs as, and his home directory. Default: the system's word. */
   readonly user?: string;

@@ -78,7 +78,7 @@ describe("commit() in PostgreSQL", () => {
     test(`refuses a key with ${name}, before anything is sent`, async (t) => {
       const { log, lines } = collectLog();
       const driver = await database.open(t, { log });
-      assert.match(driver.refusal?.(key) ?? "", says);
+      assert.match(driver.refusal?.(key, 0)?.state ?? "", says);
       await assert.rejects(driver.commit(creations(0, key)), says);
       assert.match(lines.join(""), /the table cannot hold what is to be written/);
       const [longest, odd] = [`/${"x".repeat(2599)}`, "/a/ü日本 '\"\\%_\x01"];

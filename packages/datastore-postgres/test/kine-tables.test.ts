@@ -67,9 +67,9 @@ const OLD_ROWS = [
   row("12", "'/registry/empty'", "1", "NULL", "NULL", "0", "NULL", "NULL", "NULL"),
 ];
 
-describe("tables of kine", () => {
+describe("D1 tables of every kine generation", () => {
   for (const { name, statements, warns } of GENERATIONS) {
-    test(`are taken over and left usable: ${name}`, async (t) => {
+    test(`D1 tables of kine are taken over and left usable: ${name}`, async (t) => {
       const database_ = database.newName();
       await database.sql(t, database_, ...statements, ...OLD_ROWS, "SELECT setval('kine_id_seq', 12)");
       const { log, lines } = collectLog();
@@ -105,7 +105,7 @@ describe("tables of kine", () => {
     });
   }
 
-  test("without the unique index lose the older of two equal states", async (t) => {
+  test("D1 tables without the unique index lose the older of two equal states", async (t) => {
     const name = database.newName();
     await database.sql(
       ...[t, name, table({ id: "BIGSERIAL", name: "TEXT" })],
@@ -117,7 +117,7 @@ describe("tables of kine", () => {
     assert.deepEqual(await database.sql(t, name, "SELECT id FROM kine WHERE name = '/a' ORDER BY id"), [["1"], ["3"]]);
   });
 
-  test("with 32-bit ids refuse a row beyond them, name the cure, and go on once it is applied", async (t) => {
+  test("D3 32-bit id columns: refuse a row beyond them, name the cure, and go on once it is applied", async (t) => {
     const name = database.newName();
     const last = 2 ** 31 - 2;
     const marker = row("1", "'compact_rev_key'", "1", "0", "0", "0", "0", "''", "NULL");
@@ -137,7 +137,7 @@ describe("tables of kine", () => {
     assert.equal((await again.txn(write("/a", last + 1, "3"))).revision, last + 2);
   });
 
-  test("of our making answer kine's own statements", async (t) => {
+  test("D5 rows written by us answer kine's own statements", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
     await store.txn(write("/registry/a", 0, "a1"));

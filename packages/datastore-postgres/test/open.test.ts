@@ -36,7 +36,7 @@ async function tryOpen(options: Partial<PostgresDriverOptions> & { readonly dsn:
 }
 
 describe("openPostgresDriver()", () => {
-  test("makes a database of any name, and opens it again", async (t) => {
+  test("O2 database auto-creation: makes a database of any name, and opens it again", async (t) => {
     for (let round = 0; round < 2; round++) await tryOpen({ dsn: database.dsn("odd-name%22%20%C3%A9") });
     const said =
       "SELECT datname::text, datcollate::text, pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname LIKE 'odd%'";
@@ -100,7 +100,7 @@ describe("openPostgresDriver()", () => {
   });
 });
 
-describe("case O5: TLS to PostgreSQL", () => {
+describe("O5 TLS flags to database: TLS to PostgreSQL", () => {
   const dsn = (host: string, parameters: string) =>
     `postgres://postgres@${host}:${database.server.port}/x${parameters}`;
 

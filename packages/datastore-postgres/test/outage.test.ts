@@ -56,7 +56,7 @@ async function openStoreWith(t: TestContext) {
   return { store: await database.store(t, database.newName(), log), lines };
 }
 
-describe("case 34: PostgreSQL away", () => {
+describe("hard case 34, O3: PostgreSQL away", () => {
   for (const { name, begin, end } of OUTAGES) {
     test(`${name} under load: unavailable while it lasts, no false conflict, no event lost or doubled`, async (t) => {
       const { store, lines } = await openStoreWith(t);

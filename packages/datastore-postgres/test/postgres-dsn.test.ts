@@ -13,7 +13,7 @@ function parse(dsn: string, more: Partial<PostgresEnvironment> = {}) {
 const hostsOf = (dsn: string, more: Partial<PostgresEnvironment> = {}) =>
   parse(dsn, more).hosts.map(({ host, port }) => `${host}:${port}`);
 
-describe("parsePostgresDsn()", () => {
+describe("O1 DSN parsing: parsePostgresDsn()", () => {
   for (const dsn of ["", "postgres://", "postgresql://"]) {
     test(`takes kine's defaults for "${dsn}"`, () => {
       const { hosts, user, password, database, sslMode } = parse(dsn);
@@ -60,6 +60,9 @@ describe("parsePostgresDsn()", () => {
     const { sslMode, sslRootCert, sslCert, sslKey } = parse("postgres://h/d?sslrootcert=/other", { tls });
     assert.deepEqual([sslMode, sslRootCert, sslCert, sslKey], ["verify-full", "/other", "/cert", "/key"]);
     assert.equal(parse("postgres://h/d?sslmode=require", { tls }).sslMode, "require");
+    const unverified = parse("postgres://h/d", { tls: { ...tls, skipVerify: true } });
+    assert.deepEqual([unverified.sslMode, unverified.sslRootCert, unverified.sslCert], ["require", "", "/cert"]);
+    assert.equal(parse("postgres://h/d?sslmode=verify-ca", { tls: { ...tls, skipVerify: true } }).sslMode, "verify-ca");
   });
 
   test("asks the environment for what the string leaves open", () => {

@@ -30,7 +30,7 @@ describe("several servers on one PostgreSQL", () => {
     for (const store of stores) assert.equal((await store.range(query(rangeOf("/registry/health")))).count, 1);
   });
 
-  test("case 36: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
+  test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
     const name = database.newName();
     const stores = [await database.store(t, name), await database.store(t, name)];
     const seen = stores.map((store) => new Recorder(store, EVERYTHING, 3));
@@ -125,10 +125,42 @@ describe("LISTEN and NOTIFY", () => {
   });
 });
 
-describe("beside kine", () => {
+describe("O9 beside kine", () => {
   const INSERT = "INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value) VALUES";
 
-  test("an id that kine burnt is settled, and rows behind it are shown", async (t) => {
+  test("history compacted before we saw it: keys that ended in it are gone, and watches end instead of missing it", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    for (const key of ["/ended", "/kept", "/again"]) await store.txn(write(key, 0, "old"));
+    const [early, late] = [new Recorder(store, EVERYTHING, 3), new Recorder(store, EVERYTHING, 10)];
+    const kine = await database.connect(t, name);
+    for (const statement of [
+      "BEGIN",
+      `${INSERT} ('/ended', 0, 1, 0, 3, 0, NULL)`,
+      `${INSERT} ('/again', 0, 1, 0, 5, 0, NULL)`,
+      `${INSERT} ('/other', 1, 0, 0, 0, 0, 'new')`,
+      `${INSERT} ('/again', 1, 0, 0, 7, 0, 'new')`,
+      `${INSERT} ('/last', 1, 0, 0, 0, 0, 'new')`,
+      "DELETE FROM kine WHERE id IN (3, 5, 6, 7)",
+      "UPDATE kine SET prev_revision = 8 WHERE name = 'compact_rev_key'",
+      "COMMIT",
+    ])
+      await kine.query(statement);
+    const expected = ["/again=new@9", "/kept=old@4", "/last=new@10", "/other=new@8"];
+    assert.deepEqual(
+      (await contents(store)).filter((line) => !line.includes("health")),
+      expected,
+    );
+    assert.deepEqual(await early.ended(), { reason: "compacted", compactRevision: 8 });
+    await late.count(1);
+    assert.deepEqual(late.lines, ["10 put /last=new"]);
+    const after = new Recorder(store, EVERYTHING, 9);
+    await after.count(2);
+    assert.deepEqual(after.lines, ["9 put /again=new", "10 put /last=new"]);
+    assert.equal((await store.txn(write("/ended", 0, "back"))).revision, 11);
+  });
+
+  test("D6 an id that kine burnt is settled, and rows behind it are shown", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
     const seen = new Recorder(store, EVERYTHING, 3);

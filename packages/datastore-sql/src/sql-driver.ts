@@ -8,10 +8,11 @@ import type {
   Position,
   Pruning,
   RowHead,
+  RowRefusal,
   SharedDatabase,
   SideState,
 } from "@k3s/datastore";
-import { DriverError } from "@k3s/datastore";
+import { DriverError, tableTraits } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { ChangeFeed } from "./change-feed.ts";
 import { ClaimDesk } from "./claim-desk.ts";
@@ -53,6 +54,7 @@ export interface SqlDriverOptions<Session extends SqlSession> {
 
 /** Kine's table in a database that others use as well. The tables must be there. */
 export class SqlDriver<Session extends SqlSession> implements Driver {
+  readonly traits = tableTraits;
   readonly shared: SharedDatabase;
   readonly #dialect: Dialect<Session>;
   readonly #failures: Failures;
@@ -82,8 +84,9 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     this.shared = this.#share();
   }
 
-  refusal(name: string): string | undefined {
-    return this.#dialect.refusal?.(name);
+  refusal(name: string): RowRefusal | undefined {
+    const state = this.#dialect.refusal?.(name);
+    return state === undefined ? undefined : { part: "name", state };
   }
 
   heads(after: number, limit: number): Promise<readonly RowHead[]> {

@@ -71,12 +71,15 @@ function valueReader(database: Connection): (rows: readonly number[]) => PackedV
   const select = database
     .prepare<[number], Buffer | string | number | null>("SELECT value FROM kine WHERE id = ?")
     .pluck();
+  const get = (row: number) => {
+    const value = select.get(row);
+    if (value === undefined) return undefined;
+    return Buffer.isBuffer(value) ? value : Buffer.from(value === null ? "" : String(value));
+  };
+  // One transaction: outside of one each statement locks the file and looks for changes anew, which costs more than the row.
+  const getAll = database.transaction((rows: readonly number[]) => rows.map(get));
   return (rows) => {
-    const values = rows.map((row) => {
-      const value = select.get(row);
-      if (value === undefined) return undefined;
-      return Buffer.isBuffer(value) ? value : Buffer.from(value === null ? "" : String(value));
-    });
+    const values = getAll(rows);
     const lengths = values.map((value) => value?.length ?? -1);
     const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(length, 0), 0));
     let offset = 0;

@@ -1,5 +1,14 @@
 import type { Logger } from "@k3s/log";
-import type { CommitBatch, DatabaseSize, Driver, NewRow, Pruning, RowHead, SideState } from "@k3s/datastore";
+import {
+  tableTraits,
+  type CommitBatch,
+  type DatabaseSize,
+  type Driver,
+  type NewRow,
+  type Pruning,
+  type RowHead,
+  type SideState,
+} from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -17,6 +26,7 @@ interface SqliteDriverParts {
 
 /** Kine's table in a SQLite file: one worker writes, another reads, so that a slow disk holds up no read. */
 export class SqliteDriver implements Driver {
+  readonly traits = tableTraits;
   readonly #parts: SqliteDriverParts;
   /** Undefined where others make the checkpoints. */
   readonly #checkpointer: Checkpointer | undefined;

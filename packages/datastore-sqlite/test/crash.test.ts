@@ -31,7 +31,7 @@ async function promised(
 }
 
 describe("crash", () => {
-  test(`every promised write is there after SIGKILL, without holes, ${ROUNDS} times over`, async (t) => {
+  test(`O4 every promised write is there after SIGKILL, without holes, ${ROUNDS} times over`, async (t) => {
     const path = await tempDatabase(t);
     const all = new Map<string, number>();
     for (let round = 0; round < ROUNDS; round++) {

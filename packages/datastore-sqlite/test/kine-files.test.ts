@@ -34,7 +34,7 @@ const OLD_ROWS = [
 
 describe("files of kine", () => {
   for (const nameType of ["TEXT", "INTEGER"]) {
-    test(`loads every kind of row from a table whose names are ${nameType}`, async (t) => {
+    test(`D1 loads every kind of row from a table whose names are ${nameType}`, async (t) => {
       const path = await tempDatabase(t);
       await mkdir(dirname(path));
       await sql(path, table(nameType), UNIQUE, ...OLD_ROWS);
@@ -73,7 +73,7 @@ describe("files of kine", () => {
     });
   }
 
-  test("reads the compaction key's version and value from its row, old form too", async (t) => {
+  test("D8 reads the compaction key's version and value from its row, old form too", async (t) => {
     const path = await tempDatabase(t);
     await mkdir(dirname(path));
     await sql(path, table("TEXT"), UNIQUE, ...OLD_ROWS);
@@ -112,7 +112,7 @@ describe("files of kine", () => {
     assert.ok((await second.leaseTimeToLive(lease)).remainingTtlSeconds <= 600);
   });
 
-  test("keeps the newest of several compaction markers", async (t) => {
+  test("D7 keeps the newest of several compaction markers", async (t) => {
     const path = await tempDatabase(t);
     await mkdir(dirname(path));
     const second = row("15", "'compact_rev_key'", "1", "0", "0", "9", "0", "x''", "NULL");
@@ -132,7 +132,7 @@ describe("files of kine", () => {
     assert.deepEqual(indexes, [["kine_name_prev_revision_uindex"]]);
   });
 
-  test("repairs a table without the unique index by keeping the newer state", async (t) => {
+  test("D1 repairs a table without the unique index by keeping the newer state", async (t) => {
     const path = await tempDatabase(t);
     await mkdir(dirname(path));
     const double = row("15", "'/registry/a'", "0", "0", "3", "3", "0", "CAST('later' AS BLOB)", "NULL");
@@ -173,7 +173,7 @@ describe("files of kine", () => {
     assert.equal((await stat(path)).mode & 0o777, 0o600);
   });
 
-  test("writes rows with the links and old values that kine reads", async (t) => {
+  test("D5 writes rows with the links and old values that kine reads", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);
     await store.txn(create("/a", "1"));

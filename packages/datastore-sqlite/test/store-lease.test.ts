@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { StoreError, type StoreErrorReason } from "@k3s/datastore";
+import {
+  DriverError,
+  openStore,
+  StoreError,
+  type CommitBatch,
+  type Driver,
+  type StoreErrorReason,
+} from "@k3s/datastore";
+import { openSqliteDriver } from "../src/index.ts";
 import { create, just, put, query, rangeOf } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { Recorder } from "./support/recorder.ts";
-import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
+import { silent, storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
 const reason = (expected: StoreErrorReason) => (error: unknown) =>
   error instanceof StoreError && error.reason === expected;
@@ -35,6 +43,39 @@ describe("leases", () => {
     assert.equal((await store.range(query(rangeOf("/a", "/h")))).count, 1);
     await assert.rejects(store.txn(create("/d", "", id)), reason("leaseNotFound"));
     assert.equal((await store.leaseTimeToLive(id)).remainingTtlSeconds, -1);
+  });
+
+  test("what is told of leases is durable: not an end that may still fail", async (t) => {
+    const inner = await openSqliteDriver({ path: await tempDatabase(t), log: silent });
+    const away = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    let isHeld = false;
+    const commit = async (batch: CommitBatch) => {
+      if (isHeld) {
+        reached.resolve();
+        await away.promise;
+      }
+      await inner.commit(batch);
+    };
+    const driver = new Proxy<Driver>(inner, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name);
+        if (name === "commit") return commit;
+        return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const store = await openStore(driver, { log: silent });
+    t.after(() => store.close());
+    await store.leaseGrant({ id: 5n, ttlSeconds: 60 });
+    isHeld = true;
+    const refused = assert.rejects(store.leaseRevoke(5n), reason("unavailable"));
+    const [told, ids] = [store.leaseTimeToLive(5n), store.leaseList()];
+    await reached.promise;
+    isHeld = false;
+    away.reject(new DriverError("failed", "Cannot commit: the disk is away"));
+    await refused;
+    assert.equal((await told).grantedTtlSeconds, 60);
+    assert.deepEqual(await ids, [5n]);
   });
 
   test("leaseRevoke() deletes the keys, and only once", async (t) => {

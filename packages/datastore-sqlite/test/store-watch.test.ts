@@ -89,8 +89,21 @@ describe("Store.watch()", () => {
     const early = new Recorder(store, rangeOf("/a"), 5);
     assert.deepEqual(await early.ended(), { reason: "compacted", compactRevision: 6 });
     const border = new Recorder(store, rangeOf("/a"), 6);
+    await border.count(2);
+    assert.deepEqual([early.events.length, border.lines], [0, ["6 delete /a=", "7 put /a=4"]]);
+  });
+
+  test("tells a deletion in the compacted revision also after a restart, without the state before", async (t) => {
+    const path = await tempDatabase(t);
+    const first = await storeAt(t, path);
+    await first.txn(just(put("/a", "1")));
+    await first.txn(just(del("/a")));
+    await first.compact(first.currentRevision);
+    await first.close();
+    const second = await storeAt(t, path);
+    const border = new Recorder(second, rangeOf("/a"), 4);
     await border.count(1);
-    assert.deepEqual([early.events.length, border.lines], [0, ["7 put /a=4"]]);
+    assert.deepEqual(border.lines, ["4 delete /a="]);
   });
 
   test("close() ends the callbacks; the end of the store ends the others", async (t) => {

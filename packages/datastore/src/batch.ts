@@ -1,4 +1,4 @@
-import type { CommitBatch } from "./driver.ts";
+import type { CommitBatch, DriverTraits } from "./driver.ts";
 
 /** One transaction out of several, planned on top of the row `after`. */
 export function merge(batches: readonly CommitBatch[], after: number): CommitBatch {
@@ -18,4 +18,17 @@ export function merge(batches: readonly CommitBatch[], after: number): CommitBat
 export function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision }: CommitBatch): boolean {
   const parts = [rows, leases, endedLeases, rowLeases];
   return compactRevision === undefined && parts.every(({ length }) => length === 0);
+}
+
+/** Whether two changes may become durable together. */
+export function mayShareCommit(one: CommitBatch, other: CommitBatch, { atomic }: DriverTraits): boolean {
+  if (atomic === "batch") return true;
+  const kinds = [kindOf(one), kindOf(other)];
+  return !kinds.includes("end") && kinds[0] === kinds[1];
+}
+
+/** What must not be torn apart where a batch can be: the end of a lease is one with its rows, a grant comes before the rows that name it. */
+function kindOf({ endedLeases, leases }: CommitBatch): "end" | "grant" | "rows" {
+  if (endedLeases.length > 0) return "end";
+  return leases.length > 0 ? "grant" : "rows";
 }

@@ -1,7 +1,7 @@
-import type { ChangedRow, Changes, SharedDatabase } from "./driver.ts";
+import type { ChangedRow, Changes, Driver, SharedDatabase } from "./driver.ts";
 import { toEvent } from "./draft.ts";
 import type { Leases } from "./leases.ts";
-import type { MvccIndex } from "./mvcc-index.ts";
+import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
 import { RowReader, type Unleased } from "./row-reader.ts";
 import type { ValueCache } from "./value-cache.ts";
@@ -11,6 +11,7 @@ import type { WatchHub } from "./watch-hub.ts";
 const PAGE_ROWS = 1000;
 
 interface CatchUpParts {
+  readonly driver: Driver;
   readonly shared: SharedDatabase;
   readonly index: MvccIndex;
   readonly values: ValueCache;
@@ -21,6 +22,8 @@ interface CatchUpParts {
 /** Brings what other servers committed into the index and tells the watches. Only while nothing of ours is pending. */
 export class CatchUp {
   readonly #parts: CatchUpParts;
+  /** Newest compaction that removed rows before the index had seen them; 0: none, or all that follows from it is done. */
+  #missedUpTo = 0;
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
@@ -31,16 +34,65 @@ export class CatchUp {
     const { shared, index, leases } = this.#parts;
     const { compactRevision } = await shared.position();
     const start = index.lastRow;
+    const unleased = await this.#readOn();
+    // Without new rows it was a lease that somebody ended.
+    if (index.lastRow === start) leases.sync(await shared.leases());
+    if (this.#missedUpTo > 0) unleased.push(...(await this.#makeUp()));
+    index.compact(compactRevision);
+    return unleased.filter(({ version }) => index.newest(version.key) === version);
+  }
+
+  async #readOn(): Promise<Unleased[]> {
+    const { shared, index } = this.#parts;
     const unleased: Unleased[] = [];
     for (;;) {
       const changes = await shared.changes(index.lastRow, PAGE_ROWS);
-      if (changes.rows.length === 0) break;
+      if (changes.rows.length === 0) return unleased;
+      await this.#noteMissed(changes);
       unleased.push(...(await this.#apply(changes)));
     }
-    // Without new rows it was a lease that somebody ended.
-    if (index.lastRow === start) leases.sync(await shared.leases());
+  }
+
+  /**
+   * Another server compacts what it has seen, not what we have seen. The marker moves before rows are removed, so it is asked after
+   * the rows were read. Watches cannot be told what is gone: they end as those do that start too early.
+   */
+  async #noteMissed({ rows }: Changes): Promise<void> {
+    const { shared, index, hub } = this.#parts;
+    const last = rows.at(-1)?.id ?? 0;
+    if (last - index.lastRow === rows.length) return;
+    const { compactRevision } = await shared.position();
+    if (compactRevision <= index.lastRow + 1) return;
+    this.#missedUpTo = Math.max(this.#missedUpTo, compactRevision);
     index.compact(compactRevision);
+    hub.endBefore(compactRevision);
+  }
+
+  /** Keys whose end was among the rows that are gone are gone themselves: of a live key the newest row is always there. */
+  async #makeUp(): Promise<readonly Unleased[]> {
+    const { index, hub } = this.#parts;
+    const unleased: Unleased[] = [];
+    for (let done = 0; done < this.#missedUpTo;) {
+      done = this.#missedUpTo;
+      const seen = index.lastRow;
+      const present = await this.#rowsUpTo(seen);
+      unleased.push(...(await this.#readOn())); // keys that were written meanwhile have newer rows now
+      const live = index.scan({ from: "", to: undefined, revision: NEWEST, limit: Infinity });
+      for (const version of live) if (version.row <= seen && !present.has(version.row)) index.forget(version);
+    }
+    hub.endBefore(this.#missedUpTo);
+    this.#missedUpTo = 0;
     return unleased;
+  }
+
+  async #rowsUpTo(last: number): Promise<ReadonlySet<number>> {
+    const rows = new Set<number>();
+    for (let after = 0; after < last;) {
+      const heads = await this.#parts.driver.heads(after, PAGE_ROWS);
+      for (const { id } of heads) rows.add(id);
+      after = heads.at(-1)?.id ?? last;
+    }
+    return rows;
   }
 
   async #apply(changes: Changes): Promise<readonly Unleased[]> {
@@ -53,12 +105,22 @@ export class CatchUp {
       const found = await values.load([...reader.versions.filter(isLive), ...replaced]);
       const events = reader.versions.map((version) => toEvent(version, version.previous, found));
       index.commit(index.lastRow);
+      this.#lose(changes.completeFrom ?? 0);
+      hub.endBefore(this.#missedUpTo); // those that were opened since
       hub.publish(events, index.committed);
       return reader.unleased();
     } catch (error) {
       index.rollback(mark.end, mark.lastRow);
       throw error;
     }
+  }
+
+  /** What a watch has not been told before is lost to it, and it has to know. */
+  #lose(completeFrom: number): void {
+    const { index, hub } = this.#parts;
+    if (completeFrom <= index.compactRevision) return;
+    index.compact(completeFrom);
+    hub.endBefore(completeFrom);
   }
 
   #append({ rows, spans }: Changes): RowReader {
@@ -68,7 +130,11 @@ export class CatchUp {
     for (const row of rows) {
       const beside = { leaseOf: () => row.lease, revisionOf: (id: number) => revisions.get(id) ?? id };
       const version = reader.add(row, beside);
-      if (version !== undefined) this.#keepValue(version, row);
+      if (version === undefined) continue;
+      this.#keepValue(version, row);
+      // What it replaced is gone: a creation follows an end that was not seen.
+      const isCutOff = row.created ? isLive(version.previous) : version.mod <= this.#missedUpTo;
+      if (this.#missedUpTo > 0 && isCutOff) version.previous = undefined;
     }
     return reader;
   }

@@ -1,7 +1,7 @@
 import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
-import { isEmpty, merge } from "./batch.ts";
+import { isEmpty, mayShareCommit, merge } from "./batch.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -79,7 +79,8 @@ export class Committer {
   async run<T>(plan: Plan<T>): Promise<T> {
     const pinned = new Map<number, Buffer>();
     for (;;) {
-      await this.#ready();
+      // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
+      while (!this.#isReady()) await this.#state.until((next) => next !== "settling", this.#never);
       const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
       else if (this.#isTrueNow(draft)) return draft.result();
@@ -104,13 +105,12 @@ export class Committer {
     return isEmpty(batch) && this.#loop === undefined && this.#parts.driver.shared === undefined;
   }
 
-  async #ready(): Promise<void> {
-    while (this.#state.get() !== "ok") {
-      const state = this.#state.get();
-      if (state === "closed") throw unavailable("the store is closed");
-      if (state === "down") throw unavailable("the database cannot be reached");
-      await this.#state.until((next) => next !== "settling", this.#never);
-    }
+  /** Whether plans may run. Throws where they cannot for now, or any more. */
+  #isReady(): boolean {
+    const state = this.#state.get();
+    if (state === "closed") throw unavailable("the store is closed");
+    if (state === "down") throw unavailable("the database cannot be reached");
+    return state === "ok";
   }
 
   async #pin({ needs }: Needs, pinned: Map<number, Buffer>): Promise<void> {
@@ -177,7 +177,10 @@ export class Committer {
     let rows = 0;
     let bytes = 0;
     let count = 0;
+    const { traits } = this.#parts.driver;
+    const first = this.#queue[0]?.draft.batch;
     for (const { draft } of this.#queue) {
+      if (count > 0 && first !== undefined && !mayShareCommit(first, draft.batch, traits)) break;
       rows += draft.batch.rows.length;
       bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
       if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;

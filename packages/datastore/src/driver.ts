@@ -59,6 +59,36 @@ export interface Pruning {
   readonly spansUpTo: number;
 }
 
+/** What a database cannot do as kine's table in SQL does it. The engine keeps etcd's promises on every combination. */
+export interface DriverTraits {
+  /**
+   * `any`: rows have the ids they were given, with holes between them. `consecutive`: the database counts by itself. A batch with
+   * other ids than `after + 1`, `after + 2`, … is refused as `failed`, and a batch that was not planned on the last row as `conflict`,
+   * which is what keeps ids and (name, prev) unique: they are not looked at one by one.
+   */
+  readonly ids: "any" | "consecutive";
+  /**
+   * `batch`: all or nothing. `transaction`: of a batch that fails with kind `failed` the first transactions may be there, each span
+   * whole. Its leases and ended leases count from its last row on, so the engine gives such a driver the end of a lease together
+   * with rows of that end only, and grants without rows.
+   */
+  readonly atomic: "batch" | "transaction";
+  /**
+   * `every-row`: the rows that were named. `deleted-keys`: only where all rows of a key up to its tombstone go, and not the newest row
+   * of all. What stays is superfluous: the next load finds it again and compacts it again.
+   */
+  readonly prunes: "every-row" | "deleted-keys";
+}
+
+/** Kine's table in a database of SQL. */
+export const tableTraits: DriverTraits = { ids: "any", atomic: "batch", prunes: "every-row" };
+
+/** Why a row cannot be held: `part` is what is too large, `state` the end of a sentence. */
+export interface RowRefusal {
+  readonly part: "name" | "value";
+  readonly state: string;
+}
+
 /** Bytes of the database on disk, and of those the bytes in use. */
 export interface DatabaseSize {
   readonly totalBytes: number;
@@ -70,6 +100,7 @@ export interface DatabaseSize {
  * Commits and prunings take effect in the order of the calls.
  */
 export interface Driver {
+  readonly traits: DriverTraits;
   /** Rows after the id `after` in id order, at most `limit`. A short answer means there is no more. */
   heads(after: number, limit: number): Promise<readonly RowHead[]>;
   side(): Promise<SideState>;
@@ -78,7 +109,7 @@ export interface Driver {
   /**
    * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists; then nothing was written.
    * A shared database checks more while it holds its lock: a batch with rows or ended leases is a `conflict` too when there are
-   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch.
+   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch. `traits` say where a database differs.
    */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
@@ -86,8 +117,8 @@ export interface Driver {
   defragment(): Promise<void>;
   /** Ends everything, after what was asked before. Any number of times. */
   close(): Promise<void>;
-  /** Why the table cannot hold a row of this name, as the end of a sentence; undefined: it can. Absent: it holds every name. */
-  refusal?(name: string): string | undefined;
+  /** Why the table cannot hold a row of this name with a value of so many bytes; undefined: it can. Absent: it holds every one. */
+  refusal?(name: string, valueBytes: number): RowRefusal | undefined;
   /** Present when other servers may write to the same database at any time. */
   readonly shared?: SharedDatabase;
 }
@@ -111,6 +142,11 @@ export interface Position {
 export interface Changes {
   readonly rows: readonly ChangedRow[];
   readonly spans: readonly RowSpan[];
+  /**
+   * Above 0 where the database dropped rows before they could be read: history is whole from this revision on, and the rows reach it.
+   * Absent or 0: nothing is missing.
+   */
+  readonly completeFrom?: number;
 }
 
 /** Keeps the commits of other servers back. */

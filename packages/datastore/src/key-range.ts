@@ -20,6 +20,11 @@ export function contains(interval: Interval, key: Key): boolean {
   return key >= interval.from && (interval.to === undefined || key < interval.to);
 }
 
+/** Whether the interval has room for the key `from` only. */
+export function isSingle({ from, to }: Interval): boolean {
+  return to?.length === from.length + 1 && to.endsWith("\0") && to.startsWith(from);
+}
+
 /** Whether the interval is exactly "all keys that begin with `from`". */
 export function isPrefix({ from, to }: Interval): boolean {
   return to !== undefined && from !== "" && to === afterPrefix(from);

@@ -1,4 +1,4 @@
-import { contains, type Interval } from "./key-range.ts";
+import { contains, isSingle, type Interval } from "./key-range.ts";
 import { KeyTree } from "./key-tree.ts";
 import { isLive, versionAt, type Key, type Version } from "./version.ts";
 import { VersionLog } from "./version-log.ts";
@@ -104,6 +104,7 @@ export class MvccIndex {
 
   /** Live keys of an interval at a revision: the count of now, corrected by what happened since. */
   count(interval: Interval, revision: number): number {
+    if (isSingle(interval)) return Number(isLive(versionAt(this.#tree.get(interval.from), revision)));
     let count = this.#tree.countLive(interval);
     for (let position = this.#log.end - 1; position >= this.#log.start; position--) {
       const version = this.#log.at(position);
@@ -129,6 +130,11 @@ export class MvccIndex {
     if (next !== undefined && next.mod <= this.committed) this.compact(next.mod);
   }
 
+  /** Removes a key whose newest version ended unseen, below the compacted revision. */
+  forget({ key }: Version): void {
+    this.#tree.delete(key);
+  }
+
   /** Ids of rows that no read can need any more, about `limit` of them; undefined when there are none left. */
   garbage(limit: number): Garbage | undefined {
     const rows = this.#gaps.filter((row) => row <= this.#compactRevision).slice(0, limit);
@@ -137,7 +143,7 @@ export class MvccIndex {
     const end = position + GARBAGE_SCAN;
     for (; rows.length < limit && position < end; position++) {
       const version = this.#log.at(position);
-      if (version === undefined || version.mod > this.#compactRevision) break;
+      if (version === undefined || version.mod > this.#compactRevision || this.#isStillTold(version)) break;
       if (version.previous !== undefined) rows.push(version.previous.row);
       if (version.deleted) rows.push(version.row);
     }
@@ -158,6 +164,11 @@ export class MvccIndex {
     this.#swept = position;
     // Entries of the compacted revision itself stay: a watch may start there.
     this.#log.dropBefore(Math.min(position, this.#log.find(this.#compactRevision)));
+  }
+
+  /** A watch may start at the compacted revision: a deletion there can be told until the next compaction, as in etcd. */
+  #isStillTold({ deleted, mod }: Version): boolean {
+    return deleted && mod === this.#compactRevision;
   }
 
   /** A tombstone comes back unless its row is gone: as long as the row is there, the key's next row has to name it. */

@@ -38,16 +38,22 @@ export function futureRevision(asked: number, current: number): StoreError {
 
 /** Whether limit and order can be applied while scanning, or only to the whole range. */
 export function isPlain(query: RangeQuery): boolean {
-  const { sort, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = query;
-  const bounds = [minModRevision, maxModRevision, minCreateRevision, maxCreateRevision];
+  const { sort } = query;
   const inKeyOrder = sort === undefined || (sort.target === "key" && !sort.descending);
-  return inKeyOrder && bounds.every((bound) => bound === undefined || bound === 0);
+  return inKeyOrder && !hasBounds(query);
+}
+
+function hasBounds(query: RangeQuery): boolean {
+  const { minModRevision = 0, maxModRevision = 0, minCreateRevision = 0, maxCreateRevision = 0 } = query;
+  return minModRevision !== 0 || maxModRevision !== 0 || minCreateRevision !== 0 || maxCreateRevision !== 0;
 }
 
 /** Most versions a scan for this query needs. */
 export function scanLimit(query: RangeQuery): number {
   if (query.countOnly) return 0;
-  return query.limit > 0 && isPlain(query) ? query.limit : Number.POSITIVE_INFINITY;
+  if (query.limit > 0 && isPlain(query)) return query.limit;
+  const looksAtFirst = query.limit > 0 && query.sort?.firstKeysOnly === true && !hasBounds(query);
+  return looksAtFirst ? query.limit + 1 : Number.POSITIVE_INFINITY;
 }
 
 /** Whether values are needed to answer, for the answer itself or for its order. */

@@ -32,11 +32,13 @@ export class Recovery {
     this.#catchUp = shared === undefined ? undefined : new CatchUp({ ...parts, shared });
   }
 
-  /** Reads what is new on disk and tells the watches. Tries until it works or the store closes. */
+  /** Reads what is new on disk and tells the watches. Tries until it works or the store closes; the log is told of the first failure. */
   async run(onFailure: (error: unknown) => void): Promise<void> {
     const { signal, log } = this.#parts;
+    let isTold = false;
     const onRetry = (error: unknown) => {
-      log.warn({ error }, "cannot read the datastore after a failure, trying again");
+      log.log(isTold ? "debug" : "warn", { error }, "cannot read the datastore after a failure, trying again");
+      isTold = true;
       onFailure(error);
     };
     try {

@@ -32,15 +32,20 @@ export class RowLoader {
     this.#reader = new RowReader(index);
   }
 
-  /** Everything loaded counts as committed. */
+  /**
+   * Everything loaded counts as committed. What other servers write meanwhile is left to be caught up with: leases and spans were read
+   * before it, and without them a row would be taken for another one.
+   */
   async load(): Promise<Loaded> {
+    const position = await this.#driver.shared?.position();
     const side = await this.#driver.side();
     const revisions = new Map<number, number>();
     for (const { first, last } of side.spans) for (let row = first; row <= last; row++) revisions.set(row, last);
-    await this.#readAll({
-      leaseOf: (row) => side.rowLeases.get(row) ?? 0n,
-      revisionOf: (row) => revisions.get(row) ?? row,
-    });
+    const beside = {
+      leaseOf: (row: number) => side.rowLeases.get(row) ?? 0n,
+      revisionOf: (row: number) => revisions.get(row) ?? row,
+    };
+    await this.#readAll(beside, position?.lastRow ?? Number.POSITIVE_INFINITY);
     await this.#countCompactVersions();
     this.#index.commit(this.#index.lastRow);
     return {
@@ -51,11 +56,15 @@ export class RowLoader {
     };
   }
 
-  async #readAll(beside: Parameters<RowReader["add"]>[1]): Promise<void> {
+  /** Whole revisions up to `upTo`. */
+  async #readAll(beside: Parameters<RowReader["add"]>[1], upTo: number): Promise<void> {
     let count = 0;
     for (;;) {
       const heads = await this.#driver.heads(this.#index.lastRow, PAGE_ROWS);
-      for (const head of heads) this.#reader.add(head, beside);
+      for (const head of heads) {
+        if (beside.revisionOf(head.id) > upTo) return;
+        this.#reader.add(head, beside);
+      }
       count += heads.length;
       if (count > 0 && count % PROGRESS_ROWS === 0) this.#log.info({ rows: count }, "loading the datastore");
       if (heads.length < PAGE_ROWS) return;

@@ -9,13 +9,18 @@ import type { ValueCache } from "./value-cache.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
 /** Limits of one slice of a replay: events handed over at once, and log entries looked at. */
-const SLICE_EVENTS = 500;
+const MAX_SLICE_EVENTS = 500;
 const SLICE_ENTRIES = 10_000;
+/** How large the values are is known when they are there: the number of events of a slice follows those before it. */
+const FIRST_SLICE_EVENTS = 16;
+const SLICE_BYTES = 1 << 20;
 
 interface WatchParts {
   readonly index: MvccIndex;
   readonly values: ValueCache;
   readonly hub: WatchHub;
+  /** Learns how far other servers have compacted: what was missing here tells only that they have. */
+  readonly learnCompaction: () => Promise<void>;
   /** Told when the values of a replay cannot be read; the watch is ended then. */
   readonly onReplayFailure: (error: unknown) => void;
 }
@@ -36,6 +41,7 @@ export class StoreWatch implements Watch {
   readonly #parts: WatchParts;
   readonly #request: WatchRequest;
   #phase: "replay" | "live" | "over" = "replay";
+  #sliceEvents = FIRST_SLICE_EVENTS;
 
   constructor(parts: WatchParts, request: WatchRequest) {
     this.#parts = parts;
@@ -72,6 +78,12 @@ export class StoreWatch implements Watch {
     this.#request.onEnd(reason);
   }
 
+  endBefore(compactRevision: number): void {
+    const { startRevision } = this.#request;
+    const from = startRevision > 0 ? startRevision : this.revision + 1;
+    if (from < compactRevision) this.end({ reason: "compacted", compactRevision: revision(compactRevision) });
+  }
+
   #goLive(): void {
     this.#phase = "live";
     this.#parts.hub.goLive(this);
@@ -83,29 +95,41 @@ export class StoreWatch implements Watch {
   }
 
   async #replay(): Promise<void> {
-    const { index, values } = this.#parts;
     let from: number = this.#request.startRevision;
-    while (from <= index.committed) {
+    while (this.#phase === "replay" && from <= this.#parts.index.committed) {
       await nextTurn(); // never before watch() has returned, and not too much at once
-      if (this.#phase === "over") return;
-      if (from < index.compactRevision) {
-        this.#endCompacted();
-        return;
-      }
-      const { found, next } = this.#slice(from);
-      const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
-      if (from < index.compactRevision) {
-        this.#endCompacted();
-        return;
-      }
-      this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
-      from = next;
+      using _turn = await this.#request.takeTurn?.();
+      from = await this.#replaySlice(from);
     }
     if (this.#phase === "replay") this.#goLive();
   }
 
-  #endCompacted(): void {
-    this.end({ reason: "compacted", compactRevision: revision(this.#parts.index.compactRevision) });
+  /** Hands over what comes next and returns where to go on. Ends the watch when that is compacted. */
+  async #replaySlice(from: number): Promise<number> {
+    const { values } = this.#parts;
+    if (this.#phase === "over" || (await this.#endsCompacted(from))) return from;
+    const { found, next } = this.#slice(from);
+    const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
+    if (await this.#endsCompacted(from)) return from;
+    this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
+    this.#adaptSlice(found.length, loaded);
+    return next;
+  }
+
+  #adaptSlice(events: number, loaded: ReadonlyMap<number, Buffer>): void {
+    let bytes = 0;
+    for (const value of loaded.values()) bytes += value.length;
+    if (bytes > SLICE_BYTES) this.#sliceEvents = Math.max(1, this.#sliceEvents >> 1);
+    else if (events >= this.#sliceEvents && bytes < SLICE_BYTES / 2)
+      this.#sliceEvents = Math.min(this.#sliceEvents * 2, MAX_SLICE_EVENTS);
+  }
+
+  async #endsCompacted(from: number): Promise<boolean> {
+    const { index, learnCompaction } = this.#parts;
+    if (from >= index.compactRevision) return false;
+    await learnCompaction();
+    this.end({ reason: "compacted", compactRevision: revision(index.compactRevision) });
+    return true;
   }
 
   /** Whole revisions from `from` on, as far as the limits go. */
@@ -118,17 +142,13 @@ export class StoreWatch implements Watch {
     for (; ; position++, looked++) {
       const version = index.log.at(position);
       if (version === undefined || version.mod > index.committed) return { found, next: index.committed + 1 };
-      const isFull = found.length >= SLICE_EVENTS || looked >= SLICE_ENTRIES;
+      const isFull = found.length >= this.#sliceEvents || looked >= SLICE_ENTRIES;
       if (isFull && version.mod > current) return { found, next: version.mod };
       current = version.mod;
-      if (this.#wants(version)) found.push({ version, previous: version.previous });
+      if (!contains(this.interval, version.key)) continue;
+      // What was before the compacted revision is not told, whether its row is still there or not.
+      found.push({ version, previous: version.mod > index.compactRevision ? version.previous : undefined });
     }
-  }
-
-  #wants(version: Version): boolean {
-    // A tombstone of the compacted revision itself is gone, as in etcd.
-    const isGone = version.deleted && version.mod <= this.#parts.index.compactRevision;
-    return !isGone && contains(this.interval, version.key);
   }
 }
 

@@ -100,6 +100,7 @@ export class MvccStore implements Store {
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
     this.#driver.shared?.onChange(() => void this.#follow());
+    await this.#follow();
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {
@@ -129,6 +130,7 @@ export class MvccStore implements Store {
         index: this.#index,
         values: this.#values,
         hub: this.#hub,
+        learnCompaction: () => this.#follow(),
         onReplayFailure: (error) => this.#log.error({ error }, "cannot replay history for a watch"),
       },
       request,
@@ -152,12 +154,12 @@ export class MvccStore implements Store {
 
   async leaseTimeToLive(id: LeaseId): Promise<LeaseInfo> {
     await this.#asStoreError(this.#leases.learn());
-    return this.#leases.describe(id);
+    return this.#committer.run(() => sideDraft(this.#leases.describe(id), {}));
   }
 
   async leaseList(): Promise<readonly LeaseId[]> {
     await this.#asStoreError(this.#leases.learn());
-    return this.#leases.book.ids();
+    return this.#committer.run(() => sideDraft(this.#leases.book.ids(), {}));
   }
 
   async status(): Promise<StoreStatus> {

@@ -20,11 +20,26 @@ interface Touched {
  */
 export function checkTxn(txn: Txn, driver: Pick<Driver, "refusal">): void {
   checkShape(txn);
-  for (const branch of [txn.success, txn.failure])
-    for (const key of touchedBy(branch).puts) {
-      const refusal = driver.refusal?.(nameOfKey(key));
-      if (refusal !== undefined) throw new StoreError("keyRefused", `Cannot write key: ${refusal}`);
-    }
+  for (const branch of [txn.success, txn.failure]) {
+    touchedBy(branch);
+    for (const op of putsOf(branch)) assertHeld(op, driver);
+  }
+}
+
+function assertHeld({ key, value }: PutOp, driver: Pick<Driver, "refusal">): void {
+  const refusal = driver.refusal?.(nameOfKey(toKey(key)), value.length);
+  if (refusal === undefined) return;
+  const { part, state } = refusal;
+  if (part === "name") throw new StoreError("keyRefused", `Cannot write key: ${state}`);
+  throw new StoreError("requestTooLarge", `Cannot write value of ${value.length} bytes: ${state}`);
+}
+
+/** Those of nested transactions too. */
+function putsOf(ops: readonly Op[]): PutOp[] {
+  return ops.flatMap((op) => {
+    if (op.kind === "txn") return [...putsOf(op.txn.success), ...putsOf(op.txn.failure)];
+    return op.kind === "put" ? [op] : [];
+  });
 }
 
 function checkShape({ compare, success, failure }: Txn): void {

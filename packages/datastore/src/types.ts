@@ -24,6 +24,13 @@ export interface KeyRange {
 
 export type SortTarget = "key" | "version" | "create" | "mod" | "value";
 
+interface RangeSort {
+  readonly target: SortTarget;
+  readonly descending: boolean;
+  /** Looks at the first keys only, in the order of keys and one more than the limit; without filters. Default: at all of the range. */
+  readonly firstKeysOnly?: boolean;
+}
+
 export interface RangeQuery extends KeyRange {
   /** Answers from what this server knows, without asking a shared database for what others wrote. Default false. */
   readonly serializable?: boolean;
@@ -33,7 +40,7 @@ export interface RangeQuery extends KeyRange {
   readonly revision: number;
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
-  readonly sort?: { readonly target: SortTarget; readonly descending: boolean };
+  readonly sort?: RangeSort;
   readonly minModRevision?: number;
   readonly maxModRevision?: number;
   readonly minCreateRevision?: number;
@@ -122,6 +129,11 @@ export interface WatchRequest extends KeyRange {
   readonly onEvents: (batch: WatchBatch) => void;
   /** The watch is over: history needed for it was compacted away, or the store stopped. */
   readonly onEnd: (end: WatchEnd) => void;
+  /**
+   * Asked for before each piece of history is read, and disposed of when that was handed over: history comes no faster
+   * than its reader takes it. Without it, as fast as it can be read.
+   */
+  readonly takeTurn?: () => Promise<Disposable>;
 }
 
 export type WatchEnd =

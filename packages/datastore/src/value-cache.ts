@@ -1,5 +1,6 @@
 import type { Driver } from "./driver.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
+import { ValueReads } from "./value-reads.ts";
 import type { Version } from "./version.ts";
 
 export const NO_VALUE: Buffer = Buffer.alloc(0);
@@ -10,18 +11,24 @@ const READ_ROWS = 256;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
 const KEPT_ROWS = 512;
 
-/** Values by row id: the most recently used up to a limit in memory, the others read through the driver. */
+/**
+ * Values by row id: the recently used up to a limit in memory, the others read through the driver.
+ *
+ * Two generations instead of an order of use: what is used moves to the young one; when that has half of the limit it
+ * becomes the old one, and what is left of the old one goes at once. So neither a hit nor an eviction searches anything.
+ */
 export class ValueCache {
-  readonly #driver: Pick<Driver, "values">;
-  readonly #limitBytes: number;
+  readonly #reads: ValueReads;
+  readonly #halfBytes: number;
   readonly #onMissing: (version: Version) => void;
-  readonly #values = new Map<number, Buffer>();
-  #bytes = 0;
+  #young = new Map<number, Buffer>();
+  #old = new Map<number, Buffer>();
+  #youngBytes = 0;
 
   /** `onMissing` is told of every row that the database does not have any more. */
   constructor(driver: Pick<Driver, "values">, limitBytes: number, onMissing: (version: Version) => void) {
-    this.#driver = driver;
-    this.#limitBytes = limitBytes;
+    this.#reads = new ValueReads(driver);
+    this.#halfBytes = limitBytes / 2;
     this.#onMissing = onMissing;
   }
 
@@ -29,31 +36,23 @@ export class ValueCache {
   peek(version: Version): Buffer | undefined {
     if (version.deleted) return NO_VALUE;
     if (version.value !== undefined) return version.value;
-    const value = this.#values.get(version.row);
-    if (value === undefined) return undefined;
-    this.#values.delete(version.row); // moves it to the young end of the map
-    this.#values.set(version.row, value);
-    return value;
+    const young = this.#young.get(version.row);
+    if (young !== undefined) return young;
+    const old = this.#old.get(version.row);
+    if (old === undefined) return undefined;
+    this.#old.delete(version.row);
+    this.#keep(version.row, old);
+    return old;
   }
 
   set(row: number, value: Buffer): void {
-    const old = this.#values.get(row);
-    if (old !== undefined) this.#forget(row, old);
-    const own = detached(value);
-    this.#values.set(row, own);
-    this.#bytes += own.length + ENTRY_BYTES;
-    for (const [oldest, bytes] of this.#values) {
-      if (this.#bytes <= this.#limitBytes) break;
-      this.#forget(oldest, bytes);
-    }
+    this.#forget(row);
+    this.#keep(row, detached(value));
   }
 
   /** Drops rows that a compaction removed. */
   forget(rows: readonly number[]): void {
-    for (const row of rows) {
-      const value = this.#values.get(row);
-      if (value !== undefined) this.#forget(row, value);
-    }
+    for (const row of rows) this.#forget(row);
   }
 
   /** All values by row id; rows that are gone from the database are missing in the answer. */
@@ -73,7 +72,7 @@ export class ValueCache {
   }
 
   async #read(versions: readonly Version[], found: Map<number, Buffer>, isKept: boolean): Promise<void> {
-    const stored = await this.#driver.values(versions.map(({ row }) => row));
+    const stored = await this.#reads.read(versions.map(({ row }) => row));
     for (const [index, version] of versions.entries()) {
       const raw = stored[index];
       if (raw === undefined) {
@@ -86,9 +85,24 @@ export class ValueCache {
     }
   }
 
-  #forget(row: number, value: Buffer): void {
-    this.#values.delete(row);
-    this.#bytes -= value.length + ENTRY_BYTES;
+  #keep(row: number, value: Buffer): void {
+    const bytes = value.length + ENTRY_BYTES;
+    if (bytes > this.#halfBytes) return;
+    if (this.#youngBytes + bytes > this.#halfBytes) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#youngBytes = 0;
+    }
+    this.#young.set(row, value);
+    this.#youngBytes += bytes;
+  }
+
+  #forget(row: number): void {
+    this.#old.delete(row);
+    const young = this.#young.get(row);
+    if (young === undefined) return;
+    this.#young.delete(row);
+    this.#youngBytes -= young.length + ENTRY_BYTES;
   }
 }
 

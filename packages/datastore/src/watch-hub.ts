@@ -8,6 +8,8 @@ interface Member {
   readonly interval: Interval;
   deliver(events: readonly WatchEvent[]): void;
   end(reason: WatchEnd): void;
+  /** Ends it when it wants more than what is left after a compaction. */
+  endBefore(compactRevision: number): void;
 }
 
 /** Hands events to the watches that want them: live ones at once, those still in replay find them in the log. */
@@ -35,7 +37,7 @@ export class WatchHub {
     this.#routes.delete(watch.interval, watch);
   }
 
-  publish(events: readonly KeyedEvent[], revision: number): void {
+  publish(events: readonly KeyedEvent[], at: number): void {
     const batches = new Map<Member, WatchEvent[]>();
     for (const { key, event } of events) {
       for (const watch of this.#routes.match(key)) {
@@ -45,7 +47,12 @@ export class WatchHub {
       }
     }
     for (const [watch, batch] of batches) watch.deliver(batch);
-    this.#delivered = Math.max(this.#delivered, revision);
+    this.#delivered = Math.max(this.#delivered, at);
+  }
+
+  /** History below `compactRevision` is gone, and no watch was told of all of it: ends those that want it. */
+  endBefore(compactRevision: number): void {
+    if (compactRevision > 0) for (const watch of [...this.#all]) watch.endBefore(compactRevision);
   }
 
   /** Ends every watch with "stopped". */

@@ -11,13 +11,14 @@ function append(index: MvccIndex, row: number, deleted: boolean): Version {
   return version;
 }
 
-/** A key made and deleted, compacted up to its tombstone. */
+/** A key made and deleted, compacted beyond its tombstone. */
 function compacted(): { index: MvccIndex; tombstone: Version } {
   const index = new MvccIndex();
   append(index, 1, false);
   const tombstone = append(index, 2, true);
-  index.commit(2);
-  index.compact(2);
+  index.skipRow(3, false);
+  index.commit(3);
+  index.compact(3);
   return { index, tombstone };
 }
 
@@ -27,12 +28,29 @@ function sweep(index: MvccIndex): void {
   index.sweep(garbage);
 }
 
+describe("MvccIndex.garbage()", () => {
+  test("leaves a tombstone of the compacted revision, which can still be told, until the next compaction", () => {
+    const index = new MvccIndex();
+    append(index, 1, false);
+    append(index, 2, true);
+    index.commit(2);
+    index.compact(2);
+    assert.deepEqual(index.garbage(10), { rows: [], position: 1 });
+    index.sweep({ rows: [], position: 1 });
+    assert.equal(index.garbage(10), undefined);
+    index.skipRow(3, false);
+    index.commit(3);
+    index.compact(3);
+    sweep(index);
+  });
+});
+
 describe("MvccIndex.rollback()", () => {
   test("brings a compacted tombstone back whose row is still there", () => {
     const { index, tombstone } = compacted();
     const { end } = index.log;
-    append(index, 3, false);
-    index.rollback(end, 2);
+    append(index, 4, false);
+    index.rollback(end, 3);
     assert.equal(index.newest("/a"), tombstone);
     sweep(index);
     assert.equal(index.newest("/a"), undefined);
@@ -41,9 +59,9 @@ describe("MvccIndex.rollback()", () => {
   test("forgets a key whose tombstone was removed while it was written", () => {
     const { index } = compacted();
     const { end } = index.log;
-    append(index, 3, false);
+    append(index, 4, false);
     sweep(index);
-    index.rollback(end, 2);
+    index.rollback(end, 3);
     assert.equal(index.newest("/a"), undefined);
   });
 });

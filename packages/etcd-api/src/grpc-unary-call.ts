@@ -2,7 +2,7 @@ import type { ServerStream, StreamListener } from "@k3s/http2";
 import type { CallDeadlines, TimedCall } from "./call-deadlines.ts";
 import { messagePrefix, MessageAssembler } from "./grpc-framing.ts";
 import { failureAnswer, RESPONSE_HEAD, TRAILERS_OK } from "./grpc-status.ts";
-import type { UnaryHandler } from "./method.ts";
+import type { UnaryHandler, UnaryScope } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
 import { RECEIVE_BYTES_MAX } from "./transport.ts";
 
@@ -10,7 +10,7 @@ import { RECEIVE_BYTES_MAX } from "./transport.ts";
 const BACKLOG_BYTES_MAX = 256 << 20;
 
 /** A call with one message each way. The handler starts when the request is complete. */
-export class UnaryCall implements StreamListener, TimedCall {
+export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
   readonly #stream: ServerStream;
   readonly #handle: UnaryHandler;
   readonly #deadlines: CallDeadlines;
@@ -18,6 +18,7 @@ export class UnaryCall implements StreamListener, TimedCall {
   #request: Buffer | undefined;
   #running: Promise<void> | undefined;
   #isOver = false;
+  #onTaken: (() => void) | undefined;
 
   constructor(stream: ServerStream, handle: UnaryHandler, deadlines: CallDeadlines) {
     this.#stream = stream;
@@ -49,12 +50,21 @@ export class UnaryCall implements StreamListener, TimedCall {
     this.#request = undefined;
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  onTaken(done: () => void): void {
+    this.#onTaken = done;
+  }
+
   drained(): void {
-    // The whole answer waits already.
+    this.#taken();
   }
 
   aborted(): Promise<unknown> | undefined {
     this.#isOver = true;
+    this.#taken();
     this.#deadlines.delete(this);
     return this.#running;
   }
@@ -70,7 +80,7 @@ export class UnaryCall implements StreamListener, TimedCall {
 
   async #run(request: Buffer): Promise<void> {
     try {
-      this.#answer(await this.#handle(request));
+      this.#answer(await this.#handle(request, this));
     } catch (error) {
       this.#fail(error);
     }
@@ -82,8 +92,9 @@ export class UnaryCall implements StreamListener, TimedCall {
     this.#finish();
     this.#stream.sendHead(RESPONSE_HEAD);
     this.#stream.sendData(messagePrefix(message.length));
-    this.#stream.sendData(message);
+    const hasRoom = this.#stream.sendData(message);
     this.#stream.end(TRAILERS_OK);
+    if (hasRoom) this.#taken(); // else drained() or aborted() will come
   }
 
   #fail(error: unknown): void {
@@ -91,6 +102,13 @@ export class UnaryCall implements StreamListener, TimedCall {
     this.#finish();
     this.#stream.sendHead(failureAnswer(RpcError.from(error)));
     this.#stream.end();
+    this.#taken();
+  }
+
+  #taken(): void {
+    const done = this.#onTaken;
+    this.#onTaken = undefined;
+    done?.();
   }
 
   #finish(): void {

@@ -1,9 +1,10 @@
 import type { Op, OpResult, Txn, TxnResult } from "@k3s/datastore";
+import { LargeAnswers } from "./large-answers.ts";
 import { writeHeader } from "./messages/common.ts";
 import { decodeRange, encodeRangeResponse } from "./messages/range.ts";
 import { txnResponseSize, writeTxnResponse } from "./messages/txn.ts";
 import { decodeCompaction, decodeDelete, decodePut, writeDeleteResponse, writePutResponse } from "./messages/write.ts";
-import { unary, type Method } from "./method.ts";
+import { unary, type Method, type UnaryScope } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
 import type { ServiceContext } from "./service-context.ts";
@@ -16,9 +17,14 @@ const REQUEST_BYTES_MAX = 1_572_864;
 export function kvService(context: ServiceContext): [string, Method][] {
   const { store } = context;
 
-  const range = async (bytes: Buffer) => {
-    const result = await store.range(toQuery(decodeRange(bytes)));
-    return encodeRangeResponse(context.header(result.revision), result);
+  const large = new LargeAnswers(store);
+
+  const range = async (bytes: Buffer, call: UnaryScope) => {
+    const query = toQuery(decodeRange(bytes));
+    return large.run(query, call, async () => {
+      const result = await store.range(query);
+      return encodeRangeResponse(context.header(result.revision), result, call);
+    });
   };
   const put = async (bytes: Buffer) => {
     assertSize(bytes);

@@ -8,8 +8,16 @@ export interface MessageStream {
   write(message: Uint8Array): Promise<void>;
 }
 
+/** What a unary handler may know of its call, whatever transport carries it. */
+export interface UnaryScope {
+  /** Nobody waits for the answer any more: the client is gone, or the time it gave is over. */
+  readonly isOver: boolean;
+  /** Calls back once: when most of the answer has left for the client, or it never will. At once where the transport cannot tell. */
+  onTaken(done: () => void): void;
+}
+
 /** Answers one message with one. Rejects with RpcError only. */
-export type UnaryHandler = (request: Buffer) => Promise<Uint8Array>;
+export type UnaryHandler = (request: Buffer, call: UnaryScope) => Promise<Uint8Array>;
 
 /** Resolving ends the call with OK; rejects with RpcError only. */
 export type StreamHandler = (stream: MessageStream) => Promise<void>;

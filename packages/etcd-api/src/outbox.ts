@@ -1,5 +1,8 @@
 import { RpcError } from "./rpc-error.ts";
 
+/** Whoever can wait adds nothing while more than this part of the limit waits. */
+const LOW_PART = 16;
+
 /** Messages that wait for one reader, limited by their bytes. Overflow ends the stream; nothing is ever left out. */
 export class Outbox {
   readonly #limitBytes: number;
@@ -8,6 +11,9 @@ export class Outbox {
   #bytes = 0;
   #failure: RpcError | undefined;
   #wake = Promise.withResolvers<void>();
+  /** Ends when whoever has the turn is done. */
+  #turn: Promise<void> = Promise.resolve();
+  #low = Promise.withResolvers<void>();
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
@@ -33,6 +39,23 @@ export class Outbox {
     this.#taken = 0;
     this.#bytes = 0;
     this.#wake.resolve();
+    this.#low.resolve();
+  }
+
+  /**
+   * For what can wait, such as history: resolves when little is left to read and all earlier turns are over. The turn is
+   * over when it is disposed of. After a failure nobody waits.
+   */
+  async takeTurn(): Promise<Disposable> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const earlier = this.#turn;
+    this.#turn = promise;
+    await earlier;
+    while (!this.#isLow) {
+      this.#low = Promise.withResolvers();
+      await this.#low.promise;
+    }
+    return { [Symbol.dispose]: resolve };
   }
 
   /** The next message, once there is one. Rejects with the failure. */
@@ -46,9 +69,14 @@ export class Outbox {
     }
   }
 
+  get #isLow(): boolean {
+    return this.#bytes * LOW_PART <= this.#limitBytes;
+  }
+
   #remove(message: Uint8Array): Uint8Array {
     this.#taken++;
     this.#bytes -= message.length;
+    if (this.#isLow) this.#low.resolve();
     if (this.#taken === this.#messages.length || this.#taken >= 1024) {
       this.#messages.splice(0, this.#taken);
       this.#taken = 0;

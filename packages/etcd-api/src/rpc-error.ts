@@ -59,6 +59,11 @@ export class RpcError extends Error {
     return new RpcError(Code.resourceExhausted, "etcdserver: too many requests");
   }
 
+  /** For work that was dropped: its client hears nothing of it. */
+  static abandoned(): RpcError {
+    return new RpcError(Code.canceled, "context canceled");
+  }
+
   static slowWatcher(): RpcError {
     return new RpcError(Code.unavailable, "etcdserver: watch stream closed: its reader is too slow");
   }

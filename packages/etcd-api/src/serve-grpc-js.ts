@@ -8,7 +8,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { abortReason } from "@k3s/async";
-import type { MessageStream, Method, MethodTable, StreamHandler, UnaryHandler } from "./method.ts";
+import type { MessageStream, Method, MethodTable, StreamHandler, UnaryHandler, UnaryScope } from "./method.ts";
 import { RpcError } from "./rpc-error.ts";
 import { KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, RECEIVE_BYTES_MAX, type Transport } from "./transport.ts";
 
@@ -77,7 +77,13 @@ function adapt(method: Method): UntypedServiceImplementation[string] {
 
 function adaptUnary(handle: UnaryHandler): handleUnaryCall<Buffer, Uint8Array> {
   return (call, callback) => {
-    handle(call.request).then(
+    const scope: UnaryScope = {
+      get isOver() {
+        return call.cancelled;
+      },
+      onTaken: (done) => done(),
+    };
+    handle(call.request, scope).then(
       (answer) => callback(null, answer),
       (error: unknown) => callback(toStatus(error)),
     );

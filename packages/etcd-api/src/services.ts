@@ -42,7 +42,7 @@ function guard(path: string, method: Method, log: Logger): Method {
   };
   if (method.kind === "unary") {
     const { handle } = method;
-    return { kind: "unary", handle: async (request) => handle(request).catch(fail) };
+    return { kind: "unary", handle: async (request, call) => handle(request, call).catch(fail) };
   }
   const { handle } = method;
   return { kind: "stream", handle: async (stream) => handle(stream).catch(fail) };

@@ -99,6 +99,7 @@ export class WatchStream {
       startRevision: request.startRevision,
       onEvents: (batch) => this.#deliver(watchId, batch),
       onEnd: (end) => this.#end(watchId, end),
+      takeTurn: () => this.#outbox.takeTurn(),
     });
     this.#watches.set(watchId, { request, watch, active: false });
     this.#send(watch.revision, { watchId, created: true });

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { messagePrefix } from "../src/grpc-framing.ts";
 import { onEachTransport } from "./support/api.ts";
-import { putRequest, rangeRequest } from "./support/wire.ts";
+import { putRequest, rangeRequest } from "@k3s/testkit";
 
 const VALUE = "v".repeat(1_500_000);
 const COUNT = 75;

@@ -5,8 +5,8 @@ import { connect as connectHttp2, constants, type ClientHttp2Session } from "nod
 import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { onEachTransport } from "./support/api.ts";
-import { RawClient } from "./support/client.ts";
-import { putRequest, rangeRequest, readAnswer } from "./support/wire.ts";
+import { RawClient } from "@k3s/testkit";
+import { putRequest, rangeRequest, readAnswer } from "@k3s/testkit";
 
 const UNIMPLEMENTED = 12;
 

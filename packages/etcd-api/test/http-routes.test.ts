@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { findProgram } from "@k3s/testkit";
 import { onEachTransport, startApi, type TestApi } from "./support/api.ts";
-import { rangeRequest } from "./support/wire.ts";
+import { rangeRequest } from "@k3s/testkit";
 
 const tcp = { host: "127.0.0.1", port: 0 };
 const url = (api: TestApi, path: string) => `http://127.0.0.1:${api.server.tcpPort}${path}`;

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { onEachTransport } from "./support/api.ts";
-import type { RawClient } from "./support/client.ts";
+import type { RawClient } from "@k3s/testkit";
 import {
   deleteRequest,
   modEquals,
-  numbers,
-  op,
+  int64Message,
+  txnOp,
   putRequest,
   rangeRequest,
   readAnswer,
@@ -15,7 +15,7 @@ import {
   type PutArgs,
   type RangeArgs,
   type TxnArgs,
-} from "./support/wire.ts";
+} from "@k3s/testkit";
 
 const INVALID = 3;
 const RESOURCE_EXHAUSTED = 8;
@@ -46,7 +46,7 @@ class Kv {
   }
 
   async compact(revision: number) {
-    return readAnswer.header(await this.#client.call("/etcdserverpb.KV/Compact", numbers({ 1: revision })));
+    return readAnswer.header(await this.#client.call("/etcdserverpb.KV/Compact", int64Message({ 1: revision })));
   }
 }
 
@@ -163,7 +163,7 @@ onEachTransport((startApi) => {
       const size = (bytes: number) => ({ key: "/a", value: "x".repeat(bytes) });
       await kv.put(size(1_572_864 - 1024));
       await assert.rejects(kv.put(size(1_600_000)), { code: INVALID, details: "etcdserver: request is too large" });
-      await assert.rejects(kv.txn({ success: [op.put(size(1_600_000))] }), { code: INVALID });
+      await assert.rejects(kv.txn({ success: [txnOp.put(size(1_600_000))] }), { code: INVALID });
       await assert.rejects(kv.put(size(2_500_000)), { code: RESOURCE_EXHAUSTED });
       assert.equal((await kv.put({ key: "/a", value: "small" })).header?.revision, 3);
     });
@@ -172,7 +172,7 @@ onEachTransport((startApi) => {
   describe("KV.Txn", () => {
     test("creates when the key is not there, and else answers the failure branch", async (t) => {
       const kv = await startKv(t);
-      const create = { compare: [modEquals("/a", 0)], success: [op.put({ key: "/a", value: "1" })] };
+      const create = { compare: [modEquals("/a", 0)], success: [txnOp.put({ key: "/a", value: "1" })] };
       assert.deepEqual(brief(await kv.txn(create)), {
         succeeded: true,
         revision: 2,
@@ -189,8 +189,8 @@ onEachTransport((startApi) => {
       await kv.put({ key: "/a", value: "1" });
       const update = (rev: number) => ({
         compare: [modEquals("/a", rev)],
-        success: [op.put({ key: "/a", value: "2" })],
-        failure: [op.range({ key: "/a" })],
+        success: [txnOp.put({ key: "/a", value: "2" })],
+        failure: [txnOp.range({ key: "/a" })],
       });
       assert.deepEqual(brief(await kv.txn(update(9))), { succeeded: false, revision: 2, inner: 2, kv: 2, deleted: 0 });
       assert.deepEqual(brief(await kv.txn(update(2))), {
@@ -207,8 +207,8 @@ onEachTransport((startApi) => {
       await kv.put({ key: "/a", value: "1" });
       const remove = (rev: number) => ({
         compare: [modEquals("/a", rev)],
-        success: [op.delete("/a")],
-        failure: [op.range({ key: "/a" })],
+        success: [txnOp.delete("/a")],
+        failure: [txnOp.range({ key: "/a" })],
       });
       const none = { inner: 3, kv: undefined, deleted: 0 };
       assert.deepEqual(brief(await kv.txn(remove(2))), { ...none, succeeded: true, revision: 3, deleted: 1 });
@@ -219,9 +219,14 @@ onEachTransport((startApi) => {
     test("runs many operations as one revision, each seeing those before", async (t) => {
       const kv = await startKv(t);
       await kv.put({ key: "/c", value: "old" });
-      const inner = txnRequest({ compare: [modEquals("/none", 0)], success: [op.put({ key: "/d", value: "4" })] });
+      const inner = txnRequest({ compare: [modEquals("/none", 0)], success: [txnOp.put({ key: "/d", value: "4" })] });
       const answer = await kv.txn({
-        success: [op.put({ key: "/a", value: "1" }), op.range({ key: "/a" }), op.delete("/c"), op.txn(inner)],
+        success: [
+          txnOp.put({ key: "/a", value: "1" }),
+          txnOp.range({ key: "/a" }),
+          txnOp.delete("/c"),
+          txnOp.txn(inner),
+        ],
       });
       const [, range, deleted, nested] = answer.responses;
       assert.deepEqual(
@@ -240,22 +245,22 @@ onEachTransport((startApi) => {
 
     test("refuses in etcd's words what is not allowed, and writes nothing", async (t) => {
       const kv = await startKv(t);
-      const put = (key: string) => op.put({ key, value: "x" });
+      const put = (key: string) => txnOp.put({ key, value: "x" });
       const nest = (depth: number): Buffer =>
-        txnRequest({ success: [depth === 0 ? put("/deep") : op.txn(nest(depth - 1))] });
+        txnRequest({ success: [depth === 0 ? put("/deep") : txnOp.txn(nest(depth - 1))] });
       const cases: readonly (readonly [TxnArgs, string])[] = [
         [{ success: Array.from({ length: 129 }, (_, i) => put(`/k${i}`)) }, "too many operations in txn request"],
-        [{ success: [op.txn(nest(1000))] }, "too many operations in txn request"],
+        [{ success: [txnOp.txn(nest(1000))] }, "too many operations in txn request"],
         [{ success: [put("/a"), put("/a")] }, "duplicate key given in txn request"],
-        [{ failure: [put("/a"), op.delete("/a")] }, "duplicate key given in txn request"],
-        [{ success: [put("/a"), op.empty()] }, "key not found"],
+        [{ failure: [put("/a"), txnOp.delete("/a")] }, "duplicate key given in txn request"],
+        [{ success: [put("/a"), txnOp.empty()] }, "key not found"],
         [{ success: [put("")] }, "key is not provided"],
         [{ compare: [modEquals("", 0)], success: [put("/a")] }, "key is not provided"],
       ];
       for (const [args, text] of cases)
         await assert.rejects(kv.txn(args), { code: INVALID, details: `etcdserver: ${text}` }, text);
       assert.equal((await kv.range({ key: "/", end: "0" })).header?.revision, 1);
-      assert.equal((await kv.txn({ success: [op.txn(nest(100))] })).header?.revision, 2);
+      assert.equal((await kv.txn({ success: [txnOp.txn(nest(100))] })).header?.revision, 2);
     });
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { decodeInto } from "../src/proto/proto-reader.ts";
 import { onEachTransport, type TestApi } from "./support/api.ts";
-import { numbers, putRequest, rangeRequest, readAnswer, readLease } from "./support/wire.ts";
+import { int64Message, putRequest, rangeRequest, readAnswer, readLease } from "@k3s/testkit";
 
 const NOT_FOUND = 5;
 
@@ -14,16 +14,16 @@ class Leases {
   }
 
   async grant(ttl: number, id = 0n) {
-    return readLease(await this.#api.client.call("/etcdserverpb.Lease/LeaseGrant", numbers({ 1: ttl, 2: id })));
+    return readLease(await this.#api.client.call("/etcdserverpb.Lease/LeaseGrant", int64Message({ 1: ttl, 2: id })));
   }
 
   async timeToLive(id: bigint, keys: boolean) {
-    const request = numbers({ 1: id, 2: keys ? 1 : 0 });
+    const request = int64Message({ 1: id, 2: keys ? 1 : 0 });
     return readLease(await this.#api.client.call("/etcdserverpb.Lease/LeaseTimeToLive", request));
   }
 
   async revoke(id: bigint) {
-    return readAnswer.header(await this.#api.client.call("/etcdserverpb.Lease/LeaseRevoke", numbers({ 1: id })));
+    return readAnswer.header(await this.#api.client.call("/etcdserverpb.Lease/LeaseRevoke", int64Message({ 1: id })));
   }
 
   async list(): Promise<bigint[]> {
@@ -85,7 +85,7 @@ onEachTransport((startApi) => {
         [id, 60],
         [5n, 0],
       ] as const) {
-        stream.send(numbers({ 1: asked }));
+        stream.send(int64Message({ 1: asked }));
         const answer = readLease(await stream.take());
         assert.deepEqual([answer.id, answer.ttl, answer.header?.revision], [asked, ttl, 1]);
       }

@@ -3,7 +3,7 @@ import { describe, test, type TestContext } from "node:test";
 import { decodeInto } from "../src/proto/proto-reader.ts";
 import { encode } from "../src/proto/proto-writer.ts";
 import { onEachTransport, type TestApi } from "./support/api.ts";
-import { numbers, readAnswer, readHeader } from "./support/wire.ts";
+import { int64Message, readAnswer, readHeader } from "@k3s/testkit";
 
 const NONE = Buffer.alloc(0);
 const SERVING = 1;
@@ -50,7 +50,7 @@ onEachTransport((startApi) => {
     test("Alarm lists none, takes none back and raises none", async (t) => {
       const api = await startApi(t);
       const alarm = async (action: number) =>
-        api.client.call("/etcdserverpb.Maintenance/Alarm", numbers({ 1: action }));
+        api.client.call("/etcdserverpb.Maintenance/Alarm", int64Message({ 1: action }));
       for (const action of [0, 2]) assert.equal(readAnswer.header(await alarm(action)).header?.revision, 1);
       await assert.rejects(alarm(1), { code: 12 });
     });

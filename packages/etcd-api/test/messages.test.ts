@@ -72,6 +72,7 @@ const range = {
   revision: 0,
   sortOrder: 0,
   sortTarget: 0,
+  serializable: false,
   keysOnly: false,
   countOnly: false,
   minModRevision: 0,
@@ -114,6 +115,7 @@ describe("requests recorded from etcd's client", () => {
         revision: 8,
         sortOrder: 2,
         sortTarget: 3,
+        serializable: true,
         keysOnly: true,
         countOnly: true,
         minModRevision: 1,
@@ -233,17 +235,26 @@ describe("requests recorded from etcd's client", () => {
 });
 
 describe("answers recorded from etcd", () => {
+  const open = { isOver: false };
   const result = { revision: revision(header.revision), kvs: [], more: false, count: 0 };
 
   test("encodeRangeResponse() writes kvs, more and count", async () => {
     const kvs = [kv("/a", "one"), kv("/b", "")];
-    assertRecorded(await encodeRangeResponse(header, { ...result, kvs, more: true, count: 70_000 }), "range.response");
-    assertRecorded(await encodeRangeResponse(header, result), "range.responseEmpty");
+    assertRecorded(
+      await encodeRangeResponse(header, { ...result, kvs, more: true, count: 70_000 }, open),
+      "range.response",
+    );
+    assertRecorded(await encodeRangeResponse(header, result, open), "range.responseEmpty");
+  });
+
+  test("encodeRangeResponse() drops a large answer that nobody waits for any more", async () => {
+    const kvs = Array.from({ length: 50 }, () => kv("/a", "v".repeat(100_000)));
+    await assert.rejects(encodeRangeResponse(header, { ...result, kvs }, { isOver: true }), { code: 1 });
   });
 
   test("encodeRangeResponse() writes a large answer in slices to the same bytes", async () => {
     const kvs = Array.from({ length: 50 }, (_, i) => kv(`/k${i}`, "x".repeat(100_000)));
-    const whole = await encodeRangeResponse(header, { ...result, kvs, count: 50 });
+    const whole = await encodeRangeResponse(header, { ...result, kvs, count: 50 }, open);
     const parts = kvs.map((one) => encode((w) => w.message(2, () => w.raw(kvBytes(one)))));
     const expected = Buffer.concat([bytesOf("range.responseEmpty"), ...parts, Buffer.of(4 * 8, 50)]);
     assert.ok(whole.equals(expected));

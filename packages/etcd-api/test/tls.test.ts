@@ -9,8 +9,8 @@ import { connect } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { onEachTransport, type StartApi } from "./support/api.ts";
-import { RawClient } from "./support/client.ts";
-import { rangeRequest, readAnswer } from "./support/wire.ts";
+import { RawClient } from "@k3s/testkit";
+import { rangeRequest, readAnswer } from "@k3s/testkit";
 
 interface Identity {
   readonly cert: Buffer;

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { EtcdApiServerOptions } from "../src/etcd-api-server.ts";
 import { onEachTransport, type TestApi } from "./support/api.ts";
-import type { RawStream } from "./support/client.ts";
+import type { RawStream } from "@k3s/testkit";
 import {
   deleteRequest,
-  numbers,
-  op,
+  int64Message,
+  txnOp,
   putRequest,
   readAnswer,
   readWatch,
@@ -14,7 +14,7 @@ import {
   watchRequest,
   type WatchAnswer,
   type WatchArgs,
-} from "./support/wire.ts";
+} from "@k3s/testkit";
 
 const UNAVAILABLE = 14;
 const INTERNAL = 13;
@@ -48,7 +48,7 @@ class Watches {
   }
 
   async compact(revision: number): Promise<void> {
-    await this.#api.client.call("/etcdserverpb.KV/Compact", numbers({ 1: revision }));
+    await this.#api.client.call("/etcdserverpb.KV/Compact", int64Message({ 1: revision }));
   }
 }
 
@@ -105,7 +105,7 @@ onEachTransport((startApi) => {
       const api = await startApi(t);
       const watches = new Watches(t, api);
       await watches.create({ key: "/", end: "0" });
-      const success = ["/1", "/2", "/3"].map((key) => op.put({ key, value: "x" }));
+      const success = ["/1", "/2", "/3"].map((key) => txnOp.put({ key, value: "x" }));
       await api.client.call("/etcdserverpb.KV/Txn", txnRequest({ success }));
       const told = await watches.take();
       assert.equal(told.events.length, 3);
@@ -126,7 +126,7 @@ onEachTransport((startApi) => {
     test("larger than the limit are split for a watch that takes fragments, and only for it", async (t) => {
       const api = await startApi(t);
       const watches = new Watches(t, api);
-      const puts = (value: string) => ["/1", "/2", "/3"].map((key) => op.put({ key, value: value.repeat(450_000) }));
+      const puts = (value: string) => ["/1", "/2", "/3"].map((key) => txnOp.put({ key, value: value.repeat(450_000) }));
       const write = (value: string) => api.client.call("/etcdserverpb.KV/Txn", txnRequest({ success: puts(value) }));
       await write("a");
       await watches.create({ key: "/", end: "0", prevKv: true });
@@ -267,6 +267,22 @@ onEachTransport((startApi) => {
       await resumed.create({ key: "/a", start: expected });
       while (expected <= 61) for (const { kv } of (await resumed.take()).events) assert.equal(kv?.mod, expected++);
     });
+  });
+
+  test("Watch: history comes no faster than it is read, however much there is", async (t) => {
+    const watches = await startWatches(t, { watchBacklogBytes: 1 << 20 });
+    const value = "x".repeat(8_000);
+    await Promise.all(Array.from({ length: 2000 }, () => watches.put("/a", value)));
+    for (const prevKv of [false, true]) {
+      const at = await watches.put("/b");
+      watches.stream.pause();
+      watches.stream.send(watchRequest.create({ key: "/a", start: 2, prevKv }));
+      for (let i = 0; i < 50; i++) await watches.put("/b");
+      watches.stream.resume();
+      assert.equal((await watches.take()).header?.revision, at);
+      let expected = 2;
+      while (expected < 2002) for (const { kv } of (await watches.take()).events) assert.equal(kv?.mod, expected++);
+    }
   });
 
   describe("Watch: progress", () => {

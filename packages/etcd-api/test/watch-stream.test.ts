@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
+import { nextTurn } from "@k3s/async";
 import type { OpenStore } from "@k3s/datastore";
 import { Outbox } from "../src/outbox.ts";
+import { RpcError } from "../src/rpc-error.ts";
 import { WatchStream } from "../src/watch-stream.ts";
 import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
-import { readWatch, watchRequest } from "./support/wire.ts";
+import { readWatch, watchRequest } from "@k3s/testkit";
 
 const NO_LIMIT = 1 << 30;
 
@@ -82,6 +84,27 @@ describe("Outbox", () => {
     outbox.push(Buffer.alloc(8));
     outbox.push(Buffer.alloc(8));
     await assert.rejects(outbox.take(), { name: "RpcError", code: 14 });
+  });
+
+  test("gives one turn after the other, each when little is left to read", async () => {
+    const outbox = new Outbox(160);
+    const order: string[] = [];
+    const addInTurn = async (name: string) => {
+      using _turn = await outbox.takeTurn();
+      order.push(name);
+      outbox.push(Buffer.alloc(100));
+      await nextTurn();
+    };
+    const all = Promise.all([addInTurn("first"), addInTurn("second"), addInTurn("third")]);
+    await nextTurn();
+    await nextTurn();
+    assert.deepEqual(order, ["first"]);
+    await outbox.take();
+    await nextTurn();
+    assert.deepEqual(order, ["first", "second"]);
+    outbox.fail(RpcError.stopped());
+    await all;
+    assert.deepEqual(order, ["first", "second", "third"]);
   });
 
   test("gives what is pushed while somebody waits", async () => {

@@ -39,9 +39,12 @@ export class Connection {
 
   #pass(from: Socket, to: Socket): void {
     from.on("data", (chunk) => {
-      if (!to.write(chunk)) from.pause();
+      // A read is as large as a full buffer: write() asks for a pause also when the kernel has taken all of it.
+      if (!to.write(chunk) && to.writableLength > 0) from.pause();
     });
-    to.on("drain", () => from.resume());
+    to.on("drain", () => {
+      if (from.isPaused()) from.resume();
+    });
     from.on("end", () => to.end());
     from.on("error", () => to.resetAndDestroy());
     from.on("close", () => {

@@ -11,7 +11,7 @@ export interface Server {
 /** Why a server changed its state. */
 export type Cause = ServerEvent | "list" | "default" | "other-active";
 
-export interface Change {
+interface Change {
   readonly address: string;
   readonly from: ServerState;
   readonly to: ServerState;

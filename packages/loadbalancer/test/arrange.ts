@@ -5,11 +5,12 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { deadline } from "@k3s/async";
+import { abortReason, deadline } from "@k3s/async";
 import { createLogger } from "@k3s/log";
-import { LoadBalancer, type LoadBalancerOptions } from "../src/index.ts";
+import { until } from "@k3s/testkit";
+import { LoadBalancer, type LoadBalancerOptions } from "../src/load-balancer.ts";
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 15_000;
 const GRACE_MS = 5_000;
 
 export interface Balancer {
@@ -99,13 +100,14 @@ export async function open(t: TestContext, port: number): Promise<Socket> {
 }
 
 /** Sends a chunk and returns what comes back first; undefined when the connection ends instead. */
-export async function ask(socket: Socket): Promise<string | undefined> {
-  using limit = deadline(LIMIT_MS, "Waiting for an answer");
+export function ask(socket: Socket): Promise<string | undefined> {
+  const answer = new Promise<string | undefined>((resolve) => {
+    socket.once("data", (chunk) => resolve(String(chunk).trim()));
+    socket.once("close", () => resolve(undefined));
+    socket.once("end", () => resolve(undefined));
+  });
   socket.write("who?\n");
-  return Promise.race([
-    once(socket, "data", { signal: limit }).then(([chunk]) => String(chunk).trim()),
-    once(socket, "close", { signal: limit }).then(() => undefined),
-  ]);
+  return within("Waiting for an answer", answer);
 }
 
 /** What a new client of the load balancer is told. */
@@ -118,10 +120,21 @@ export async function askNew(t: TestContext, port: number): Promise<string | und
   }
 }
 
-export async function closed(socket: Socket): Promise<void> {
-  using limit = deadline(LIMIT_MS, "Waiting for the end of a connection");
+/** Resolves when the other side has ended the connection, in whatever way. */
+export function closed(socket: Socket): Promise<unknown> {
+  if (socket.closed) return Promise.resolve();
+  if (socket.readableEnded) socket.end();
+  socket.on("end", () => socket.end());
   socket.resume();
-  if (!socket.closed) await once(socket, "close", { signal: limit });
+  return within("Waiting for the end of a connection", new Promise((resolve) => void socket.once("close", resolve)));
+}
+
+async function within<T>(what: string, task: Promise<T>): Promise<T> {
+  using limit = deadline(LIMIT_MS, what);
+  const late = new Promise<never>((_, reject) => {
+    limit.addEventListener("abort", () => reject(abortReason(limit)), { once: true });
+  });
+  return await Promise.race([task, late]);
 }
 
 /**
@@ -150,4 +163,9 @@ async function fillQueue(t: TestContext, address: string): Promise<void> {
     if (outcome === "dropped") return;
   }
   throw new Error(`Cannot fill the queue of ${address}`);
+}
+
+/** {@link until} for what can be told at once. */
+export function untilTrue(what: string, check: () => boolean): Promise<boolean> {
+  return until(what, () => Promise.resolve(check()));
 }

@@ -35,6 +35,11 @@ describe("parseServerFile()", () => {
     ]));
 });
 
+/** For writes that must not fail. */
+function failNever(error: unknown): never {
+  throw error;
+}
+
 describe("ServerFile", () => {
   async function folderOf(t: TestContext): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), "k3s-server-file-"));
@@ -44,14 +49,14 @@ describe("ServerFile", () => {
 
   test("save() makes the folder, and a file that everybody may read", async (t) => {
     const path = join(await folderOf(t), "agent/etc/lb.json");
-    await new ServerFile(path, assert.fail).save(SAVED);
+    await new ServerFile(path, failNever).save(SAVED);
     assert.equal(await readFile(path, "utf8"), TEXT);
     assert.equal((await stat(path)).mode & 0o777, 0o644);
   });
 
   test("save() ends with the newest of many, and nothing beside it", async (t) => {
     const folder = await folderOf(t);
-    const file = new ServerFile(join(folder, "lb.json"), assert.fail);
+    const file = new ServerFile(join(folder, "lb.json"), failNever);
     await Promise.all(Array.from({ length: 50 }, (_, i) => file.save({ ...SAVED, addresses: [`a:${i + 1}`] })));
     assert.deepEqual(await readdir(folder), ["lb.json"]);
     assert.deepEqual(parseServerFile(await readFile(join(folder, "lb.json"), "utf8"))?.addresses, ["a:50"]);
@@ -61,7 +66,7 @@ describe("ServerFile", () => {
     const path = join(await folderOf(t), "lb.json");
     await writeFile(path, TEXT);
     await chmod(path, 0o600);
-    const file = new ServerFile(path, assert.fail);
+    const file = new ServerFile(path, failNever);
     assert.deepEqual(await file.load(), SAVED);
     await file.save(SAVED);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
@@ -82,8 +87,8 @@ describe("ServerFile", () => {
 
   test("load() tells nothing from something else", async (t) => {
     const path = join(await folderOf(t), "lb.json");
-    assert.equal(await new ServerFile(path, assert.fail).load(), undefined);
+    assert.equal(await new ServerFile(path, failNever).load(), undefined);
     await writeFile(path, "not json");
-    assert.equal(await new ServerFile(path, assert.fail).load(), "unreadable");
+    assert.equal(await new ServerFile(path, failNever).load(), "unreadable");
   });
 });

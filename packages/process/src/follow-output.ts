@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { redactText, type Logger } from "@k3s/log";
+import { GoroutineDump } from "./goroutine-dump.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import { parseLogLine } from "./parse-log-line.ts";
 import type { RotatingFile } from "./rotating-file.ts";
@@ -9,7 +10,7 @@ export interface OutputSinks {
   readonly log: Logger | undefined;
   /** Takes the bytes as they come. */
   readonly raw: RotatingFile | undefined;
-  /** Told of each line that is shown or kept, redacted. */
+  /** Told of each line that is shown or kept, redacted; not of the goroutines of a dump that did not cause it. */
   readonly onLine: (line: string) => void;
 }
 
@@ -47,6 +48,7 @@ function nextTurn(): Promise<void> {
 
 class FloodGate {
   readonly #sinks: OutputSinks;
+  readonly #dump = new GoroutineDump();
   #windowEndsAt = 0;
   #passedLines = 0;
   #passedCharacters = 0;
@@ -84,6 +86,10 @@ class FloodGate {
     const { level, message, ...fields } = parseLogLine(line);
     if (message === "") return;
     const text = redactText(message);
+    if (this.#dump.isIdle(message)) {
+      this.#sinks.log?.debug(fields, text);
+      return;
+    }
     this.#sinks.onLine(text);
     this.#sinks.log?.log(level, fields, text);
   }

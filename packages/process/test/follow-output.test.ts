@@ -68,6 +68,34 @@ describe("followOutput()", () => {
     assert.deepEqual(order.slice(0, 3), ["a", "other", "b"]);
   });
 
+  test("shows of a Go program's last words the goroutine that speaks, not those that wait", async () => {
+    const dump = [
+      "F0102 03:04:05.000006       1 server.go:294] leaderelection lost",
+      "goroutine 1 [running]:",
+      "main.main(0xc000076900, {0x1, 0x2})",
+      "\t/src/main.go:7 +0x1d",
+      "",
+      "goroutine 18 [chan receive, 2 minutes]:",
+      "k8s.io/klog/v2.(*loggingT).flushDaemon(0x0?)",
+      "\t/src/klog.go:1169 +0x6a",
+      "created by k8s.io/klog/v2.init.0",
+      "\t/src/klog.go:420 +0xf6",
+      "exit status 255",
+    ];
+    const book = new LogBook();
+    const lines: string[] = [];
+    const onLine = (line: string) => lines.push(line);
+    await followOutput(Readable.from([Buffer.from(dump.join("\n"))]), { ...SILENT, onLine, log: book.log });
+    const shown = book.entries.get().filter((entry) => entry.level !== "debug");
+    const words = ["leaderelection lost", "goroutine 1 [running]:", dump[2], dump[3], "exit status 255"];
+    assert.deepEqual(
+      shown.map((entry) => entry.msg),
+      words,
+    );
+    assert.deepEqual(lines, words);
+    assert.equal(book.entries.get().length, dump.length - 1);
+  });
+
   test("removes secrets from lines", async () => {
     const book = new LogBook();
     const line = "connecting to https://user:secret@db.example:1/x\n";

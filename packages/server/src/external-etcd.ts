@@ -1,4 +1,4 @@
-import { sleep } from "@k3s/async";
+import { repeat, sleep } from "@k3s/async";
 import type { BootstrapStore } from "@k3s/bootstrap-data";
 import type { DatastoreTls } from "@k3s/datastore-endpoint";
 import { EtcdCallError, EtcdClient, EtcdClientError } from "@k3s/etcd-client";
@@ -12,18 +12,24 @@ export interface ExternalEtcdOptions {
   /** Where relative paths of sockets start. */
   readonly folder: string;
   readonly log: Logger;
+  /** Between two looks whether it still answers, in ms; default 2000. */
+  readonly watchMs?: number;
 }
 
 /** Between two looks for an etcd that does not answer yet. */
 const POLL_MS = 1000;
 /** A line in the log for as many looks. */
 const LOOKS_PER_LINE = 15;
+/** Between two looks at an etcd that has answered. */
+const WATCH_MS = 2000;
 
 /** An etcd that others run. kube-apiserver is its client itself; what we keep there goes through here. Usable between start and stop. */
 export class ExternalEtcd implements Component {
   readonly name = "external-etcd";
   readonly #options: ExternalEtcdOptions;
   #client: EtcdClient | undefined;
+  readonly #stopping = new AbortController();
+  #isAway = false;
 
   constructor(options: ExternalEtcdOptions) {
     this.#options = options;
@@ -31,7 +37,8 @@ export class ExternalEtcd implements Component {
 
   /** Waits for as long as the etcd needs to come. */
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {
-    const { servers, tls, folder, log } = this.#options;
+    const options = this.#options;
+    const { servers, tls, folder, log } = options;
     const client = await EtcdClient.create({ servers, tls, folder });
     this.#client = client;
     for (let look = 0; ; look++) {
@@ -39,6 +46,7 @@ export class ExternalEtcd implements Component {
       try {
         const { version } = await client.status();
         log.info({ servers, version }, "the external etcd answers");
+        void repeat(options.watchMs ?? WATCH_MS, () => this.#look(client), this.#stopping.signal);
         return;
       } catch (error) {
         if (!(error instanceof EtcdCallError)) throw error;
@@ -50,9 +58,26 @@ export class ExternalEtcd implements Component {
   }
 
   stop(): Promise<void> {
+    this.#stopping.abort();
     this.#client?.close();
     this.#client = undefined;
     return Promise.resolve();
+  }
+
+  /** kube-apiserver meets the trouble itself, but names neither the cause nor the cure. */
+  async #look(client: EtcdClient): Promise<void> {
+    const { servers, log } = this.#options;
+    try {
+      await client.status();
+      if (this.#isAway) log.info({ servers }, "the external etcd answers again");
+      this.#isAway = false;
+    } catch (cause) {
+      if (!(cause instanceof EtcdCallError)) throw cause;
+      const error = EtcdClientError.unreachable(servers, cause);
+      if (!this.#isAway && !this.#stopping.signal.aborted)
+        log.warn({ error, hint: error.hint }, "the external etcd does not answer");
+      this.#isAway = true;
+    }
   }
 
   get bootstrapStore(): BootstrapStore {

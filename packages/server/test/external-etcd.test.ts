@@ -127,6 +127,22 @@ describe("an external etcd", () => {
     await assert.rejects(store.list("/"), (error) => error instanceof StoreError && error.reason === "unavailable");
   });
 
+  test("tells the log once that it went away, with the cure, and that it is back", async (t) => {
+    const started = await etcd(t);
+    const lines: string[] = [];
+    const options = { servers: [started.url], tls: {}, folder: "/", log: logTo(lines), watchMs: 20 };
+    const component = new ExternalEtcd(options);
+    t.after(() => component.stop());
+    await component.start({ signal: never });
+    const said = (text: string) => lines.filter((line) => line.includes(text));
+    await started.program.stop();
+    await until("the log tells", () => Promise.resolve(said("does not answer").length > 0));
+    await started.restart();
+    await until("the log tells", () => Promise.resolve(said("answers again").length > 0));
+    assert.equal(said("does not answer").length, 1);
+    assert.match(said("does not answer")[0] ?? "", /"hint":"Check that etcd runs/);
+  });
+
   test("is waited for, with a word in the log, until the start is called off", async (t) => {
     const lines: string[] = [];
     const servers = [`http://127.0.0.1:${await freePort()}`];

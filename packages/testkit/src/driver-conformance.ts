@@ -21,22 +21,46 @@ function row(id: number, name: string, more: Partial<NewRow> = {}): NewRow {
   return { id, name, ...plain, value: Buffer.from(`value ${id}`), ...more };
 }
 
+/** etcd's --max-request-bytes. */
+const ETCD_REQUEST_BYTES = 1.5 * 1024 * 1024;
+
 const kind = (expected: DriverErrorKind) => (error: unknown) => error instanceof DriverError && error.kind === expected;
 
-/** The contract of Driver, as tests. Every driver package calls this with a real database. */
+/** The ids that the database takes for rows of these; a database that counts leaves no holes. */
+function idsFor(driver: Driver, wanted: readonly number[]): readonly number[] {
+  return driver.traits.ids === "any" ? wanted : wanted.map((_, i) => i + 1);
+}
+
+const idsOf = (rows: readonly { readonly id: number }[]) => rows.map(({ id }) => id);
+
+/** Rows of keys that are created, changed and deleted, from an id on. */
+function lives(from: number, names: readonly string[], value: Buffer): NewRow[] {
+  return names.flatMap((name, i) => {
+    const id = from + 3 * i;
+    const later = { created: false, createRevision: id };
+    return [
+      row(id, name, { value }),
+      row(id + 1, name, { ...later, prevRevision: id, value }),
+      row(id + 2, name, { ...later, deleted: true, prevRevision: id + 1, value: undefined }),
+    ];
+  });
+}
+
+/** The contract of Driver, as tests. Every driver package calls this with a real database. Where a database differs, its traits say so. */
 export function driverConformance(label: string, open: OpenDriver): void {
   describe(`Driver: ${label}`, () => {
     test("heads() gives rows in id order, strictly after a position, up to a limit", async (t) => {
       const driver = await open(t);
       assert.deepEqual(await driver.heads(0, 10), []);
-      const rows = [row(1, "/a"), row(2, "/b", { ttlSeconds: 60 }), row(4, "/c"), row(5, "/d")];
+      const [a = 0, b = 0, c = 0, d = 0] = idsFor(driver, [1, 2, 4, 5]);
+      const rows = [row(a, "/a"), row(b, "/b", { ttlSeconds: 60 }), row(c, "/c"), row(d, "/d")];
       await driver.commit({ ...nothing, rows });
       const heads = await driver.heads(1, 2);
       assert.deepEqual(
         heads.map(({ id, name }) => [id, name]),
         [
-          [2, "/b"],
-          [4, "/c"],
+          [b, "/b"],
+          [c, "/c"],
         ],
       );
       const { lease: _lease, value: _value, ...head } = row(2, "/b", { ttlSeconds: 60 });
@@ -59,19 +83,24 @@ export function driverConformance(label: string, open: OpenDriver): void {
     });
 
     const conflicts = [
-      { name: "an id", rows: [row(3, "/x"), row(2, "/y")] },
-      { name: "a name with the same predecessor", rows: [row(3, "/x"), row(4, "/a")] },
-    ];
-    for (const { name, rows } of conflicts) {
+      { name: "an id", after: 2, rows: [row(3, "/x"), row(2, "/y")], by: "any" },
+      { name: "a name with the same predecessor", after: 2, rows: [row(3, "/x"), row(4, "/a")], by: "any" },
+      { name: "the last row", after: 1, rows: [row(2, "/x"), row(3, "/y"), row(4, "/z")], by: "consecutive" },
+    ] as const;
+    for (const { name, after, rows, by } of conflicts) {
       test(`commit() refuses ${name} that exists, and then writes nothing at all`, async (t) => {
         const driver = await open(t);
         await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
         const lease = { id: 9n, ttlSeconds: 60, expiresAtMs: 1 };
-        await assert.rejects(driver.commit({ ...nothing, after: 2, rows, leases: [lease] }), kind("conflict"));
-        assert.deepEqual(
-          (await driver.heads(0, 10)).map(({ id }) => id),
-          [1, 2],
+        // A database that counts knows one conflict, with the last row: there the other two are planned on an older one.
+        const isKnown = by === "consecutive" || driver.traits.ids === "any";
+        const planned = isKnown ? after : 1;
+        const batch = isKnown ? rows : rows.map((other, i) => ({ ...other, id: planned + 1 + i }));
+        await assert.rejects(
+          driver.commit({ ...nothing, after: planned, rows: batch, leases: [lease] }),
+          kind("conflict"),
         );
+        assert.deepEqual(idsOf(await driver.heads(0, 10)), [1, 2]);
         assert.deepEqual((await driver.side()).leases, []);
         await driver.commit({ ...nothing, after: 2, rows: [row(3, "/x")] });
       });
@@ -115,23 +144,35 @@ export function driverConformance(label: string, open: OpenDriver): void {
 
     test("prune() removes rows with their leases, and spans without rows", async (t) => {
       const driver = await open(t);
-      const rows = [1, 2, 3, 4].map((id) => row(id, `/${id}`, { lease: 5n }));
-      await driver.commit({
-        ...nothing,
-        leases: [{ id: 5n, ttlSeconds: 1, expiresAtMs: 1 }],
-        rows,
-        spans: [
-          { first: 1, last: 2 },
-          { first: 3, last: 4 },
-        ],
-      });
-      await driver.prune({ rows: [1, 2, 3, 99], spansUpTo: 4 });
+      const value = Buffer.from("x");
+      const dead = lives(1, ["/a", "/b"], value).map((life) => (life.deleted ? life : { ...life, lease: 5n }));
+      const rows = [...dead, ...[7, 8].map((id) => row(id, `/${id}`, { lease: 5n }))];
+      const leases = [{ id: 5n, ttlSeconds: 1, expiresAtMs: 1 }];
+      const spans = [2, 5, 7].map((first) => ({ first, last: first + 1 }));
+      await driver.commit({ ...nothing, leases, rows, spans });
+      await driver.prune({ rows: [...idsOf(dead), 99], spansUpTo: 8 });
       const side = await driver.side();
+      assert.deepEqual(idsOf(await driver.heads(0, 10)).slice(-2), [7, 8]);
       assert.deepEqual(
-        (await driver.heads(0, 10)).map(({ id }) => id),
-        [4],
+        (await driver.heads(0, 10)).filter(({ name }) => name.length === 2 && /[ab]/.test(name)),
+        [],
       );
-      assert.deepEqual([[...side.rowLeases.keys()], side.spans], [[4], [{ first: 3, last: 4 }]]);
+      assert.deepEqual([[...side.rowLeases.keys()], side.spans], [[7, 8], [{ first: 7, last: 8 }]]);
+    });
+
+    test("prune() removes what was replaced, or leaves it for the next load", async (t) => {
+      const driver = await open(t);
+      const update = { created: false, createRevision: 1 };
+      const rows = [
+        row(1, "/a"),
+        row(2, "/a", { ...update, prevRevision: 1 }),
+        row(3, "/a", { ...update, prevRevision: 2 }),
+      ];
+      await driver.commit({ ...nothing, rows });
+      await driver.prune({ rows: [1, 2], spansUpTo: 0 });
+      const left = driver.traits.prunes === "every-row" ? [3] : [1, 2, 3];
+      assert.deepEqual(idsOf(await driver.heads(0, 10)), left);
+      assert.equal((await driver.values([3]))[0]?.toString(), "value 3");
     });
 
     test("commits asked at once take effect in order, with one prepared id after the other", async (t) => {
@@ -144,13 +185,16 @@ export function driverConformance(label: string, open: OpenDriver): void {
       );
     });
 
-    test("takes ids beyond 32 bits without loss", async (t) => {
+    test("takes ids beyond 32 bits without loss, or none but the next ones", async (t) => {
       const driver = await open(t);
       const id = 2 ** 40 + 1;
-      await driver.commit({
-        ...nothing,
-        rows: [row(id, "/a"), row(id + 1, "/a", { created: false, prevRevision: id })],
-      });
+      const rows = [row(id, "/a"), row(id + 1, "/a", { created: false, prevRevision: id })];
+      if (driver.traits.ids === "consecutive") {
+        await assert.rejects(driver.commit({ ...nothing, rows }), kind("failed"));
+        assert.deepEqual(await driver.heads(0, 10), []);
+        return;
+      }
+      await driver.commit({ ...nothing, rows });
       assert.deepEqual(
         (await driver.heads(2 ** 33, 10)).map((head) => [head.id, head.prevRevision]),
         [
@@ -163,14 +207,31 @@ export function driverConformance(label: string, open: OpenDriver): void {
     test("size() shows what is used, defragment() gives the rest back", async (t) => {
       const driver = await open(t);
       const value = randomBytes(10_000); // a database may compress
-      const rows = Array.from({ length: 300 }, (_, i) => row(i + 1, `/${i}`, { value }));
+      const names = Array.from({ length: 150 }, (_, i) => `/${i}`);
+      const rows = lives(1, names, value);
       await driver.commit({ ...nothing, rows });
+      await driver.commit({ ...nothing, after: rows.length, rows: [row(rows.length + 1, "/last")] });
       const full = await driver.size();
-      await driver.prune({ rows: rows.map(({ id }) => id), spansUpTo: 0 });
+      await driver.prune({ rows: idsOf(rows), spansUpTo: 0 });
       await driver.defragment();
       const empty = await driver.size();
       assert.ok(full.inUseBytes > 3_000_000 && full.inUseBytes <= full.totalBytes);
       assert.ok(empty.totalBytes < 300_000, `still ${empty.totalBytes} bytes`);
+    });
+
+    test("refusal() lets through what commit() can write, up to the largest request of etcd", async (t) => {
+      const driver = await open(t);
+      const isHeld = (bytes: number) => driver.refusal?.("/large", bytes) === undefined;
+      let [held, refused] = [0, ETCD_REQUEST_BYTES + 1];
+      while (refused - held > 1) {
+        const middle = Math.floor((held + refused) / 2);
+        if (isHeld(middle)) held = middle;
+        else refused = middle;
+      }
+      assert.ok(held > 700_000, `holds no more than ${held} bytes`);
+      const value = randomBytes(held);
+      await driver.commit({ ...nothing, rows: [row(1, "/large", { value })] });
+      assert.equal((await driver.values([1]))[0]?.equals(value), true);
     });
 
     test("close() may be called twice, and what comes after is refused", async (t) => {
@@ -179,5 +240,52 @@ export function driverConformance(label: string, open: OpenDriver): void {
       await assert.rejects(driver.heads(0, 1), kind("failed"));
       await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a")] }), kind("failed"));
     });
+  });
+  describe(`SharedDatabase: ${label}`, () => sharedConformance(open));
+}
+
+/** Without effect on a database that belongs to one server. */
+function sharedConformance(open: OpenDriver): void {
+  test("position() and changes() tell what is committed, with values, leases and whole spans", async (t) => {
+    const driver = await open(t);
+    const { shared } = driver;
+    if (shared === undefined) return;
+    assert.deepEqual(await shared.position(), { lastRow: 0, compactRevision: 0 });
+    assert.deepEqual((await shared.changes(0, 10)).rows, []);
+    const leases = [{ id: 5n, ttlSeconds: 60, expiresAtMs: 7 }];
+    const rows = [row(1, "/a", { lease: 5n }), row(2, "/b"), row(3, "/c"), row(4, "/d")];
+    await driver.commit({ ...nothing, leases });
+    await driver.commit({ ...nothing, rows, spans: [{ first: 2, last: 4 }] });
+    assert.deepEqual([(await shared.position()).lastRow, await shared.leases()], [4, leases]);
+    const { spans, ...changes } = await shared.changes(0, 2);
+    assert.deepEqual(
+      changes.rows.map(({ id, name, lease, value }) => [id, name, lease, value?.toString()]),
+      rows.map(({ id, name, lease, value }) => [id, name, lease, value?.toString()]).slice(0, changes.rows.length),
+    );
+    assert.ok(changes.rows.length === 1 || changes.rows.length === 4, `a part of a span: ${changes.rows.length} rows`);
+    assert.deepEqual([spans, changes.completeFrom ?? 0], [changes.rows.length === 1 ? [] : [{ first: 2, last: 4 }], 0]);
+  });
+
+  test("commit() is a conflict on a stale last row, and for a row whose lease is not there", async (t) => {
+    const driver = await open(t);
+    if (driver.shared === undefined) return;
+    await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
+    const update = row(3, "/a", { created: false, createRevision: 1, prevRevision: 1 });
+    await assert.rejects(driver.commit({ ...nothing, after: 1, rows: [{ ...update, id: 2 }] }), kind("conflict"));
+    await assert.rejects(driver.commit({ ...nothing, after: 1, endedLeases: [5n] }), kind("conflict"));
+    await assert.rejects(driver.commit({ ...nothing, after: 2, rows: [{ ...update, lease: 5n }] }), kind("conflict"));
+    await driver.commit({ ...nothing, after: 2, rows: [update] });
+    assert.equal((await driver.shared.position()).lastRow, 3);
+  });
+
+  test("claim() lets the own commit through, and can be given back before or after", async (t) => {
+    const driver = await open(t);
+    if (driver.shared === undefined) return;
+    const first = await driver.shared.claim();
+    await driver.commit({ ...nothing, rows: [row(1, "/a")] });
+    await first.release();
+    const second = await driver.shared.claim();
+    await second.release();
+    await driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] });
   });
 }

@@ -1,16 +1,20 @@
 import { join } from "node:path";
+import { execa } from "execa";
 import { freePort } from "./free-port.ts";
-import { Program } from "./programs.ts";
+import { inNetwork, Program } from "./programs.ts";
 import { until } from "./until.ts";
 
 /** A real etcd with one member, on loopback. */
 export interface Etcd {
+  /** What runs now. */
   readonly program: Program;
   /** `host:port` for clients. */
   readonly endpoint: string;
   /** The same with its scheme. */
   readonly url: string;
   readonly dataDir: string;
+  /** Starts it again after it was stopped or killed: same data and ports. */
+  restart(): Promise<void>;
 }
 
 /** PEM files of an etcd that speaks TLS and lets in only clients with a certificate of `clientCa`. */
@@ -24,21 +28,23 @@ export interface EtcdOptions {
   readonly tls?: EtcdTls;
   /** Further arguments. */
   readonly args?: readonly string[];
+  /** Name of the network namespace whose loopback it listens on; default: that of the test. */
+  readonly network?: string;
 }
 
 /** Starts etcd on the data folder `etcd` inside `folder`, made when missing. The caller stops its program. */
-export async function startEtcd(folder: string, { tls, args: more = [] }: EtcdOptions = {}): Promise<Etcd> {
+export async function startEtcd(folder: string, { tls, args: more = [], network }: EtcdOptions = {}): Promise<Etcd> {
   const [clientPort, peerPort, metricsPort] = [await freePort(), await freePort(), await freePort()];
   const dataDir = join(folder, "etcd");
   const endpoint = `127.0.0.1:${clientPort}`;
   const url = `${tls === undefined ? "http" : "https"}://${endpoint}`;
-  const health = `http://127.0.0.1:${metricsPort}`;
+  const metrics = `http://127.0.0.1:${metricsPort}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   const args = [
     `--data-dir=${dataDir}`,
     `--listen-client-urls=${url}`,
     `--advertise-client-urls=${url}`,
-    `--listen-metrics-urls=${health}`,
+    `--listen-metrics-urls=${metrics}`,
     `--listen-peer-urls=${peer}`,
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=default=${peer}`,
@@ -46,16 +52,43 @@ export async function startEtcd(folder: string, { tls, args: more = [] }: EtcdOp
     ...(tls === undefined ? [] : ["--client-cert-auth", `--trusted-ca-file=${tls.clientCa}`]),
     ...more,
   ];
-  const program = await Program.start("etcd", { args, cwd: folder });
+  const start = () => run({ args, cwd: folder, network }, `${metrics}/health`);
+  let program = await start();
+  return {
+    get program() {
+      return program;
+    },
+    endpoint,
+    url,
+    dataDir,
+    restart: async () => {
+      program = await start();
+    },
+  };
+}
+
+interface Surroundings {
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly network: string | undefined;
+}
+
+async function run(options: Surroundings, health: string): Promise<Program> {
+  const program = await Program.start("etcd", options);
   try {
     await until("etcd is healthy", async () => {
       if (program.hasExited) throw new Error(`Cannot use etcd: it ended\n${program.output}`);
-      const answer = await fetch(`${health}/health`);
-      return answer.ok;
+      return await isHealthy(health, options.network);
     });
   } catch (error) {
     await program.stop();
     throw error;
   }
-  return { program, endpoint, url, dataDir };
+  return program;
+}
+
+async function isHealthy(url: string, network: string | undefined): Promise<boolean> {
+  if (network === undefined) return (await fetch(url)).ok;
+  const [command, ...args] = inNetwork(network, ["curl", "-sfm", "2", url]);
+  return (await execa(command, args)).exitCode === 0;
 }

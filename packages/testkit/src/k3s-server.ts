@@ -16,8 +16,11 @@ const TEST_IMAGE = "docker.io/library/busybox:local";
 const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
 
 const READY_LIMIT_MS = 180_000;
+const LOG_CHARS_MAX = 16 << 20;
+/** What an error message shows of it. */
+const LOG_CHARS_SHOWN = 20_000;
 
-/** One k3s server on a test host, driven the way an operator drives it. */
+/** One k3s on a test host, server or agent, driven the way an operator drives it. */
 export class K3sServer {
   readonly host: TestHost;
   /** The executable, as seen in the host. */
@@ -42,13 +45,36 @@ export class K3sServer {
 
   /** Starts `k3s server` in the host; its log is kept for error messages. */
   start(...args: readonly string[]): void {
-    const server = this.host.spawn(this.file, ["server", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#start("server", args);
+  }
+
+  /** Starts `k3s agent` in the host, likewise. */
+  join(...args: readonly string[]): void {
+    this.#start("agent", args);
+  }
+
+  #start(role: string, args: readonly string[]): void {
+    const server = this.host.spawn(this.file, [role, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer) => {
-      this.#log = (this.#log + chunk.toString()).slice(-20_000);
+      this.#log = (this.#log + chunk.toString()).slice(-LOG_CHARS_MAX);
     };
     server.stdout?.on("data", keep);
     server.stderr?.on("data", keep);
     this.#server = server;
+  }
+
+  /** Resolves with the exit code of what was started last. */
+  async ended(): Promise<number | null> {
+    const server = this.#server;
+    if (server === undefined) throw new Error("Cannot wait for the end: never started");
+    if (server.exitCode !== null) return server.exitCode;
+    const [code] = (await once(server, "exit")) as [number | null];
+    return code;
+  }
+
+  /** The newest of what the servers wrote to their log. */
+  get log(): string {
+    return this.#log;
   }
 
   /** Ends the server with SIGTERM and returns its exit code. */
@@ -57,7 +83,7 @@ export class K3sServer {
     if (server === undefined) throw new Error("Cannot stop server: never started");
     const exited = once(server, "exit");
     const [pid] = await this.supervisors();
-    if (pid === undefined) throw new Error(`Cannot stop server: not running\n${this.#log}`);
+    if (pid === undefined) throw new Error(`Cannot stop server: not running\n${this.log.slice(-LOG_CHARS_SHOWN)}`);
     await this.host.run("kill", String(pid));
     const [code] = (await exited) as [number | null];
     return code;
@@ -67,19 +93,23 @@ export class K3sServer {
     return this.host.run(this.file, "kubectl", ...args);
   }
 
-  /** Resolves once the only node is Ready. The server's last log lines are in the error when it does not become so. */
-  async untilReady(): Promise<void> {
-    const type = `jsonpath={range .items[*].status.conditions[?(@.type=="Ready")]}{.status}{end}`;
-    const isReady = async () => (await this.kubectl("get", "nodes", "-o", type)) === "True";
+  /** Resolves once the node is Ready: the only one, or the named one. The server's last log lines are in the error when it does not become so. */
+  async untilReady(...node: readonly [string] | readonly []): Promise<void> {
+    const conditions = `{range .status.conditions[?(@.type=="Ready")]}{.status}{end}`;
+    const path = node.length === 0 ? `{range .items[*]}${conditions}{end}` : conditions;
+    const isReady = async () => (await this.kubectl("get", "nodes", ...node, "-o", `jsonpath=${path}`)) === "True";
     await until("the node is Ready", isReady, READY_LIMIT_MS).catch((error: unknown) => {
-      throw new Error(`The node did not become Ready; end of the log:\n${this.#log}`, { cause: error });
+      const tail = this.log.slice(-LOG_CHARS_SHOWN);
+      throw new Error(`The node did not become Ready; end of the log:\n${tail}`, { cause: error });
     });
   }
 
   /** Process ids, inside the host, of running supervisors. */
   async supervisors(): Promise<readonly number[]> {
     const processes = await this.host.processes();
-    return processes.filter(({ commandLine }) => commandLine[0] === "k3s server").map(({ pid }) => pid);
+    return processes
+      .filter(({ commandLine }) => ["k3s server", "k3s agent"].includes(commandLine[0] ?? ""))
+      .map(({ pid }) => pid);
   }
 
   /** The supervised programs that run in the host, by name. */

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { once } from "node:events";
 import { execa } from "execa";
 import { freePort } from "./free-port.ts";
+import { freezeProcess } from "./freeze-process.ts";
 import { findProgram, Program } from "./programs.ts";
 import { until } from "./until.ts";
 
@@ -13,9 +14,12 @@ export interface MariaDbOptions {
   readonly folder: string;
   /** More options of mariadbd. They hold for every start. */
   readonly args?: readonly string[];
+  /** Name of the network namespace whose loopback it listens on; default: that of the test. */
+  readonly network?: string;
 }
 
 interface MariaDbParts {
+  readonly network: string | undefined;
   readonly program: string;
   readonly environment: readonly string[];
   readonly folder: string;
@@ -64,7 +68,8 @@ export class MariaDbServer implements AsyncDisposable {
     const script = join(base, "bin/mariadb-install-db");
     await execa("env", [...environment, script, ...install, ...rights, ...SETTINGS.slice(0, 3)]);
     const port = await freePort();
-    const server = new MariaDbServer({ program, environment, port, folder: options.folder, args: options.args ?? [] });
+    const { folder, args = [], network } = options;
+    const server = new MariaDbServer({ program, environment, port, folder, args, network });
     await server.restart();
     return server;
   }
@@ -81,19 +86,20 @@ export class MariaDbServer implements AsyncDisposable {
   /** Starts a server that was stopped or killed: same data, port and socket. */
   async restart(): Promise<void> {
     if (this.#running?.hasExited === false) throw new Error("Cannot start MariaDB: it is running");
-    const { program, environment, folder, port, args } = this.#parts;
+    const { program, environment, folder, port, args, network } = this.#parts;
     const base = dirname(dirname(program));
     const places = [`--datadir=${this.dataDir}`, `--socket=${this.socketPath}`, `--tmpdir=${folder}`];
     const own = ["--no-defaults", `--basedir=${base}`, ...places, `--port=${port}`, "--user=root"];
     const child = await Program.start("env", {
       args: [...environment, program, ...own, ...SETTINGS, ...args],
       cwd: folder,
+      network,
     });
     this.#running = child;
     try {
       await until("MariaDB greets clients", async () => {
         if (child.hasExited) throw new Error(`Cannot use MariaDB: it ended\n${child.output}`);
-        return await greets(port);
+        return await greets(this.socketPath);
       });
     } catch (error) {
       await this.stop();
@@ -118,8 +124,8 @@ export class MariaDbServer implements AsyncDisposable {
   }
 
   /** Nothing answers any more, but connections stay. */
-  freeze(): void {
-    process.kill(this.pid, "SIGSTOP");
+  async freeze(): Promise<void> {
+    await freezeProcess(this.pid);
   }
 
   thaw(): void {
@@ -137,8 +143,8 @@ function libraryPath(base: string): string[] {
   return base === "/usr" || !existsSync(folder) ? [] : [`LD_LIBRARY_PATH=${folder}`];
 }
 
-async function greets(port: number): Promise<boolean> {
-  const socket = connect({ port, host: "127.0.0.1" });
+async function greets(path: string): Promise<boolean> {
+  const socket = connect({ path });
   try {
     const [bytes] = (await once(socket, "data", { signal: AbortSignal.timeout(1000) })) as [Buffer];
     return bytes[4] === HANDSHAKE_VERSION;

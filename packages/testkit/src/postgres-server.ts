@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { once } from "node:events";
 import { execa } from "execa";
 import { freePort } from "./free-port.ts";
+import { freezeProcess } from "./freeze-process.ts";
 import { findProgram, Program } from "./programs.ts";
 import { until } from "./until.ts";
 
@@ -13,9 +14,12 @@ export interface PostgresOptions {
   readonly folder: string;
   /** Settings as `name=value`. They hold for every start. */
   readonly settings?: readonly string[];
+  /** Name of the network namespace whose loopback it listens on; default: that of the test. */
+  readonly network?: string;
 }
 
 interface PostgresParts {
+  readonly network: string | undefined;
   readonly program: string;
   /** What stands in front of each of PostgreSQL's programs. */
   readonly prefix: readonly string[];
@@ -57,12 +61,12 @@ export class PostgresServer implements AsyncDisposable {
   /** Makes the data folder and starts. Resolves when clients are let in; the caller disposes of it. */
   static async start(options: PostgresOptions): Promise<PostgresServer> {
     const program = await realpath(await findProgram("postgres"));
-    const { folder, settings = [] } = options;
+    const { folder, settings = [], network } = options;
     const prefix = [...AS_NOBODY, "env", ...libraryPath(program)];
     const own = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
     const initdb = join(dirname(program), "initdb");
     await execa("unshare", [...prefix, initdb, `--pgdata=${join(folder, "data")}`, ...own], { cwd: folder });
-    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings });
+    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings, network });
     await server.restart();
     return server;
   }
@@ -79,18 +83,19 @@ export class PostgresServer implements AsyncDisposable {
   /** Starts a server that was stopped or killed: same data, port and socket. */
   async restart(): Promise<void> {
     if (this.#running?.hasExited === false) throw new Error("Cannot start PostgreSQL: it is running");
-    const { program, prefix, folder, port, settings } = this.#parts;
+    const { program, prefix, folder, port, settings, network } = this.#parts;
     const places = [`unix_socket_directories=${folder}`, `port=${port}`];
     const options = [...SETTINGS, ...places, ...settings].flatMap((setting) => ["-c", setting]);
     const child = await Program.start("unshare", {
       args: [...prefix, program, "-D", this.dataDir, ...options],
       cwd: folder,
+      network,
     });
     this.#running = child;
     try {
       await until("PostgreSQL lets clients in", async () => {
         if (child.hasExited) throw new Error(`Cannot use PostgreSQL: it ended\n${child.output}`);
-        return (await isReady(this.dataDir)) && (await greets(port));
+        return (await isReady(this.dataDir)) && (await greets(join(folder, `.s.PGSQL.${port}`)));
       });
     } catch (error) {
       await this.stop();
@@ -117,7 +122,8 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Nothing answers any more, but connections stay. */
   async freeze(): Promise<void> {
-    await this.#signal("SIGSTOP");
+    await freezeProcess(this.pid);
+    for (const child of await childrenOf(this.pid)) await freezeProcess(child).catch(() => undefined); // it ended meanwhile
   }
 
   async thaw(): Promise<void> {
@@ -131,11 +137,15 @@ export class PostgresServer implements AsyncDisposable {
   /** The first process makes one for each session: it is told first, so that no new one comes up. */
   async #signal(signal: NodeJS.Signals): Promise<void> {
     const { pid } = this;
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+    const children = await childrenOf(pid);
     process.kill(pid, signal);
-    const late = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-    for (const child of new Set(`${children} ${late}`.split(" ").filter(Boolean))) sendTo(Number(child), signal);
+    for (const child of new Set([...children, ...(await childrenOf(pid))])) sendTo(child, signal);
   }
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return children.split(" ").filter(Boolean).map(Number);
 }
 
 function sendTo(pid: number, signal: NodeJS.Signals): void {
@@ -159,8 +169,8 @@ async function isReady(dataDir: string): Promise<boolean> {
   return text.split("\n")[7]?.trim() === "ready";
 }
 
-async function greets(port: number): Promise<boolean> {
-  const socket = connect({ port, host: "127.0.0.1" });
+async function greets(path: string): Promise<boolean> {
+  const socket = connect({ path });
   try {
     socket.write(SSL_REQUEST);
     const [bytes] = (await once(socket, "data", { signal: AbortSignal.timeout(1000) })) as [Buffer];

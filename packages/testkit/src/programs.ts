@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { freezeProcess } from "./freeze-process.ts";
 
 /** Folders, as in PATH, with programs that are not installed, such as the component folder of the product. */
 const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
@@ -28,6 +29,13 @@ export async function findProgram(name: string): Promise<string> {
 export interface ProgramOptions {
   readonly args: readonly string[];
   readonly cwd: string;
+  /** Name of the network namespace the program lives in; default: that of the test. */
+  readonly network?: string | undefined;
+}
+
+/** The command that runs a program in a network namespace, or as it is. It keeps its process id. */
+export function inNetwork(network: string | undefined, argv: readonly [string, ...string[]]): [string, ...string[]] {
+  return network === undefined ? [...argv] : ["nsenter", `--net=/run/netns/${network}`, ...argv];
 }
 
 /** A program of someone else that runs beside a test. */
@@ -46,7 +54,8 @@ export class Program {
 
   /** Rejects when the program cannot be found or executed. */
   static async start(name: string, options: ProgramOptions): Promise<Program> {
-    const child = spawn(await findProgram(name), options.args, { cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const [file, ...args] = inNetwork(options.network, [await findProgram(name), ...options.args]);
+    const child = spawn(file, args, { cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] });
     await once(child, "spawn");
     return new Program(child);
   }
@@ -62,6 +71,23 @@ export class Program {
   /** The newest of what it wrote on both streams. */
   get output(): string {
     return this.#output;
+  }
+
+  /** SIGKILL. Resolves when it is gone; may be called twice. */
+  async kill(): Promise<void> {
+    if (this.hasExited) return;
+    const exited = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exited;
+  }
+
+  /** Nothing answers any more, but connections stay. */
+  freeze(): Promise<void> {
+    return freezeProcess(this.pid);
+  }
+
+  thaw(): void {
+    this.#child.kill("SIGCONT");
   }
 
   /** SIGTERM, and SIGKILL ten seconds later. Resolves when it is gone; may be called twice. */

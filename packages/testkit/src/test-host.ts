@@ -22,6 +22,7 @@ export interface HostProcess {
 }
 
 interface HostParts {
+  readonly namespace: string;
   readonly undo: AsyncDisposableStack;
   readonly root: string;
   readonly init: number;
@@ -35,6 +36,8 @@ interface HostParts {
 export class TestHost implements AsyncDisposable {
   readonly name: string;
   readonly address: string;
+  /** Name of its network namespace. */
+  readonly namespace: string;
   readonly #undo: AsyncDisposableStack;
   readonly #root: string;
   readonly #init: number;
@@ -43,6 +46,7 @@ export class TestHost implements AsyncDisposable {
   private constructor(options: TestHostOptions, parts: HostParts) {
     this.name = options.name;
     this.address = options.address;
+    this.namespace = parts.namespace;
     this.#undo = parts.undo;
     this.#root = parts.root;
     this.#init = parts.init;
@@ -66,7 +70,7 @@ export class TestHost implements AsyncDisposable {
       process.kill(init, "SIGKILL"); // the kernel then kills the host's whole process tree
       await gone;
     });
-    return new TestHost(options, { undo: undo.move(), root, init, procsFiles: branch.procsFiles });
+    return new TestHost(options, { namespace, undo: undo.move(), root, init, procsFiles: branch.procsFiles });
   }
 
   /** Where the host's /var/lib and /var/log lie on the machine. */

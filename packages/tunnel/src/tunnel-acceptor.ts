@@ -29,7 +29,6 @@ export class TunnelAcceptor {
   async serve(stream: TunnelStream, signal: AbortSignal): Promise<void> {
     const gone = new AbortController();
     stream.once("close", () => gone.abort(new Error("Connection was closed while dialling")));
-    stream.on("error", () => undefined); // joinStreams() and the session tell those who care
     using limit = deadline(DIAL_LIMIT_MS, `Dialling ${stream.target.address}`, AbortSignal.any([signal, gone.signal]));
     const dialling = this.#rules.dial(stream.target, limit);
     const socket = await Promise.race([dialling, rejected(limit)]).catch((error: unknown) => {

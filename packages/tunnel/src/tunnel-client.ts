@@ -11,7 +11,7 @@ import { TunnelSession, type SessionTimes } from "./tunnel-session.ts";
  *       │   ▼          ▼            ▼
  *      waiting ◄───────┴────────────┘   stop(): stopped, from everywhere
  */
-export type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
+type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
 
 export interface TunnelStatus {
   readonly state: TunnelState;

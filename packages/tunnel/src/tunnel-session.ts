@@ -173,6 +173,8 @@ export class TunnelSession {
         },
       },
     });
+    // Without a listener, an Error frame that comes before the user listens would end the process.
+    stream.on("error", () => undefined);
     this.#streams.set(connection, stream);
     return stream;
   }

@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import { sleep } from "@k3s/async";
 import { TunnelStreamError } from "./errors.ts";
 import { FlowGate, type FlowControl } from "./flow-gate.ts";
 import { EOF, type DialTarget } from "./frame.ts";
@@ -45,6 +46,7 @@ export class TunnelStream extends Duplex {
   #unsent: Buffer[] = [];
   #sent: ((error?: Error | null) => void) | undefined;
   #isWaiting = false;
+  #isProbing = false;
 
   constructor({ target, flowControl, outlet }: TunnelStreamOptions) {
     super({ allowHalfOpen: false });
@@ -75,7 +77,7 @@ export class TunnelStream extends Duplex {
   }
 
   onPause(): void {
-    this.#gate.onPause();
+    if (this.#gate.onPause(this.#received.length)) this.#outlet.flow("resume");
   }
 
   onResume(): void {
@@ -167,6 +169,21 @@ export class TunnelStream extends Duplex {
       if (this.#outlet.turns.mustWait) this.#queue();
       else this.#sendTurn();
     }
+    if (this.#gate.isShared && this.#sent !== undefined && !this.#gate.maySend && !this.#isProbing) void this.#probe();
+  }
+
+  /** Finds out whether a peer that has asked for silence has room again. Never rejects. */
+  async #probe(): Promise<void> {
+    this.#isProbing = true;
+    while (this.#sent !== undefined && !this.#gate.maySend) {
+      await sleep(this.#gate.probeAfterMs);
+      if (this.#unsent.length === 0 || this.#gate.maySend) break;
+      const step = this.#gate.probe();
+      if (step !== "free") this.#sendPayload(step.bytes);
+      if (this.#unsent.length === 0) this.#drop();
+    }
+    this.#isProbing = false;
+    this.#send();
   }
 
   #queue(): void {
@@ -181,20 +198,26 @@ export class TunnelStream extends Duplex {
   #sendTurn(): void {
     for (let frame = 0; frame < FRAMES_PER_TURN && this.#unsent.length > 0; frame++) {
       if (!this.#gate.maySend) return;
-      this.#outlet.data(this.#nextPayload());
+      this.#sendPayload(DATA_BYTES_MAX);
     }
     if (this.#unsent.length === 0) this.#drop();
   }
 
+  #sendPayload(bytesMax: number): void {
+    const payload = this.#nextPayload(bytesMax);
+    this.#outlet.data(payload);
+    this.#gate.onSent(payload.length);
+  }
+
   /** The next bytes to send, small writes together. */
-  #nextPayload(): Buffer {
+  #nextPayload(bytesMax: number): Buffer {
     const [first = Buffer.alloc(0)] = this.#unsent;
-    if (first.length > DATA_BYTES_MAX) {
-      this.#unsent[0] = first.subarray(DATA_BYTES_MAX);
-      return first.subarray(0, DATA_BYTES_MAX);
+    if (first.length > bytesMax) {
+      this.#unsent[0] = first.subarray(bytesMax);
+      return first.subarray(0, bytesMax);
     }
     let bytes = 0;
-    const fitting = this.#unsent.findIndex((chunk) => (bytes += chunk.length) > DATA_BYTES_MAX);
+    const fitting = this.#unsent.findIndex((chunk) => (bytes += chunk.length) > bytesMax);
     const parts = this.#unsent.splice(0, fitting < 0 ? this.#unsent.length : fitting);
     return parts.length === 1 ? first : Buffer.concat(parts);
   }

@@ -1,7 +1,7 @@
 /** Who waits for room on the channel, first come first served, so that no stream starves another. */
 export class Turns {
   readonly #isCongested: () => boolean;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   constructor(isCongested: () => boolean) {
     this.#isCongested = isCongested;
@@ -16,14 +16,8 @@ export class Turns {
     this.#waiting.push(take);
   }
 
-  /** To be called when there is room. Each who waits is given one turn; who asks again goes to the end. */
+  /** To be called when there is room. Who asks again in its turn goes to the end. */
   serve(): void {
-    while (this.#waiting.length > 0 && !this.#isCongested()) {
-      const round = this.#waiting;
-      this.#waiting = [];
-      let next = 0;
-      while (next < round.length && !this.#isCongested()) round[next++]?.();
-      this.#waiting = [...round.slice(next), ...this.#waiting];
-    }
+    while (this.#waiting.length > 0 && !this.#isCongested()) this.#waiting.shift()?.();
   }
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { isDialAllowed } from "../src/dial-rules.ts";
+import { isDialAllowed, type DialNetworks } from "../src/index.ts";
 
-const none = { kubeletPort: 10_250, contains: () => false };
-const pods = { kubeletPort: 10_250, contains: (ip: string, port: number) => ip === "10.42.0.7" && port === 8080 };
+const none: DialNetworks = { kubeletPort: 10_250, contains: () => false };
+const pods: DialNetworks = { kubeletPort: 10_250, contains: (ip, port) => ip === "10.42.0.7" && port === 8080 };
 
 describe("isDialAllowed()", () => {
   for (const address of ["127.0.0.1:10250", "[::1]:10250", "127.0.0.1:10010"])

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { decideEgress, type EgressMode, type EgressRoute } from "../src/decide-egress.ts";
-import { EgressTable } from "../src/egress-table.ts";
+import {
+  decideEgress,
+  EgressTable,
+  type EgressKnowledge,
+  type EgressMode,
+  type EgressRoute,
+  type NodeEntry,
+  type PodEntry,
+} from "../src/index.ts";
 import { formatHostPort, parseHostPort, type HostPort } from "../src/host-port.ts";
 
 /** Node `far` takes cluster traffic, `plain` does not, `own` is the server's. */
@@ -65,16 +72,17 @@ describe("decideEgress()", () => {
     for (const mode of modes)
       test(`mode ${mode}: ${target} goes ${route.via === "direct" ? "directly" : `through ${route.nodeName}`}`, () => {
         const settings = { mode, local: { nodeName: "own", kubeletHost: "127.0.0.9" } };
-        assert.deepEqual(decideEgress(hostPort(target), table(), settings), route);
+        const knowledge: EgressKnowledge = table();
+        assert.deepEqual(decideEgress(hostPort(target), knowledge, settings), route);
       });
 });
 
 describe("EgressTable", () => {
   test("forgets addresses that a node has lost, but not those another one has got", () => {
     const made = table();
-    const far = { name: "far", kubeletPort: 10_250, takesClusterTraffic: true };
+    const far: NodeEntry = { name: "far", kubeletPort: 10_250, takesClusterTraffic: true, addresses: ["10.0.0.9"] };
     made.setNode({ ...far, name: "other", addresses: ["10.0.0.2"] });
-    made.setNode({ ...far, addresses: ["10.0.0.9"] });
+    made.setNode(far);
     assert.equal(made.nodeByAddress("fd00::2"), undefined);
     assert.equal(made.nodeByAddress("10.0.0.2")?.name, "other");
     assert.equal(made.nodeByAddress("10.0.0.9")?.name, "far");
@@ -85,10 +93,11 @@ describe("EgressTable", () => {
 
   test("removePod() leaves an address that another pod has got", () => {
     const made = table();
-    made.setPod({ uid: "new", nodeName: "plain", addresses: ["10.42.2.7"] });
+    const fresh: PodEntry = { uid: "new", nodeName: "plain", addresses: ["10.42.2.7"] };
+    made.setPod(fresh);
     made.removePod({ uid: "a", nodeName: "far", addresses: ["10.42.2.7"] });
     assert.equal(made.nodeByPodAddress("10.42.2.7")?.name, "plain");
-    made.removePod({ uid: "new", nodeName: "plain", addresses: ["10.42.2.7"] });
+    made.removePod(fresh);
     assert.equal(made.nodeByPodAddress("10.42.2.7"), undefined);
   });
 });

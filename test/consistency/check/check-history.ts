@@ -22,15 +22,23 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
   const history = traits.versions === "exact" ? recorded : capVersions(recorded);
   const { operations, sessions } = history;
   const terms = new LeaseTerms(operations);
-  const violations = [...checkHeaders(operations, sessions), ...terms.overdue(operations, history.leasePatienceMs)];
+  const violations = [
+    ...(traits.servers === "one" ? checkHeaders(operations, sessions) : checkHeaders(operations.filter(isOfData), [])),
+    ...terms.overdue(operations, history.leasePatienceMs),
+  ];
   const search = (evidence: Evidence): SearchResult =>
     new LinearizationSearch({
       initial: initialState(history.initial),
       model: new Model(traits),
       operations: operations.filter(
-        (operation) => operation.outcome.kind !== "unknown" && !terms.isUncertain(operation),
+        (operation) =>
+          operation.outcome.kind !== "unknown" && !terms.isUncertain(operation) && !isOfLostHistory(operation, traits),
       ),
-      optional: [...unansweredWrites(operations), ...terms.expirations()],
+      optional: [
+        ...unansweredWrites(operations),
+        ...terms.expirations(),
+        ...(traits.revisions === "with-holes" ? holes(history, evidence) : []),
+      ],
       evidence,
       statesMax: STATES_MAX,
     }).run();
@@ -40,12 +48,34 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
   const agreed = result;
   // Where watches and answers contradict each other, the answers alone tell who is wrong.
   if (result.kind !== "linearizable") result = search(Evidence.of(operations, []));
-  if (result.kind !== "linearizable") return [...violations, ofDeadEnd(result.kind, result.deadEnd)];
+  if (result.kind !== "linearizable") {
+    const violation = ofDeadEnd(result.kind, result.deadEnd);
+    const more =
+      agreed.kind === "linearizable" ? [] : ["together with what watches were told:", ...detailsOf(agreed.deadEnd)];
+    return [...violations, { ...violation, details: [...violation.details, ...more] }];
+  }
   const timeline = new Timeline(result.transitions);
   const compactions = operations.flatMap(toCompaction);
-  for (const session of sessions) violations.push(...new WatchCheck(session, compactions).run(timeline));
+  for (const session of sessions) violations.push(...new WatchCheck(session, { compactions, traits }).run(timeline));
   if (agreed.kind !== "linearizable") violations.push(ofDisagreement(agreed.deadEnd, evidence.conflicts));
   return violations;
+}
+
+/** Every revision that nobody saw may be one at which nothing happened. */
+function holes({ initial, operations }: History, evidence: Evidence): OptionalEffect[] {
+  const told = operations.map(({ outcome }) => (outcome.kind === "ok" ? outcome.response.revision : 0));
+  const unseen = evidence.unseen(initial.revision, Math.max(...told));
+  return unseen.map((revision) => ({ request: { kind: "hole", revision }, invokedAt: 0 }));
+}
+
+/** Answers that every server gives at the newest revision of all; headers of other calls tell what it knows by itself. */
+function isOfData({ request }: Operation): boolean {
+  return ["range", "put", "delete", "txn"].includes(request.kind);
+}
+
+/** A refusal that a bounded history can give at any time. It changes nothing and says nothing. */
+function isOfLostHistory({ outcome }: Operation, { history }: EndpointTraits): boolean {
+  return history === "bounded" && outcome.kind === "refused" && outcome.reason === "compacted";
 }
 
 function unansweredWrites(operations: readonly Operation[]): OptionalEffect[] {

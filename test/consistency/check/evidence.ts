@@ -1,6 +1,6 @@
-import type { KeyValue, Operation, Response } from "../history/operation.ts";
+import type { KeyValue, Operation, Response, Span } from "../history/operation.ts";
 import type { WatchEvent, WatchSession } from "../history/watch-session.ts";
-import type { Change } from "../model/state.ts";
+import { contains, type Change } from "../model/state.ts";
 import type { ByteText } from "../wire/bytes.ts";
 
 /** What some client saw of a key at the revision that changed it. */
@@ -13,6 +13,8 @@ export class Evidence {
   readonly #sights = new Map<number, Map<ByteText, Sight>>();
   /** Revisions from and to between which one watch was told of every key. */
   readonly #complete: (readonly [from: number, to: number])[] = [];
+  /** What single watches were told of without a gap. */
+  readonly #followed: { readonly span: Span; readonly from: number; readonly to: number }[] = [];
   /** Two clients that saw different things at the same key and revision. */
   readonly conflicts: string[] = [];
 
@@ -24,12 +26,19 @@ export class Evidence {
     return evidence;
   }
 
+  /** Revisions behind `after` up to `last` at which nobody saw a change. */
+  unseen(after: number, last: number): number[] {
+    const all = Array.from({ length: Math.max(last - after, 0) }, (_, i) => after + 1 + i);
+    return all.filter((revision) => !this.#sights.has(revision));
+  }
+
   /** Whether a step to `revision` that makes these changes agrees with all that was seen of it. */
   allows(revision: number, changes: readonly Change[]): boolean {
     const seen = this.#sights.get(revision) ?? NOTHING_SEEN;
     const isComplete = this.#complete.some(([from, to]) => revision >= from && revision <= to);
     if (isComplete && seen.size < changes.length) return false;
     const made = new Map(changes.map((change) => [change.version.key, change]));
+    if (changes.some(({ version: { key } }) => !seen.has(key) && this.#wouldBeSeen(key, revision))) return false;
     for (const [key, sight] of seen) {
       const change = made.get(key);
       if (change === undefined || !fits(change, sight)) return false;
@@ -37,10 +46,17 @@ export class Evidence {
     return true;
   }
 
+  /** Whether a watch that was told of later revisions would have been told of this one. */
+  #wouldBeSeen(key: ByteText, revision: number): boolean {
+    return this.#followed.some(({ span, from, to }) => revision >= from && revision <= to && contains(span, key));
+  }
+
   #addSession({ request, messages }: WatchSession): void {
     for (const { events } of messages) for (const event of events) this.#addEvent(event);
     const coversAll = request.key <= "\0" && request.end === "\0" && request.startRevision > 0;
     const last = messages.findLast(({ events }) => events.length > 0)?.events.at(-1);
+    if (request.startRevision > 0 && last !== undefined)
+      this.#followed.push({ span: request, from: request.startRevision + 1, to: last.kv.mod });
     // Of the first revision a deletion can be missing, if that is the compacted one.
     if (coversAll && last !== undefined) this.#complete.push([request.startRevision + 1, last.kv.mod]);
   }

@@ -29,7 +29,10 @@ export class LeaseTerms {
   isUncertain(operation: Operation): boolean {
     const { request, returnedAt } = operation;
     if (request.kind !== "leaseKeepAlive" && request.kind !== "leaseTimeToLive") return false;
-    return (ttlOf(operation) ?? 1) <= 0 && returnedAt >= (this.#earliestEnd.get(request.id) ?? 0);
+    const ttl = ttlOf(operation) ?? 1;
+    // What is left is told in whole seconds, rounded down; -1 is a lease that is not there.
+    const lastSecondMs = request.kind === "leaseTimeToLive" && ttl === 0 ? 1000 : 0;
+    return ttl <= 0 && returnedAt >= (this.#earliestEnd.get(request.id) ?? 0) - lastSecondMs;
   }
 
   /** Finds reads that show keys of a lease more than `patienceMs` after its term. */

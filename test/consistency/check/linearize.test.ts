@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { EndpointTraits } from "../history/endpoint-traits.ts";
+import { ownTraits, type EndpointTraits } from "../history/endpoint-traits.ts";
 import type { KeyValue, Operation, Outcome, Request } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
 import type { BrokenPromise } from "./violation.ts";
 
-const etcd: EndpointTraits = { revisionStep: "per-txn", versions: "exact", answersProgress: true };
+const etcd: EndpointTraits = { ...ownTraits, revisionStep: "per-txn" };
 const UNKNOWN: Outcome = { kind: "unknown", text: "connection lost" };
 
 const put = (key: string, value: string): Request => ({ kind: "put", key, value });

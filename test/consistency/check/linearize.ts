@@ -1,4 +1,4 @@
-import type { Operation, Outcome, Request, Response } from "../history/operation.ts";
+import type { Hole, Operation, Outcome, Request, Response } from "../history/operation.ts";
 import { matches } from "../model/expected.ts";
 import type { Applied, Model } from "../model/model.ts";
 import { fingerprint, type Change, type State } from "../model/state.ts";
@@ -6,7 +6,7 @@ import type { Evidence } from "./evidence.ts";
 
 /** A request that took effect at most once, at any time after `invokedAt`, or never. */
 export interface OptionalEffect {
-  readonly request: Request;
+  readonly request: Request | Hole;
   readonly invokedAt: number;
 }
 
@@ -23,7 +23,7 @@ export interface SearchInput {
 
 /** One change of the state in the order that was found; `request` is missing where nobody knows who asked. */
 export interface Transition {
-  readonly request: Request;
+  readonly request: Request | Hole;
   readonly state: State;
   readonly changes: readonly Change[];
 }
@@ -187,9 +187,10 @@ export class LinearizationSearch {
   }
 
   /** undefined when the step contradicts what was seen, or passes an answer that is still waiting. */
-  #transition(request: Request, { state, changes }: Applied, lowestWaiting: number): Transition | undefined {
+  #transition(request: Request | Hole, { state, changes }: Applied, lowestWaiting: number): Transition | undefined {
     if (state.revision > lowestWaiting) return undefined;
-    if (changes.length > 0 && !this.#input.evidence.allows(state.revision, changes)) return undefined;
+    if ((changes.length > 0 || request.kind === "hole") && !this.#input.evidence.allows(state.revision, changes))
+      return undefined;
     return { request, state, changes };
   }
 

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { Received, WatchEvent, WatchSession } from "../history/watch-session.ts";
 import { contains, toKeyValue, type Change } from "../model/state.ts";
 import { describeChange } from "./describe.ts";
@@ -22,6 +23,7 @@ interface Seen {
 export class WatchCheck {
   readonly #session: WatchSession;
   readonly #compactions: readonly Compaction[];
+  readonly #traits: EndpointTraits;
   readonly #violations: Violation[] = [];
   readonly #seen = new Map<string, Seen>();
   /** First revision that the watch is about. */
@@ -31,9 +33,13 @@ export class WatchCheck {
   #progress = 0;
   #isCompacted = false;
 
-  constructor(session: WatchSession, compactions: readonly Compaction[]) {
+  constructor(
+    session: WatchSession,
+    { compactions, traits }: { readonly compactions: readonly Compaction[]; readonly traits: EndpointTraits },
+  ) {
     this.#session = session;
     this.#compactions = compactions;
+    this.#traits = traits;
   }
 
   run(timeline: Timeline): readonly Violation[] {
@@ -66,7 +72,8 @@ export class WatchCheck {
     if (this.#session.cancelRequestedAt < Number.POSITIVE_INFINITY) return;
     const needed = Math.max(this.#from, this.#position() + 1);
     this.#isCompacted = compactRevision > 0;
-    const isKnown = this.#compactions.some(({ revision }) => revision === compactRevision);
+    const isAsked = this.#compactions.some(({ revision }) => revision === compactRevision);
+    const isKnown = isAsked || this.#traits.history === "bounded";
     if (compactRevision === 0) this.#report("watch-alive", `canceled without a reason of ours: ${cancelReason}`);
     else if (!isKnown)
       this.#report("watch-compacted", `canceled by a compaction at ${compactRevision} that nobody asked for`);
@@ -140,15 +147,18 @@ export class WatchCheck {
 
   /** A compaction at the very revision of a deletion leaves nothing of it, and a watch may start there. */
   #mayBeForgotten({ type, version }: Change): boolean {
-    return type === "delete" && this.#compactions.some(({ revision }) => revision === version.mod);
+    const isBegin = this.#traits.history === "bounded" && version.mod === this.#from;
+    return type === "delete" && (isBegin || this.#compactions.some(({ revision }) => revision === version.mod));
   }
 
   #mayBeCompacted(revision: number, at: number): boolean {
+    if (this.#traits.history === "bounded") return true;
     return this.#compactions.some((compaction) => compaction.revision > revision && compaction.invokedAt < at);
   }
 
   /** A watch must not begin in history that is gone. */
   #checkStart(): void {
+    if (this.#traits.servers === "several") return;
     const { request, requestedAt } = this.#session;
     const gone = this.#compactions.find(
       ({ revision, doneAt }) => request.startRevision > 0 && revision > request.startRevision && doneAt < requestedAt,

@@ -12,6 +12,15 @@ export interface EndpointTraits {
    * `compact_rev_key` alone is counted on. Creations are told from updates all the same.
    */
   readonly versions: "exact" | "lost-by-restart";
+  /** `with-holes`: a revision may be nobody's, as where the end of a lease without keys takes a place in the log. */
+  readonly revisions: "consecutive" | "with-holes";
+  /** `bounded`: the database drops old versions by itself, so any revision of the past may be compacted at any time. */
+  readonly history: "whole" | "bounded";
+  /**
+   * `several` behind one database: what a server says of itself (the revision at which a watch is created, whether that is compacted yet)
+   * may be behind what another one has acknowledged, as with the members of etcd.
+   */
+  readonly servers: "one" | "several";
   /** Whether a progress request can be trusted; see {@link answersProgress}. */
   readonly answersProgress: boolean;
 }
@@ -24,4 +33,11 @@ export function answersProgress(version: string): boolean {
 }
 
 /** Our store on a database that nobody restarts meanwhile. */
-export const ownTraits: EndpointTraits = { revisionStep: "per-write", versions: "exact", answersProgress: true };
+export const ownTraits: EndpointTraits = {
+  revisionStep: "per-write",
+  versions: "exact",
+  revisions: "consecutive",
+  history: "whole",
+  servers: "one",
+  answersProgress: true,
+};

@@ -112,6 +112,12 @@ export type Response =
       readonly granted: number;
     };
 
+/** A revision at which nothing happened. */
+export interface Hole {
+  readonly kind: "hole";
+  readonly revision: number;
+}
+
 /** Why a request was refused for good, told from etcd's texts. */
 export const refusals = {
   compacted: "required revision has been compacted",

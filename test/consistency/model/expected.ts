@@ -20,7 +20,7 @@ export type Expected =
   | { readonly kind: "put"; readonly prevKv: KeyValue | undefined }
   | { readonly kind: "delete"; readonly deleted: number; readonly prevKvs: readonly KeyValue[] }
   | { readonly kind: "txn"; readonly succeeded: boolean; readonly responses: readonly Expected[] }
-  | { readonly kind: "compact" | "leaseRevoke" | "leaseGrant" }
+  | { readonly kind: "compact" | "leaseRevoke" | "leaseGrant" | "hole" }
   | { readonly kind: "leaseKeepAlive" | "leaseTimeToLive"; readonly exists: boolean }
   | { readonly kind: "refused"; readonly reasons: ReadonlySet<Refusal | "other"> };
 

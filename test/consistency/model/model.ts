@@ -1,4 +1,4 @@
-import type { Refusal, Request, TxnOperation } from "../history/operation.ts";
+import type { Hole, Refusal, Request, TxnOperation } from "../history/operation.ts";
 import type { EndpointTraits } from "../history/endpoint-traits.ts";
 import type { Expected } from "./expected.ts";
 import type { Change, State } from "./state.ts";
@@ -23,8 +23,10 @@ export class Model {
     this.#traits = traits;
   }
 
-  apply(state: State, request: Request): Applied {
+  apply(state: State, request: Request | Hole): Applied {
     switch (request.kind) {
+      case "hole":
+        return this.#skip(state, request.revision);
       case "range":
       case "put":
       case "delete":
@@ -63,6 +65,11 @@ export class Model {
     if (at > state.revision) return answer(state, refused("future"));
     const next = { ...state, compacted: at };
     return { state: next, expected: { kind: "compact" }, changes: NO_CHANGES };
+  }
+
+  #skip(state: State, revision: number): Applied {
+    const next = revision === state.revision + 1 ? { ...state, revision } : state;
+    return answer(next, { kind: "hole" });
   }
 
   #grant(state: State, id: number): Applied {

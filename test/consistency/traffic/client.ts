@@ -1,9 +1,14 @@
+import { sleep } from "@k3s/async";
 import type { Operation, Outcome, RangeRequest, RangeResponse, Request } from "../history/operation.ts";
 import type { Recorder } from "../history/recorder.ts";
 import { Connection } from "../wire/connection.ts";
 
 /** How long a client waits for a server that went away. */
 const RETURN_LIMIT_MS = 30_000;
+/** Of what a round cannot do without: some ten seconds of a database that comes back. */
+export const MUST_ATTEMPTS = 100;
+/** Each unknown outcome doubles what may have happened: a server whose database is away must not make too many. */
+const UNKNOWN_PAUSE_MS = 100;
 
 /** One recording client with its own connection. */
 export class TrafficClient implements Disposable {
@@ -26,7 +31,9 @@ export class TrafficClient implements Disposable {
   /** Carries out a request. After an unknown outcome it waits until the server can be reached again. */
   async perform(request: Request): Promise<Outcome> {
     const outcome = await this.#recorder.perform(this.name, this.#connection, request);
-    if (outcome.kind === "unknown") await this.#connection.ready(RETURN_LIMIT_MS);
+    if (outcome.kind !== "unknown") return outcome;
+    await sleep(UNKNOWN_PAUSE_MS);
+    await this.#connection.ready(RETURN_LIMIT_MS);
     return outcome;
   }
 
@@ -38,7 +45,7 @@ export class TrafficClient implements Disposable {
 
   /** As {@link range}, again and again until it is answered; for what a round cannot do without. */
   async mustRange(request: Omit<RangeRequest, "kind">): Promise<RangeResponse> {
-    for (let attempt = 0; attempt < 20; attempt++) {
+    for (let attempt = 0; attempt < MUST_ATTEMPTS; attempt++) {
       const response = await this.range(request);
       if (response !== undefined) return response;
     }

@@ -2,7 +2,7 @@ import type { TrafficClient } from "./client.ts";
 import type { Random } from "./random.ts";
 
 /** Leases that are left to end are this long; servers raise shorter ones. */
-const SHORT_TTL_SECONDS = 2;
+export const SHORT_TTL_SECONDS = 2;
 const LONG_TTL_SECONDS = 600;
 const LEASES_MAX = 6;
 

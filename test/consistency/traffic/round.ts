@@ -4,20 +4,23 @@ import type { History } from "../history/history.ts";
 import type { Span } from "../history/operation.ts";
 import { Recorder } from "../history/recorder.ts";
 import type { Snapshot } from "../model/state.ts";
-import { TrafficClient } from "./client.ts";
+import { MUST_ATTEMPTS, TrafficClient } from "./client.ts";
 import { EtcdTraffic } from "./etcd.ts";
 import { EVERYTHING, keyIn, spans } from "./keyspace.ts";
 import { KubernetesTraffic } from "./kubernetes.ts";
-import { Leases } from "./lease-pool.ts";
+import { Leases, SHORT_TTL_SECONDS } from "./lease-pool.ts";
 import { Random } from "./random.ts";
+import type { Targets } from "./targets.ts";
 import { Watcher } from "./watcher.ts";
 
 const SETTLE_MS = 100;
+/** For what is still on its way when a wait begins. */
+const SETTLED_MS = 1000;
 const BEGIN_ATTEMPTS = 5;
 
 export interface RoundOptions {
-  /** As gRPC names it. The server must not have other clients that write. */
-  readonly target: string;
+  /** As gRPC names them: servers of one database, or one. They must not have other clients that write. */
+  readonly targets: Targets;
   readonly seed: number;
   readonly kubernetesClients: number;
   readonly etcdClients: number;
@@ -32,6 +35,16 @@ export interface RoundOptions {
   readonly traits: EndpointTraits;
   /** Does harm to the server; the clients go on until it is over, whatever their number of steps. */
   readonly harm?: (signal: AbortSignal) => Promise<void>;
+  /** Writes to the same data on a way of its own, until the round's clients are done. */
+  readonly guest?: Guest;
+}
+
+/** A client of the database instead of the server. The revisions it uses up without a change are holes to the servers. */
+export interface Guest {
+  /** Notes what it wrote. Resolves soon after `over`. */
+  run(recorder: Recorder, over: AbortSignal): Promise<void>;
+  /** Waits until it has seen everything up to this revision itself. */
+  settle(revision: number): Promise<void>;
 }
 
 /** Sends one round of traffic to a server and notes all that its clients see. */
@@ -39,7 +52,7 @@ export async function runRound(options: RoundOptions): Promise<History> {
   using stack = new DisposableStack();
   const recorder = new Recorder();
   const random = new Random(options.seed);
-  const main = stack.use(new TrafficClient("main", options.target, recorder));
+  const main = stack.use(new TrafficClient("main", options.targets[0], recorder));
   const initial = await begin(main, recorder);
   const watchers = startWatchers(options, { recorder, random, startRevision: initial.revision + 1 });
   for (const { watcher } of watchers) stack.use(watcher);
@@ -49,9 +62,10 @@ export async function runRound(options: RoundOptions): Promise<History> {
   if (options.shortLeases) await untilLeasesEnded(main, recorder, options.leasePatienceMs);
   const goals = await writeGoals(main);
   await Promise.all(watchers.map(({ watcher }) => watcher.reach((span) => goals.get(span) ?? 0, options.drainLimitMs)));
-  await main.mustRange(EVERYTHING);
+  const { revision } = await main.mustRange(EVERYTHING);
   stack.dispose();
   await Promise.all(watchers.map(({ done }) => done));
+  await options.guest?.settle(revision);
   const { operations, sessions } = recorder;
   return { initial, operations, sessions, leasePatienceMs: options.leasePatienceMs };
 }
@@ -83,28 +97,36 @@ interface RunningWatcher {
   readonly done: Promise<void>;
 }
 
-/** The first one watches everything and holds on; the others follow a few spans each, and most of them are restless. */
+/** The first one of each server watches everything and holds on; the others follow a few spans each, and most of them are restless. */
 function startWatchers(
-  { target, watchers, traits }: RoundOptions,
+  { targets, watchers, traits }: RoundOptions,
   { recorder, random, startRevision }: RoundParts & { readonly startRevision: number },
 ): RunningWatcher[] {
   return Array.from({ length: watchers }, (_, index) => {
     const own = random.fork(index);
-    const watched: readonly Span[] = index === 0 ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
+    const watched: readonly Span[] =
+      index < targets.length ? [EVERYTHING] : own.shuffled(spans).slice(0, 1 + own.below(3));
     const watcher = new Watcher({
-      ...{ name: `watcher${index}`, target, recorder, random: own, spans: watched, startRevision },
-      ...{ isRestless: index > 1, asksProgress: traits.answersProgress },
+      ...{
+        name: `watcher${index}`,
+        targets: from(targets, index),
+        recorder,
+        random: own,
+        spans: watched,
+        startRevision,
+      },
+      ...{ isRestless: index > targets.length, asksProgress: traits.answersProgress },
     });
     return { watcher, done: watcher.run() };
   });
 }
 
 async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly leases: Leases }): Promise<void> {
-  const { target, kubernetesClients, etcdClients, stepsPerClient, harm } = options;
+  const { targets, kubernetesClients, etcdClients, stepsPerClient, harm, guest } = options;
   const { recorder, random, leases } = parts;
   const over = new AbortController();
   const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
-    using client = new TrafficClient(`${kind}${index}`, target, recorder);
+    using client = new TrafficClient(`${kind}${index}`, from(targets, index)[0], recorder);
     const own = random.fork(1000 + index);
     const traffic =
       kind === "kubernetes"
@@ -118,14 +140,25 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
     ...Array.from({ length: etcdClients }, (_, index) => runClient("etcd", kubernetesClients + index)),
   ];
   const harmed = harm?.(over.signal).finally(() => over.abort());
-  const outcomes = await Promise.allSettled([harmed, ...clients]); // nobody goes on when the round is over
+  const done = new AbortController();
+  const visited = guest?.run(recorder, done.signal);
+  const settled = Promise.allSettled([harmed, ...clients]).finally(() => done.abort());
+  const outcomes = [...(await settled), ...(await Promise.allSettled([visited]))]; // nobody goes on when the round is over
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
 }
 
+/** The same targets, each in turn the first. */
+function from(targets: Targets, index: number): Targets {
+  const start = index % targets.length;
+  const [first = targets[0], ...others] = [...targets.slice(start), ...targets.slice(0, start)];
+  return [first, ...others];
+}
+
 /** Reads until no key has a lease, or for as long as patience lasts after the last of them had to end. */
 async function untilLeasesEnded(main: TrafficClient, recorder: Recorder, patienceMs: number): Promise<void> {
-  const givesUpAt = recorder.now() + 2 * patienceMs;
+  // The last renewal may have been a moment ago: only what is there after its term and the patience is there too long.
+  const givesUpAt = recorder.now() + SHORT_TTL_SECONDS * 1000 + patienceMs + SETTLED_MS;
   for (;;) {
     const { kvs } = await main.mustRange(EVERYTHING);
     if (kvs.every(({ lease }) => lease === 0) || recorder.now() > givesUpAt) return;
@@ -147,7 +180,7 @@ async function mustPut(
   main: TrafficClient,
   key: string,
 ): Promise<{ readonly response: { readonly revision: number } }> {
-  for (let attempt = 0; attempt < 20; attempt++) {
+  for (let attempt = 0; attempt < MUST_ATTEMPTS; attempt++) {
     const outcome = await main.perform({ kind: "put", key, value: main.nextValue() });
     if (outcome.kind === "ok") return outcome;
   }

@@ -5,6 +5,7 @@ import type { WatchMessage } from "../history/watch-session.ts";
 import { Connection, type WatchStream } from "../wire/connection.ts";
 import { encodeWatchCancel, encodeWatchCreate, encodeWatchProgress } from "../wire/requests.ts";
 import type { Random } from "./random.ts";
+import type { Targets } from "./targets.ts";
 
 const RETURN_LIMIT_MS = 30_000;
 const RESTLESS_MS = 25;
@@ -13,7 +14,8 @@ const LOOK_BACK_REVISIONS = 200;
 
 export interface WatcherOptions {
   readonly name: string;
-  readonly target: string;
+  /** The first to begin with; a new connection may go to any. */
+  readonly targets: Targets;
   readonly recorder: Recorder;
   readonly random: Random;
   /** One watch for each, on one stream. */
@@ -48,7 +50,7 @@ export class Watcher implements Disposable {
 
   constructor(options: WatcherOptions) {
     this.#options = options;
-    this.#connection = new Connection(options.target);
+    this.#connection = new Connection(options.targets[0]);
     this.#follows = options.spans.map((span) => {
       return { span, position: options.startRevision - 1, session: undefined, watchId: undefined };
     });
@@ -101,10 +103,10 @@ export class Watcher implements Disposable {
   }
 
   async #reopen(): Promise<void> {
-    const { random, target } = this.#options;
+    const { random, targets } = this.#options;
     if (random.chance(0.3)) {
       this.#connection.close();
-      this.#connection = new Connection(target);
+      this.#connection = new Connection(random.pick(targets));
     }
     await this.#connection.ready(RETURN_LIMIT_MS);
     if (!this.#stop.signal.aborted) this.#open();

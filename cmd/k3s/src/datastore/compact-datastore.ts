@@ -1,11 +1,12 @@
 import { sleep } from "@k3s/async";
 import { openStore, StoreError, type Driver } from "@k3s/datastore";
-import { openDatastore, sqliteFile } from "@k3s/datastore-endpoint";
+import { sqliteFile } from "@k3s/datastore-endpoint";
 import { NodeError } from "@k3s/errors";
 import { EtcdCallError } from "@k3s/etcd-client";
 import { DatastoreToolError } from "../errors.ts";
 import type { ToolParts } from "./datastore-status.ts";
 import { inspectRows, type RowsReport } from "./inspect-rows.ts";
+import { openDatabase } from "./open-database.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
 
 export interface CompactRequest extends ToolParts {
@@ -48,7 +49,7 @@ async function compactOn({ client }: LiveServer, request: CompactRequest): Promi
 async function compactFile({ database }: Target, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
   if (database === undefined) throw new Error("Cannot compact: there is neither a database nor a server");
   const { log, signal } = request;
-  const driver = await openDatastore({ ...database, log, signal }).catch((error: unknown) => {
+  const driver = await openDatabase({ database, log, signal }).catch((error: unknown) => {
     const isLocked = error instanceof NodeError && error.code === "ERR_SQLITE_LOCKED";
     if (!isLocked || database.endpoint.kind !== "sqlite") throw error;
     throw DatastoreToolError.inUse(sqliteFile(database.endpoint.dsn, database.folder), error);

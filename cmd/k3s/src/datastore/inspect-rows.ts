@@ -51,6 +51,7 @@ class RowInspection {
   readonly #missing: { readonly head: RowHead; readonly previous: number }[] = [];
   /** The row that made another one superfluous, for each of those. */
   readonly #replacedBy: number[] = [];
+  readonly #deletions = new Set<number>();
   #rows = 0;
   #gaps = 0;
   #markers = 0;
@@ -70,9 +71,13 @@ class RowInspection {
   report(): RowsReport {
     const newest = [...this.#newest.values()];
     const tombstones = newest.filter(({ isDeleted }) => isDeleted);
-    const isDue = (row: number) => row <= this.#compactRevision;
+    const isCompacted = (row: number) => row <= this.#compactRevision;
+    // A deletion in the compacted revision itself is kept, with what it replaced.
+    const isDue = (row: number) => isCompacted(row) && !(row === this.#compactRevision && this.#deletions.has(row));
     for (const { head, previous } of this.#missing)
-      if (!isDue(head.id)) this.#find(`row ${head.id} of "${head.name}" follows row ${previous}, which is missing`);
+      // A creation follows a deletion, which goes as soon as it is compacted itself.
+      if (!isCompacted(head.created ? previous : head.id))
+        this.#find(`row ${head.id} of "${head.name}" follows row ${previous}, which is missing`);
     if (this.#rows > 0 && this.#markers !== 1)
       this.#find(`there are ${this.#markers} compaction markers instead of one; the next start mends that`);
     return {
@@ -98,6 +103,7 @@ class RowInspection {
   #addKey(head: RowHead): void {
     const { id, name, prevRevision } = head;
     const before = this.#newest.get(name);
+    if (head.deleted) this.#deletions.add(id);
     this.#newest.set(name, { id, isDeleted: head.deleted, createdAt: creationOf(head, before) });
     if (before !== undefined) {
       this.#replacedBy.push(id);

@@ -1,8 +1,7 @@
 import type { Driver } from "@k3s/datastore";
-import { openDatastore, sqliteFile } from "@k3s/datastore-endpoint";
+import { sqliteFile } from "@k3s/datastore-endpoint";
 import { openSqliteReader } from "@k3s/datastore-sqlite";
-import type { Logger } from "@k3s/log";
-import type { Target } from "./tool-target.ts";
+import { openDatabase, type DatabaseAccess } from "./open-database.ts";
 
 /** The reading part of a driver. */
 export interface RowSource extends Pick<Driver, "heads" | "side" | "values" | "size"> {
@@ -10,18 +9,12 @@ export interface RowSource extends Pick<Driver, "heads" | "side" | "values" | "s
   readonly integrity: (() => Promise<readonly string[]>) | undefined;
 }
 
-export interface RowAccess {
-  readonly database: NonNullable<Target["database"]>;
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-}
-
 /**
  * Gives `use` the rows of a database. A SQLite file is opened for reading alone, which no server on it feels; other databases are
  * made for many users. Rejects with NodeError when it cannot be opened.
  */
-export async function withRows<T>(access: RowAccess, use: (rows: RowSource) => Promise<T>): Promise<T> {
-  const { database, log, signal } = access;
+export async function withRows<T>(access: DatabaseAccess, use: (rows: RowSource) => Promise<T>): Promise<T> {
+  const { database } = access;
   if (database.endpoint.kind === "sqlite") {
     const reader = await openSqliteReader(sqliteFile(database.endpoint.dsn, database.folder));
     try {
@@ -30,7 +23,7 @@ export async function withRows<T>(access: RowAccess, use: (rows: RowSource) => P
       await reader.close();
     }
   }
-  const driver = await openDatastore({ ...database, log, signal });
+  const driver = await openDatabase(access);
   try {
     return await use(bind(driver, undefined));
   } finally {

@@ -2,6 +2,8 @@ import type { RangeQuery, RangeResult, SortTarget } from "@k3s/datastore";
 import { nextTurn } from "@k3s/async";
 import { decodeInto, type Fields } from "../proto/proto-reader.ts";
 import { encode, ProtoWriter } from "../proto/proto-writer.ts";
+import type { UnaryScope } from "../method.ts";
+import { RpcError } from "../rpc-error.ts";
 import { EMPTY, keyValueSize, writeHeader, writeKeyValue, type Header } from "./common.ts";
 
 /** etcdserverpb.RangeRequest. Enumerations are the numbers of the wire. */
@@ -12,6 +14,7 @@ interface RangeRequest {
   revision: number;
   sortOrder: number;
   sortTarget: number;
+  serializable: boolean;
   keysOnly: boolean;
   countOnly: boolean;
   minModRevision: number;
@@ -27,6 +30,7 @@ const rangeFields: Fields<RangeRequest> = {
   4: (m, r) => (m.revision = r.int64()),
   5: (m, r) => (m.sortOrder = r.int64()),
   6: (m, r) => (m.sortTarget = r.int64()),
+  7: (m, r) => (m.serializable = r.bool()),
   8: (m, r) => (m.keysOnly = r.bool()),
   9: (m, r) => (m.countOnly = r.bool()),
   10: (m, r) => (m.minModRevision = r.int64()),
@@ -35,6 +39,7 @@ const rangeFields: Fields<RangeRequest> = {
   13: (m, r) => (m.maxCreateRevision = r.int64()),
 };
 
+const SORT_NONE = 0;
 const SORT_DESCENDING = 2;
 const sortTargets: readonly SortTarget[] = ["key", "version", "create", "mod", "value"];
 /** Kvs encoded between two turns of the event loop. */
@@ -48,6 +53,7 @@ export function decodeRange(bytes: Buffer): RangeRequest {
     revision: 0,
     sortOrder: 0,
     sortTarget: 0,
+    serializable: false,
     keysOnly: false,
     countOnly: false,
     minModRevision: 0,
@@ -66,9 +72,10 @@ export function toRangeQuery(request: RangeRequest): RangeQuery | undefined {
   const target = sortTargets[sortTarget];
   if (target === undefined || sortOrder < 0 || sortOrder > SORT_DESCENDING) return undefined;
   const query = { ...rest, limit: Math.max(0, limit), revision: Math.max(0, revision) };
-  // Order NONE with another target than the key means ascending, as in etcd; keys come in order anyway.
-  if (sortOrder !== SORT_DESCENDING && target === "key") return query;
-  return { ...query, sort: { target, descending: sortOrder === SORT_DESCENDING } };
+  if (sortOrder !== SORT_DESCENDING && target === "key") return query; // keys come in order anyway
+  // Order NONE with another target than the key means ascending in etcd, but applied after the limit.
+  const firstKeysOnly = sortOrder === SORT_NONE;
+  return { ...query, sort: { target, descending: sortOrder === SORT_DESCENDING, firstKeysOnly } };
 }
 
 export function writeRangeResponse(writer: ProtoWriter, header: Header, result: RangeResult): void {
@@ -80,8 +87,12 @@ export function writeRangeResponse(writer: ProtoWriter, header: Header, result: 
   writeHeader(writer, header);
 }
 
-/** Encodes an answer of any size without holding the event loop for more than a slice of it. */
-export async function encodeRangeResponse(header: Header, result: RangeResult): Promise<Buffer> {
+/** Encodes an answer of any size without holding the event loop for more than a slice of it. Rejects when the call is over before. */
+export async function encodeRangeResponse(
+  header: Header,
+  result: RangeResult,
+  call: Pick<UnaryScope, "isOver">,
+): Promise<Buffer> {
   const size = rangeResponseSize(result);
   if (size <= SLICE_BYTES) return encode((writer) => writeRangeResponse(writer, header, result), size);
   const writer = new ProtoWriter(size);
@@ -95,6 +106,7 @@ export async function encodeRangeResponse(header: Header, result: RangeResult): 
     if (slice < SLICE_BYTES) continue;
     slice = 0;
     await nextTurn();
+    if (call.isOver) throw RpcError.abandoned();
   }
   writeHeader(writer, header);
   return writer.finish();

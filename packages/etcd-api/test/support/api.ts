@@ -7,7 +7,7 @@ import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger, type Logger } from "@k3s/log";
 import { EtcdApiServer, type EtcdApiServerOptions } from "../../src/etcd-api-server.ts";
 import type { TransportName } from "../../src/transport.ts";
-import { RawClient } from "./client.ts";
+import { RawClient } from "@k3s/testkit";
 
 export interface TestApi {
   readonly store: OpenStore;

@@ -3,7 +3,14 @@ import { createServer } from "node:http";
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
-import { CONNECT_PATH, TunnelClient, TunnelServer, type TunnelClientOptions } from "../../src/index.ts";
+import {
+  CONNECT_PATH,
+  TunnelClient,
+  TunnelServer,
+  type TunnelClientOptions,
+  type TunnelStatus,
+} from "../../src/index.ts";
+import type { FlowControl } from "../../src/flow-gate.ts";
 import type { SessionTimes } from "../../src/tunnel-session.ts";
 import { quietLog } from "./quiet-log.ts";
 
@@ -22,11 +29,18 @@ export interface ListeningServer {
   readonly port: number;
 }
 
+export interface ServerOptions {
+  readonly times?: Partial<SessionTimes>;
+  /** As with a peer that knows remotedialer's flow control only. */
+  readonly flowControl?: FlowControl;
+}
+
 /** A tunnel server on a real HTTP listener; a node says its name in a header. */
-export async function startServer(t: TestContext, times: Partial<SessionTimes> = {}): Promise<ListeningServer> {
-  const tunnels = new TunnelServer({ times, log: quietLog });
+export async function startServer(t: TestContext, options: ServerOptions = {}): Promise<ListeningServer> {
+  const tunnels = new TunnelServer({ times: options.times ?? {}, log: quietLog });
   const http = createServer();
   http.on("upgrade", (request, socket, head) => {
+    if (options.flowControl === "shared") delete request.headers["k3s-tunnel-flow-control"];
     const nodeName = String(request.headers["test-node"]);
     tunnels.accept({ request, socket, head, nodeName });
   });
@@ -66,7 +80,7 @@ export async function connectedClient(
   return client;
 }
 
-export async function untilState(client: TunnelClient, state: string): Promise<void> {
+export async function untilState(client: TunnelClient, state: TunnelStatus["state"]): Promise<void> {
   await client.status.until((status) => status.state === state, AbortSignal.timeout(LIMIT_MS));
 }
 

@@ -25,9 +25,9 @@ export class RawClient {
   }
 
   /** Rejects with grpc-js' ServiceError. */
-  call(path: string, request: Buffer): Promise<Buffer> {
+  call(path: string, request: Buffer, patienceMs = PATIENCE_MS): Promise<Buffer> {
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-    const options = { deadline: Date.now() + PATIENCE_MS };
+    const options = { deadline: Date.now() + patienceMs };
     const done = (error: ServiceError | null, answer?: Buffer) =>
       answer === undefined || error !== null ? reject(error ?? new Error("No answer")) : resolve(answer);
     this.#client.makeUnaryRequest(path, asIs, asIs, request, options, done);

@@ -1,17 +1,21 @@
 // A server of its own process, to be killed. Its settings come as JSON in the first argument.
-import { join } from "node:path";
 import { openStore } from "@k3s/datastore";
-import { openSqliteDriver } from "@k3s/datastore-sqlite";
+import { openDatastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { armFailpoints } from "@k3s/failpoints";
 import { createLogger } from "@k3s/log";
 import { driverSeeds } from "../seeds/driver-seeds.ts";
-import type { SqliteServerSettings } from "./server-process.ts";
+import type { ServerSettings } from "./server-process.ts";
 
-const settings = JSON.parse(process.argv[2] ?? "") as SqliteServerSettings; // sound: written by ServerProcess
+const OPEN_LIMIT_MS = 60_000;
+
+const settings = JSON.parse(process.argv[2] ?? "") as ServerSettings; // sound: written by ServerProcess
 armFailpoints(settings.failpoints);
 const log = createLogger({ level: "error", format: "text", write: (line) => process.stderr.write(line) });
-const driver = await openSqliteDriver({ path: join(settings.folder, "state.db"), log });
+const endpoint = parseEndpoint(settings.endpoint);
+if (endpoint.kind === "etcd") throw new Error("Cannot serve an etcd: clients talk to it themselves");
+const { folder } = settings;
+const driver = await openDatastore({ endpoint, folder, tls: {}, log, signal: AbortSignal.timeout(OPEN_LIMIT_MS) });
 const seeded = settings.seed === undefined ? driver : driverSeeds[settings.seed](driver);
 const store = await openStore(seeded, { log });
 const server = new EtcdApiServer({

@@ -10,19 +10,19 @@ import { createLogger } from "@k3s/log";
 import { ensureAgentPki, ensureServerPki } from "@k3s/pki";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 
-export interface RigOptions {
+export interface TunnelRigOptions {
   readonly isTls: boolean;
   /** Added in each direction; 0: no proxy. */
   readonly delayMs: number;
 }
 
-export interface Usage {
+interface Usage {
   readonly rss: number;
   readonly cpu: { readonly user: number; readonly system: number };
 }
 
 /** A tunnel server in this process, a node, what the node reaches, and the network between them, each a process of its own. */
-export class Rig implements AsyncDisposable {
+export class TunnelRig implements AsyncDisposable {
   readonly tunnels: TunnelServer;
   /** For dial(). */
   readonly address: string;
@@ -41,7 +41,7 @@ export class Rig implements AsyncDisposable {
     this.#undo = parts.undo;
   }
 
-  static async start({ isTls, delayMs }: RigOptions): Promise<Rig> {
+  static async start({ isTls, delayMs }: TunnelRigOptions): Promise<TunnelRig> {
     await using undo = new AsyncDisposableStack();
     const folder = await mkdtemp(join(tmpdir(), "k3s-bench-tunnel-"));
     undo.defer(() => rm(folder, { recursive: true, force: true }));
@@ -55,12 +55,12 @@ export class Rig implements AsyncDisposable {
     undo.defer(() => tunnels.close());
     await once(http, "listening");
     let { port } = http.address() as AddressInfo;
-    if (delayMs > 0) port = Number((await child(undo, "path.ts", [String(port), String(delayMs)])).said);
-    const target = await child(undo, "target.ts", []);
+    if (delayMs > 0) port = Number((await child(undo, "tunnel-path.ts", [String(port), String(delayMs)])).said);
+    const target = await child(undo, "tunnel-target.ts", []);
     const url = `${isTls ? "wss" : "ws"}://127.0.0.1:${port}${CONNECT_PATH}`;
-    const agent = await child(undo, "agent.ts", isTls ? [url, join(folder, "agent")] : [url]);
+    const agent = await child(undo, "tunnel-agent.ts", isTls ? [url, join(folder, "agent")] : [url]);
     const address = `127.0.0.1:${String(target.said)}`;
-    return new Rig({ tunnels, address, agent: agent.process, undo: undo.move() });
+    return new TunnelRig({ tunnels, address, agent: agent.process, undo: undo.move() });
   }
 
   async agentUsage(): Promise<Usage> {
@@ -75,7 +75,7 @@ export class Rig implements AsyncDisposable {
 }
 
 async function child(undo: AsyncDisposableStack, name: string, args: readonly string[]) {
-  const process = fork(join(import.meta.dirname, name), args);
+  const process = fork(join(import.meta.dirname, "..", name), args);
   undo.defer(() => void process.kill("SIGKILL"));
   const [said] = (await once(process, "message")) as [unknown];
   return { process, said };

@@ -1,7 +1,7 @@
-import { decodeInto, ProtoReader, type Fields } from "../../src/proto/proto-reader.ts";
-import { encode, ProtoWriter } from "../../src/proto/proto-writer.ts";
+import { decodeInto, encode, type Fields, type ProtoReader, type ProtoWriter } from "@k3s/etcd-api";
 
-/** The client's half of the protocol, as far as the tests speak it: field numbers of etcd's rpc.proto. */
+// The client's half of the protocol, as far as the tests speak it: field numbers of etcd's rpc.proto. Keys and values are
+// strings of one char per byte, so that they compare as their bytes do.
 
 export interface RangeArgs {
   readonly key: string;
@@ -9,21 +9,35 @@ export interface RangeArgs {
   readonly limit?: number;
   readonly revision?: number;
   readonly sort?: readonly [order: number, target: number];
+  readonly serializable?: boolean;
   readonly keysOnly?: boolean;
   readonly countOnly?: boolean;
+  readonly minMod?: number;
+  readonly maxMod?: number;
+  readonly minCreate?: number;
+  readonly maxCreate?: number;
 }
 
 export function rangeRequest(args: RangeArgs): Buffer {
   return encode((w) => {
+    writeBounds(w, args);
     w.bool(9, args.countOnly ?? false);
     w.bool(8, args.keysOnly ?? false);
+    w.bool(7, args.serializable ?? false);
     w.int64(6, args.sort?.[1] ?? 0);
     w.int64(5, args.sort?.[0] ?? 0);
     w.int64(4, args.revision ?? 0);
     w.int64(3, args.limit ?? 0);
-    w.string(2, args.end ?? "");
-    w.string(1, args.key);
+    text(w, 2, args.end ?? "");
+    text(w, 1, args.key);
   });
+}
+
+function writeBounds(w: ProtoWriter, { minMod, maxMod, minCreate, maxCreate }: RangeArgs): void {
+  w.int64(13, maxCreate ?? 0);
+  w.int64(12, minCreate ?? 0);
+  w.int64(11, maxMod ?? 0);
+  w.int64(10, minMod ?? 0);
 }
 
 export interface PutArgs {
@@ -41,8 +55,8 @@ export function putRequest(args: PutArgs): Buffer {
     w.bool(5, args.ignoreValue ?? false);
     w.bool(4, args.prevKv ?? false);
     w.bigint64(3, args.lease ?? 0n);
-    w.string(2, args.value ?? "");
-    w.string(1, args.key);
+    text(w, 2, args.value ?? "");
+    text(w, 1, args.key);
   });
 }
 
@@ -53,24 +67,44 @@ export function deleteRequest(args: {
 }): Buffer {
   return encode((w) => {
     w.bool(3, args.prevKv ?? false);
-    w.string(2, args.end ?? "");
-    w.string(1, args.key);
+    text(w, 2, args.end ?? "");
+    text(w, 1, args.key);
+  });
+}
+
+/** Compare.CompareResult and Compare.CompareTarget by number. */
+const results = ["equal", "greater", "less", "notEqual"] as const;
+const targets = ["version", "create", "mod", "value", "lease"] as const;
+
+export interface CompareArgs {
+  readonly key: string;
+  readonly end?: string;
+  readonly target: (typeof targets)[number];
+  readonly result?: (typeof results)[number];
+  readonly value: number | bigint | string;
+}
+
+export function compare({ key, end = "", target, result = "equal", value }: CompareArgs): Buffer {
+  return encode((w) => {
+    text(w, 64, end);
+    const field = 4 + targets.indexOf(target);
+    if (typeof value === "string") w.presentBytes(field, Buffer.from(value, "latin1"));
+    else w.presentBigint64(field, BigInt(value));
+    text(w, 3, key);
+    w.int64(2, targets.indexOf(target));
+    w.int64(1, results.indexOf(result));
   });
 }
 
 /** A comparison of the mod revision, the one kube-apiserver uses. */
 export function modEquals(key: string, modRevision: number): Buffer {
-  return encode((w) => {
-    w.presentInt64(6, modRevision);
-    w.string(3, key);
-    w.int64(2, 2);
-  });
+  return compare({ key, target: "mod", value: modRevision });
 }
 
-export const op = {
+export const txnOp = {
   range: (args: RangeArgs) => encode((w) => w.presentBytes(1, rangeRequest(args))),
   put: (args: PutArgs) => encode((w) => w.presentBytes(2, putRequest(args))),
-  delete: (key: string) => encode((w) => w.presentBytes(3, deleteRequest({ key }))),
+  delete: (key: string, end = "") => encode((w) => w.presentBytes(3, deleteRequest({ key, end }))),
   txn: (txn: Buffer) => encode((w) => w.presentBytes(4, txn)),
   empty: () => Buffer.alloc(0),
 };
@@ -89,8 +123,12 @@ export function txnRequest({ compare = [], success = [], failure = [] }: TxnArgs
   });
 }
 
+function text(w: ProtoWriter, field: number, value: string): void {
+  w.bytes(field, Buffer.from(value, "latin1"));
+}
+
 /** A message whose only content is int64 fields by number. */
-export function numbers(fields: Readonly<Record<number, number | bigint>>): Buffer {
+export function int64Message(fields: Readonly<Record<number, number | bigint>>): Buffer {
   const entries = Object.entries(fields).toReversed();
   return encode((w) => {
     for (const [field, value] of entries) w.presentBigint64(Number(field), BigInt(value));
@@ -121,8 +159,8 @@ function writeCreate(w: ProtoWriter, args: WatchArgs): void {
   if (args.filters !== undefined) w.presentBytes(5, Buffer.from(args.filters));
   w.bool(4, args.progress ?? false);
   w.int64(3, args.start ?? 0);
-  w.string(2, args.end ?? "");
-  w.string(1, args.key);
+  text(w, 2, args.end ?? "");
+  text(w, 1, args.key);
 }
 
 export interface Header {
@@ -142,11 +180,11 @@ export interface Kv {
 }
 
 const kvFields: Fields<Kv> = {
-  1: (m, r) => (m.key = r.string()),
+  1: (m, r) => (m.key = r.bytes().toString("latin1")),
   2: (m, r) => (m.create = r.int64()),
   3: (m, r) => (m.mod = r.int64()),
   4: (m, r) => (m.version = r.int64()),
-  5: (m, r) => (m.value = r.string()),
+  5: (m, r) => (m.value = r.bytes().toString("latin1")),
   6: (m, r) => (m.lease = r.bigint64()),
 };
 
@@ -214,7 +252,7 @@ export function readLease(bytes: Buffer): Lease {
     2: (m, r) => (m.id = r.bigint64()),
     3: (m, r) => (m.ttl = r.int64()),
     4: (m, r) => (m.granted = r.int64()),
-    5: (m, r) => m.keys.push(r.string()),
+    5: (m, r) => m.keys.push(r.bytes().toString("latin1")),
   });
 }
 
@@ -243,7 +281,7 @@ export function readWatch(bytes: Buffer): WatchAnswer {
     3: (m, r) => (m.created = r.bool()),
     4: (m, r) => (m.canceled = r.bool()),
     5: (m, r) => (m.compactRevision = r.int64()),
-    6: (m, r) => (m.reason = r.string()),
+    6: (m, r) => (m.reason = r.bytes().toString("latin1")),
     7: (m, r) => (m.fragment = r.bool()),
     11: (m, r) => m.events.push(readEvent(r.bytes())),
   });

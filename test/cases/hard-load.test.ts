@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { repeat } from "@k3s/async";
+import { decodeInto } from "@k3s/etcd-api";
+import { rangeRequest } from "@k3s/testkit";
+import { endOf, inParallel, keysBelow, putAll } from "./support/bulk.ts";
+import type { CaseClient } from "./support/case-client.ts";
+import { onEachServer } from "./support/each-server.ts";
+import { Latencies } from "./support/latencies.ts";
+import { proportionalBytes } from "./support/memory.ts";
+import { ResumingWatch } from "./support/resuming-watch.ts";
+import { scaled } from "./support/scale.ts";
+
+const MIB = 1 << 20;
+const VALUE_BYTES = 100_000;
+/** Every write makes one event for each watch, with the value before: so much per write waits for the slow one. */
+const SLOW_WATCHES = 10;
+const SLOW = scaled({
+  short: { bytes: 150 * MIB, backlogBytes: 16 * MIB },
+  full: { bytes: 500 * MIB, backlogBytes: 64 * MIB },
+});
+/** What a process of ours may grow by, beyond what it is allowed to keep for the slow reader. */
+const GROWTH_BYTES = 160 * MIB;
+const STREAMS = scaled({ short: { count: 1000, writes: 3000 }, full: { count: 1000, writes: 120_000 } });
+const PREFIXES = 300;
+const CONNECTIONS = 10;
+const BIG_LIST = { ours: 100_000, others: scaled({ short: 20_000, full: 100_000 }) };
+const OBJECT_BYTES = 1200;
+const LISTERS = 4;
+const HEALTH_INTERVAL_MS = 100;
+const BIG_LIST_LIMIT_MS = 120_000;
+
+onEachServer((start) => {
+  test("hard case 24, slow watcher: memory is bounded, others go on, the slow one misses nothing", async (t) => {
+    const { client, connect, key, server } = await start(t, { watchBacklogBytes: SLOW.backlogBytes });
+    const writes = Math.ceil(SLOW.bytes / (SLOW_WATCHES * 2 * VALUE_BYTES));
+    const range = { key: key(), end: endOf(key()), prevKv: true };
+    const slow = connect().watch();
+    for (let i = 0; i < SLOW_WATCHES; i++) await slow.create(range);
+    slow.stream.pause();
+    const before = await proportionalBytes(server.pid);
+    let peak = 0;
+    const latencies = new Latencies();
+    for (let i = 0; i < writes; i++) {
+      await client.put({ key: key(String(i % 5)), value: "v".repeat(VALUE_BYTES) });
+      await latencies.measure(() => client.range({ key: key("0"), keysOnly: true }));
+      if (i % 10 === 0) peak = Math.max(peak, await proportionalBytes(server.pid));
+    }
+    const growth = Math.max(peak, await proportionalBytes(server.pid)) - before;
+    t.diagnostic(`grew by ${Math.round(growth / MIB)} MiB; the others: ${latencies.summary()}`);
+    // etcd is only looked at: it holds on to its own terms.
+    if (server.kind !== "etcd") assert.ok(growth < SLOW.backlogBytes + GROWTH_BYTES, `grew by ${growth} bytes`);
+    slow.stream.resume();
+    const revisions = Array.from({ length: writes }, (_, i) => 2 + i);
+    const got = await readAll(slow, writes);
+    for (const seen of got) assert.deepEqual(seen, revisions.slice(0, seen.length), "whole, in order");
+    const late = new ResumingWatch(t, `127.0.0.1:${server.port}`, {
+      ...range,
+      start: 2 + Math.min(...got.map((one) => one.length)),
+    });
+    await late.read(writes - (late.next - 2));
+    assert.deepEqual(
+      late.events.map(({ kv }) => kv?.mod),
+      revisions.slice(-late.events.length || writes),
+    );
+    assert.equal(late.resumes, 0, "history comes no faster than it is read");
+    t.diagnostic(`${writes - late.events.length} of ${writes} revisions came before the cut`);
+  });
+
+  test("hard case 25, 1000 streams: every event arrives, and new watches are created meanwhile", async (t) => {
+    const { client, connect, key } = await start(t, {});
+    const clients = Array.from({ length: CONNECTIONS }, () => connect());
+    const prefix = (i: number) => key(`${String(i % PREFIXES).padStart(3, "0")}/`);
+    const latencies = new Latencies();
+    const written = new Map<string, number>();
+    let received = 0;
+    const listen = async (i: number) => {
+      const stream = (clients[i % CONNECTIONS] ?? client).watch();
+      await stream.create({ key: prefix(i), end: endOf(prefix(i)) });
+      return stream;
+    };
+    const streams = await Promise.all(Array.from({ length: STREAMS.count }, (_, i) => listen(i)));
+    const expected = streams.map((_, i) => Math.ceil((STREAMS.writes - (i % PREFIXES)) / PREFIXES));
+    const reading = streams.map(async (stream, i) => {
+      for (let seen = 0, last = 0; seen < (expected[i] ?? 0);) {
+        for (const { kv } of (await stream.take("events")).events) {
+          assert.ok(kv !== undefined && kv.mod > last && kv.key.startsWith(prefix(i)));
+          latencies.add(performance.now() - (written.get(kv.value) ?? 0));
+          last = kv.mod;
+          seen++;
+          received++;
+        }
+      }
+    });
+    const creates = new Latencies();
+    const stop = new AbortController();
+    const createOne = async () => {
+      const { stream } = await creates.measure(() => listen(0));
+      stream.cancel();
+    };
+    const creating = repeat(5, createOne, stop.signal);
+    await inParallel(STREAMS.writes, 32, async (i) => {
+      written.set(String(i), performance.now());
+      await client.put({ key: `${prefix(i)}a`, value: String(i) });
+    });
+    await Promise.all(reading);
+    stop.abort();
+    await creating;
+    assert.equal(
+      received,
+      expected.reduce((sum, count) => sum + count, 0),
+    );
+    assert.ok(creates.count > 0);
+    t.diagnostic(`delivery: ${latencies.summary()}; creation: ${creates.summary()}`);
+  });
+
+  test("hard case 26, big list: whole for four clients at once, and health is answered meanwhile", async (t) => {
+    const { client, connect, key, server } = await start(t, {});
+    const objects = server.kind === "http2" ? BIG_LIST.ours : BIG_LIST.others;
+    const keys = keysBelow(key(), objects);
+    await putAll(client, keys, "v".repeat(OBJECT_BYTES));
+    const other = connect();
+    const health = new Latencies();
+    const stop = new AbortController();
+    const ask = async () => {
+      await health.measure(() => other.range({ key: "/registry/health" }));
+    };
+    const asking = repeat(HEALTH_INTERVAL_MS, ask, stop.signal);
+    const request = rangeRequest({ key: key(), end: endOf(key()) });
+    const lists = new Latencies();
+    const clients = Array.from({ length: LISTERS }, () => connect());
+    const sizes = await Promise.all(
+      clients.map((each) =>
+        lists.measure(() => each.raw.call("/etcdserverpb.KV/Range", request, BIG_LIST_LIMIT_MS).then(measure)),
+      ),
+    );
+    stop.abort();
+    await asking;
+    for (const { kvs, count, bytes } of sizes) {
+      assert.deepEqual([kvs, count], [objects, objects]);
+      assert.ok(bytes > objects * OBJECT_BYTES);
+    }
+    // The connections that the lists came on still work.
+    for (const each of clients) assert.equal((await each.range({ key: keys[0] ?? "" })).kvs.length, 1);
+    t.diagnostic(`lists: ${lists.summary()}; health: ${health.summary()}`);
+  });
+});
+
+/** The revisions that each watch of a stream was told, until all have everything or the stream is cut off. */
+async function readAll(stream: ReturnType<CaseClient["watch"]>, count: number): Promise<number[][]> {
+  const seen = Array.from({ length: SLOW_WATCHES }, () => new Array<number>());
+  try {
+    while (seen.some((one) => one.length < count)) {
+      const { watchId, events } = await stream.take("events");
+      seen[watchId]?.push(...events.map(({ kv }) => kv?.mod ?? 0));
+    }
+  } catch (error) {
+    assert.equal((error as { readonly code?: unknown }).code, 14, String(error));
+  }
+  return seen;
+}
+
+/** A RangeResponse without its contents. */
+function measure(answer: Buffer): { kvs: number; count: number; bytes: number } {
+  return decodeInto({ kvs: 0, count: 0, bytes: answer.length }, answer, {
+    2: (m, r) => {
+      r.bytes();
+      m.kvs++;
+    },
+    4: (m, r) => (m.count = r.int64()),
+  });
+}

@@ -1,0 +1,43 @@
+import { join } from "node:path";
+import { openStore } from "@k3s/datastore";
+import { openDatastore, parseEndpoint } from "@k3s/datastore-endpoint";
+import { EtcdApiServer } from "@k3s/etcd-api";
+import { createLogger } from "@k3s/log";
+
+export interface EtcdApiOnEndpoint extends AsyncDisposable {
+  readonly tcpPort: number;
+}
+
+export interface EtcdApiOptions {
+  /** As for --datastore-endpoint; default: a SQLite file `db/state.db` in the folder. */
+  readonly endpoint?: string;
+  /** Between two signs of life of a watch; default: that of the product. */
+  readonly progressIntervalMs?: number;
+}
+
+const OPEN_WITHIN_MS = 20_000;
+const STOP_WITHIN_MS = 5000;
+
+/** The product's datastore: `kine.sock` in `folder` and a loopback port in front of a database. */
+export async function startEtcdApi(folder: string, options: EtcdApiOptions = {}): Promise<EtcdApiOnEndpoint> {
+  const { endpoint: text = "", ...limits } = options;
+  await using undo = new AsyncDisposableStack();
+  const log = createLogger({ level: "warn", format: "text", write: (line) => process.stderr.write(line) });
+  const endpoint = parseEndpoint(text);
+  if (endpoint.kind === "etcd") throw new Error("Cannot serve an etcd: it serves itself");
+  const driver = await openDatastore({ endpoint, folder, tls: {}, log, signal: AbortSignal.timeout(OPEN_WITHIN_MS) });
+  const store = await openStore(driver, { log, healthKey: false });
+  undo.defer(() => store.close());
+  const server = new EtcdApiServer({
+    ...limits,
+    store: () => store,
+    socketPath: join(folder, "kine.sock"),
+    tcp: { host: "127.0.0.1", port: 0 },
+    memberName: "node1",
+    log,
+  });
+  undo.defer(() => server.stop(AbortSignal.timeout(STOP_WITHIN_MS)));
+  await server.start({ signal: AbortSignal.timeout(STOP_WITHIN_MS) });
+  const running = undo.move();
+  return { tcpPort: server.tcpPort, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
