@@ -28,7 +28,17 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
   const { debug, log, alsologtostderr, lbServerPort } = values;
   return {
     ...addresses,
-    ...{ nodeLabel, nodeTaint, flannelIface, resolvConf, pauseImage, snapshotter, preferBundledBin, kubeletArg, kubeProxyArg },
+    ...{
+      nodeLabel,
+      nodeTaint,
+      flannelIface,
+      resolvConf,
+      pauseImage,
+      snapshotter,
+      preferBundledBin,
+      kubeletArg,
+      kubeProxyArg,
+    },
     ...{ debug, log, alsologtostderr, lbServerPort, dataDir, fileArguments, warnings },
     nodeName: await deriveNodeName(values, host, report),
     paths: nodePaths(dataDir),
