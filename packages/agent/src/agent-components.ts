@@ -104,10 +104,11 @@ class Agent {
 }
 
 function networkOf(cluster: ClusterConfig): ClusterNetwork {
-  const { clusterDns, clusterDomain, flannelBackend } = cluster;
+  const { clusterDns, clusterDomain, flannelBackend, flannelExternalIp } = cluster;
   const { disableKubeProxy, disableCloudController, disableServiceLb } = cluster;
   return {
-    ...{ clusterDns, clusterDomain, flannelBackend, disableKubeProxy, disableCloudController, disableServiceLb },
+    ...{ clusterDns, clusterDomain, flannelBackend, flannelExternalIp },
+    ...{ disableKubeProxy, disableCloudController, disableServiceLb },
     clusterCidr: cluster.clusterCidrs,
     serviceCidr: cluster.serviceCidrs,
   };
