@@ -96,7 +96,7 @@ export function normalizeTokenArguments(args: readonly string[]): readonly strin
   const result: string[] = [];
   let isValueNext = false;
   for (const text of args) {
-    const flag = isValueNext ? undefined : parseFlag(text);
+    const flag: Flag | undefined = isValueNext ? undefined : parseFlag(text);
     result.push(...(flag === undefined ? [text] : spellFlag(flag)));
     isValueNext = flag !== undefined && flag.value === undefined && VALUE_FLAGS.includes(flag.name);
   }

@@ -45,8 +45,10 @@ export class TokenRotation {
       newToken: after.server,
     });
     undo.defer(() => change.undo());
-    const writeFiles = (passwords: typeof after) => writeTokenFiles({ serverDir, passwords, hasAgentToken });
-    undo.defer(async () => void (await writeFiles(before)));
+    const writeFiles = async (passwords: typeof after) => {
+      await writeTokenFiles({ serverDir, passwords, hasAgentToken });
+    };
+    undo.defer(() => writeFiles(before));
     await writeFiles(after);
     undo.defer(() => writePasswd(passwdPath, users));
     await writePasswd(passwdPath, entries);

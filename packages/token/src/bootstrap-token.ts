@@ -89,26 +89,21 @@ export function formatBootstrapSecret(token: BootstrapToken): object {
 /** The token that a Secret holds. Throws TokenError for one that kube-apiserver would not take either. */
 export function parseBootstrapSecret({ metadata: { name }, data = {} }: BootstrapTokenSecret): BootstrapToken {
   const fields = new Map(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString()]));
-  const id = fields.get("token-id") ?? "";
-  const secret = fields.get("token-secret") ?? "";
+  const field = (key: string) => fields.get(key) ?? "";
+  const [id, secret, expiration] = [field("token-id"), field("token-secret"), field("expiration")];
   if (!ID.test(id) || name !== bootstrapSecretName(id)) throw TokenError.bootstrapSecret(name, "its token-id");
   if (!SECRET.test(secret)) throw TokenError.bootstrapSecret(name, "its token-secret");
-  const expiration = fields.get("expiration") ?? "";
   const expires = expiration === "" ? undefined : new Date(expiration);
-  if (expires !== undefined && Number.isNaN(expires.getTime()))
-    throw TokenError.bootstrapSecret(name, "its expiration");
-  const usages = [...fields].flatMap(([key, value]) =>
-    key.startsWith(USAGE_PREFIX) && value === "true" ? [key.slice(USAGE_PREFIX.length)] : [],
-  );
-  const groups = (fields.get("auth-extra-groups") ?? "").split(",").filter((group) => group !== "");
-  return {
-    id,
-    secret,
-    description: fields.get("description") ?? "",
-    expires,
-    usages: usages.sort(),
-    groups: groups.sort(),
-  };
+  if (Number.isNaN(expires?.getTime())) throw TokenError.bootstrapSecret(name, "its expiration");
+  const groups = field("auth-extra-groups")
+    .split(",")
+    .filter((group) => group !== "");
+  return { id, secret, description: field("description"), expires, usages: usagesOf(fields), groups: groups.sort() };
+}
+
+function usagesOf(fields: ReadonlyMap<string, string>): readonly string[] {
+  const set = [...fields].filter(([key, value]) => key.startsWith(USAGE_PREFIX) && value === "true");
+  return set.map(([key]) => key.slice(USAGE_PREFIX.length)).sort();
 }
 
 /** RFC 3339 in whole seconds, as Kubernetes writes the time. */

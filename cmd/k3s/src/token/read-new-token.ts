@@ -14,35 +14,51 @@ const DEFAULT_GROUPS = ["system:bootstrappers:k3s:default-node-token"];
 const DEFAULT_TTL = "24h";
 
 /** The token that `k3s token create` was asked for. Throws UsageError with every mistake, or TokenError. */
-export function readNewToken(operands: readonly string[], texts: TokenTexts, now: Date): BootstrapToken {
-  const [given] = operands;
+export function readNewToken([given]: readonly string[], texts: TokenTexts, now: Date): BootstrapToken {
   const problems: string[] = [];
-  const ttl = typeof texts["ttl"] === "string" ? texts["ttl"] : DEFAULT_TTL;
-  const ttlMs = parseDuration(ttl);
-  if (ttlMs === undefined || ttlMs < 0 || Number.isNaN(now.getTime() + ttlMs)) {
-    problems.push(`--ttl must be a duration such as 90m or 48h, or 0: current value is "${ttl}"`);
-  }
-  const groups = namesOf(texts["groups"]) ?? DEFAULT_GROUPS;
-  for (const group of groups.filter((name) => !isBootstrapGroup(name))) {
-    problems.push(`--groups must begin with "system:bootstrappers:": current value is "${group}"`);
-  }
-  const usages = namesOf(texts["usages"]) ?? BOOTSTRAP_USAGES;
-  for (const usage of usages.filter((name) => !BOOTSTRAP_USAGES.some((known) => known === name))) {
-    problems.push(`--usages must be signing or authentication: current value is "${usage}"`);
-  }
-  if (texts["groups"] !== undefined && groups.length > 0 && !usages.includes("authentication")) {
-    problems.push("--groups needs authentication among --usages");
-  }
+  const report = (problem: string) => void problems.push(problem);
+  const expires = readExpiry(texts["ttl"], now, report);
+  const usages = readUsages(texts["usages"], report);
+  const groups = readGroups(texts["groups"], usages, report);
   if (problems.length > 0) throw UsageError.wrongSettings(problems, "k3s token create");
   const { id, secret } = given === undefined ? generateBootstrapToken() : parseBootstrapToken(given);
-  return {
-    ...{ id, secret, usages: [...new Set(usages)].sort(), groups: [...new Set(groups)].sort() },
-    description: typeof texts["description"] === "string" ? texts["description"] : "",
-    expires: ttlMs === undefined || ttlMs === 0 ? undefined : new Date(now.getTime() + ttlMs),
-  };
+  const description = typeof texts["description"] === "string" ? texts["description"] : "";
+  return { id, secret, description, expires, usages, groups };
+}
+
+type Report = (problem: string) => void;
+
+function readExpiry(given: TokenTexts[string], now: Date, report: Report): Date | undefined {
+  const text = typeof given === "string" ? given : DEFAULT_TTL;
+  const ms = parseDuration(text);
+  if (ms === 0) return undefined;
+  const expires = new Date(now.getTime() + (ms ?? Number.NaN));
+  if (!Number.isNaN(expires.getTime()) && expires > now) return expires;
+  report(`--ttl must be a duration such as 90m or 48h, or 0: current value is "${text}"`);
+  return undefined;
+}
+
+function readUsages(given: TokenTexts[string], report: Report): readonly string[] {
+  const usages = namesOf(given) ?? [...BOOTSTRAP_USAGES];
+  for (const usage of usages.filter((name) => !BOOTSTRAP_USAGES.some((known) => known === name))) {
+    report(`--usages must be signing or authentication: current value is "${usage}"`);
+  }
+  return usages.sort();
+}
+
+function readGroups(given: TokenTexts[string], usages: readonly string[], report: Report): readonly string[] {
+  const groups = namesOf(given) ?? [...DEFAULT_GROUPS];
+  for (const group of groups.filter((name) => !isBootstrapGroup(name))) {
+    report(`--groups must begin with "system:bootstrappers:": current value is "${group}"`);
+  }
+  if (given !== undefined && groups.length > 0 && !usages.includes("authentication")) {
+    report("--groups needs authentication among --usages");
+  }
+  return groups.sort();
 }
 
 /** `--groups ""` names none. */
-function namesOf(value: TokenTexts[string]): readonly string[] | undefined {
-  return typeof value === "object" ? value.map((name) => name.trim()).filter((name) => name !== "") : undefined;
+function namesOf(value: TokenTexts[string]): string[] | undefined {
+  if (typeof value !== "object") return undefined;
+  return [...new Set(value.map((name) => name.trim()).filter((name) => name !== ""))];
 }
