@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { execFile } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -63,6 +64,10 @@ describe("the tokens of a cluster, on a real kube-apiserver", { timeout: 300_000
 
     await agentAsks(token);
     await agentAsks(token.slice(-23));
+    const proof = { name: "n1", password: "pw", passwordFile: "/etc/rancher/node/password", ips: [] };
+    const request = { keyFile: join(one.folder, "n1.key"), proof };
+    const pem = await (await clientOf(token)).certificate("/v1-k3s/client-kubelet.crt", request, limit());
+    assert.match(new X509Certificate(pem).subject, /CN=system:node:n1/);
     const deleted = await k3sToken("delete", token);
     assert.deepEqual([deleted.code, deleted.stdout], [0, `bootstrap token "${idOf(token)}" deleted\n`]);
     await until("the token is refused", () => agentAsks(token).then(() => false, isRefused), 60_000);

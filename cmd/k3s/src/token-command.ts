@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { CommandContext } from "./context.ts";
-import type { TokenAction, TokenTexts } from "./token/run-token.ts";
+import type { TokenTexts } from "./token/read-new-token.ts";
+import type { TokenAction } from "./token/run-token.ts";
 
 const HELP: Readonly<Record<TokenAction, string>> = {
   create: "Make a bootstrap token with which agents can join, and print it",

@@ -148,7 +148,10 @@ describe("serverRoutes()", () => {
 
   test("are for servers alone", () => {
     const routes = [
-      ...serverRoutes({ changeToken: none, log: createLogger({ level: "error", format: "text", write: none }) }),
+      ...serverRoutes({
+        changeToken: none,
+        log: createLogger({ level: "error", format: "text", write: () => undefined }),
+      }),
     ];
     assert.deepEqual(
       routes.map(([path, { groups }]) => [path, groups]),

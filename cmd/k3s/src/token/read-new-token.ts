@@ -7,7 +7,9 @@ import {
 } from "@k3s/token";
 import { UsageError } from "../errors.ts";
 import { parseDuration } from "./parse-duration.ts";
-import type { TokenTexts } from "./run-token.ts";
+
+/** The texts that commander found, by option. */
+export type TokenTexts = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** Values of k3s. */
 const DEFAULT_GROUPS = ["system:bootstrappers:k3s:default-node-token"];

@@ -9,13 +9,10 @@ import { UsageError } from "../errors.ts";
 import { listenForStop } from "../signals.ts";
 import { BootstrapTokens } from "./bootstrap-tokens.ts";
 import { formatTokens, parseOutputFormat } from "./format-tokens.ts";
-import { readNewToken } from "./read-new-token.ts";
+import { readNewToken, type TokenTexts } from "./read-new-token.ts";
 import { rotateToken } from "./rotate-token.ts";
 
 export type TokenAction = "create" | "delete" | "generate" | "list" | "rotate";
-
-/** The texts that commander found, by option. */
-export type TokenTexts = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 export interface TokenRun {
   readonly action: TokenAction;
