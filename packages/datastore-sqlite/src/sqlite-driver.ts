@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import {
   DriverError,
+  hasPuts,
   tableTraits,
   type CommitBatch,
   type DatabaseSize,
@@ -62,7 +63,7 @@ export class SqliteDriver implements Driver {
 
   async commit(batch: CommitBatch): Promise<void> {
     const { reserve } = this.#parts;
-    if (!addsData(batch)) return this.#makingRoom(() => this.#commit(batch));
+    if (!hasPuts(batch)) return this.#makingRoom(() => this.#commit(batch));
     if (reserve.isReleased && !(await reserve.build()) && !(await this.#hasRoomInside())) throw noRoom();
     try {
       await this.#commit(batch);
@@ -76,19 +77,16 @@ export class SqliteDriver implements Driver {
     await this.#makingRoom(() => this.#parts.writer.call("prune", pruning));
     this.#checkpointer?.note(walBytes(pruning.rows.length, 0));
     const isLastOfPass = pruning.rows.length === 0;
-    if (isLastOfPass && this.#parts.reserve.isReleased) await this.#regainSpace();
+    if (isLastOfPass && this.#parts.reserve.isReleased)
+      await this.#tryToShrink(() => this.#shrink({ mayRewrite: false }));
   }
 
   size(): Promise<DatabaseSize> {
     return this.#reading.size();
   }
 
-  async defragment(): Promise<void> {
-    await this.#makingRoom(async () => {
-      while (await this.#parts.writer.call("vacuum", undefined));
-    });
-    await this.#truncateLog();
-    await this.#parts.reserve.build();
+  defragment(): Promise<void> {
+    return this.#shrink({ mayRewrite: true });
   }
 
   close(): Promise<void> {
@@ -125,9 +123,12 @@ export class SqliteDriver implements Driver {
     return isReleased;
   }
 
-  /** Gives the pages that a compaction freed back to the file system. */
-  async #regainSpace(): Promise<void> {
-    await this.#tryToShrink(() => this.defragment());
+  async #shrink(options: { readonly mayRewrite: boolean }): Promise<void> {
+    await this.#makingRoom(async () => {
+      while (await this.#parts.writer.call("vacuum", options));
+    });
+    await this.#truncateLog();
+    await this.#parts.reserve.build();
   }
 
   async #tryToShrink(work: () => Promise<void>): Promise<void> {
@@ -153,11 +154,6 @@ export class SqliteDriver implements Driver {
     await release();
     log.debug({}, "closed the datastore file");
   }
-}
-
-/** Tombstones, leases and the marker of a compaction add nothing that stays. */
-function addsData({ rows }: CommitBatch): boolean {
-  return rows.some(({ deleted }) => !deleted);
 }
 
 function isNoSpace(error: unknown): boolean {

@@ -30,7 +30,7 @@ class SqliteWorker {
     prepare: () => prepareSchema(this.#connection()),
     commit: (batch) => this.#writing().commit(batch),
     prune: (pruning) => this.#writing().prune(pruning),
-    vacuum: () => this.#writing().vacuum(),
+    vacuum: (options) => this.#writing().vacuum(options),
     heads: (page) => this.#reading().heads(page),
     side: () => this.#reading().side(),
     values: (rows) => this.#reading().values(rows),

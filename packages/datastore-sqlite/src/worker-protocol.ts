@@ -61,8 +61,8 @@ export interface Requests {
   prepare: { readonly argument: undefined; readonly answer: void };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
-  /** Returns free pages to the file system, a limited number at a time. Answers whether there are more. */
-  vacuum: { readonly argument: undefined; readonly answer: boolean };
+  /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
+  vacuum: { readonly argument: { readonly mayRewrite: boolean }; readonly answer: boolean };
   heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: readonly RawHead[] };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };

@@ -12,7 +12,7 @@ export interface WriterOperations {
   commit(batch: PackedBatch): void;
   prune(pruning: Pruning): void;
   /** Answers whether there is more to do. */
-  vacuum(): boolean;
+  vacuum(options: { readonly mayRewrite: boolean }): boolean;
 }
 
 /** What changes the database, with its statements prepared once. */
@@ -25,7 +25,7 @@ export function writerOperations(database: Connection, synchronous: WorkerSettin
       failpoint("sqlite.committed");
     },
     prune: (what) => withoutSync(database, synchronous, () => prune.immediate(what)),
-    vacuum: () => vacuum(database),
+    vacuum: ({ mayRewrite }) => vacuum(database, mayRewrite),
   };
 }
 
@@ -89,9 +89,9 @@ function withoutSync(database: Connection, configured: WorkerSettings["synchrono
   }
 }
 
-function vacuum(database: Connection): boolean {
+function vacuum(database: Connection, mayRewrite: boolean): boolean {
   if (database.pragma("auto_vacuum", { simple: true }) !== INCREMENTAL) {
-    database.exec("VACUUM");
+    if (mayRewrite) database.exec("VACUUM");
     return false;
   }
   database.pragma(`incremental_vacuum(${VACUUM_PAGES})`);

@@ -21,7 +21,7 @@ export function writeStatus(
   writeHeader(writer, header);
 }
 
-export type AlarmAction = "get" | "activate" | "deactivate" | "unknown";
+type AlarmAction = "get" | "activate" | "deactivate" | "unknown";
 const alarmActions: readonly AlarmAction[] = ["get", "activate", "deactivate"];
 
 /** etcdserverpb.AlarmType.NOSPACE: no room for puts. */
