@@ -104,6 +104,7 @@ async function fill(path: string): Promise<void> {
   const file = await open(path, "w", 0o600);
   try {
     for (let at = 0; at < RESERVE_BYTES; at += PIECE_BYTES) await file.writeFile(piece);
+    await file.datasync(); // cut by a power failure it would look like given away
   } finally {
     await file.close();
   }
