@@ -44,6 +44,13 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static absent(what: string, where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_ABSENT", `Cannot read datastore at ${where}: there is no ${what}`, {
+      hint: "Look at the name of the database in the endpoint; a server makes database and tables when it starts",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
   static otherSchema(what: string): MysqlError {
     return new MysqlError("ERR_MYSQL_OTHER_SCHEMA", `Cannot use table kine: ${what}`, {
       hint: "Name a database of k3s or kine in the endpoint, or one that does not exist",

@@ -36,6 +36,13 @@ export class PostgresError extends NodeError {
     });
   }
 
+  static absent(what: string, where: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_ABSENT", `Cannot read PostgreSQL at ${where}: there is no ${what}`, {
+      hint: "Look at the name of the database in the endpoint; a server makes database and tables when it starts",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
   static noDatabase(database: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_NO_DATABASE", `Cannot use database "${database}": it cannot be created`, {
       hint: `Create it yourself and make the user its owner: CREATE DATABASE "${database}"`,
