@@ -44,7 +44,7 @@ interface Overview {
 export class NatsReader implements DatabaseReader {
   readonly #parts: NatsReaderParts;
   #overview: Promise<Overview> | undefined;
-  #pages: { readonly rows: AsyncIterator<RowHead>; readonly position: number } | undefined;
+  #pages: { readonly rows: AsyncIterator<RowHead, undefined>; readonly position: number } | undefined;
 
   constructor(parts: NatsReaderParts) {
     this.#parts = parts;

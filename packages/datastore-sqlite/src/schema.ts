@@ -74,9 +74,15 @@ function assertKnown(database: Connection): void {
     throw new SchemaError("SCHEMA_OTHER", `columns of table kine are ${columns.join(", ")}`);
 }
 
+/** Whether the file has the index that keeps two states from following the same one. */
+export function hasUnique(database: Connection): boolean {
+  return (
+    database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get() !== undefined
+  );
+}
+
 /** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
 function removeDuplicates(database: Connection): void {
-  const guard = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get();
-  if (guard !== undefined) return;
+  if (hasUnique(database)) return;
   database.exec("DELETE FROM kine WHERE id NOT IN (SELECT MAX(id) FROM kine GROUP BY name, prev_revision)");
 }

@@ -35,6 +35,7 @@ class SqliteWorker {
     values: (rows) => this.#reading().values(rows),
     size: () => this.#reading().size(),
     integrity: () => this.#reading().integrity(),
+    findings: () => this.#reading().findings(),
     checkpoint: (options) => this.#reading().checkpoint(options),
     close: () => this.#database?.close(),
   };

@@ -66,6 +66,8 @@ export interface Requests {
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** What opening the file for writing would mend. */
+  findings: { readonly argument: undefined; readonly answer: readonly string[] };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };

@@ -27,26 +27,25 @@ async function withReader<T>(access: DatabaseAccess, use: (rows: RowSource) => P
   if (endpoint.kind === "sqlite") {
     const reader = await openSqliteReader(sqliteFile(endpoint.dsn, folder));
     try {
-      return await use({ ...bind(reader), findings: () => Promise.resolve([]), integrity: () => reader.integrity() });
+      return await use({ ...bind(reader), integrity: () => reader.integrity() });
     } finally {
       await reader.close();
     }
   }
   const reader = await inspectDatabase(endpoint, access);
   try {
-    return await use({ ...bind(reader), findings: () => reader.findings(), integrity: undefined });
+    return await use({ ...bind(reader), integrity: undefined });
   } finally {
     await reader.close();
   }
 }
 
-type Rows = Pick<DatabaseReader, "heads" | "side" | "values" | "size">;
-
-function bind(from: Rows): Rows {
+function bind(from: DatabaseReader): Omit<DatabaseReader, "close"> {
   return {
     heads: (after, limit) => from.heads(after, limit),
     side: () => from.side(),
     values: (rows) => from.values(rows),
     size: () => from.size(),
+    findings: () => from.findings(),
   };
 }
