@@ -70,6 +70,13 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static oldTable(cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_OLD_TABLE", "Cannot copy table key_value to kine: a row does not fit", {
+      hint: "The cause has the server's own words; without the old rows a server starts after: RENAME TABLE key_value TO key_value_old",
+      cause,
+    });
+  }
+
   static smallPackets(bytes: number): MysqlError {
     return new MysqlError("ERR_MYSQL_PACKET", `Cannot use the database: max_allowed_packet is ${bytes} bytes`, {
       hint: "Set max_allowed_packet of the server to 16M",

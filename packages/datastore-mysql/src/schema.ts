@@ -3,6 +3,7 @@ import { errorNumber } from "./classify.ts";
 import type { NameColumn } from "./column-name.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
+import { copyOldTable } from "./old-table.ts";
 import { toText } from "./read-rows.ts";
 
 /** What a table of some generation of kine can hold. */
@@ -59,6 +60,7 @@ export async function prepareSchema(session: MysqlSession, log: Logger): Promise
   const engine = await readEngine(session);
   if (!isTransactional(engine)) throw MysqlError.otherEngine(engine);
   await ensureUnique(session, log);
+  await copyOldTable(session, log);
   return layoutOf(columns, log);
 }
 

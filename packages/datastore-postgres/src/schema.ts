@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import { LOCK_CLASS } from "./commit-statement.ts";
 import { PostgresError } from "./errors.ts";
+import { copyOldTable } from "./old-table.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 
 /** What a table of some generation of kine can hold. */
@@ -92,6 +93,7 @@ export async function prepareSchema(session: PostgresSession, log: Logger): Prom
     await session.run(SCHEMA_LOCK);
     await createMissing(session);
     await ensureUnique(session, log);
+    await copyOldTable(session, log);
     const layout = await readLayout(session, log);
     await session.run("COMMIT");
     return layout;

@@ -53,7 +53,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   try {
     const quickCheck = (await sizeOf(`${path}-wal`)) > 0 && (await sizeOf(path)) <= QUICK_CHECK_BYTES;
     if (quickCheck) log.info({ file: path }, "the datastore was not closed, checking it");
-    await writer.call("prepare", { quickCheck });
+    const copied = await writer.call("prepare", { quickCheck });
+    if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
     return new SqliteDriver({ writer, reader, log, checkpoints, release: () => lock.release() });
   } catch (error) {
     await writer.close();

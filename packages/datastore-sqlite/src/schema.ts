@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts";
+import { copyOldTable } from "./old-table.ts";
 
 /** The file is not one we can work with; `code` tells which kind of wrong. */
 class SchemaError extends Error {
@@ -47,8 +48,8 @@ const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_span (last_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL)",
 ];
 
-/** Makes the tables in one transaction, or throws SchemaError and changes nothing. */
-export function prepareSchema(database: Connection, options: { readonly quickCheck: boolean }): void {
+/** Makes the tables in one transaction, or throws SchemaError and changes nothing. Answers with the rows taken from an old table. */
+export function prepareSchema(database: Connection, options: { readonly quickCheck: boolean }): number {
   if (options.quickCheck) assertSound(database);
   assertKnown(database);
   const make = database.transaction(() => {
@@ -57,8 +58,9 @@ export function prepareSchema(database: Connection, options: { readonly quickChe
     removeDuplicates(database);
     database.exec(UNIQUE);
     database.pragma(`user_version = ${SIDE_VERSION}`);
+    return copyOldTable(database);
   });
-  make.immediate();
+  return make.immediate();
 }
 
 function assertSound(database: Connection): void {

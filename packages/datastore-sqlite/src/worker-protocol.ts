@@ -56,7 +56,8 @@ export interface CheckpointResult {
 /** What a worker can be asked, by name. Each request has one argument. */
 export interface Requests {
   /** Checks the file and brings its tables into being. */
-  prepare: { readonly argument: { readonly quickCheck: boolean }; readonly answer: void };
+  /** Answers with the number of rows that were taken from an old table. */
+  prepare: { readonly argument: { readonly quickCheck: boolean }; readonly answer: number };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
   /** Returns free pages to the file system, a limited number at a time. Answers whether there are more. */
