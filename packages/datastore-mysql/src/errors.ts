@@ -51,6 +51,14 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static notCopied(database: string, where: string): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_NOT_COPIED",
+      `Cannot read datastore at ${where}: the rows of database "${database}" are in table key_value, and table kine has none`,
+      { hint: "Start a server on this database: it copies them to table kine" },
+    );
+  }
+
   static otherSchema(what: string): MysqlError {
     return new MysqlError("ERR_MYSQL_OTHER_SCHEMA", `Cannot use table kine: ${what}`, {
       hint: "Name a database of k3s or kine in the endpoint, or one that does not exist",

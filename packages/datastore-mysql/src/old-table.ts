@@ -18,9 +18,8 @@ const READ_COLUMNS =
  * key without a past, but without the keys that were deleted. Rejects with MysqlError when a row does not fit.
  */
 export async function copyOldTable(session: MysqlSession, log: Logger): Promise<void> {
-  const columns = (await session.select(READ_COLUMNS)).map(([name]) => toText(name).toLowerCase());
-  if (NEEDED.some((name) => !columns.includes(name))) return;
-  if ((await session.select("SELECT 1 FROM kine LIMIT 1")).length > 0) return;
+  const columns = await readOldColumns(session);
+  if (columns === undefined || (await hasRows(session, "kine"))) return;
   const isLive = columns.includes("del") ? "COALESCE(kv.del,0)=0" : "TRUE";
   // Kubernetes tells keys apart that differ in letter case, the collation of the old table may not.
   const newest = "SELECT MAX(id) FROM key_value GROUP BY CAST(name AS BINARY)";
@@ -35,4 +34,24 @@ export async function copyOldTable(session: MysqlSession, log: Logger): Promise<
     const isPassing = errorNumber(error) === undefined || classify(error) === "retry" || endsConnection(error);
     throw isPassing ? error : MysqlError.oldTable(error);
   }
+}
+
+/** Whether rows wait there for a server to copy them. */
+export async function hasUncopiedRows(
+  session: MysqlSession,
+  { hasKine }: { readonly hasKine: boolean },
+): Promise<boolean> {
+  if ((await readOldColumns(session)) === undefined) return false;
+  if (hasKine && (await hasRows(session, "kine"))) return false;
+  return await hasRows(session, "key_value");
+}
+
+/** Undefined: there is no such table of kine's predecessor. */
+async function readOldColumns(session: MysqlSession): Promise<readonly string[] | undefined> {
+  const columns = (await session.select(READ_COLUMNS)).map(([name]) => toText(name).toLowerCase());
+  return NEEDED.every((name) => columns.includes(name)) ? columns : undefined;
+}
+
+async function hasRows(session: MysqlSession, table: "kine" | "key_value"): Promise<boolean> {
+  return (await session.select(`SELECT 1 FROM ${table} LIMIT 1`)).length > 0;
 }

@@ -9,6 +9,7 @@ import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { describeTarget, resolveMysqlTarget, type MysqlTarget } from "./mysql-target.ts";
 import { NO_DATABASE, retryPolicy, toOpenError, type MysqlDriverOptions } from "./open-mysql-driver.ts";
+import { hasUncopiedRows } from "./old-table.ts";
 import { toBigint, toLease, toNumber, toSpan, toText } from "./read-rows.ts";
 import { assertKnown, hasUnique, isTransactional, layoutOf, readColumns, readEngine } from "./schema.ts";
 
@@ -44,6 +45,8 @@ async function open(target: MysqlTarget, log: Logger, signal: AbortSignal): Prom
   try {
     await session.run(SNAPSHOT);
     const columns = await readColumns(session);
+    if (await hasUncopiedRows(session, { hasKine: columns.length > 0 }))
+      throw MysqlError.notCopied(target.database, describeTarget(target));
     if (columns.length === 0)
       throw MysqlError.absent(`table kine in database "${target.database}"`, describeTarget(target), undefined);
     assertKnown(columns);

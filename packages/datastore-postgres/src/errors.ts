@@ -43,6 +43,14 @@ export class PostgresError extends NodeError {
     });
   }
 
+  static notCopied(database: string, where: string): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_NOT_COPIED",
+      `Cannot read PostgreSQL at ${where}: the rows of database "${database}" are in table key_value, and table kine has none`,
+      { hint: "Start a server on this database: it copies them to table kine" },
+    );
+  }
+
   static noDatabase(database: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_NO_DATABASE", `Cannot use database "${database}": it cannot be created`, {
       hint: `Create it yourself and make the user its owner: CREATE DATABASE "${database}"`,

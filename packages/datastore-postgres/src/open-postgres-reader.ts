@@ -7,6 +7,7 @@ import { connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
 import { connectTargets } from "./connect-targets.ts";
 import { PostgresError } from "./errors.ts";
 import { describe, NO_DATABASE, retryPolicy, toOpenError, type PostgresDriverOptions } from "./open-postgres-driver.ts";
+import { hasUncopiedRows } from "./old-table.ts";
 import { parsePostgresDsn } from "./parse-postgres-dsn.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { readHeads, readSideInTransaction, readSize, readValues } from "./reading.ts";
@@ -51,6 +52,8 @@ async function open(place: PostgresPlace, log: Logger, signal: AbortSignal): Pro
     await session.run(SNAPSHOT);
     const { database } = place.settings;
     const schema = await readSchema(session, log);
+    if (await hasUncopiedRows(session, { hasKine: schema !== undefined }))
+      throw PostgresError.notCopied(database, describe(place.settings));
     if (schema === undefined)
       throw PostgresError.absent(`table kine in database "${database}"`, describe(place.settings), undefined);
     const findings = schema.hasUnique ? () => Promise.resolve([]) : findDuplicates;

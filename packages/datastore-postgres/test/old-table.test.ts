@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
+import { openPostgresReader } from "../src/index.ts";
 import { contents } from "./support/ops.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
@@ -51,6 +52,23 @@ describe("the table of kine's predecessor", () => {
       const again = await database.store(t, name);
       assert.deepEqual(await lasting(again), keys);
       assert.deepEqual(await database.sql(t, name, CREATED), [["1"], ["2"], ["3"]]);
+    });
+
+  for (const [state, ...before] of [["there is no table kine"], ["kine is empty", KINE]])
+    test(`a reader refuses to show nothing when ${state}, and names the cure`, async (t) => {
+      const name = database.newName();
+      await database.sql(t, name, OLD_TABLE, ...OLD_ROWS, ...before);
+      const options = { dsn: database.dsn(name), env: {}, log: collectLog().log, signal: AbortSignal.timeout(20_000) };
+      const message = /the rows of database "test\d+" are in table key_value, and table kine has none$/;
+      await assert.rejects(openPostgresReader(options), {
+        code: "ERR_POSTGRES_NOT_COPIED",
+        message,
+        hint: /^Start a server/,
+      });
+      await (await database.store(t, name)).close();
+      const reader = await openPostgresReader(options);
+      t.after(() => reader.close());
+      assert.equal((await reader.heads(0, 3)).length, 3);
     });
 
   test("servers that begin at once copy its rows once", async (t) => {

@@ -52,6 +52,14 @@ export class SqliteError extends NodeError {
     });
   }
 
+  static notCopied(path: string): SqliteError {
+    return new SqliteError(
+      "ERR_SQLITE_NOT_COPIED",
+      `Cannot open datastore "${path}": its rows are in table key_value, and table kine has none`,
+      { hint: "Start a server on this file: it copies them to table kine" },
+    );
+  }
+
   static corrupt(path: string, cause: unknown): SqliteError {
     return new SqliteError("ERR_SQLITE_CORRUPT", `Cannot open datastore "${path}": the file is damaged`, {
       hint: "Restore the file from a backup; keep the damaged one, most of it can be read with: sqlite3 state.db .recover",

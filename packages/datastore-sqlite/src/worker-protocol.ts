@@ -69,6 +69,8 @@ export interface Requests {
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
   /** What opening the file for writing would mend. */
   findings: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** Whether the rows are still in the table of kine's predecessor. */
+  uncopied: { readonly argument: undefined; readonly answer: boolean };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };

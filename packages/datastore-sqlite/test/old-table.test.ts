@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
+import { openSqliteReader } from "../src/index.ts";
 import { below, query } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { storeAt, tempDatabase } from "./support/temp-store.ts";
@@ -60,6 +61,17 @@ describe("the table of kine's predecessor", () => {
         [2],
         [3],
       ]);
+    });
+
+  for (const [state, ...before] of [["there is no table kine"], ["kine is empty", KINE]])
+    test(`a reader refuses to show nothing when ${state}, and names the cure`, async (t) => {
+      const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, ...before);
+      const message = /its rows are in table key_value, and table kine has none$/;
+      await assert.rejects(openSqliteReader(path), { code: "ERR_SQLITE_NOT_COPIED", message, hint: /^Start a server/ });
+      await (await storeAt(t, path)).close();
+      const reader = await openSqliteReader(path);
+      t.after(() => reader.close());
+      assert.equal((await reader.heads(0, 3)).length, 3);
     });
 
   test("is left alone when kine has rows", async (t) => {
