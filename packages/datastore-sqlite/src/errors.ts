@@ -52,6 +52,14 @@ export class SqliteError extends NodeError {
     });
   }
 
+  static notCopied(path: string): SqliteError {
+    return new SqliteError(
+      "ERR_SQLITE_NOT_COPIED",
+      `Cannot open datastore "${path}": its rows are in table key_value, and table kine has none`,
+      { hint: "Start a server on this file: it copies them to table kine" },
+    );
+  }
+
   /** `copy`: the folder with a copy of the file and its log, or why there is none; undefined: there is no log. */
   static corrupt(path: string, cause: unknown, copy?: string | Error): SqliteError {
     const advice =

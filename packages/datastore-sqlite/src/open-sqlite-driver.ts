@@ -55,7 +55,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   });
   try {
     const reserve = await SpaceReserve.open(`${path}.reserve`, log);
-    await prepare(writer, reserve);
+    const copied = await prepare(writer, reserve);
+    if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
     void reserve.build(); // the first put waits for it at most
     return new SqliteDriver({ writer, reader, log, checkpoints, reserve, release: () => lock.release() });
   } catch (error) {
@@ -65,14 +66,14 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   }
 }
 
-/** On a full disk a server that could not start could not make room either. */
-async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<void> {
+/** On a full disk a server that could not start could not make room either. Answers with the rows taken from an old table. */
+async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<number> {
   try {
-    await writer.call("prepare", undefined);
+    return await writer.call("prepare", undefined);
   } catch (error) {
     const isFull = error instanceof DriverError && error.kind === "noSpace";
     if (!isFull || !(await reserve.release())) throw error;
-    await writer.call("prepare", undefined);
+    return await writer.call("prepare", undefined);
   }
 }
 

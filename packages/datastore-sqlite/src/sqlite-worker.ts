@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { connect, type Connection } from "./connection.ts";
+import { hasUncopiedRows } from "./old-table.ts";
 import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
 import { prepareSchema, quickCheck } from "./schema.ts";
 import type {
@@ -36,6 +37,8 @@ class SqliteWorker {
     values: (rows) => this.#reading().values(rows),
     size: () => this.#reading().size(),
     integrity: () => this.#reading().integrity(),
+    findings: () => this.#reading().findings(),
+    uncopied: () => hasUncopiedRows(this.#connection()),
     checkpoint: (options) => this.#reading().checkpoint(options),
     close: () => this.#database?.close(),
   };

@@ -57,8 +57,8 @@ export interface CheckpointResult {
 export interface Requests {
   /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
   quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
-  /** Brings the tables into being. */
-  prepare: { readonly argument: undefined; readonly answer: void };
+  /** Brings the tables into being. Answers with the number of rows that were taken from an old table. */
+  prepare: { readonly argument: undefined; readonly answer: number };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
   /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
@@ -68,6 +68,10 @@ export interface Requests {
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** What opening the file for writing would mend. */
+  findings: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** Whether the rows are still in the table of kine's predecessor. */
+  uncopied: { readonly argument: undefined; readonly answer: boolean };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };

@@ -7,6 +7,7 @@ export {
   type Changes,
   type Claim,
   type CommitBatch,
+  type DatabaseReader,
   type DatabaseSize,
   type Driver,
   type DriverErrorKind,
