@@ -1,1 +1,2 @@
 export { agentComponents } from "./agent-components.ts";
+export { Member } from "./member.ts";
