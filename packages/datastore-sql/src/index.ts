@@ -1,3 +1,3 @@
-export { batchRows, gapName, type BatchRow, type BatchRows } from "./batch-rows.ts";
+export { batchRows, gapName, neededLeases, type BatchRow, type BatchRows } from "./batch-rows.ts";
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
 export { SqlDriver, type PoolOptions } from "./sql-driver.ts";

@@ -145,4 +145,19 @@ describe("checkHistory() and the order of operations", () => {
     const held = shows(2, { ...created("a", "1", 2), lease: 7 });
     assert.deepEqual(judge([...rows, [3100, 3101, get("a"), held]]), ["lease-end"]);
   });
+
+  test("lets a lease be renewed that has no time left, but none that is said to be gone", () => {
+    const told = (kind: "leaseGrant" | "leaseKeepAlive" | "leaseTimeToLive", ttl: number, granted: number): Outcome => {
+      return { kind: "ok", response: { kind, revision: 1, id: 7, ttl, granted } };
+    };
+    const grant: Row = [0, 1, { kind: "leaseGrant", id: 7, ttl: 2 }, told("leaseGrant", 2, 0)];
+    const renewal: Row = [2300, 2301, { kind: "leaseKeepAlive", id: 7 }, told("leaseKeepAlive", 2, 0)];
+    const asked = (at: number, ttl: number, granted: number): Row => {
+      return [at, at + 1, { kind: "leaseTimeToLive", id: 7 }, told("leaseTimeToLive", ttl, granted)];
+    };
+    assert.deepEqual(judge([grant, asked(2200, 0, 2), renewal]), []);
+    assert.deepEqual(judge([grant, asked(500, 0, 2), renewal]), ["linearizable"]);
+    assert.deepEqual(judge([grant, asked(2200, -1, 0), renewal]), ["linearizable"]);
+    assert.deepEqual(judge([grant, asked(2200, -1, 0)]), []);
+  });
 });
