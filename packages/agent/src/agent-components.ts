@@ -33,6 +33,7 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
     folder: config.paths.agentEtcDir,
     listen: { host: config.loopbackAddress, port: config.lbServerPort },
     log: log.child({ component: BALANCER }),
+    homeKey: config.nodeName,
   });
   return [
     ...reaper,
