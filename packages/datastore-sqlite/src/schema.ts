@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 /** The file is not one we can work with; `code` tells which kind of wrong. */
 class SchemaError extends Error {
   override readonly name = "SchemaError";
-  readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER" | "SCHEMA_DAMAGED";
+  readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER";
 
   constructor(code: SchemaError["code"], message: string) {
     super(message);
@@ -48,8 +48,7 @@ const SIDE = [
 ];
 
 /** Makes the tables in one transaction, or throws SchemaError and changes nothing. */
-export function prepareSchema(database: Connection, options: { readonly quickCheck: boolean }): void {
-  if (options.quickCheck) assertSound(database);
+export function prepareSchema(database: Connection): void {
   assertKnown(database);
   const make = database.transaction(() => {
     for (const statement of [KINE, ...SIDE]) database.exec(statement);
@@ -61,9 +60,10 @@ export function prepareSchema(database: Connection, options: { readonly quickChe
   make.immediate();
 }
 
-function assertSound(database: Connection): void {
-  const report = database.pragma("quick_check(1)", { simple: true });
-  if (report !== "ok") throw new SchemaError("SCHEMA_DAMAGED", String(report));
+/** What is wrong with the structure of the file; nothing when it is sound. */
+export function quickCheck(database: Connection): readonly string[] {
+  const report = String(database.pragma("quick_check(1)", { simple: true }));
+  return report === "ok" ? [] : [report];
 }
 
 function assertKnown(database: Connection): void {

@@ -55,12 +55,14 @@ export interface CheckpointResult {
 
 /** What a worker can be asked, by name. Each request has one argument. */
 export interface Requests {
-  /** Checks the file and brings its tables into being. */
-  prepare: { readonly argument: { readonly quickCheck: boolean }; readonly answer: void };
+  /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
+  quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** Brings the tables into being. */
+  prepare: { readonly argument: undefined; readonly answer: void };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
-  /** Returns free pages to the file system, a limited number at a time. Answers whether there are more. */
-  vacuum: { readonly argument: undefined; readonly answer: boolean };
+  /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
+  vacuum: { readonly argument: { readonly mayRewrite: boolean }; readonly answer: boolean };
   heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: readonly RawHead[] };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };

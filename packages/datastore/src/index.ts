@@ -1,3 +1,4 @@
+export { hasPuts } from "./batch.ts";
 export {
   CLAIM_LIMIT_MS,
   DriverError,

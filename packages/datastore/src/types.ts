@@ -184,4 +184,6 @@ export interface Store {
   defragment(): Promise<void>;
   /** Current revision, without waiting. */
   readonly currentRevision: Revision;
+  /** Whether the last put was refused for want of disk space; the next one that fits ends it. */
+  readonly isFull: boolean;
 }
