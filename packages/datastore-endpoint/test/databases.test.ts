@@ -49,6 +49,10 @@ const put = (store: Store, key: string, value: string) =>
     ],
     failure: [],
   });
+const putWithLease = (store: Store, lease: bigint) => {
+  const values = { key: Buffer.from("/leased"), value: NONE, prevKv: false, ignoreValue: false, ignoreLease: false };
+  return store.txn({ compare: [], success: [{ kind: "put", lease, ...values }], failure: [] });
+};
 const get = async (store: Store, key: string) => {
   const query = { key: Buffer.from(key), rangeEnd: NONE, limit: 0, revision: 0, keysOnly: false, countOnly: false };
   return (await store.range(query)).kvs[0]?.value.toString();
@@ -70,11 +74,41 @@ async function assertShared(endpoint: string): Promise<void> {
   assert.match(text, /^kine_sql_total\{name="position",error_code=""\} [1-9]/m);
 }
 
+/** A lease that one server has ended is gone for the other one, which knew it well, whether it had keys or not. */
+async function assertLeasesEnd(endpoint: string): Promise<void> {
+  await using stores = new AsyncDisposableStack();
+  const open = async () => stores.adopt(await storeOn(endpoint, new MetricsRegistry()), (store) => store.close());
+  const [a, b] = [await open(), await open()];
+  const notFound = { reason: "leaseNotFound" };
+  const asks: readonly [string, (id: bigint) => Promise<unknown>][] = [
+    ["renewal", (id) => assert.rejects(b.leaseKeepAlive(id), notFound)],
+    ["end", (id) => assert.rejects(b.leaseRevoke(id), notFound)],
+    ["put", (id) => assert.rejects(putWithLease(b, id), notFound)],
+    ["question", async (id) => assert.equal((await b.leaseTimeToLive(id)).remainingTtlSeconds, -1)],
+    ["list", async (id) => assert.equal((await b.leaseList()).includes(id), false)],
+    ["grant", async (id) => assert.equal((await b.leaseGrant({ id, ttlSeconds: 60 })).id, id)],
+  ];
+  for (const [i, [, ask]] of asks.entries()) {
+    for (const id of [BigInt(100 + i), BigInt(200 + i)]) {
+      await a.leaseGrant({ id, ttlSeconds: 600 });
+      await b.leaseKeepAlive(id);
+      if (id >= 200n) await putWithLease(a, id);
+      await a.leaseRevoke(id);
+      await ask(id);
+      await assert.rejects(
+        a.leaseRevoke(id).then(() => a.leaseRevoke(id)),
+        notFound,
+      ); // whatever it was, it is over
+    }
+  }
+}
+
 describe("openDatastore(): databases of others", () => {
   test("opens MariaDB, whose database is made when missing", async (t) => {
     const server = await MariaDbServer.start({ folder: await temporaryFolder(t) });
     t.after(() => server[Symbol.asyncDispose]());
     await assertShared(`mysql://root@tcp(127.0.0.1:${server.port})/mine`);
+    await assertLeasesEnd(`mysql://root@tcp(127.0.0.1:${server.port})/leases`);
   });
 
   test("opens PostgreSQL under both of its schemes, and makes a database that is missing", async (t) => {
@@ -82,6 +116,7 @@ describe("openDatastore(): databases of others", () => {
     t.after(() => server[Symbol.asyncDispose]());
     await assertShared(`postgres://postgres@127.0.0.1:${server.port}/one`);
     await assertShared(`postgresql://postgres@127.0.0.1:${server.port}/two?sslmode=disable`);
+    await assertLeasesEnd(`postgres://postgres@127.0.0.1:${server.port}/leases`);
   });
 
   test("opens NATS under both of its schemes", async (t) => {
@@ -89,6 +124,7 @@ describe("openDatastore(): databases of others", () => {
     t.after(() => server.stop());
     await assertShared(`nats://${server.endpoint}?bucket=one`);
     await assertShared(`jetstream://${server.endpoint}?bucket=two`);
+    await assertLeasesEnd(`nats://${server.endpoint}?bucket=leases`);
   });
 
   test("loads no client library of theirs for SQLite", async (t) => {

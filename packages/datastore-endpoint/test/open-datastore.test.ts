@@ -15,6 +15,7 @@ const emptyBatch: CommitBatch = {
   spans: [],
   leases: [],
   endedLeases: [],
+  requiredLeases: [],
   rowLeases: [],
   compactRevision: undefined,
 };

@@ -1,5 +1,5 @@
 import type { CommitBatch } from "@k3s/datastore";
-import { batchRows } from "@k3s/datastore-sql";
+import { batchRows, neededLeases } from "@k3s/datastore-sql";
 import type { NameColumn } from "./column-name.ts";
 import { insertRows } from "./insert-rows.ts";
 
@@ -20,13 +20,12 @@ export const CONDITION_FAILED = 1242;
 
 /** Statements that fail with {@link CONDITION_FAILED} unless the batch was planned on what is in the table. Under the lock only. */
 export function conditionsOf(batch: CommitBatch): string[] {
-  if (batch.rows.length === 0 && batch.endedLeases.length === 0) return [];
+  const isGuarded = batch.rows.length > 0 || batch.endedLeases.length > 0;
   const isLast = failIf(`COALESCE((SELECT MAX(id) FROM kine),0)<>${batch.after}`);
-  const given = new Set(batch.leases.map(({ id }) => id));
-  const wanted = new Set(batch.rows.map(({ lease }) => lease).filter((lease) => lease !== 0n && !given.has(lease)));
-  if (wanted.size === 0) return [isLast];
-  const stored = `SELECT COUNT(*) FROM kine_lease WHERE id IN (${[...wanted].join(",")})`;
-  return [isLast, failIf(`(${stored})<>${wanted.size}`)];
+  const needed = neededLeases(batch);
+  const stored = `SELECT COUNT(*) FROM kine_lease WHERE id IN (${[...needed].join(",")})`;
+  const areStored = failIf(`(${stored})<>${needed.size}`);
+  return [...(isGuarded ? [isLast] : []), ...(needed.size > 0 ? [areStored] : [])];
 }
 
 /** What the batch writes, in the order in which it has to be written. */

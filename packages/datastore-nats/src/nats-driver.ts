@@ -226,6 +226,7 @@ export class NatsDriver implements Driver {
   async #commit(batch: CommitBatch): Promise<void> {
     const { claims, side, log } = this.#parts;
     await claims.turn();
+    await this.#assertLeases(batch);
     const { endedLeases, rowLeases, compactRevision } = batch;
     const last = batch.rows.at(-1)?.id ?? batch.after;
     if (batch.rows.length > 0) await this.#writeRows(batch);
@@ -241,7 +242,6 @@ export class NatsDriver implements Driver {
 
   async #writeRows(batch: CommitBatch): Promise<void> {
     const { writer, side } = this.#parts;
-    await this.#assertLeases(batch);
     const { leases, endedLeases } = batch;
     const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
     await writer.write(batch, note);
@@ -256,18 +256,16 @@ export class NatsDriver implements Driver {
   }
 
   /** Every end of a lease is told by a row, and a row that was not read yet makes the write a conflict. */
-  async #assertLeases({ rows, leases }: CommitBatch): Promise<void> {
+  async #assertLeases({ rows, leases, requiredLeases }: CommitBatch): Promise<void> {
     const { side } = this.#parts;
-    const granted = new Set(leases.map(({ id }) => id));
-    const unknown = () => rows.find(({ lease }) => lease !== 0n && !granted.has(lease) && !side.has(lease));
-    if (unknown() === undefined) return;
+    const given = new Set(leases.map(({ id }) => id));
+    const named = rows.map(({ lease }) => lease).filter((id) => id !== 0n && !given.has(id));
+    const findUnknown = () => [...named, ...requiredLeases].find((id) => !side.has(id));
+    if (findUnknown() === undefined) return;
     await side.fresh();
-    const row = unknown();
-    if (row === undefined) return;
-    throw new DriverError(
-      "conflict",
-      `Cannot write row ${row.id}: there is no lease ${row.lease.toString(16)} any more`,
-    );
+    const unknown = findUnknown();
+    if (unknown === undefined) return;
+    throw new DriverError("conflict", `Cannot write batch: there is no lease ${unknown.toString(16)} any more`);
   }
 
   async #position(): Promise<Position> {

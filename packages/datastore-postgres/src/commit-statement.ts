@@ -1,5 +1,5 @@
 import type { CommitBatch } from "@k3s/datastore";
-import { batchRows, type BatchRow, type BatchRows } from "@k3s/datastore-sql";
+import { batchRows, neededLeases, type BatchRow, type BatchRows } from "@k3s/datastore-sql";
 import type { Parameter, Statement } from "./postgres-session.ts";
 
 /** First half of the advisory lock's key, "kine" in ASCII; the second is the table. Advisory locks are per database. */
@@ -55,24 +55,19 @@ export function commitStatement(batch: CommitBatch, writer: string): CommitState
 
 function addBase(parts: Parts, batch: CommitBatch): void {
   const isGuarded = batch.rows.length > 0 || batch.endedLeases.length > 0;
-  if (isGuarded) addGuard(parts, batch);
-  else parts.add("base", "SELECT true AS fits");
-}
-
-function addGuard(parts: Parts, batch: CommitBatch): void {
-  const inBatch = new Set(batch.leases.map(({ id }) => id));
-  const named = new Set(batch.rows.map(({ lease }) => lease).filter((id) => id !== 0n && !inBatch.has(id)));
-  parts.add("held", `SELECT ${LOCK} AS held`);
-  const isLast = `coalesce((SELECT max(id) FROM kine), 0) = ${parts.bind(batch.after)}`;
-  if (named.size === 0) {
-    parts.add("base", `SELECT ${isLast} AS fits FROM held`);
+  if (isGuarded) parts.add("held", `SELECT ${LOCK} AS held`);
+  const from = isGuarded ? "FROM held" : "";
+  const isLast = isGuarded ? `coalesce((SELECT max(id) FROM kine), 0) = ${parts.bind(batch.after)}` : "true";
+  const needed = neededLeases(batch);
+  if (needed.size === 0) {
+    parts.add("base", `SELECT ${isLast} AS fits ${from}`);
     return;
   }
   // The join makes the row locks come after the one lock: the other order could end in a deadlock.
-  const ids = parts.bind([...named]);
-  parts.add("named", `SELECT l.id FROM held, kine_lease l WHERE l.id = ANY(${ids}::bigint[]) FOR KEY SHARE OF l`);
-  const areStored = `(SELECT count(*) FROM named) = ${parts.bind(named.size)}`;
-  parts.add("base", `SELECT ${isLast} AND ${areStored} AS fits FROM held`);
+  const [ids, tables] = [parts.bind([...needed]), isGuarded ? "held, kine_lease l" : "kine_lease l"];
+  parts.add("needed", `SELECT l.id FROM ${tables} WHERE l.id = ANY(${ids}::bigint[]) ORDER BY l.id FOR KEY SHARE OF l`);
+  const areStored = `(SELECT count(*) FROM needed) = ${parts.bind(needed.size)}`;
+  parts.add("base", `SELECT ${isLast} AND ${areStored} AS fits ${from}`);
 }
 
 /** All values are one parameter, cut up by the server: an array of them would go over the wire as text of twice the size. */

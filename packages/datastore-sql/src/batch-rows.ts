@@ -44,6 +44,13 @@ export function batchRows(batch: CommitBatch): BatchRows {
   return { rows, leases: lastingLeases(batch), rowLeases: [...rowLeases], lastRow: rows.at(-1)?.id ?? 0 };
 }
 
+/** Leases that have to be stored for the batch to be true: those it requires, and those its rows name. */
+export function neededLeases({ rows, leases, requiredLeases }: CommitBatch): ReadonlySet<LeaseId> {
+  const given = new Set(leases.map(({ id }) => id));
+  const named = rows.map(({ lease }) => lease).filter((id) => id !== 0n && !given.has(id));
+  return new Set([...named, ...requiredLeases]);
+}
+
 function lastingLeases({ leases, endedLeases }: CommitBatch): readonly LeaseRecord[] {
   const byId = new Map(leases.map((lease) => [lease.id, lease]));
   for (const id of endedLeases) byId.delete(id);

@@ -1,5 +1,6 @@
-import type { CommitBatch, DriverTraits } from "./driver.ts";
+import type { CommitBatch, DriverTraits, LeaseRecord } from "./driver.ts";
 import { COMPACT_KEY, nameOfKey } from "./names.ts";
+import type { LeaseId } from "./types.ts";
 
 const COMPACT_NAME = nameOfKey(COMPACT_KEY);
 
@@ -10,11 +11,35 @@ export function merge(batches: readonly CommitBatch[], after: number): CommitBat
     after,
     rows: batches.flatMap(({ rows }) => rows),
     spans: batches.flatMap(({ spans }) => spans),
-    leases: batches.flatMap(({ leases }) => leases),
-    endedLeases: batches.flatMap(({ endedLeases }) => endedLeases),
+    ...leasesOf(batches),
+    requiredLeases: requiredOf(batches),
     rowLeases: batches.flatMap(({ rowLeases }) => rowLeases),
     compactRevision: targets.length === 0 ? undefined : Math.max(...targets),
   };
+}
+
+/** Each lease as the last batch leaves it: one that is granted again has not ended. */
+function leasesOf(batches: readonly CommitBatch[]): Pick<CommitBatch, "leases" | "endedLeases"> {
+  const leases = new Map<LeaseId, LeaseRecord>();
+  const ended = new Set<LeaseId>();
+  for (const batch of batches) {
+    for (const lease of batch.leases) leases.set(lease.id, lease);
+    for (const { id } of batch.leases) ended.delete(id);
+    for (const id of batch.endedLeases) leases.delete(id);
+    for (const id of batch.endedLeases) ended.add(id);
+  }
+  return { leases: [...leases.values()], endedLeases: [...ended] };
+}
+
+/** What one requires and none before it grants. */
+function requiredOf(batches: readonly CommitBatch[]): LeaseId[] {
+  const granted = new Set<LeaseId>();
+  const required: LeaseId[] = [];
+  for (const { leases, requiredLeases } of batches) {
+    required.push(...requiredLeases.filter((id) => !granted.has(id)));
+    for (const { id } of leases) if (!requiredLeases.includes(id)) granted.add(id);
+  }
+  return required;
 }
 
 /** Whether there is nothing to write. */

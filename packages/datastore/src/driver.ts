@@ -40,6 +40,8 @@ export interface CommitBatch {
   readonly spans: readonly RowSpan[];
   readonly leases: readonly LeaseRecord[];
   readonly endedLeases: readonly LeaseId[];
+  /** Leases that it renews or ends, and that it does not grant itself: a shared database refuses the batch when one is not stored. */
+  readonly requiredLeases: readonly LeaseId[];
   /** Assigns leases to rows that are there already (written by kine, which keeps only the TTL). */
   readonly rowLeases: readonly (readonly [row: number, lease: LeaseId])[];
   /** Moves kine's compaction marker; undefined: leave it. */
@@ -109,7 +111,8 @@ export interface Driver {
   /**
    * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists; then nothing was written.
    * A shared database checks more while it holds its lock: a batch with rows or ended leases is a `conflict` too when there are
-   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch. `traits` say where a database differs.
+   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch. Every batch is one when a lease that it
+   * requires is not stored. `traits` say where a database differs.
    */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
@@ -202,6 +205,7 @@ export const emptyBatch: CommitBatch = {
   spans: [],
   leases: [],
   endedLeases: [],
+  requiredLeases: [],
   rowLeases: [],
   compactRevision: undefined,
 };

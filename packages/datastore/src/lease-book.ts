@@ -32,6 +32,10 @@ export class LeaseBook {
     return [...this.#leases.keys()];
   }
 
+  all(): readonly Lease[] {
+    return [...this.#leases.values()];
+  }
+
   set(lease: Lease): void {
     this.#leases.set(lease.id, lease);
     this.#onEarlier(lease.deadlineMs);
@@ -66,6 +70,13 @@ export class LeaseBook {
     const stored = new Set(records.map(({ id }) => id));
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
     this.learn(records, start);
+  }
+
+  /** Drops those of `known` that are not on disk, unless they were granted or renewed here since. */
+  forget(known: readonly Lease[], records: readonly LeaseRecord[]): void {
+    const stored = new Set(records.map(({ id }) => id));
+    for (const lease of known)
+      if (!stored.has(lease.id) && this.#leases.get(lease.id) === lease) this.#leases.delete(lease.id);
   }
 
   /** Takes leases and renewals over that are on disk; forgets nothing. */

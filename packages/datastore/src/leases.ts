@@ -67,10 +67,16 @@ export class Leases {
     for (const { key, lease } of versions) if (lease !== 0n) this.book.get(lease)?.keys.add(key);
   }
 
-  /** Asks a shared database for leases that other servers granted or renewed. */
+  /** Asks a shared database for leases that other servers granted, renewed or ended. */
   async learn(): Promise<void> {
-    const records = await this.#parts.shared?.leases();
-    if (records !== undefined) this.book.learn(records, this.#start);
+    const { shared } = this.#parts;
+    if (shared === undefined) return;
+    const known = this.book.all();
+    // What is in the book is stored after that, unless somebody ended it; and ends that rows tell are read.
+    await this.#committer?.run(() => sideDraft(undefined, {}));
+    const records = await shared.leases();
+    this.book.forget(known, records);
+    this.book.learn(records, this.#start);
   }
 
   /** Plans a new lease; id 0 lets us choose. */
@@ -94,7 +100,8 @@ export class Leases {
     const { lease, record } = startLease(id, old.ttlSeconds);
     const renewed = { ...lease, keys: old.keys };
     this.book.set(renewed);
-    return sideDraft(this.#info(renewed), { leases: [record] }, () => this.book.set(old));
+    const changes = { leases: [record], requiredLeases: [id] };
+    return sideDraft(this.#info(renewed), changes, () => this.book.set(old));
   }
 
   /** Plans the end of a lease and of its keys. Throws when there is no such lease. */
@@ -119,7 +126,7 @@ export class Leases {
     const spans = last > first ? [{ first, last }] : [];
     return {
       result: revision(last),
-      batch: { ...emptyBatch, rows: writes.rows, spans, endedLeases: [id] },
+      batch: { ...emptyBatch, rows: writes.rows, spans, endedLeases: [id], requiredLeases: [id] },
       events: writes.events(values),
       undo: () => this.book.set(lease),
     };

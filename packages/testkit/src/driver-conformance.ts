@@ -12,6 +12,7 @@ const nothing: CommitBatch = {
   spans: [],
   leases: [],
   endedLeases: [],
+  requiredLeases: [],
   rowLeases: [],
   compactRevision: undefined,
 };
@@ -276,6 +277,24 @@ function sharedConformance(open: OpenDriver): void {
     await assert.rejects(driver.commit({ ...nothing, after: 2, rows: [{ ...update, lease: 5n }] }), kind("conflict"));
     await driver.commit({ ...nothing, after: 2, rows: [update] });
     assert.equal((await driver.shared.position()).lastRow, 3);
+  });
+
+  test("commit() is a conflict when a lease that it renews or ends is not there", async (t) => {
+    const driver = await open(t);
+    if (driver.shared === undefined) return;
+    const lease = { id: 5n, ttlSeconds: 60, expiresAtMs: 7 };
+    const renewal = { ...nothing, leases: [{ ...lease, expiresAtMs: 9 }], requiredLeases: [5n] };
+    const end = { ...nothing, endedLeases: [5n], requiredLeases: [5n] };
+    for (const batch of [renewal, end]) await assert.rejects(driver.commit(batch), kind("conflict"));
+    assert.deepEqual(await driver.shared.leases(), []);
+    await driver.commit({ ...nothing, leases: [lease] });
+    await driver.commit(renewal);
+    assert.deepEqual(await driver.shared.leases(), renewal.leases);
+    await driver.commit(end);
+    const { lastRow: after } = await driver.shared.position();
+    await driver.shared.changes(0, 10);
+    for (const batch of [renewal, end]) await assert.rejects(driver.commit({ ...batch, after }), kind("conflict"));
+    assert.deepEqual(await driver.shared.leases(), []);
   });
 
   test("claim() lets the own commit through, and can be given back before or after", async (t) => {

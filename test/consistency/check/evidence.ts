@@ -94,7 +94,7 @@ export class Evidence {
     const seen = this.#sights.get(revision) ?? new Map<ByteText, Sight>();
     this.#sights.set(revision, seen);
     const known = seen.get(kv.key);
-    if (known === undefined) seen.set(kv.key, sight);
+    if (known === undefined || (agree(known, sight) && !showsValue(known))) seen.set(kv.key, sight);
     else if (!agree(known, sight)) this.conflicts.push(`revision ${revision}: ${show(known)} and ${show(sight)}`);
   }
 }
@@ -103,6 +103,11 @@ export class Evidence {
 function agree(a: Sight, b: Sight): boolean {
   if (a === "deleted" || b === "deleted") return a === b;
   return a.create === b.create && a.version === b.version && a.lease === b.lease && sameValue(a.value, b.value);
+}
+
+/** Values are never empty: an answer of keys only, or of a deletion, says nothing of them. */
+function showsValue(sight: Sight): boolean {
+  return sight !== "deleted" && sight.value !== "";
 }
 
 function sameValue(a: ByteText, b: ByteText): boolean {

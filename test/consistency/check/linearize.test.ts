@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ownTraits, type EndpointTraits } from "../history/endpoint-traits.ts";
 import type { KeyValue, Operation, Outcome, Request } from "../history/operation.ts";
+import type { WatchSession } from "../history/watch-session.ts";
 import { checkHistory } from "./check-history.ts";
 import type { BrokenPromise } from "./violation.ts";
 
@@ -29,12 +30,12 @@ const txnDone = (revision: number, writes = 1): Outcome => {
 type Row = readonly [invokedAt: number, returnedAt: number, request: Request, outcome: Outcome];
 
 /** What is found in a history that begins with an empty store at revision 1. */
-function judge(rows: readonly Row[], traits = etcd): BrokenPromise[] {
+function judge(rows: readonly Row[], traits = etcd, sessions: readonly WatchSession[] = []): BrokenPromise[] {
   const operations = rows.map(([invokedAt, returnedAt, request, outcome], id): Operation => {
     return { id, client: `client${id}`, request, outcome, invokedAt, returnedAt };
   });
   const initial = { revision: 1, compacted: 1, kvs: [] };
-  const found = checkHistory({ initial, operations, sessions: [], leasePatienceMs: 1000 }, traits);
+  const found = checkHistory({ initial, operations, sessions, leasePatienceMs: 1000 }, traits);
   return found.map(({ promise }) => promise);
 }
 
@@ -134,6 +135,26 @@ describe("checkHistory() and the order of operations", () => {
     assert.deepEqual(judge([...writes, update, [6, 7, request, shows(4, a, updated)]]), ["linearizable"]);
   });
 
+  test("takes the value that a watch was told for the one of a key that was read without it", () => {
+    const shown = created("a", "1", 2);
+    const keysOnly: Request = { kind: "range", key: "a", end: "", keysOnly: true };
+    const operations = [
+      [0, 1, put("a", "2"), UNKNOWN],
+      [0, 1, put("a", "1"), UNKNOWN],
+      [2, 3, keysOnly, shows(2, { ...shown, value: "" })],
+    ] as const;
+    const message = { watchId: 1, canceled: false, compactRevision: 0, cancelReason: "", fragment: false };
+    const session: WatchSession = {
+      ...{ id: 0, watcher: "watcher", requestedAt: 0, cancelRequestedAt: Number.POSITIVE_INFINITY, goal: 2 },
+      request: { key: "a", end: "", startRevision: 2, prevKv: true, progressNotify: true },
+      messages: [
+        { ...message, at: 1, revision: 1, created: true, events: [] },
+        { ...message, at: 2, revision: 2, created: false, events: [{ type: "put", kv: shown, prevKv: undefined }] },
+      ],
+    };
+    assert.deepEqual(judge(operations, etcd, [session]), []);
+  });
+
   test("lets a lease end by itself after its term, and not before", () => {
     const granted: Outcome = { kind: "ok", response: { kind: "leaseGrant", revision: 1, id: 7, ttl: 2, granted: 0 } };
     const rows: readonly Row[] = [
@@ -144,5 +165,20 @@ describe("checkHistory() and the order of operations", () => {
     assert.deepEqual(judge([...rows, [1000, 1001, get("a"), shows(3)]]), ["linearizable"]);
     const held = shows(2, { ...created("a", "1", 2), lease: 7 });
     assert.deepEqual(judge([...rows, [3100, 3101, get("a"), held]]), ["lease-end"]);
+  });
+
+  test("lets a lease be renewed that has no time left, but none that is said to be gone", () => {
+    const told = (kind: "leaseGrant" | "leaseKeepAlive" | "leaseTimeToLive", ttl: number, granted: number): Outcome => {
+      return { kind: "ok", response: { kind, revision: 1, id: 7, ttl, granted } };
+    };
+    const grant: Row = [0, 1, { kind: "leaseGrant", id: 7, ttl: 2 }, told("leaseGrant", 2, 0)];
+    const renewal: Row = [2300, 2301, { kind: "leaseKeepAlive", id: 7 }, told("leaseKeepAlive", 2, 0)];
+    const asked = (at: number, ttl: number, granted: number): Row => {
+      return [at, at + 1, { kind: "leaseTimeToLive", id: 7 }, told("leaseTimeToLive", ttl, granted)];
+    };
+    assert.deepEqual(judge([grant, asked(2200, 0, 2), renewal]), []);
+    assert.deepEqual(judge([grant, asked(500, 0, 2), renewal]), ["linearizable"]);
+    assert.deepEqual(judge([grant, asked(2200, -1, 0), renewal]), ["linearizable"]);
+    assert.deepEqual(judge([grant, asked(2200, -1, 0)]), []);
   });
 });

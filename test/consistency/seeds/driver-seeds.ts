@@ -28,7 +28,14 @@ export const driverSeeds = {
 
 export type DriverSeed = keyof typeof driverSeeds;
 
-const nothingElse = { spans: [], leases: [], endedLeases: [], rowLeases: [], compactRevision: undefined };
+const nothingElse = {
+  spans: [],
+  leases: [],
+  endedLeases: [],
+  requiredLeases: [],
+  rowLeases: [],
+  compactRevision: undefined,
+};
 
 function withCommit(driver: Driver, commit: (batch: CommitBatch) => Promise<void>): Driver {
   return new Proxy(driver, {

@@ -40,6 +40,17 @@ export const leaseSeeds: readonly Seed[] = [
     plant: (store) => override(store, { leaseRevoke: () => Promise.resolve(store.currentRevision) }),
   },
   {
+    name: "a lease that has ended is there for those who renew it or ask for it",
+    foundAs: ["linearizable"],
+    plant: (store) => {
+      const ask = async (id: bigint) => {
+        const info = await store.leaseTimeToLive(id);
+        return info.remainingTtlSeconds < 0 ? { ...info, grantedTtlSeconds: 60, remainingTtlSeconds: 60 } : info;
+      };
+      return override(store, { leaseTimeToLive: ask, leaseKeepAlive: ask });
+    },
+  },
+  {
     name: "a put takes a lease that is not there for none",
     foundAs: ["linearizable"],
     plant: (store) =>

@@ -5,6 +5,8 @@ import type { Random } from "./random.ts";
 export const SHORT_TTL_SECONDS = 2;
 const LONG_TTL_SECONDS = 600;
 const LEASES_MAX = 6;
+/** The newest of those that were revoked: a server may not have heard of their end. */
+const REVOKED_ASKED = 3;
 
 interface Granted {
   readonly id: number;
@@ -32,8 +34,13 @@ export class Leases {
     return from[random.below(from.length)]?.id ?? 0;
   }
 
-  /** Grants, renews, asks about or revokes one. */
+  /** Grants, renews, asks about or revokes one; now and then one that was revoked, which has to stay so. */
   async tend(client: TrafficClient, random: Random): Promise<void> {
+    const revoked = this.#revoked.at(-1 - random.below(REVOKED_ASKED));
+    if (revoked !== undefined && random.chance(0.15)) {
+      await client.perform({ kind: random.pick(["leaseKeepAlive", "leaseTimeToLive", "leaseRevoke"]), id: revoked.id });
+      return;
+    }
     const lease = this.#granted[random.below(this.#granted.length)];
     if (lease === undefined || (this.#granted.length < LEASES_MAX && random.chance(0.5))) {
       await this.#grant(client, random);

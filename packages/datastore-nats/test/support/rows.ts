@@ -7,6 +7,7 @@ export const nothing: CommitBatch = {
   spans: [],
   leases: [],
   endedLeases: [],
+  requiredLeases: [],
   rowLeases: [],
   compactRevision: undefined,
 };

@@ -55,5 +55,14 @@ export function isUnavailable(error: unknown): boolean {
 export function creations(after: number, ...names: readonly string[]): CommitBatch {
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
   const rows = names.map((name, i): NewRow => ({ id: after + i + 1, name, ...plain, value: Buffer.from(name) }));
-  return { after, rows, spans: [], leases: [], endedLeases: [], rowLeases: [], compactRevision: undefined };
+  return {
+    after,
+    rows,
+    spans: [],
+    leases: [],
+    endedLeases: [],
+    requiredLeases: [],
+    rowLeases: [],
+    compactRevision: undefined,
+  };
 }

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { merge } from "../src/batch.ts";
+import { emptyBatch, type CommitBatch } from "../src/driver.ts";
+
+const record = (expiresAtMs: number) => ({ id: 5n, ttlSeconds: 60, expiresAtMs });
+const grant: CommitBatch = { ...emptyBatch, leases: [record(1)] };
+const renewal: CommitBatch = { ...emptyBatch, leases: [record(2)], requiredLeases: [5n] };
+const end: CommitBatch = { ...emptyBatch, endedLeases: [5n], requiredLeases: [5n] };
+
+describe("merge(): leases", () => {
+  const cases = [
+    { title: "a renewal needs the lease", batches: [renewal], leases: [record(2)], ended: [], required: [5n] },
+    {
+      title: "a renewal behind the grant needs nothing",
+      batches: [grant, renewal],
+      leases: [record(2)],
+      ended: [],
+      required: [],
+    },
+    {
+      title: "an end takes the grant before it back",
+      batches: [grant, renewal, end],
+      leases: [],
+      ended: [5n],
+      required: [],
+    },
+    { title: "an end needs the lease", batches: [renewal, end], leases: [], ended: [5n], required: [5n, 5n] },
+    {
+      title: "a grant behind the end is what counts",
+      batches: [end, grant],
+      leases: [record(1)],
+      ended: [],
+      required: [5n],
+    },
+  ];
+  for (const { title, batches, leases, ended, required } of cases) {
+    test(title, () => {
+      const merged = merge(batches, 7);
+      assert.deepEqual(
+        [merged.after, merged.leases, merged.endedLeases, merged.requiredLeases],
+        [7, leases, ended, required],
+      );
+    });
+  }
+});
