@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:http2";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, test, type TestContext } from "node:test";
@@ -21,6 +23,15 @@ async function certificates(t: TestContext) {
   const apiServerUrl = "https://127.0.0.1:6444";
   await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
   return serverTlsPaths(serverDir);
+}
+
+/** Status of a plain GET over HTTP/2: our own layer has these paths there too, grpc-js knows gRPC only. */
+async function statusOverHttp2(t: TestContext, endpoint: string): Promise<unknown> {
+  const session = connect(`http://${endpoint}`);
+  t.after(() => session.destroy());
+  const stream = session.request({ ":path": "/health" });
+  const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+  return headers[":status"];
 }
 
 describe("k3s datastore serve", () => {
@@ -61,6 +72,31 @@ describe("k3s datastore serve", () => {
     const served = await serveDatastore(t, ["-log-format=plain"], { env });
     assert.ok((await stat(join(folder, "x.db"))).isFile());
     assert.match(served.log(), /INFO {2}datastore: slow statement of the datastore statement=\w+ table=kine/);
+  });
+
+  for (const { title, args, env, status } of [
+    { title: "our own layer", args: [], env: {}, status: 200 },
+    { title: "grpc-js by flag", args: ["--datastore-transport=grpc-js"], env: {}, status: 415 },
+    { title: "grpc-js by variable", args: [], env: { K3S_DATASTORE_TRANSPORT: "grpc-js" }, status: 415 },
+    {
+      title: "our own layer by flag over variable",
+      args: ["--datastore-transport=http2"],
+      env: { K3S_DATASTORE_TRANSPORT: "grpc-js" },
+      status: 200,
+    },
+  ])
+    test(`serves the API over ${title}`, async (t) => {
+      const folder = await temporaryFolder(t);
+      const { endpoint } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`, ...args], { env });
+      assert.equal(await etcdctl([`--endpoints=${endpoint}`, "put", "/a", "1"]), "OK\n");
+      assert.equal(await etcdctl([`--endpoints=${endpoint}`, "get", "/a"]), "/a\n1\n");
+      assert.equal(await statusOverHttp2(t, endpoint), status);
+    });
+
+  test("knows two transports", async (t) => {
+    const { code, stderr } = await run(t, ["datastore", "serve", "--datastore-transport=quic"]);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /--datastore-transport.*must be http2 or grpc-js: current value is "quic"/);
   });
 
   test("logs JSON when it is told to", async (t) => {
