@@ -54,6 +54,7 @@ describe("k3s datastore serve", () => {
       const metrics = await get(url);
       assert.match(metrics, /^kine_sql_total\{name="commit",error_code=""\} [1-9]/m);
       assert.match(metrics, /^kine_sql_time_seconds_bucket\{name="commit",error_code="",le="8.192"\} [1-9]/m);
+      assert.match(metrics, /^go_sql_open_connections\{db_name="kine"\} 2$/m);
       assert.match(metrics, /^process_resident_memory_bytes [1-9]/m);
       assert.match(metrics, /^k3s_datastore_revision 2$/m);
       for (const [name, type] of [

@@ -1,7 +1,9 @@
 import type { Logger } from "@k3s/log";
 import {
+  sumConnections,
   tableTraits,
   type CommitBatch,
+  type ConnectionStats,
   type DatabaseSize,
   type Driver,
   type NewRow,
@@ -68,6 +70,11 @@ export class SqliteDriver implements Driver {
 
   size(): Promise<DatabaseSize> {
     return this.#reading.size();
+  }
+
+  connections(): ConnectionStats {
+    const { writer, reader } = this.#parts;
+    return sumConnections([writer.use.stats(), reader.use.stats()]);
   }
 
   async defragment(): Promise<void> {

@@ -1,3 +1,4 @@
+export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
   CLAIM_LIMIT_MS,
   DriverError,
