@@ -4,6 +4,7 @@ import type { Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, isAbsent, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
+import { FileSnapshots } from "./file-snapshots.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import { WorkerChannel } from "./worker-channel.ts";
@@ -54,7 +55,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     const quickCheck = (await sizeOf(`${path}-wal`)) > 0 && (await sizeOf(path)) <= QUICK_CHECK_BYTES;
     if (quickCheck) log.info({ file: path }, "the datastore was not closed, checking it");
     await writer.call("prepare", { quickCheck });
-    return new SqliteDriver({ writer, reader, log, checkpoints, release: () => lock.release() });
+    const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
+    return new SqliteDriver({ writer, reader, snapshots, log, checkpoints, release: () => lock.release() });
   } catch (error) {
     await writer.close();
     throw error;

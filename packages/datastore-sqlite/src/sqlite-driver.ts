@@ -1,10 +1,12 @@
 import type { Logger } from "@k3s/log";
 import {
+  DriverError,
   sumConnections,
   tableTraits,
   type CommitBatch,
   type ConnectionStats,
   type DatabaseSize,
+  type DatabaseSnapshot,
   type Driver,
   type NewRow,
   type Pruning,
@@ -12,6 +14,7 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
+import type { FileSnapshots } from "./file-snapshots.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
@@ -20,6 +23,7 @@ import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
+  readonly snapshots: FileSnapshots;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   /** Gives the lock on the file back, last of all. */
@@ -77,6 +81,16 @@ export class SqliteDriver implements Driver {
     return sumConnections([writer.use.stats(), reader.use.stats()]);
   }
 
+  async snapshot(): Promise<DatabaseSnapshot> {
+    try {
+      return await this.#parts.snapshots.take();
+    } catch (error) {
+      throw error instanceof DriverError
+        ? error
+        : new DriverError("failed", "Cannot copy SQLite's file", { cause: error });
+    }
+  }
+
   async defragment(): Promise<void> {
     while (await this.#parts.writer.call("vacuum", undefined));
     if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
@@ -88,8 +102,9 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, release, log } = this.#parts;
+    const { reader, writer, snapshots, release, log } = this.#parts;
     await this.#checkpointer?.stop();
+    await snapshots.idle();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();

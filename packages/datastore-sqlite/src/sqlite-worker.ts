@@ -36,6 +36,7 @@ class SqliteWorker {
     size: () => this.#reading().size(),
     integrity: () => this.#reading().integrity(),
     checkpoint: (options) => this.#reading().checkpoint(options),
+    copy: (path) => void this.#connection().prepare("VACUUM INTO ?").run(path),
     close: () => this.#database?.close(),
   };
 

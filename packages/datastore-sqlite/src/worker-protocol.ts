@@ -67,6 +67,8 @@ export interface Requests {
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
+  /** Writes a compact copy of the database to a file, which is empty or absent. */
+  copy: { readonly argument: string; readonly answer: void };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };
 }
