@@ -13,6 +13,7 @@ const LAYERS = [
     "cluster-config",
     "tunnel",
     "loadbalancer",
+    "cni-flannel",
   ],
   [
     "datastore-sqlite",

@@ -15,7 +15,7 @@ export async function detectTraits(target: string): Promise<EndpointTraits> {
     const revisionStep = raise === 1 ? "per-txn" : "per-write";
     return {
       ...{ revisionStep, versions: "exact", revisions: "consecutive", history: "whole", servers: "one" },
-      answersProgress: answersProgress(version),
+      ...{ pastInTxns: true, answersProgress: answersProgress(version) },
     };
   } finally {
     connection.close();

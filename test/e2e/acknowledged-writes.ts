@@ -1,14 +1,17 @@
 import type { K3sServer } from "@k3s/testkit";
 
+/** Somewhere `kubectl` may be run. */
+export type ClusterAccess = Pick<K3sServer, "kubectl">;
+
 /** Creates ConfigMaps, one after the other, whatever happens to the server, and remembers those that it acknowledged. */
 export class AcknowledgedWrites {
   /** Names of the ConfigMaps. */
   readonly names: string[] = [];
-  readonly #cluster: K3sServer;
+  readonly #cluster: ClusterAccess;
   readonly #done: Promise<void>;
   #isStopped = false;
 
-  constructor(cluster: K3sServer) {
+  constructor(cluster: ClusterAccess) {
     this.#cluster = cluster;
     this.#done = this.#run();
   }

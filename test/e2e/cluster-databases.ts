@@ -64,19 +64,19 @@ async function startMariaDb({ folder, network, address, undo }: DatabasePlace): 
 }
 
 /** TLS with certificates on both sides: no password, and no way in without one. */
-async function startPostgres({ folder, network, undo }: DatabasePlace): Promise<ClusterDatabase> {
-  const tls = await makeCertificates(folder);
+async function startPostgres({ folder, network, address, undo }: DatabasePlace): Promise<ClusterDatabase> {
+  const tls = await makeCertificates(folder, address);
   const [key, rules] = [join(folder, "server.key"), join(folder, "hba.conf")];
   await copyFile(tls.servingApiServer.key, key);
   await chmod(key, 0o600); // the server refuses others
-  await writeFile(rules, "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n");
+  await writeFile(rules, "local all all trust\nhostssl all all samenet trust clientcert=verify-ca\n");
   const settings = [
-    ...["ssl=on", `ssl_cert_file=${tls.servingApiServer.cert}`, `ssl_key_file=${key}`],
+    ...["listen_addresses=*", "ssl=on", `ssl_cert_file=${tls.servingApiServer.cert}`, `ssl_key_file=${key}`],
     ...[`ssl_ca_file=${tls.clientCa.cert}`, `hba_file=${rules}`],
   ];
   const server = undo.use(await PostgresServer.start({ folder, network, settings }));
   return {
-    endpoint: `postgres://postgres@127.0.0.1:${server.port}/kubernetes`,
+    endpoint: `postgres://postgres@${address}:${server.port}/kubernetes`,
     tls: clientTls(tls),
     stop: () => server.stop(),
     restart: () => server.restart(),
@@ -98,8 +98,8 @@ async function startNats({ folder, network, undo }: DatabasePlace): Promise<Clus
 }
 
 /** TLS with certificates on both sides. */
-async function startExternalEtcd({ folder, network, undo }: DatabasePlace): Promise<ClusterDatabase> {
-  const tls = await makeCertificates(folder);
+async function startExternalEtcd({ folder, network, address, undo }: DatabasePlace): Promise<ClusterDatabase> {
+  const tls = await makeCertificates(folder, address);
   const etcd = await startEtcd(folder, { network, tls: { ...tls.servingApiServer, clientCa: tls.clientCa.cert } });
   const signal = (name: NodeJS.Signals) => void process.kill(etcd.program.pid, name);
   undo.defer(async () => {
@@ -118,11 +118,17 @@ async function startExternalEtcd({ folder, network, undo }: DatabasePlace): Prom
 
 type Certificates = ReturnType<typeof serverTlsPaths>;
 
-async function makeCertificates(folder: string): Promise<Certificates> {
+async function makeCertificates(folder: string, address: string): Promise<Certificates> {
   const serverDir = join(folder, "pki");
   await mkdir(serverDir);
   const apiServerUrl = "https://127.0.0.1:1";
-  await ensureServerPki({ serverDir, clusterDomain: "c.local", sans: ["127.0.0.1"], apiServerUrl, hasEtcd: false });
+  await ensureServerPki({
+    serverDir,
+    clusterDomain: "c.local",
+    sans: ["127.0.0.1", address],
+    apiServerUrl,
+    hasEtcd: false,
+  });
   return serverTlsPaths(serverDir);
 }
 

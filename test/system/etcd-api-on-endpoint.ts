@@ -1,11 +1,13 @@
 import { join } from "node:path";
-import { openStore } from "@k3s/datastore";
+import { openStore, type Store } from "@k3s/datastore";
 import { openDatastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { createLogger } from "@k3s/log";
 
 export interface EtcdApiOnEndpoint extends AsyncDisposable {
   readonly tcpPort: number;
+  /** What is behind it. */
+  readonly store: Store;
 }
 
 export interface EtcdApiOptions {
@@ -39,5 +41,5 @@ export async function startEtcdApi(folder: string, options: EtcdApiOptions = {})
   undo.defer(() => server.stop(AbortSignal.timeout(STOP_WITHIN_MS)));
   await server.start({ signal: AbortSignal.timeout(STOP_WITHIN_MS) });
   const running = undo.move();
-  return { tcpPort: server.tcpPort, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return { tcpPort: server.tcpPort, store, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }

@@ -4,21 +4,33 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { agentRoutes, NodeCheck, NodePasswords, TokenReviewer } from "@k3s/agent-endpoints";
+import { bootstrapStoreOn, saveBootstrap, type BootstrapStore } from "@k3s/bootstrap-data";
 import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
-import { DynamicCertificate, ensureServerPki, writeAdminKubeconfig, type ServerTlsPaths } from "@k3s/pki";
+import {
+  DynamicCertificate,
+  ensureServerPki,
+  serverCredPaths,
+  writeAdminKubeconfig,
+  type ServerTlsPaths,
+} from "@k3s/pki";
+import { serverRoutes, TokenRotation } from "@k3s/server";
 import { SupervisorListener } from "@k3s/supervisor-api";
 import { KubeApiserver, freePort } from "@k3s/testkit";
-import { PasswordAuthenticator } from "@k3s/token";
+import { ensurePasswd, PasswordAuthenticator, readPasswd, writeTokenFiles } from "@k3s/token";
 import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 
 const run = promisify(execFile);
 const STOP_WITHIN_MS = 5000;
 const RUN_WITHIN_MS = 60_000;
+const log = createLogger({ level: "error", format: "text", write: (line) => process.stderr.write(line) });
 
 /** The one port in front of a real kube-apiserver on the product's datastore, with the product's certificates. */
 export interface OnePort extends AsyncDisposable {
+  /** The data dir of the server. */
   readonly folder: string;
+  /** Holds the identity of the cluster, as of its start. */
+  readonly bootstrapStore: BootstrapStore;
   readonly url: string;
   readonly port: number;
   readonly listener: SupervisorListener;
@@ -36,6 +48,9 @@ export interface OnePort extends AsyncDisposable {
   run(program: string, ...args: readonly string[]): Promise<string>;
 }
 
+/** The password of servers and of agents. */
+const TOKEN = "secret";
+
 export async function startOnePort(): Promise<OnePort> {
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "k3s-port-6443-"));
@@ -49,7 +64,8 @@ export async function startOnePort(): Promise<OnePort> {
     sans: ["127.0.0.1"],
     apiServerUrl,
   });
-  undo.use(await startEtcdApi(folder));
+  const bootstrapStore = bootstrapStoreOn(undo.use(await startEtcdApi(folder)).store);
+  await makeIdentity(serverDir, bootstrapStore);
   const apiservers = undo.use(new AsyncDisposableStack());
   const startApiserver = async () => {
     const started = await KubeApiserver.start({
@@ -67,7 +83,7 @@ export async function startOnePort(): Promise<OnePort> {
   const client = await kubeClientFromFiles(files);
   undo.defer(() => client.close());
   const core = { isReady: true };
-  const listener = await startListener(serverDir, { tls, apiserverPort, client, core });
+  const listener = await startListener(serverDir, { tls, apiserverPort, client, core, bootstrapStore });
   undo.defer(() => listener.stop(AbortSignal.timeout(STOP_WITHIN_MS)));
   const url = `https://127.0.0.1:${listener.port}`;
   const kubeconfig = join(folder, "admin.kubeconfig");
@@ -80,7 +96,19 @@ export async function startOnePort(): Promise<OnePort> {
     mode: 0o600,
   });
   const onePort = {
-    ...{ folder, url, port: listener.port, listener, tls, kubeconfig, apiserver, client, core, startApiserver },
+    ...{
+      folder,
+      bootstrapStore,
+      url,
+      port: listener.port,
+      listener,
+      tls,
+      kubeconfig,
+      apiserver,
+      client,
+      core,
+      startApiserver,
+    },
     run: async (program: string, ...args: readonly string[]) => {
       const { stdout } = await run(program, args, { timeout: RUN_WITHIN_MS, maxBuffer: 128 << 20 });
       return stdout;
@@ -104,13 +132,19 @@ function apiserverArgs(tls: ServerTlsPaths): readonly string[] {
   ];
 }
 
-interface ListenerParts extends Pick<OnePort, "tls" | "client" | "core"> {
+/** As a server's start leaves it. */
+async function makeIdentity(serverDir: string, store: BootstrapStore): Promise<void> {
+  const passwords = await ensurePasswd({ serverDir, token: TOKEN, agentToken: undefined });
+  await writeTokenFiles({ serverDir, passwords, hasAgentToken: false });
+  await saveBootstrap({ store, serverDir, token: TOKEN, log, signal: AbortSignal.timeout(RUN_WITHIN_MS) });
+}
+
+interface ListenerParts extends Pick<OnePort, "tls" | "client" | "core" | "bootstrapStore"> {
   readonly apiserverPort: number;
 }
 
 async function startListener(serverDir: string, parts: ListenerParts): Promise<SupervisorListener> {
   const { tls, apiserverPort, client, core } = parts;
-  const log = createLogger({ level: "error", format: "text", write: (line) => process.stderr.write(line) });
   const nodeCheck = new NodeCheck({
     client: () => (core.isReady ? client : undefined),
     passwords: new NodePasswords(log, new AbortController().signal),
@@ -124,6 +158,8 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
     isCoreReady: () => core.isReady,
     nodeCheck,
   });
+  const rotation = new TokenRotation({ serverDir, hasAgentToken: false, store: () => parts.bootstrapStore, log });
+  const ofServers = serverRoutes({ changeToken: (newToken) => rotation.change(newToken), log });
   const configuredNames = ["localhost", "127.0.0.1"];
   const listener = new SupervisorListener({
     port: 0,
@@ -135,11 +171,9 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
       proxyKey: tls.authProxy.key,
     },
     certificate: await DynamicCertificate.open({ serverDir, configuredNames, log }),
-    passwords: await PasswordAuthenticator.create([
-      { user: "node", uid: "node", groups: ["k3s:agent"], password: "secret" },
-    ]),
+    passwords: await PasswordAuthenticator.create(await readPasswd(serverCredPaths(serverDir).passwd)),
     tokens: new TokenReviewer(() => client),
-    routes: { paths, upgrades: new Map(), connect: undefined },
+    routes: { paths: new Map([...paths, ...ofServers]), upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort },
     log,
   });

@@ -4,6 +4,7 @@ import type { CommandContext } from "./context.ts";
 import { datastoreCommand, normalizeDatastoreArguments } from "./datastore-command.ts";
 import { UsageError } from "./errors.ts";
 import { nodeCommand, normalizeArguments } from "./node-flags.ts";
+import { normalizeTokenArguments, tokenCommand } from "./token-command.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
 const TOOL_HELP: Readonly<Record<Tool, string>> = {
@@ -19,15 +20,19 @@ export async function runCli(context: CommandContext): Promise<number> {
     exitCode = code;
   });
   try {
-    const isDatastore = context.args[0] === "datastore";
-    const args = isDatastore ? normalizeDatastoreArguments(context.args) : normalizeArguments(context.args);
-    await program.parseAsync([...args], { from: "user" });
+    await program.parseAsync([...normalizerOf(context.args[0])(context.args)], { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0; // help was asked for, and shown
     throw UsageError.wrongArguments(error.message.replace(/^error: /, "").replace(/[.\n]+$/, ""), "k3s");
   }
+}
+
+/** What makes of Go's spellings those that we know. */
+function normalizerOf(command: string | undefined): (args: readonly string[]) => readonly string[] {
+  if (command === "datastore") return normalizeDatastoreArguments;
+  return command === "token" ? normalizeTokenArguments : normalizeArguments;
 }
 
 function createProgram(context: CommandContext, exit: (code: number) => void): Command {
@@ -45,7 +50,8 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
   program.action(async (name: string | undefined, options: { readonly version?: true }) => {
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
-    else throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "help", ...TOOLS]));
+    else
+      throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "token", "help", ...TOOLS]));
   });
   for (const role of ["server", "agent"] as const) {
     const command = nodeCommand(role, async (parsed) => {
@@ -54,9 +60,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     });
     program.addCommand(command.copyInheritedSettings(program));
   }
-  const datastore = datastoreCommand(context, exit);
-  for (const command of [datastore, ...datastore.commands]) command.copyInheritedSettings(program);
-  program.addCommand(datastore);
+  for (const group of [datastoreCommand(context, exit), tokenCommand(context, exit)]) {
+    for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
+    program.addCommand(group);
+  }
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;

@@ -7,6 +7,8 @@ export interface CommandContext {
   readonly componentsDir: string;
   /** Folder with the manifests of the release. */
   readonly manifestsDir: string;
+  /** Our own executable, as the build leaves it; it need not exist where the sources are run. */
+  readonly executable: string;
   /** Whether a person reads what goes to stderr. */
   readonly isTerminal: boolean;
   readonly write: (text: string) => void;

@@ -1,4 +1,4 @@
-import { NodeError } from "@k3s/errors";
+import { describeError, NodeError } from "@k3s/errors";
 
 /** The command line cannot be understood. */
 export class UsageError extends NodeError {
@@ -56,6 +56,67 @@ export class DatastoreToolError extends NodeError {
   static refused(work: string, reason: string): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
       hint: "k3s datastore status shows the current and the compacted revision",
+    });
+  }
+}
+
+/** A token of the cluster cannot be made, listed, removed or changed. */
+export class TokenCommandError extends NodeError {
+  override readonly name = "TokenCommandError";
+
+  static unreachable(work: string, server: string, cause: unknown): TokenCommandError {
+    const message = `Cannot ${work}: the API server at ${server} does not answer (${describeError(cause)})`;
+    return new TokenCommandError("ERR_TOKEN_API_UNREACHABLE", message, {
+      hint: "Look whether the server runs, and whether the kubeconfig names its address and its CA",
+      cause,
+    });
+  }
+
+  static exists(work: string): TokenCommandError {
+    return new TokenCommandError("ERR_TOKEN_EXISTS", `Cannot ${work}: a token with this id already exists`, {
+      hint: "Leave the token out to have one made up, or remove the old one with k3s token delete",
+    });
+  }
+
+  static absent(work: string): TokenCommandError {
+    return new TokenCommandError("ERR_TOKEN_ABSENT", `Cannot ${work}: there is none with this id`, {
+      hint: "See k3s token list; a token that has come to its end is removed by itself",
+    });
+  }
+
+  static forbidden(work: string, cause: Error): TokenCommandError {
+    return new TokenCommandError("ERR_TOKEN_API_FORBIDDEN", `Cannot ${work}: ${cause.message}`, {
+      hint: "Use a kubeconfig of an administrator, such as server/cred/admin.kubeconfig below the data dir of a server",
+      cause,
+    });
+  }
+
+  static failed(work: string, cause: Error): TokenCommandError {
+    return new TokenCommandError("ERR_TOKEN_API_FAILED", `Cannot ${work}: ${cause.message}`, {
+      hint: "A server that is starting answers in a minute; else its log says more",
+      cause,
+    });
+  }
+
+  static noToken(serverDir: string): TokenCommandError {
+    const message = `Cannot change the token: there is no token of a server in "${serverDir}"`;
+    return new TokenCommandError("ERR_TOKEN_UNKNOWN", message, {
+      hint: "Run this on a server as root, or give the token with --token and the server with --server",
+    });
+  }
+
+  static refused(server: string, isLocal: boolean): TokenCommandError {
+    const which = isLocal ? "the token in server/token" : "this token";
+    const message = `Cannot change the token: ${server} does not accept ${which} (401 Unauthorized)`;
+    return new TokenCommandError("ERR_TOKEN_ROTATE_REFUSED", message, {
+      hint: "After a change a server takes the old token until it is started again: restart it, or give that with --token",
+    });
+  }
+
+  static notRotated(cause: Error): TokenCommandError {
+    return new TokenCommandError("ERR_TOKEN_NOT_ROTATED", `Cannot change the token: ${cause.message}`, {
+      hint: "The token is as before; the log of that server says why, beside the number above if there is one",
+      cause,
     });
   }
 }

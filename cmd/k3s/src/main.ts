@@ -3,6 +3,9 @@ import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
+/** The name by which a container runtime calls us. */
+const CNI_PLUGIN = "flannel";
+
 // A terminal that goes away must not end a node.
 process.stderr.on("error", () => undefined);
 
@@ -27,7 +30,12 @@ function written(stream: NodeJS.WritableStream): Promise<void> {
 
 /** Tools come first and load nothing they do not need: people call them in loops. */
 async function run(context: CommandContext): Promise<number> {
-  const called = findTool(basename(process.env["K3S_ARGV0"] ?? process.argv0));
+  const name = basename(process.env["K3S_ARGV0"] ?? process.argv0);
+  if (name === CNI_PLUGIN) {
+    const { runFlannelPlugin } = await import("@k3s/cni-flannel");
+    return runFlannelPlugin(context.env, context.write);
+  }
+  const called = findTool(name);
   if (called !== undefined) return await become(called, context);
   const { command, args, globals } = arrangeGlobalFlags(context.args);
   const tool = findTool(command);
@@ -52,6 +60,7 @@ function contextOfProcess(): CommandContext {
     env,
     componentsDir: env["K3S_COMPONENTS_DIR"] ?? join(import.meta.dirname, "components"),
     manifestsDir: join(import.meta.dirname, "manifests"),
+    executable: join(import.meta.dirname, "../k3s"),
     isTerminal: process.stderr.isTTY,
     write: (text) => void process.stdout.write(text),
     written: () => written(process.stdout),

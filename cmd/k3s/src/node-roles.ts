@@ -15,6 +15,7 @@ interface Host {
   readonly log: Logger;
   readonly componentsDir: string;
   readonly manifestsDir: string;
+  readonly executable: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly args: readonly string[];
 }

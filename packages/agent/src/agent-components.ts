@@ -33,6 +33,7 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
     folder: config.paths.agentEtcDir,
     listen: { host: config.loopbackAddress, port: config.lbServerPort },
     log: log.child({ component: BALANCER }),
+    homeKey: config.nodeName,
   });
   return [
     ...reaper,
@@ -104,10 +105,11 @@ class Agent {
 }
 
 function networkOf(cluster: ClusterConfig): ClusterNetwork {
-  const { clusterDns, clusterDomain, flannelBackend } = cluster;
+  const { clusterDns, clusterDomain, flannelBackend, flannelExternalIp } = cluster;
   const { disableKubeProxy, disableCloudController, disableServiceLb } = cluster;
   return {
-    ...{ clusterDns, clusterDomain, flannelBackend, disableKubeProxy, disableCloudController, disableServiceLb },
+    ...{ clusterDns, clusterDomain, flannelBackend, flannelExternalIp },
+    ...{ disableKubeProxy, disableCloudController, disableServiceLb },
     clusterCidr: cluster.clusterCidrs,
     serviceCidr: cluster.serviceCidrs,
   };

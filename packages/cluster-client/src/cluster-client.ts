@@ -45,6 +45,14 @@ export class ClusterClient {
     return answer.body;
   }
 
+  /** Sends JSON to be stored; the answer says nothing. */
+  async put(path: string, value: object, signal: AbortSignal): Promise<void> {
+    const headers = { "content-type": "application/json" };
+    const call: Call = { path, method: "PUT", headers, body: Buffer.from(JSON.stringify(value)), signal };
+    const answer = await this.#ask(call, await this.#pair());
+    if (answer.status < 200 || answer.status > 299) throw this.#failure(call, answer);
+  }
+
   /**
    * A certificate for the key in `keyFile`, which is made when it is missing: PEM of the leaf and its CA bundle. `proof`
    * for the two certificates that name a node. A server of old that sends a private key along has it stored as ours.

@@ -9,6 +9,7 @@ export interface ClusterConfig {
   readonly clusterDomain: string;
   readonly serviceNodePortRange: string;
   readonly flannelBackend: string;
+  readonly flannelExternalIp: boolean;
   readonly egressSelectorMode: string;
   readonly disableCloudController: boolean;
   readonly disableNetworkPolicy: boolean;
@@ -34,6 +35,7 @@ export function parseClusterConfig(text: string): ClusterConfig {
     clusterDomain: text1(fields, "ClusterDomain"),
     serviceNodePortRange: portRangeOf(fields["ServiceNodePortRange"]) ?? "",
     flannelBackend: text1(fields, "FlannelBackend"),
+    flannelExternalIp: flag(fields, "FlannelExternalIP"),
     egressSelectorMode: text1(fields, "EgressSelectorMode"),
     disableCloudController: flag(fields, "DisableCCM"),
     disableNetworkPolicy,

@@ -3,6 +3,7 @@ export { readHostFacts } from "./host-facts.ts";
 export { parseAddress } from "./ip.ts";
 export { loadAgentConfig } from "./load-agent-config.ts";
 export { loadDatastoreConfig } from "./load-datastore-config.ts";
+export { loadNodePaths } from "./load-node-paths.ts";
 export { loadServerConfig } from "./load-server-config.ts";
 export type { NodeConfig } from "./node-config.ts";
 export type { ServerConfig } from "./server-config.ts";

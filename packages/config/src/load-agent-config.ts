@@ -24,11 +24,21 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
   const addresses = nodeAddresses(values, host, report);
   warnOfForeignAddresses(addresses.nodeIp, host, warnings);
   const { kubeletArg, kubeProxyArg } = passVerbosity(values);
-  const { nodeLabel, nodeTaint, resolvConf, pauseImage, snapshotter, preferBundledBin } = values;
+  const { nodeLabel, nodeTaint, flannelIface, resolvConf, pauseImage, snapshotter, preferBundledBin } = values;
   const { debug, log, alsologtostderr, lbServerPort } = values;
   return {
     ...addresses,
-    ...{ nodeLabel, nodeTaint, resolvConf, pauseImage, snapshotter, preferBundledBin, kubeletArg, kubeProxyArg },
+    ...{
+      nodeLabel,
+      nodeTaint,
+      flannelIface,
+      resolvConf,
+      pauseImage,
+      snapshotter,
+      preferBundledBin,
+      kubeletArg,
+      kubeProxyArg,
+    },
     ...{ debug, log, alsologtostderr, lbServerPort, dataDir, fileArguments, warnings },
     nodeName: await deriveNodeName(values, host, report),
     paths: nodePaths(dataDir),

@@ -12,6 +12,7 @@ export type NodeConfig = Pick<
   | "paths"
   | "bindAddress"
   | "loopbackAddress"
+  | "flannelIface"
   | "resolvConf"
   | "pauseImage"
   | "snapshotter"

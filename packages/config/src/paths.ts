@@ -34,6 +34,7 @@ export function nodePaths(dataDir: string) {
     agentEtcDir: join(agent, "etc"),
     kubeletConfigDir: join(agent, "etc", "kubelet.conf.d"),
     containerdConfigFile: join(agent, "etc", "containerd", "config.toml"),
+    flannelConfigFile: join(agent, "etc", "flannel", "net-conf.json"),
     cniConfigDir: join(agent, "etc", "cni", "net.d"),
     /** What the servers told of the cluster, for a start without them. */
     clusterConfigFile: join(agent, "etc", "cluster-config.json"),

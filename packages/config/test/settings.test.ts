@@ -72,6 +72,8 @@ describe("values that are accepted", () => {
     ["datastore-endpoint", "sqlite:///srv/x.db?_sync=FULL", "datastoreEndpoint", "sqlite:///srv/x.db?_sync=FULL"],
     ["datastore-endpoint", "https://a:2379,https://b:2379", "datastoreEndpoint", "https://a:2379,https://b:2379"],
     ["flannel-backend", "none", "flannelBackend", "none"],
+    ["flannel-backend", "host-gw", "flannelBackend", "host-gw"],
+    ["flannel-iface", "eth1", "flannelIface", "eth1"],
     ["egress-selector-mode", "pod", "egressSelectorMode", "pod"],
     ["token", "just: a secret", "token", "just: a secret"],
     ["token", `K10${"a".repeat(64)}::server:pw`, "token", `K10${"a".repeat(64)}::server:pw`],
@@ -144,7 +146,7 @@ describe("values that are refused", () => {
     ["kubelet-arg", "=4", "must be an argument without dashes such as v=4"],
     ["debug", "maybe", 'must be true or false: current value is "maybe"'],
     ["snapshotter", "stargz", 'must be "overlayfs" or "native" or "btrfs" or "zfs" in this version'],
-    ["flannel-backend", "wireguard-native", 'must be "none" or "vxlan" in this version'],
+    ["flannel-backend", "wireguard-native", 'must be "none" or "vxlan" or "host-gw" in this version'],
     [
       "egress-selector-mode",
       "sometimes",

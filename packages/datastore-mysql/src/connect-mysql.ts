@@ -110,7 +110,13 @@ async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> 
   const asked = [...target.variables].map(([name, value]) => `SET ${name}=${value}`);
   const names = VARIABLES.map((name) => `'${name}'`).join(",");
   const show = `SHOW VARIABLES WHERE Variable_name IN (${names})`;
-  const [rows = []] = await session.selectAll(["SET autocommit=1", ...asked, show]);
+  const [rows = [], [own] = []] = await session.selectAll([
+    "SET autocommit=1",
+    ...asked,
+    show,
+    "SELECT CONNECTION_ID()",
+  ]);
+  session.serverId = own?.[0] === session.threadId ? session.threadId : undefined;
   session.variables = new Map(rows.map(([name, value]) => [String(name), String(value)]));
   await session.run(ownSettings(session).map((setting) => `SET ${setting}`));
 }

@@ -1,3 +1,4 @@
+import { sleep } from "@k3s/async";
 import {
   DriverError,
   type ChangedRow,
@@ -34,6 +35,9 @@ import { packetsOf } from "./sql-text.ts";
 /** Of the largest packet; the rest is for the protocol and for what the text becomes in UTF-8. */
 const PACKET_SHARE = 0.75;
 const PACKET_CHARS_MAX = 4 * 1024 * 1024;
+/** ER_NO_SUCH_THREAD: it ended by itself. */
+const NO_SUCH_THREAD = 1094;
+const FORGET_POLL_MS = 20;
 const MARKER = "FROM kine WHERE name='compact_rev_key'";
 const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
@@ -148,6 +152,17 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     } catch (error) {
       await rollBack(session);
       throw error;
+    }
+  }
+
+  async forget(session: MysqlSession, { serverId }: MysqlSession): Promise<void> {
+    if (serverId === undefined) return;
+    const find = `SELECT 1 FROM information_schema.processlist WHERE id = ${serverId}`;
+    while ((await session.select(find)).length > 0) {
+      await session.run([`KILL CONNECTION ${serverId}`]).catch((error: unknown) => {
+        if (errorNumber(error) !== NO_SUCH_THREAD) throw error;
+      });
+      await sleep(FORGET_POLL_MS, session.lost);
     }
   }
 

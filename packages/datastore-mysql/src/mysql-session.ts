@@ -23,6 +23,8 @@ const END_LIMIT_MS = 1000;
 export class MysqlSession implements SqlSession {
   /** A transaction is open in which this session has the one lock. */
   holdsLock = false;
+  /** The server's number for this connection, given once; undefined behind a proxy, whose connections to the server are not ours alone. */
+  serverId: number | undefined;
   /** Of the server, read when the session began. */
   variables: ServerVariables = new Map();
   readonly #parts: MysqlSessionParts;
@@ -37,6 +39,11 @@ export class MysqlSession implements SqlSession {
 
   get lost(): AbortSignal {
     return this.#lost.signal;
+  }
+
+  /** The number of this connection in the greeting, which a proxy gives by itself. */
+  get threadId(): number {
+    return this.#parts.connection.threadId;
   }
 
   /** Largest packet the server takes, in bytes. */

@@ -77,6 +77,19 @@ export class Bucket {
     });
   }
 
+  /** Removes the newest message of a subject, unless it is above `upTo`. Moves no reader of the bucket, as a purge may do. */
+  async remove(subject: string, upTo: number): Promise<void> {
+    const newest = await this.newestOf(subject);
+    if (newest === undefined || newest.seq > upTo) return;
+    try {
+      await this.#link.run("remove message", () =>
+        this.#link.manager.streams.deleteMessage(this.#stream, newest.seq, false),
+      );
+    } catch (error) {
+      if ((await this.#getOne(newest.seq)) !== undefined) throw error; // else another server was first
+    }
+  }
+
   /** Removes what the subject has below a sequence. */
   async purge(subject: string, below: number): Promise<void> {
     const range = { filter: subject, seq: below };
@@ -85,24 +98,58 @@ export class Bucket {
 
   /** Messages from a sequence up to another one, as far as there are any, in order and with bounded memory. */
   async *replay(range: ReplayRange): AsyncGenerator<StoredMessage> {
-    const { from, to, headersOnly } = range;
-    if (from > to) return;
+    const { from, to } = range;
     for (let seq = from - 1; seq < to;) {
-      for await (const page of replayPages(this.#link, { stream: this.#stream, from: seq + 1, headersOnly })) {
-        for (const { message } of page) {
+      for await (const page of this.#pages({ ...range, from: seq + 1 })) {
+        for (const message of page) {
           if (message.seq > to) return;
           ({ seq } = message);
           yield message;
         }
         if (seq >= to) return;
       }
-      if (await this.#isMissing(to)) return;
+      if (await this.#isEnd(seq, to)) return;
     }
   }
 
-  /** Whether there is no such message: a follower of the leader may only not have it yet. */
-  async #isMissing(seq: number): Promise<boolean> {
-    return (await this.#getOne(seq)) === undefined;
+  /** Pages up to the first message that the server has left out. */
+  async *#pages({ from, headersOnly }: ReplayRange): AsyncGenerator<readonly StoredMessage[]> {
+    let before = from - 1;
+    for await (const page of replayPages(this.#link, { stream: this.#stream, from, headersOnly })) {
+      const messages = page.map(({ message }) => message);
+      const whole = this.#link.skipsMessages ? await this.#untilSkipped(messages, before) : messages;
+      yield whole;
+      if (whole.length < messages.length) return;
+      before = messages.at(-1)?.seq ?? before;
+    }
+  }
+
+  /** The messages before the first gap that is none; the first of them follow `before`. */
+  async #untilSkipped(messages: readonly StoredMessage[], before: number): Promise<readonly StoredMessage[]> {
+    const gaps = messages
+      .map(({ seq }, i) => ({ after: i === 0 ? before : (messages[i - 1]?.seq ?? before), seq, i }))
+      .filter(({ after, seq }) => seq > after + 1);
+    for (let start = 0; start < gaps.length; start += MAX_REQUESTS) {
+      const part = gaps.slice(start, start + MAX_REQUESTS);
+      const next = await Promise.all(part.map(({ after }) => this.#next(after)));
+      const skipped = part.find(({ seq }, n) => (next[n] ?? seq) < seq);
+      if (skipped !== undefined) return messages.slice(0, skipped.i);
+    }
+    return messages;
+  }
+
+  /** Whether nothing stands behind `seq` up to `to`: a follower of the leader may only not have it yet. */
+  async #isEnd(seq: number, to: number): Promise<boolean> {
+    if ((await this.#getOne(to)) !== undefined) return false;
+    return !this.#link.skipsMessages || ((await this.#next(seq)) ?? Number.POSITIVE_INFINITY) > to;
+  }
+
+  /** Sequence of the message that stands behind another one; undefined: none. */
+  async #next(after: number): Promise<number | undefined> {
+    const { direct } = this.#link.manager;
+    const query = { seq: after + 1, next_by_subj: ">" };
+    const message = await this.#link.run("read message", () => direct.getMessage(this.#stream, query));
+    return message?.seq;
   }
 
   async #getOne(seq: number): Promise<StoredMessage | undefined> {

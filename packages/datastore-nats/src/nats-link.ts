@@ -59,6 +59,15 @@ export class NatsLink {
     return this.#maxMessageBytes;
   }
 
+  /**
+   * Whether the server, one before 2.10, moves every consumer of a bucket forward when one subject is purged, over messages of others
+   * (nats-server #3838): what a consumer leaves out need not be gone.
+   */
+  get skipsMessages(): boolean {
+    const [major = 0, minor = 0] = (this.connection.info?.version ?? "").split(".").map(Number);
+    return major < 2 || (major === 2 && minor < 10);
+  }
+
   /** `listener` is called whenever the connection is back. Returns how to stop that. */
   onReturn(listener: () => void): () => void {
     this.#returned.add(listener);

@@ -1,7 +1,7 @@
 import { aborted, abortReason, deadline } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, nanos, type NatsConnection } from "@nats-io/transport-node";
+import { createInbox, nanos } from "@nats-io/transport-node";
 import { parseDelivery, statusOf, type Delivery } from "./delivery.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 
@@ -9,6 +9,8 @@ import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 const PAGE = 500;
 /** After which the server forgets a replay that nobody reads. */
 const FORGOTTEN_MS = 30_000;
+/** After which a page is taken as it is from a server that skips messages: it may wait for those that it skipped. */
+const SKIPPED_MS = 500;
 /** What the server says when it has no more: at all, and behind what it has sent. */
 const ENDS: ReadonlySet<number> = new Set([404, 408]);
 
@@ -18,7 +20,10 @@ export interface ReplayStart {
   readonly headersOnly: boolean;
 }
 
-/** Reads a stream page by page from a sequence on, up to what is its end then. Rejects with DriverError. */
+/**
+ * Reads a stream page by page from a sequence on, up to what is its end then; less where the server skips messages. Rejects with
+ * DriverError.
+ */
 export async function* replayPages(link: NatsLink, start: ReplayStart): AsyncGenerator<readonly Delivery[]> {
   const { stream, from, headersOnly } = start;
   const { name } = await link.run("read messages", () =>
@@ -35,7 +40,7 @@ export async function* replayPages(link: NatsLink, start: ReplayStart): AsyncGen
   );
   try {
     for (let count = 0; ;) {
-      const page = await link.run("read messages", () => nextPage(link.connection, { stream, name, headersOnly }));
+      const page = await link.run("read messages", () => nextPage(link, { stream, name, headersOnly }));
       for (const delivery of page)
         if (delivery.count !== ++count)
           throw new DriverError("failed", "Cannot read messages: one was lost on the way");
@@ -54,7 +59,7 @@ interface PageRequest {
   readonly headersOnly: boolean;
 }
 
-async function nextPage(connection: NatsConnection, request: PageRequest): Promise<readonly Delivery[]> {
+async function nextPage({ connection, skipsMessages }: NatsLink, request: PageRequest): Promise<readonly Delivery[]> {
   const { stream, name, headersOnly } = request;
   const page: Delivery[] = [];
   const done = Promise.withResolvers<void>();
@@ -68,11 +73,12 @@ async function nextPage(connection: NatsConnection, request: PageRequest): Promi
     if (page.length === PAGE) done.resolve();
   };
   const subscription = connection.subscribe(inbox, { callback });
-  using limit = deadline(REQUEST_MS, "Waiting for the next messages");
+  using limit = deadline(skipsMessages ? SKIPPED_MS : REQUEST_MS, "Waiting for the next messages");
+  const onLimit = () => (skipsMessages ? undefined : Promise.reject(abortReason(limit)));
   try {
     const ask = JSON.stringify({ batch: PAGE, no_wait: true });
     connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, ask, { reply: inbox });
-    await Promise.race([done.promise, aborted(limit).then(() => Promise.reject(abortReason(limit)))]);
+    await Promise.race([done.promise, aborted(limit).then(onLimit)]);
     return page;
   } finally {
     subscription.unsubscribe();

@@ -71,7 +71,7 @@ export class RowReader {
   /** Reads one page more. Resolves with whether that is all. */
   async #readOn(reading: Reading, limit: number): Promise<boolean> {
     const { at, settled, data } = reading;
-    const { messages, end } = await this.#page(at, limit);
+    const { messages, end } = await this.#whole(await this.#page(at, limit), at);
     if (messages.length < end - at) reading.completeFrom = await this.#options.messages.lastSequence();
     for (const message of messages) {
       if (message.data !== undefined) data.set(message.seq, message.data);
@@ -89,6 +89,16 @@ export class RowReader {
   /** What stands behind `after`: from memory where it has arrived, else from the server. */
   async #page(after: number, limit: number): Promise<Page> {
     return (await this.#arrived(after, limit)) ?? (await this.#fetched(after, limit));
+  }
+
+  /** Fetches what the server left out when it sent the page (see `NatsLink.skipsMessages`). */
+  async #whole(page: Page, after: number): Promise<Page> {
+    const { messages, end } = page;
+    if (messages.length === end - after) return page;
+    const sent = new Set(messages.map(({ seq }) => seq));
+    const missing = Array.from({ length: end - after }, (_, i) => after + 1 + i).filter((seq) => !sent.has(seq));
+    const found = (await this.#options.messages.get(missing)).filter((message) => message !== undefined);
+    return { messages: [...messages, ...found].sort((a, b) => a.seq - b.seq), end };
   }
 
   /** undefined: it is not all here. */

@@ -172,7 +172,7 @@ export class SideBucket {
   /** The newest message stays: from it NATS knows the next sequence. */
   async #remove(key: string, upTo: number): Promise<void> {
     if (upTo >= this.#newest) await this.#put("newest", "");
-    await this.#options.messages.purge(this.#prefix + key, upTo + 1);
+    await this.#options.messages.remove(this.#prefix + key, upTo);
   }
 
   async close(): Promise<void> {

@@ -37,7 +37,11 @@ const ASKED_SETTINGS = {
 };
 /** Given to the server with the connection itself. */
 const STARTUP = new Set(["application_name", "options"]);
-const STATE = { text: "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'" };
+const STATE = {
+  text:
+    "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', pg_backend_pid(), " +
+    "(SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())",
+};
 
 /** How long connecting may take with all hosts, in ms. */
 export function connectLimitMs({ settings }: PostgresPlace): number {
@@ -99,6 +103,9 @@ async function setUp(session: PostgresSession, { parameters }: PostgresSettings)
     await session.query(ASKED_SETTINGS, [asked.map(([name]) => name), asked.map(([, value]) => value)]);
   await session.run(OWN_SETTINGS);
   const [row] = await session.query(STATE);
+  const [, , pid, startedAt] = row ?? [];
+  if (session.isDirect && typeof pid === "number" && typeof startedAt === "string")
+    session.backend = { pid, startedAt };
   session.isStandby = row?.[0] === true;
   session.isReadOnly = row?.[1] === true;
 }

@@ -103,6 +103,10 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return writing.commit(session, batch, this.#writer);
   }
 
+  forget(session: PostgresSession, lost: PostgresSession): Promise<void> {
+    return writing.endBackend(session, lost);
+  }
+
   lock(session: PostgresSession): Promise<void> {
     return writing.lock(session);
   }

@@ -35,6 +35,8 @@ export class PostgresSession implements SqlSession {
   readonly #canPrepare: boolean;
   /** A transaction is open, and has the one lock. */
   isLocked = false;
+  /** How `pg_stat_activity` knows this session; undefined behind a pooler, whose sessions with the server are not ours alone. */
+  backend: { readonly pid: number; readonly startedAt: string } | undefined;
   /** What the server was when the session began. */
   isStandby = false;
   isReadOnly = false;
@@ -65,6 +67,11 @@ export class PostgresSession implements SqlSession {
     } finally {
       signal.removeEventListener("abort", giveUp);
     }
+  }
+
+  /** False behind a pooler. */
+  get isDirect(): boolean {
+    return this.#canPrepare;
   }
 
   get lost(): AbortSignal {

@@ -1,11 +1,13 @@
 import { deadline } from "@k3s/async";
 import { CLAIM_LIMIT_MS, type Claim, type CommitBatch } from "@k3s/datastore";
 import type { Dialect, SqlSession } from "./dialect.ts";
+import type { Fence } from "./fence.ts";
 import type { Lane } from "./lane.ts";
 import { limited, type Limit } from "./limited.ts";
 
 interface ClaimDeskParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
+  readonly fence: Fence<Session>;
   readonly lane: Lane<Session>;
   readonly limit: Limit;
 }
@@ -44,10 +46,10 @@ export class ClaimDesk<Session extends SqlSession> {
 
   /** Answers false when the last row is another one. Rejects with what the library throws. */
   async commit(batch: CommitBatch): Promise<boolean> {
-    const { dialect, lane, limit } = this.#parts;
+    const { fence, lane, limit } = this.#parts;
     const held = this.#held;
     if (held === undefined || held.isOver)
-      return lane.run((session) => limited(session, limit, () => dialect.commit(session, batch)));
+      return lane.run((session) => limited(session, limit, () => fence.commit(session, batch)));
     held.decide(batch);
     return held.outcome.promise;
   }
@@ -77,14 +79,14 @@ export class ClaimDesk<Session extends SqlSession> {
   }
 
   async #hold(session: Session, held: HeldClaim): Promise<void> {
-    const { dialect, limit } = this.#parts;
+    const { dialect, fence, limit } = this.#parts;
     await limited(session, limit, () => dialect.lock(session));
     held.granted.resolve();
     using end = deadline(CLAIM_LIMIT_MS, "A claim");
     end.addEventListener("abort", () => held.decide(undefined), { once: true });
     session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
     const batch = await held.next;
-    if (batch !== undefined) held.outcome.resolve(await limited(session, limit, () => dialect.commit(session, batch)));
+    if (batch !== undefined) held.outcome.resolve(await limited(session, limit, () => fence.commit(session, batch)));
     else {
       await limited(session, limit, () => dialect.unlock(session));
       held.outcome.resolve(false);

@@ -80,6 +80,11 @@ export interface Dialect<Session extends SqlSession> {
    * A session that holds the lock already goes on in its transaction, which ends whatever comes of it.
    */
   commit(session: Session, batch: CommitBatch): Promise<boolean>;
+  /**
+   * Ends a lost session on the server's side too. Resolves once nothing that it was asked can take effect any more; a session that the
+   * server does not know any more is such. Absent: the database ends it by itself.
+   */
+  forget?(session: Session, lost: Session): Promise<void>;
   /** Begins a transaction and takes the one lock in it. */
   lock(session: Session): Promise<void>;
   /** Takes back the transaction of `lock`. */

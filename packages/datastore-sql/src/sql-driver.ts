@@ -19,6 +19,7 @@ import { ChangeFeed } from "./change-feed.ts";
 import { ClaimDesk } from "./claim-desk.ts";
 import { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
+import { Fence } from "./fence.ts";
 import { Failures } from "./failures.ts";
 import { Lane } from "./lane.ts";
 import { limited } from "./limited.ts";
@@ -61,6 +62,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   readonly #failures: Failures;
   readonly #writer: Lane<Session>;
   readonly #readers: readonly Lane<Session>[];
+  readonly #fence: Fence<Session>;
   readonly #desk: ClaimDesk<Session>;
   readonly #reader: SettledReader<Session>;
   readonly #feed: ChangeFeed<Session>;
@@ -78,7 +80,8 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
       (_, i) => new Lane({ gate, lifetimeMs, idleMs, isSpare: i >= maxIdle }),
     );
     const limit = { what: "A commit", ms: WRITE_LIMIT_MS };
-    this.#desk = new ClaimDesk({ dialect, lane: this.#writer, limit });
+    this.#fence = new Fence({ dialect, lane: this.#writer });
+    this.#desk = new ClaimDesk({ dialect, fence: this.#fence, lane: this.#writer, limit });
     const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#read({ what, task });
     this.#reader = new SettledReader({ dialect, read, log });
     this.#feed = new ChangeFeed({ dialect, gate, log, position: () => this.#position() });
@@ -174,6 +177,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
       });
     const startedAt = performance.now();
     try {
+      await this.#fence.settle();
       return await ask().catch((error: unknown) => {
         if (error instanceof LostOnTheWay && performance.now() - startedAt < ms) return ask();
         throw error;
@@ -186,6 +190,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   async #write<T>(task: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
+        await this.#fence.settle();
         const answer = await task();
         this.#failures.worked("write");
         return answer;

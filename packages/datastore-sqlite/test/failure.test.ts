@@ -19,6 +19,8 @@ import { Recorder } from "./support/recorder.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
 
 const run = promisify(execFile);
+/** More than lie between the end of a commit and what the store makes of it. */
+const MICROTASKS = 30;
 const failed = () => new DriverError("failed", "Cannot commit: the test says so");
 const unavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
 
@@ -50,6 +52,12 @@ async function brokenStore(t: TestContext): Promise<{ store: OpenStore; driver: 
   const store = await openStore(driver, { log: silent, healthKey: true });
   t.after(() => store.close());
   return { store, driver };
+}
+
+/** Carries `work` out in the same turn of the event loop, so many microtasks later. */
+async function afterMicrotasks<T>(count: number, work: () => Promise<T>): Promise<T> {
+  for (let i = 0; i < count; i++) await Promise.resolve();
+  return work();
 }
 
 /** The next commit ends like this, the later ones as they should. */
@@ -114,6 +122,26 @@ describe("failures of the database", () => {
     const results = [(await second).succeeded, (await third).succeeded];
     assert.deepEqual(results, [true, true]);
     assert.equal((await store.range(query(rangeOf("/a")))).kvs[0]?.value.toString(), "on top");
+  });
+
+  test("a write that comes in just as a commit fails is planned on what is on disk", async (t) => {
+    const path = await tempDatabase(t);
+    const driver = new BrokenDriver(await openSqliteDriver({ path, log: silent }));
+    const store = await openStore(driver, { log: silent });
+    t.after(() => store.close());
+    await sql(path, "INSERT INTO kine VALUES (3, '/theirs', 1, 0, 0, 0, 0, CAST('1' AS BLOB), NULL)");
+    const late: Promise<unknown>[] = [];
+    nextCommit(driver, async () => {
+      for (let i = 0; i < MICROTASKS; i++) late.push(afterMicrotasks(i, () => store.txn(create(`/late${i}`, "1"))));
+      await Promise.resolve();
+      throw new DriverError("conflict", "Cannot commit: the test says so");
+    });
+    assert.equal((await store.txn(create("/a", "1"))).succeeded, true);
+    await Promise.all(late);
+    const { kvs } = await store.range(query(rangeOf("/", "0")));
+    assert.equal(kvs.find(({ key }) => key.toString() === "/theirs")?.modRevision, 3);
+    const revisions = kvs.map(({ modRevision }) => modRevision);
+    assert.deepEqual([revisions.length, new Set(revisions).size], [MICROTASKS + 3, MICROTASKS + 3]);
   });
 
   test("a commit that was written although it failed is shown, and its watches are told", async (t) => {

@@ -32,13 +32,14 @@ export class CatchUp {
   /** Resolves with the keys that still need a lease of ours once the index shows the database as it was during the call. */
   async run(): Promise<readonly Unleased[]> {
     const { shared, index, leases } = this.#parts;
-    const { compactRevision } = await shared.position();
     const start = index.lastRow;
     const unleased = await this.#readOn();
     // Without new rows it was a lease that somebody ended.
     if (index.lastRow === start) leases.sync(await shared.leases());
     if (this.#missedUpTo > 0) unleased.push(...(await this.#makeUp()));
-    index.compact(compactRevision);
+    // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
+    const { compactRevision } = await shared.position();
+    index.compact(Math.min(compactRevision, index.committed));
     return unleased.filter(({ version }) => index.newest(version.key) === version);
   }
 

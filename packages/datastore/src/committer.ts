@@ -79,7 +79,8 @@ export class Committer {
   async run<T>(plan: Plan<T>): Promise<T> {
     const pinned = new Map<number, Buffer>();
     for (;;) {
-      await this.#ready();
+      // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
+      while (!this.#isReady()) await this.#state.until((next) => next !== "settling", this.#never);
       const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
       else if (this.#isTrueNow(draft)) return draft.result();
@@ -104,13 +105,12 @@ export class Committer {
     return isEmpty(batch) && this.#loop === undefined && this.#parts.driver.shared === undefined;
   }
 
-  async #ready(): Promise<void> {
-    while (this.#state.get() !== "ok") {
-      const state = this.#state.get();
-      if (state === "closed") throw unavailable("the store is closed");
-      if (state === "down") throw unavailable("the database cannot be reached");
-      await this.#state.until((next) => next !== "settling", this.#never);
-    }
+  /** Whether plans may run. Throws where they cannot for now, or any more. */
+  #isReady(): boolean {
+    const state = this.#state.get();
+    if (state === "closed") throw unavailable("the store is closed");
+    if (state === "down") throw unavailable("the database cannot be reached");
+    return state === "ok";
   }
 
   async #pin({ needs }: Needs, pinned: Map<number, Buffer>): Promise<void> {
@@ -166,11 +166,16 @@ export class Committer {
     if (!isEmpty(batch)) await driver.commit(batch);
   }
 
-  /** What a plan found is true only if no other server wrote before it; with rows the commit itself finds out. */
+  /** What a plan found is true only if no other server wrote or compacted before it; with rows the commit itself finds out. */
   async #confirm(after: number): Promise<void> {
-    const position = await this.#parts.driver.shared?.position();
-    if (position === undefined || position.lastRow === after) return;
-    throw new DriverError("conflict", `Cannot answer: the last row is ${position.lastRow}, planned on ${after}`);
+    const { driver, index } = this.#parts;
+    const position = await driver.shared?.position();
+    if (position === undefined) return;
+    const { lastRow, compactRevision } = position;
+    if (lastRow !== after)
+      throw new DriverError("conflict", `Cannot answer: the last row is ${lastRow}, planned on ${after}`);
+    if (compactRevision > index.compactRevision)
+      throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
 
   #take(): Entry[] {

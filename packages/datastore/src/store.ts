@@ -15,7 +15,7 @@ import { RowLoader, type Loaded } from "./row-loader.ts";
 import { StoreError } from "./store-errors.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { checkTxn } from "./txn-check.ts";
-import { canWrite, TxnPlanner } from "./txn-planner.ts";
+import { canReadPast, canWrite, TxnPlanner } from "./txn-planner.ts";
 import type {
   DatabaseSnapshot,
   LeaseId,
@@ -114,9 +114,10 @@ export class MvccStore implements Store {
   async txn(txn: Txn): Promise<TxnResult> {
     checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
-    if (canWrite(txn))
+    const writes = canWrite(txn);
+    if (!writes || canReadPast(txn)) await this.#fresh();
+    if (writes)
       return this.#withLeases(() => this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn)));
-    await this.#fresh();
     return this.#committer.read((pinned) => new TxnPlanner(parts, pinned, this.#index.committed).plan(txn));
   }
 

@@ -164,3 +164,10 @@ function spanOf(first: number, last: number): CommitBatch["spans"] {
 export function canWrite({ success, failure }: Txn): boolean {
   return [...success, ...failure].some((op) => (op.kind === "txn" ? canWrite(op.txn) : op.kind !== "range"));
 }
+
+/** Whether it may read at a revision of its own, which may be compacted. */
+export function canReadPast({ success, failure }: Txn): boolean {
+  return [...success, ...failure].some((op) =>
+    op.kind === "txn" ? canReadPast(op.txn) : op.kind === "range" && op.query.revision > 0,
+  );
+}

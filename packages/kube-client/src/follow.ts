@@ -10,6 +10,8 @@ export interface Followed<T> {
   /** Called for each object after each list and for each later change. A rejection is logged and the object is offered again after the next list. */
   readonly onObject: (object: T, signal: AbortSignal) => Promise<void>;
   readonly onDeleted?: (object: T) => void;
+  /** Told of every object that exists, at each list, before the objects are offered one by one: what is not among them is gone. */
+  readonly onListed?: (objects: readonly T[]) => void;
   readonly log: Logger;
 }
 
@@ -53,6 +55,7 @@ async function round<T extends KubeObject>(
   signal: AbortSignal,
 ): Promise<boolean> {
   const list = await client.get<List<T>>(followed.path, signal);
+  followed.onListed?.(list.items);
   let isClean = true;
   for (const item of list.items) isClean = (await offer(followed, item, signal)) && isClean;
   const separator = followed.path.includes("?") ? "&" : "?";

@@ -5,9 +5,14 @@ import { ApiError } from "./api-error.ts";
 
 export interface KubeClientOptions {
   readonly server: string;
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
+  /** PEM; undefined: the authorities that Node knows. */
+  readonly ca: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** Shown with each request. */
+  readonly bearerToken?: string | undefined;
+  /** Name that the server's certificate has to bear; default: the one in `server`. */
+  readonly serverName?: string | undefined;
   readonly userAgent: string;
 }
 
@@ -49,8 +54,9 @@ export class KubeClient {
 
   constructor(options: KubeClientOptions) {
     this.#options = options;
-    const { ca, cert, key } = options;
-    this.#agent = new Agent({ ca, cert, key, keepAlive: true, maxSockets: 16 });
+    const { ca, cert, key, serverName: servername } = options;
+    const name = servername === undefined ? {} : { servername };
+    this.#agent = new Agent({ ca, cert, key, ...name, keepAlive: true, maxSockets: 16 });
   }
 
   /** GET `path`, which begins with `/api` or `/apis` and may carry a query. */
@@ -109,7 +115,9 @@ export class KubeClient {
   }
 
   #exchange(call: Call): Promise<IncomingMessage> {
-    const headers: Record<string, string> = { accept: "application/json", "user-agent": this.#options.userAgent };
+    const { userAgent, bearerToken } = this.#options;
+    const headers: Record<string, string> = { accept: "application/json", "user-agent": userAgent };
+    if (bearerToken !== undefined) headers["authorization"] = `Bearer ${bearerToken}`;
     if (call.contentType !== undefined) headers["content-type"] = call.contentType;
     return new Promise((resolve, reject) => {
       const url = new URL(call.path, this.#options.server);

@@ -50,6 +50,22 @@ describe("follow()", () => {
     assert.match(server.seen[1]?.url ?? "", /resourceVersion=7$/);
   });
 
+  test("tells of each list as a whole, so that what is gone can be seen to be gone", async (t) => {
+    let lists = 0;
+    const server = await startApiServer(t, (seen, response) => {
+      if (isWatch(seen)) response.destroy();
+      else list(response, "7", ...(++lists === 1 ? ["a", "b"] : ["b"]));
+    });
+    const listed: string[][] = [];
+    const done = new AbortController();
+    const onListed = (objects: readonly KubeObject[]) => {
+      if (listed.push(objects.map(({ metadata }) => metadata.name)) === 2) done.abort();
+    };
+    const onObject = () => Promise.resolve();
+    await follow(server.client, { path: "/api/v1/nodes", onObject, onListed, log }, done.signal);
+    assert.deepEqual(listed, [["a", "b"], ["b"]]);
+  });
+
   test("understands an event that arrives in pieces", async (t) => {
     const server = await startApiServer(t, (seen, response) => {
       if (isWatch(seen)) {

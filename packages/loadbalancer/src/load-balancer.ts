@@ -28,6 +28,8 @@ export interface LoadBalancerOptions {
   readonly listen: { readonly host: Loopback; readonly port: number };
   readonly log: Logger;
   readonly metrics?: LoadBalancerMetrics;
+  /** As in {@link ServerListOptions}: the node's name. */
+  readonly homeKey?: string;
 }
 
 const HEALTH_INTERVAL_MS = 1_000;
@@ -39,7 +41,7 @@ export class LoadBalancer implements Component {
   readonly name: string;
   readonly #options: LoadBalancerOptions;
   readonly #configured: ServerUrl;
-  readonly #servers = new ServerList({ now: () => performance.now(), random: Math.random });
+  readonly #servers: ServerList;
   readonly #traffic: Traffic;
   readonly #file: ServerFile;
   readonly #checks = new Map<string, HealthCheck>();
@@ -51,8 +53,13 @@ export class LoadBalancer implements Component {
 
   /** Throws LoadBalancerError when `serverUrl` names no server. */
   constructor(options: LoadBalancerOptions) {
-    const { name, folder, log, metrics } = options;
+    const { name, folder, log, metrics, homeKey } = options;
     this.name = name;
+    this.#servers = new ServerList({
+      now: () => performance.now(),
+      random: Math.random,
+      ...(homeKey !== undefined && { homeKey }),
+    });
     this.#options = options;
     this.#configured = parseServerUrl(options.serverUrl);
     this.#port = options.listen.port;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isProven, nextState, rankOf, type ServerEvent, type ServerState } from "./server-state.ts";
 
 /** A server as others may see it. */
@@ -9,7 +10,7 @@ export interface Server {
 }
 
 /** Why a server changed its state. */
-export type Cause = ServerEvent | "list" | "default" | "other-active";
+export type Cause = ServerEvent | "list" | "default" | "other-active" | "home";
 
 interface Change {
   readonly address: string;
@@ -30,6 +31,11 @@ export interface ServerListOptions {
   readonly now: () => number;
   /** 0 to 1: places a new server among equals, so that the agents of a cluster do not all choose the same one. */
   readonly random: () => number;
+  /**
+   * Of this machine, and of no other of the cluster: says which server of a list is its home, to which it goes back when that has been
+   * healthy for a while, so that the machines of a cluster spread over its servers. Undefined: it stays where it is.
+   */
+  readonly homeKey?: string;
 }
 
 interface Entry {
@@ -42,6 +48,8 @@ interface Entry {
   isDistrusted: boolean;
 }
 
+/** Healthy after a minute without a failure, a server waits for this long at most, each machine for another time, until those of its home come. */
+const HOMECOMING_MS = 30_000;
 const STATES_LEFT_FOR_ACTIVE: readonly ServerState[] = ["failed", "standby", "recovering", "healthy"];
 
 /** The servers and their states. Does nothing by itself: told of events, it answers with what follows from them. */
@@ -97,6 +105,7 @@ export class ServerList {
     if (to === "failed" && isProven(from)) step.cut.add(address);
     if (to === "active" && from !== "active") this.#activate(entry, step, event);
     else step.move(entry, to, event);
+    if (event === "health-ok" && this.#isHomecoming(entry, step.nowMs)) this.#comeHome(entry, step);
     this.#leaveDistrusted(step);
     return step;
   }
@@ -162,6 +171,30 @@ export class ServerList {
       }
     }
     step.move(entry, to, to === "active" ? cause : "other-active");
+  }
+
+  #isHomecoming({ address, state, sinceMs, place }: Entry, nowMs: number): boolean {
+    return state === "healthy" && nowMs - sinceMs >= place * HOMECOMING_MS && address === this.#home();
+  }
+
+  /** Beyond upstream, where a server that comes back stays without clients until another one fails. */
+  #comeHome(entry: Entry, step: Step): void {
+    for (const other of this.#entries.values()) {
+      if (other === entry) continue;
+      if (other.state === "active") step.move(other, "preferred", "other-active");
+      if (other.connections > 0) step.cut.add(other.address);
+    }
+    step.move(entry, "active", "home");
+  }
+
+  /** By rendezvous hashing: a server more or less moves only those machines that have to move. */
+  #home(): string | undefined {
+    const { homeKey } = this.#options;
+    if (homeKey === undefined) return undefined;
+    const weight = (address: string) => createHash("sha256").update(`${homeKey}\0${address}`).digest("hex");
+    const listed = [...this.#entries.values()].filter(({ state }) => state !== "standby");
+    const weights = listed.map(({ address }) => ({ address, weight: weight(address) }));
+    return weights.sort((a, b) => (a.weight < b.weight ? 1 : -1))[0]?.address;
   }
 
   /** Beyond upstream: who was let in by a server that nobody trusts goes as soon as there is a better one. */

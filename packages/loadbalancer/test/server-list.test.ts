@@ -76,6 +76,63 @@ describe("ServerList", () => {
     });
   });
 
+  describe("the home of a machine", () => {
+    const KEYS = Array.from({ length: 300 }, (_, i) => `node-${i}`);
+    /** Where a machine is once all servers of the list have been healthy for long. */
+    const homeOf = (homeKey: string, addresses: readonly string[]): string => {
+      list = new ServerList({ now: () => nowMs, random: () => 0.5, homeKey });
+      list.setAddresses(addresses);
+      connect(addresses[0] ?? "");
+      for (let second = 0; second < 120; second++, nowMs += 1000) for (const each of addresses) tell(each, "health-ok");
+      return order()[0] ?? "";
+    };
+
+    test("is another one for other machines, and the same one whatever the order of the list", () => {
+      const homes = KEYS.map((key) => homeOf(key, [A, B, C]));
+      for (const each of [A, B, C]) assert.ok(homes.filter((home) => home === each).length > 60);
+      assert.deepEqual(
+        KEYS.map((key) => homeOf(key, [C, A, B])),
+        homes,
+      );
+    });
+
+    test("stays when another server leaves the list", () => {
+      for (const key of KEYS.slice(0, 50)) {
+        const home = homeOf(key, [A, B, C]);
+        if (home !== C) assert.equal(homeOf(key, [A, B]), home);
+      }
+    });
+
+    test("gets its machine back when it has been healthy for a minute and the machine's own share of another half", () => {
+      const homeKey = KEYS.find((key) => homeOf(key, [A, B]) === A) ?? "";
+      nowMs = 0;
+      list = new ServerList({ now: () => nowMs, random: () => 0.5, homeKey });
+      list.setAddresses([A, B]);
+      for (const each of [A, B]) tell(each, "health-ok", "health-ok");
+      connect(A, 3);
+      assert.deepEqual(cutBy(tell(A, "health-failed")), [A]);
+      for (let i = 0; i < 3; i++) list.closed(A);
+      connect(B, 3);
+      tell(A, "health-ok", "health-ok");
+      nowMs = 60_001;
+      assert.deepEqual(cutBy(tell(A, "health-ok")), []);
+      nowMs += 14_999;
+      assert.deepEqual(cutBy(tell(A, "health-ok")), []);
+      nowMs += 1;
+      const effects = tell(A, "health-ok");
+      assert.deepEqual(changesOf(effects), [`${B} active preferred`, `${A} healthy active`]);
+      assert.deepEqual(cutBy(effects), [B]);
+      assert.deepEqual(states(), { [A]: "active", [B]: "preferred" });
+    });
+
+    test("is no matter without a key", () => {
+      list.setAddresses([A, B]);
+      connect(B);
+      for (nowMs = 0; nowMs < 300_000; nowMs += 1000) for (const each of [A, B]) tell(each, "health-ok");
+      assert.equal(states()[B], "active");
+    });
+  });
+
   describe("ServerList.ordered()", () => {
     test("puts better states first, then more connections, then the place drawn", () => {
       list.setDefault(C);

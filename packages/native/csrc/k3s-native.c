@@ -3,13 +3,16 @@
 #define NAPI_VERSION 8
 #include <errno.h>
 #include <limits.h>
+#include <linux/netlink.h>
 #include <node_api.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,12 +147,87 @@ static napi_value release_code(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+#define NETLINK_WAIT_SECONDS 2
+#define MAX_ANSWER_BYTES (64 << 20)
+// The kernel never makes a part of an answer larger than 32 KiB.
+#define NETLINK_PART_BYTES (64 << 10)
+
+struct answer {
+  char *bytes;
+  size_t length;
+};
+
+// Whether this part of an answer holds its end: the kernel closes a dump with DONE, all else with an acknowledgement.
+static int is_last_part(const char *part, size_t length) {
+  size_t at = 0;
+  while (length - at >= sizeof(struct nlmsghdr)) {
+    struct nlmsghdr header;
+    memcpy(&header, part + at, sizeof header);
+    if (header.nlmsg_len < sizeof header || header.nlmsg_len > length - at) return 1;
+    if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) return 1;
+    size_t step = NLMSG_ALIGN((size_t)header.nlmsg_len);
+    if (step >= length - at) return 0;
+    at += step;
+  }
+  return 1;
+}
+
+static int receive_answer(int fd, struct answer *answer) {
+  for (;;) {
+    if (answer->length > MAX_ANSWER_BYTES) return EMSGSIZE;
+    char *larger = realloc(answer->bytes, answer->length + NETLINK_PART_BYTES);
+    if (larger == NULL) return ENOMEM;
+    answer->bytes = larger;
+    char *part = answer->bytes + answer->length;
+    ssize_t received;
+    do received = recv(fd, part, NETLINK_PART_BYTES, MSG_TRUNC);
+    while (received < 0 && errno == EINTR);
+    if (received < 0) return errno == EAGAIN ? ETIMEDOUT : errno;
+    if (received > NETLINK_PART_BYTES) return EMSGSIZE;
+    answer->length += (size_t)received;
+    if (is_last_part(part, (size_t)received)) return 0;
+  }
+}
+
+static int exchange_netlink(const void *request, size_t length, struct answer *answer) {
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return errno;
+  struct timeval limit = {.tv_sec = NETLINK_WAIT_SECONDS};
+  const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  int number = 0;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+      sendto(fd, request, length, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
+    number = errno;
+  else number = receive_answer(fd, answer);
+  close(fd);
+  return number;
+}
+
+// netlinkRoute(request: Uint8Array): Buffer. The kernel works on the request while it is sent, so its answer is there at once.
+static napi_value netlink_route(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS], result = NULL;
+  void *request;
+  size_t length;
+  bool is_buffer = false;
+  if (!read_arguments(env, info, arguments, 1) || napi_is_buffer(env, arguments[0], &is_buffer) != napi_ok ||
+      !is_buffer || napi_get_buffer_info(env, arguments[0], &request, &length) != napi_ok ||
+      length < sizeof(struct nlmsghdr))
+    return throw_argument(env, "Cannot ask the kernel: a buffer with a netlink message is needed");
+
+  struct answer answer = {0};
+  int number = exchange_netlink(request, length, &answer);
+  if (number == 0) napi_create_buffer_copy(env, answer.length, answer.bytes, NULL, &result);
+  free(answer.bytes);
+  return number == 0 ? result : throw_errno(env, "ask the kernel", number);
+}
+
 static void export_function(napi_env env, napi_value exports, napi_property_descriptor descriptor) {
   napi_define_properties(env, exports, 1, &descriptor);
 }
 
 NAPI_MODULE_INIT() {
   export_function(env, exports, (napi_property_descriptor){.utf8name = "flock", .method = lock_file});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "netlinkRoute", .method = netlink_route});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseCode", .method = release_code});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "waitpid", .method = reap});

@@ -4,6 +4,7 @@ import { locate } from "./location.ts";
 
 interface Addon {
   flock(fd: number): boolean;
+  netlinkRoute(request: Uint8Array): Buffer;
   notify(socketPath: string, message: string): void;
   releaseCode(): void;
   waitpid(pid: number): number | undefined;
@@ -12,6 +13,15 @@ interface Addon {
 /** Takes an exclusive lock on an open file without waiting; false when somebody else holds it. */
 export function flock(fd: number): boolean {
   return loadAddon().flock(fd);
+}
+
+/**
+ * Sends one rtnetlink message to the kernel and returns every message of its answer, up to DONE or the acknowledgement,
+ * which the request has to ask for (rtnetlink(7)). Throws with the system's code: ETIMEDOUT without an answer in 2 s,
+ * EMSGSIZE when it is larger than 64 MiB. What the kernel says about the request itself is in the answer.
+ */
+export function netlinkRoute(request: Uint8Array): Buffer {
+  return loadAddon().netlinkRoute(request);
 }
 
 /**

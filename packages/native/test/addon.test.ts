@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { flock, notify, releaseCode, waitpid } from "@k3s/native";
+import { flock, netlinkRoute, notify, releaseCode, waitpid } from "@k3s/native";
 
 const run = promisify(execFile);
 
@@ -122,3 +122,37 @@ function mappedOfExecutable(): number {
   }
   return total;
 }
+
+describe("netlinkRoute()", () => {
+  /** A request of `type` with the head of the message, zeroes for "all of them", behind the header of netlink(7). */
+  function request(type: number, flags: number, bodyBytes: number): Buffer {
+    const message = Buffer.alloc(16 + bodyBytes);
+    message.writeUInt32LE(message.length, 0);
+    message.writeUInt16LE(type, 4);
+    message.writeUInt16LE(flags, 6);
+    return message;
+  }
+  const GET_LINK = 18;
+  const DUMP = 0x301;
+  const WITH_ACKNOWLEDGEMENT = 0x5;
+
+  test("returns a whole dump: the loopback interface first, DONE last", () => {
+    const answer = netlinkRoute(request(GET_LINK, DUMP, 16));
+    assert.equal(answer.readUInt16LE(4), 16, "RTM_NEWLINK");
+    assert.ok(answer.includes("lo\0"));
+    const types: number[] = [];
+    for (let at = 0; at < answer.length; at += (answer.readUInt32LE(at) + 3) & ~3)
+      types.push(answer.readUInt16LE(at + 4));
+    assert.equal(types.at(-1), 3, "NLMSG_DONE");
+  });
+
+  test("hands over what the kernel says about a request it refuses", () => {
+    const answer = netlinkRoute(request(GET_LINK, WITH_ACKNOWLEDGEMENT, 16));
+    assert.deepEqual([answer.readUInt16LE(4), answer.readInt32LE(16)], [2, -22], "NLMSG_ERROR with EINVAL");
+  });
+
+  for (const wrong of [Buffer.alloc(3), "text"]) {
+    test(`refuses ${typeof wrong === "string" ? "a text" : "a message without a header"}`, () =>
+      assert.throws(() => netlinkRoute(wrong as Buffer), TypeError));
+  }
+});

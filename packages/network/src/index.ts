@@ -1,2 +1,4 @@
-export { conflist } from "./conflist.ts";
-export { layOutPodNetwork, PodNetwork } from "./pod-network.ts";
+export { SUBNET_FILE } from "./flannel-files.ts";
+export { layOutNetworkFiles } from "./lay-out-files.ts";
+export { backendOf, type Backend } from "./lease.ts";
+export { PodNetwork } from "./pod-network.ts";

@@ -1,78 +1,125 @@
-import { join } from "node:path";
-import { aborted } from "@k3s/async";
-import { ensureDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
-import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
+import { aborted, deadline, retry, sleep } from "@k3s/async";
+import { describeError } from "@k3s/errors";
+import type { KubeClient } from "@k3s/kube-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
-import type { Logger } from "@k3s/log";
-import { conflist } from "./conflist.ts";
+import { leaseAnnotations, missingAnnotations } from "./lease.ts";
+import { NodeNetwork, type Leases, type NodeNetworkOptions } from "./node-network.ts";
+import { NodeView } from "./node-view.ts";
 
-export interface PodNetworkOptions {
+export interface PodNetworkOptions extends NodeNetworkOptions {
+  /** As the kubelet, which may write to its own Node. */
   readonly client: () => KubeClient;
-  readonly nodeName: string;
-  /** Folder the container runtime reads network lists from. */
-  readonly confDir: string;
-  readonly log: Logger;
+  /** For reading other nodes where the kubelet may not: Kubernetes 1.32 and later. */
+  readonly controller: () => KubeClient;
 }
 
-type Node = KubeObject & { readonly spec: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] } };
-
-const BRIDGE = "cni0";
-const FILE = "10-flannel.conflist";
+/** At least so often the kernel is looked at: whatever somebody removes is back after that. */
+const CHECK_INTERVAL_MS = 10_000;
+/** Between two attempts to publish. */
+const RETRY_MS = 1_000;
+const RETRY = { delayMinMs: 250, delayMaxMs: 5_000 };
+const REVIEW_INTERVAL_MS = 600_000;
 
 /**
- * Lays a network list without addresses out unless there is one, to be called before the container runtime starts. As with
- * flannel, the runtime then counts the network as configured, and a pod that comes before the node's pod CIDRs is tried again.
+ * Connects the pods of this node with those of the others, in the way of flannel, and keeps it so while it runs. When it stops
+ * all stays in place: pods run on.
  */
-export async function layOutPodNetwork(confDir: string): Promise<void> {
-  await ensureDirectory(confDir, 0o755);
-  const path = join(confDir, FILE);
-  if ((await readIfExists(path)) === undefined) {
-    await writeFileAtomic(path, conflist({ podCidrs: [], bridge: BRIDGE }), { mode: 0o600 });
-  }
-}
-
-/** Writes the node's CNI network list as soon as the cluster has given the node its pod CIDRs, and again when they change. */
 export class PodNetwork implements Component {
   readonly name = "pod-network";
   readonly #options: PodNetworkOptions;
   readonly #stopping = new AbortController();
-  #following: Promise<void> = Promise.resolve();
+  readonly #network: NodeNetwork;
+  readonly #view: NodeView;
+  #wake: () => void = () => undefined;
+  #isWoken = false;
+  #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: PodNetworkOptions) {
     this.#options = options;
+    this.#network = new NodeNetwork(options);
+    const onChange = () => {
+      this.#isWoken = true;
+      this.#wake();
+    };
+    this.#view = new NodeView({ log: options.log, onChange });
   }
 
-  /** Resolves once the network list has the CIDRs: from now on pods get addresses. */
-  async start({ signal }: StartContext): Promise<void> {
-    const { client, nodeName, log } = this.#options;
-    const written = Promise.withResolvers<void>();
-    const onObject = async (node: Node) => {
-      if (await this.#write(podCidrs(node))) written.resolve();
+  /** Resolves once the node has its range and all that could be done for it is done: from now on pods get addresses. */
+  async start({ signal, lost }: StartContext): Promise<void> {
+    const ready = Promise.withResolvers<void>();
+    const stop = this.#stopping.signal;
+    const onReady = () => {
+      ready.resolve();
     };
-    const path = `/api/v1/nodes?fieldSelector=${encodeURIComponent(`metadata.name=${nodeName}`)}`;
-    this.#following = follow<Node>(client(), { path, onObject, log }, this.#stopping.signal);
-    await Promise.race([written.promise, aborted(signal)]);
+    this.#running = Promise.all([this.#follow(stop), this.#keep(stop, onReady)]).catch((error: unknown) => {
+      if (!stop.aborted) lost(error instanceof Error ? error : new Error(String(error)));
+    });
+    await Promise.race([ready.promise, aborted(signal)]);
     signal.throwIfAborted();
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#following;
+    this.#stopping.abort(new Error("it is being stopped"));
+    await this.#running;
   }
 
-  async #write(cidrs: readonly string[]): Promise<boolean> {
-    if (cidrs.length === 0) return false;
-    const { confDir, log } = this.#options;
-    const path = join(confDir, FILE);
-    const text = conflist({ podCidrs: cidrs, bridge: BRIDGE });
-    if ((await readIfExists(path))?.toString() === text) return true;
-    await writeFileAtomic(path, text, { mode: 0o600 });
-    log.info({ podCidrs: cidrs }, "pod network configured");
-    return true;
+  /** What the kubelet may do changes when servers are upgraded under a running node, so it is asked again now and then. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { client, controller, log } = this.#options;
+    const onRetry = (error: unknown) => log.debug({ reason: describeError(error) }, "cannot ask who may list nodes");
+    while (!signal.aborted) {
+      const mayList = await retry((attempt) => mayListNodes(client(), attempt), { ...RETRY, onRetry }, signal);
+      using turn = deadline(REVIEW_INTERVAL_MS, "Following nodes", signal);
+      await this.#view.follow(mayList ? client() : controller(), turn);
+    }
+  }
+
+  async #keep(signal: AbortSignal, onReady: () => void): Promise<void> {
+    while (!signal.aborted) {
+      this.#isWoken = false;
+      const leases = await this.#network.bring(this.#view.nodes, signal);
+      const isTold = leases !== undefined && (await this.#tell(leases, signal));
+      if (leases !== undefined) onReady();
+      await this.#pause(leases === undefined || isTold ? CHECK_INTERVAL_MS : RETRY_MS, signal);
+    }
+  }
+
+  /** Tells the others about this node. False when the API did not take it. */
+  async #tell(leases: Leases, signal: AbortSignal): Promise<boolean> {
+    const { backend, nodeName, client, log } = this.#options;
+    const own = this.#view.nodes.get(nodeName);
+    if (own === undefined) return false;
+    const annotations = missingAnnotations(own, leaseAnnotations(backend, leases));
+    if (Object.keys(leases).length === 0 || Object.keys(annotations).length === 0) return true;
+    try {
+      const path = `/api/v1/nodes/${encodeURIComponent(nodeName)}/status`;
+      await client().patch(path, { type: "merge", body: { metadata: { annotations } } }, signal);
+      log.info({ annotations }, "node is a member of the pod network");
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn({ reason: describeError(error) }, "cannot publish the node's part of the pod network");
+      return false;
+    }
+  }
+
+  /** Until something has changed, but no longer than `ms`. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#isWoken) return;
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    this.#wake = () => undefined;
   }
 }
 
-function podCidrs(node: Node): readonly string[] {
-  const { podCIDR, podCIDRs } = node.spec;
-  return podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
+interface AccessReview {
+  readonly status?: { readonly allowed?: boolean };
+}
+
+async function mayListNodes(client: KubeClient, signal: AbortSignal): Promise<boolean> {
+  const review = { spec: { resourceAttributes: { verb: "list", resource: "nodes" } } };
+  const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const { status } = await client.create<typeof review & AccessReview>(path, review, signal);
+  return status?.allowed === true;
 }

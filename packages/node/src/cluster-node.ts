@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { addressAnnotations, nodeArgumentAnnotations, NodeMetadata } from "@k3s/controllers";
 import type { KubeClient } from "@k3s/kube-client";
 import { assembled, atOnce, inSequence, type Component } from "@k3s/lifecycle";
-import { layOutPodNetwork, PodNetwork } from "@k3s/network";
+import { backendOf, layOutNetworkFiles, PodNetwork, SUBNET_FILE, type Backend } from "@k3s/network";
 import { containerd, ImageImport, kubelet, kubeProxy, type NodeRuntimeOptions } from "@k3s/node-runtime";
 import { agentPaths } from "@k3s/pki";
 import { ApiClients } from "./api-clients.ts";
@@ -10,6 +10,9 @@ import { Milestone } from "./milestone.ts";
 import { nodeOptions } from "./node-options.ts";
 import type { NodeParts } from "./node-parts.ts";
 import { prepareMachine } from "./prepare-machine.ts";
+
+const KUBELET = "kubelet";
+const CONTROLLER = "k3s-controller";
 
 /** A node on this machine, in two components: the programs, which need no API in order to start, and the membership, which does. */
 export class ClusterNode {
@@ -26,12 +29,13 @@ export class ClusterNode {
    * kubelet spends its first seconds looking at the machine, and then tries to register until somebody answers.
    */
   get runtime(): Component {
-    const { config, cluster, identity } = this.#parts;
+    const { cluster, identity } = this.#parts;
+    const backend = backendOf(cluster.flannelBackend);
     return assembled("node-runtime", async () => {
       const options = await this.#prepared();
       return [
         identity,
-        ...(cluster.flannelBackend === "none" ? [] : [networkLayout(config.paths.cniConfigDir)]),
+        ...(backend === undefined ? [] : [networkLayout(this.#parts, backend)]),
         containerd(options),
         new ImageImport(options), // before any pod can look for one of them
         kubelet(options),
@@ -50,16 +54,21 @@ export class ClusterNode {
 
   #members(options: NodeRuntimeOptions): readonly Component[] {
     const { config, cluster, apiServer } = this.#parts;
-    const pair = agentPaths(config.paths.agentDir).clientKubelet;
-    const clients = new ApiClients({ ...apiServer, identities: [{ name: "kubelet", pair }] });
-    const client = () => clients.get("kubelet");
+    const { clientKubelet, clientK3sController } = agentPaths(config.paths.agentDir);
+    const identities = [
+      { name: KUBELET, pair: clientKubelet },
+      { name: CONTROLLER, pair: clientK3sController },
+    ];
+    const clients = new ApiClients({ ...apiServer, identities });
+    const client = () => clients.get(KUBELET);
+    const backend = backendOf(cluster.flannelBackend);
     return [
       clients,
       registration(this.#parts, client),
       atOnce("pod-traffic", [
         // It looks its own Node up to learn its address, and settles for the loopback address when there is none.
         ...(cluster.disableKubeProxy ? [] : [kubeProxy(options)]),
-        ...(cluster.flannelBackend === "none" ? [] : [podNetwork(this.#parts, client)]),
+        ...(backend === undefined ? [] : [podNetwork(this.#parts, backend, clients)]),
       ]),
     ];
   }
@@ -71,8 +80,16 @@ export class ClusterNode {
   }
 }
 
-function networkLayout(confDir: string): Component {
-  return { name: "network-layout", start: () => layOutPodNetwork(confDir), stop: () => Promise.resolve() };
+function networkLayout({ config, cluster, host, set }: NodeParts, backend: Backend): Component {
+  const options = {
+    backend,
+    clusterCidrs: cluster.clusterCidr,
+    confDir: config.paths.cniConfigDir,
+    netConfFile: config.paths.flannelConfigFile,
+    pluginDir: set.cniBinDir,
+    executable: host.executable,
+  };
+  return { name: "network-layout", start: () => layOutNetworkFiles(options), stop: () => Promise.resolve() };
 }
 
 function registration({ config, cluster, host }: NodeParts, client: () => KubeClient): Component {
@@ -98,11 +115,18 @@ function registration({ config, cluster, host }: NodeParts, client: () => KubeCl
   });
 }
 
-function podNetwork({ config, host }: NodeParts, client: () => KubeClient): Component {
+function podNetwork({ config, cluster, env, host }: NodeParts, backend: Backend, clients: ApiClients): Component {
   return new PodNetwork({
-    client,
+    client: () => clients.get(KUBELET),
+    controller: () => clients.get(CONTROLLER),
     nodeName: config.nodeName,
-    confDir: config.paths.cniConfigDir,
+    backend,
+    clusterCidrs: cluster.clusterCidr,
+    nodeIps: config.nodeIp,
+    externalIps: cluster.flannelExternalIp ? config.nodeExternalIp : [],
+    interfaceName: config.flannelIface,
+    subnetFile: SUBNET_FILE,
+    path: env["PATH"] ?? "",
     log: host.log.child({ component: "pod-network" }),
   });
 }

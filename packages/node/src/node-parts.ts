@@ -9,6 +9,8 @@ export interface NodeHost {
   readonly log: Logger;
   /** Folder of upstream programs, as the build leaves it. */
   readonly componentsDir: string;
+  /** Our own executable, which is also a CNI plugin. */
+  readonly executable: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What we were started with, for the record on the Node: command, settings of files, arguments; secrets are masked. */
   readonly args: readonly string[];
@@ -22,6 +24,8 @@ export interface ClusterNetwork {
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly flannelBackend: string;
+  /** Whether nodes reach each other at their external addresses. */
+  readonly flannelExternalIp: boolean;
   readonly disableKubeProxy: boolean;
   readonly disableCloudController: boolean;
   readonly disableServiceLb: boolean;

@@ -12,6 +12,7 @@ const cluster: ClusterNetwork = {
   serviceCidr: ["10.43.0.0/16"],
   clusterDns: ["10.43.0.10"],
   flannelBackend: "vxlan",
+  flannelExternalIp: false,
   disableKubeProxy: false,
   disableCloudController: false,
   disableServiceLb: false,

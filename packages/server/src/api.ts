@@ -5,13 +5,16 @@ import { ClusterObjects } from "@k3s/controllers";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
+import type { Route } from "@k3s/supervisor-api";
 import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import type { ServerParts } from "./server-parts.ts";
+import { serverRoutes } from "./server-routes.ts";
 import { MasterLeases, onlyServer } from "./serving-addresses.ts";
 import { ServingSecretKeeper } from "./serving-secret.ts";
 import { Supervisor } from "./supervisor.ts";
+import { TokenRotation } from "./token-rotation.ts";
 
 /** Where kubectl of k3s looks first; a link when the kubeconfig is written elsewhere. */
 const ADMIN_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
@@ -20,7 +23,9 @@ const ADMIN_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 export function api(parts: ServerParts): Component {
   const { config, host, set, env, records, clients } = parts;
   const agents = new AgentService(parts);
-  const { routes, tokens } = agents;
+  const { tokens } = agents;
+  const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts)]);
+  const routes = { ...agents.routes, paths };
   const supervisor = new Supervisor({ config, routes, tokens, log: host.log });
   const client = () => clients.get("supervisor");
   const log = (component: string) => host.log.child({ component });
@@ -49,6 +54,18 @@ export function api(parts: ServerParts): Component {
     adminAccess(config),
     agents.component,
   ]);
+}
+
+/** For other servers and for whoever administers this one. */
+function operatorRoutes({ config, host, datastore }: ServerParts): ReadonlyMap<string, Route> {
+  const log = host.log.child({ component: "server-routes" });
+  const rotation = new TokenRotation({
+    serverDir: config.paths.serverDir,
+    hasAgentToken: config.agentToken !== undefined,
+    store: datastore.bootstrapStore,
+    log,
+  });
+  return serverRoutes({ changeToken: (newToken) => rotation.change(newToken), log });
 }
 
 function servingAddresses({ config, datastore, host }: ServerParts): ServingAddresses {

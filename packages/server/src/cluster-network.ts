@@ -12,6 +12,7 @@ export function clusterNetwork(config: ServerConfig): ClusterNetwork {
       clusterDns,
       clusterDomain,
       flannelBackend,
+      flannelExternalIp: false,
       disableKubeProxy,
       disableCloudController,
     },

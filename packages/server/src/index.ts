@@ -1,1 +1,3 @@
 export { serverComponents } from "./server-components.ts";
+export { serverRoutes } from "./server-routes.ts";
+export { TokenRotation } from "./token-rotation.ts";

@@ -42,6 +42,7 @@ export class TestHost implements AsyncDisposable {
   readonly #root: string;
   readonly #init: number;
   readonly #procsFiles: readonly string[];
+  readonly #wrappers = new Set<ChildProcess>();
 
   private constructor(options: TestHostOptions, parts: HostParts) {
     this.name = options.name;
@@ -80,7 +81,21 @@ export class TestHost implements AsyncDisposable {
 
   /** Starts a program in the host. The process id is that of a wrapper on the machine; see {@link pids}. */
   spawn(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    return spawn("bash", ["-c", this.#entry(), file, ...args], options);
+    const wrapper = spawn("bash", ["-c", this.#entry(), file, ...args], options);
+    this.#wrappers.add(wrapper);
+    wrapper.once("exit", () => this.#wrappers.delete(wrapper));
+    return wrapper;
+  }
+
+  /** Stops every process, as when the machine stands still. The kernel goes on, and accepts connections. */
+  async freeze(): Promise<void> {
+    await this.run("bash", "-c", "kill -STOP -1");
+  }
+
+  /** Ends {@link freeze}. */
+  async thaw(): Promise<void> {
+    await this.run("bash", "-c", "kill -CONT -1");
+    this.#wakeWrappers();
   }
 
   /** Runs a program in the host to its end and returns what it printed; rejects when it fails or takes longer than a minute. */
@@ -104,7 +119,13 @@ export class TestHost implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#wakeWrappers();
     await this.#undo.disposeAsync();
+  }
+
+  /** nsenter stops together with its child, but nobody in the host can continue it, and its child is buried by it alone. */
+  #wakeWrappers(): void {
+    for (const wrapper of this.#wrappers) wrapper.kill("SIGCONT");
   }
 }
 

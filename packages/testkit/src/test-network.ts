@@ -33,7 +33,7 @@ export class TestNetwork implements AsyncDisposable {
     const namespace = `k3s-${this.id}-${host}`;
     await ip("netns", "add", namespace);
     this.#hosts.push(namespace);
-    const port = `p-${host}`;
+    const port = portOf(host);
     await this.#inSwitch("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace);
     await this.#inSwitch("link", "set", port, "master", "br0", "up");
     await ip("-n", namespace, "link", "set", "lo", "up");
@@ -41,6 +41,16 @@ export class TestNetwork implements AsyncDisposable {
     await ip("-n", namespace, "link", "set", "eth0", "up");
     await ip("-n", namespace, "route", "add", "default", "via", TestNetwork.gateway);
     return namespace;
+  }
+
+  /** Drops every packet to and from the host, which is not told, as when a cable further away is cut. */
+  async cut(host: string): Promise<void> {
+    await this.#inSwitch("link", "set", portOf(host), "nomaster");
+  }
+
+  /** Ends {@link cut}. */
+  async mend(host: string): Promise<void> {
+    await this.#inSwitch("link", "set", portOf(host), "master", "br0");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -51,6 +61,11 @@ export class TestNetwork implements AsyncDisposable {
   async #inSwitch(...args: string[]): Promise<void> {
     await ip("-n", this.#namespace, ...args);
   }
+}
+
+/** The host's place in the switch. */
+function portOf(host: string): string {
+  return `p-${host}`;
 }
 
 /** `ip netns add` mounts its folder on itself and never takes that back. The last network to go does, when nothing is in it. */

@@ -48,6 +48,22 @@ export class TokenError extends NodeError {
     });
   }
 
+  static notBootstrap(): TokenError {
+    return TokenError.of({
+      code: "ERR_TOKEN_NOT_BOOTSTRAP",
+      message: 'Cannot parse bootstrap token: it does not match "[a-z0-9]{6}.[a-z0-9]{16}"',
+      hint: "Let k3s token create or k3s token generate make one; k3s token list shows the ids there are",
+    });
+  }
+
+  static bootstrapSecret(name: string, part: string): TokenError {
+    return TokenError.of({
+      code: "ERR_TOKEN_BOOTSTRAP_SECRET",
+      message: `Cannot read bootstrap token in secret "${name}": ${part} is not usable`,
+      hint: "kube-apiserver does not accept it either; remove it with k3s kubectl -n kube-system delete secret",
+    });
+  }
+
   static caMismatch(hashes: { readonly token: string; readonly server: string }): TokenError {
     return TokenError.of({
       code: "ERR_TOKEN_CA_MISMATCH",

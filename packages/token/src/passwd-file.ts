@@ -50,11 +50,15 @@ export async function readPasswd(path: string): Promise<PasswdEntry[]> {
   });
 }
 
+/** The text of a passwd file with these users. */
+export function formatPasswd(entries: readonly PasswdEntry[]): string {
+  return formatCsv(entries.map(({ password, user, uid, groups }) => [password, user, uid, groups.join(",")]));
+}
+
 /** Replaces the passwd file as a whole, 0600. Rejects with TokenError. */
 export async function writePasswd(path: string, entries: readonly PasswdEntry[]): Promise<void> {
-  const rows = entries.map(({ password, user, uid, groups }) => [password, user, uid, groups.join(",")]);
   try {
-    await writeFileAtomic(path, formatCsv(rows), { mode: 0o600 });
+    await writeFileAtomic(path, formatPasswd(entries), { mode: 0o600 });
   } catch (error) {
     throw TokenError.fileUnusable(path, error);
   }
@@ -71,7 +75,7 @@ export async function ensurePasswd(options: PasswdOptions): Promise<EnsuredPassw
   const stored = storedPassword(entries, SERVER.user) ?? storedPassword(entries, NODE.user);
   const server = given(options.token) ?? (stored === undefined ? undefined : secretOf(stored)) ?? newPassword();
   const passwords: Passwords = { server, node: given(options.agentToken) ?? server };
-  const wanted = withUsers(entries, [builtIn(SERVER, passwords.server), builtIn(NODE, passwords.node)]);
+  const wanted = withUsers(entries, builtInUsers(passwords));
   if (JSON.stringify(wanted) === JSON.stringify(entries)) return { ...passwords, isChanged: false };
   try {
     await ensureDirectory(directory, 0o700);
@@ -95,16 +99,23 @@ function storedPassword(entries: readonly PasswdEntry[], user: string): string |
   return entries.find((entry) => entry.user === user && entry.password !== "")?.password;
 }
 
+/** The two users that every server has. */
+export function builtInUsers({ server, node }: Passwords): readonly PasswdEntry[] {
+  return [builtIn(SERVER, server), builtIn(NODE, node)];
+}
+
 function builtIn({ user, group }: typeof SERVER | typeof NODE, password: string): PasswdEntry {
   return { password, user, uid: user, groups: [group] };
 }
 
-function withUsers(entries: readonly PasswdEntry[], wanted: readonly PasswdEntry[]): PasswdEntry[] {
+/** The users with these put in the places of those of the same name, or after them. */
+export function withUsers(entries: readonly PasswdEntry[], wanted: readonly PasswdEntry[]): PasswdEntry[] {
   const kept = entries.map((entry) => wanted.find(({ user }) => user === entry.user) ?? entry);
   const added = wanted.filter(({ user }) => !entries.some((entry) => entry.user === user));
   return [...kept, ...added];
 }
 
-function newPassword(): string {
+/** As k3s makes them up. */
+export function newPassword(): string {
   return randomBytes(16).toString("hex");
 }

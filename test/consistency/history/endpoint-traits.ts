@@ -21,6 +21,11 @@ export interface EndpointTraits {
    * may be behind what another one has acknowledged, as with the members of etcd.
    */
   readonly servers: "one" | "several";
+  /**
+   * Whether transactions read at revisions of the past. etcd drops the reads of a transaction that it carries out again when it starts,
+   * so one that was refused for such a read takes effect after a restart (etcd issue 18667), and all later revisions are others.
+   */
+  readonly pastInTxns: boolean;
   /** Whether a progress request can be trusted; see {@link answersProgress}. */
   readonly answersProgress: boolean;
 }
@@ -39,5 +44,6 @@ export const ownTraits: EndpointTraits = {
   revisions: "consecutive",
   history: "whole",
   servers: "one",
+  pastInTxns: true,
   answersProgress: true,
 };

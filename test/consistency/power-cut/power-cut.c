@@ -125,9 +125,7 @@ static void follow(int fd, const char *path) {
     file->reader = open_plain(path, O_RDONLY);
     if (file->reader < 0) fail(path);
     strcpy(file->name, name);
-    char shadow[PATH_MAX];
-    shadow_path(shadow, name);
-    if (access(shadow, F_OK) != 0) mark(file, 0, status.st_size);
+    mark(file, 0, status.st_size); /* what a process that was killed wrote becomes durable with the file as well */
   }
   file_of_fd[fd] = (unsigned char)(number + 1);
   pthread_mutex_unlock(&lock);

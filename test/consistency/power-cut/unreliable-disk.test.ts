@@ -17,14 +17,21 @@ const PROGRAM = `
   process.kill(process.pid, "SIGKILL");
 `;
 
-/** The first byte of each page that is left. */
-async function leftOf(t: TestContext, options: { readonly lies: boolean }): Promise<string> {
+/** Makes durable what is there. */
+const NEXT_PROGRAM = `
+  const fs = require("node:fs");
+  fs.fsyncSync(fs.openSync(process.argv[1], "r+"));
+`;
+
+/** The first byte of each page that is left, after `next` went on where the first program was killed. */
+async function leftOf(t: TestContext, options: { readonly lies: boolean }, next?: string): Promise<string> {
   const disk = await UnreliableDisk.create(options);
   t.after(() => disk[Symbol.asyncDispose]());
   const path = join(disk.folder, "file");
   const env = { ...process.env, ...disk.environment };
   const { signal, stderr } = spawnSync(process.execPath, ["-e", PROGRAM, path], { env, encoding: "utf8" });
   assert.deepEqual([signal, stderr], ["SIGKILL", ""]);
+  if (next !== undefined) assert.equal(spawnSync(process.execPath, ["-e", next, path], { env }).status, 0);
   await disk.cut(new Random(1));
   const content = await readFile(path);
   return Array.from({ length: content.length / 4096 }, (_, page) => content.toString("latin1", page * 4096)[0]).join(
@@ -39,6 +46,10 @@ describe("UnreliableDisk.cut()", () => {
     assert.match(left, /^[12]+$/);
     assert.match(left, /1/);
     assert.match(left, /2/);
+  });
+
+  test("keeps what a killed program wrote and the next one made durable", async (t) => {
+    assert.equal(await leftOf(t, { lies: false }, NEXT_PROGRAM), "2".repeat(PAGES));
   });
 
   test("keeps nothing when the disk lies", async (t) => {

@@ -106,7 +106,7 @@ async function startForeign(): Promise<System> {
     thaw: () => etcd.program.thaw(),
   };
   return {
-    ...{ targets: [`127.0.0.1:${way.port}`], traits },
+    ...{ targets: [`127.0.0.1:${way.port}`], traits: { ...traits, pastInTxns: false } },
     harms: {
       restart: (options) => restartDatabase({ ...options, database }),
       cut: (options) => cutConnections({ ...options, ways: [way] }),

@@ -3,8 +3,8 @@ import type { Operation, Outcome, RangeRequest, RangeResponse, Request } from ".
 import type { Recorder } from "../history/recorder.ts";
 import { Connection } from "../wire/connection.ts";
 
-/** How long a client waits for a server that went away. */
-const RETURN_LIMIT_MS = 30_000;
+/** How long a client waits for a server that went away: several starts on a busy machine, each of which may take a minute. */
+const RETURN_LIMIT_MS = 180_000;
 /** Of what a round cannot do without: some ten seconds of a database that comes back. */
 export const MUST_ATTEMPTS = 100;
 /** Each unknown outcome doubles what may have happened: a server whose database is away must not make too many. */

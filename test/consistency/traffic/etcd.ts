@@ -23,6 +23,8 @@ interface EtcdTrafficOptions {
   readonly leases: Leases;
   /** Whether versions are compared and sorted by, and the key deleted whose version others count on. */
   readonly usesVersions: boolean;
+  /** As in `EndpointTraits`. */
+  readonly pastInTxns: boolean;
 }
 
 /** Does what any client of etcd may do: all forms of ranges, deletes and transactions. */
@@ -30,6 +32,7 @@ export class EtcdTraffic {
   readonly #client: TrafficClient;
   readonly #random: Random;
   readonly #leases: Leases;
+  readonly #pastInTxns: boolean;
   readonly #deletable: readonly [Span, ...Span[]];
   readonly #targets: readonly [SortTarget, ...SortTarget[]];
   readonly #fields: readonly [Compare["target"]["field"], ...Compare["target"]["field"][]];
@@ -42,6 +45,7 @@ export class EtcdTraffic {
     this.#client = client;
     this.#random = random;
     this.#leases = options.leases;
+    this.#pastInTxns = options.pastInTxns;
     this.#deletable = options.usesVersions ? spans : spansWithoutCompactKey;
     this.#targets = options.usesVersions ? sortTargets : ["key", "create", "mod", "value"];
     this.#fields = ["create", "mod", "lease", "value", options.usesVersions ? "version" : "mod"];
@@ -110,6 +114,11 @@ export class EtcdTraffic {
     };
   }
 
+  #rangeInTxn(): RangeRequest {
+    const range = this.#range();
+    return this.#pastInTxns ? range : { ...range, revision: 0 };
+  }
+
   /** Writes use each of `unused` at most once: etcd refuses a key that is written twice. */
   #txn(unused: string[], depth: number): TxnRequest {
     const random = this.#random;
@@ -128,7 +137,7 @@ export class EtcdTraffic {
       [depth > 0 ? 2 : 0, "txn"],
     ]);
     if (kind === "range")
-      return this.#written !== undefined && random.chance(0.5) ? read(this.#written) : this.#range();
+      return this.#written !== undefined && random.chance(0.5) ? read(this.#written) : this.#rangeInTxn();
     if (kind === "txn") return this.#txn(unused, depth - 1);
     const key = unused.pop();
     if (key === undefined) return undefined;

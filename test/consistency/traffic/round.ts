@@ -122,7 +122,7 @@ function startWatchers(
 }
 
 async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly leases: Leases }): Promise<void> {
-  const { targets, kubernetesClients, etcdClients, stepsPerClient, harm, guest } = options;
+  const { targets, kubernetesClients, etcdClients, stepsPerClient, harm, guest, traits } = options;
   const { recorder, random, leases } = parts;
   const over = new AbortController();
   const runClient = async (kind: "kubernetes" | "etcd", index: number): Promise<void> => {
@@ -131,7 +131,11 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
     const traffic =
       kind === "kubernetes"
         ? new KubernetesTraffic(client, own, leases)
-        : new EtcdTraffic(client, own, { leases, usesVersions: options.traits.versions === "exact" });
+        : new EtcdTraffic(client, own, {
+            leases,
+            usesVersions: traits.versions === "exact",
+            pastInTxns: traits.pastInTxns,
+          });
     const isDone = (step: number) => (harm === undefined ? step >= stepsPerClient : over.signal.aborted);
     for (let step = 0; !isDone(step); step++) await traffic.step();
   };

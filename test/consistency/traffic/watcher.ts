@@ -7,7 +7,8 @@ import { encodeWatchCancel, encodeWatchCreate, encodeWatchProgress } from "../wi
 import type { Random } from "./random.ts";
 import type { Targets } from "./targets.ts";
 
-const RETURN_LIMIT_MS = 30_000;
+/** How often a watcher looks whether the round is over while its server is away. */
+const LOOK_MS = 1000;
 const RESTLESS_MS = 25;
 /** How far a watcher that comes back may fall behind what it saw, as a client with an old list. */
 const LOOK_BACK_REVISIONS = 200;
@@ -108,8 +109,11 @@ export class Watcher implements Disposable {
       this.#connection.close();
       this.#connection = new Connection(random.pick(targets));
     }
-    await this.#connection.ready(RETURN_LIMIT_MS);
-    if (!this.#stop.signal.aborted) this.#open();
+    const isReady = await this.#connection.ready(LOOK_MS).then(
+      () => true,
+      () => false, // how long a server may be away is for those who send requests to say
+    );
+    if (isReady && !this.#stop.signal.aborted) this.#open();
   }
 
   #fidget(): void {

@@ -51,7 +51,7 @@ export const networkingSettings = {
     help: "How pods reach pods of other nodes; none leaves the pod network to you",
     fallback: "vxlan",
     fallbackText: "vxlan",
-    parse: oneOfServed(["none", "vxlan"], ["host-gw", "wireguard-native", "tailscale"]),
+    parse: oneOfServed(["none", "vxlan", "host-gw"], ["wireguard-native", "tailscale"]),
   }),
   "egress-selector-mode": valueSetting({
     category: "Networking",

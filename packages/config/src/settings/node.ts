@@ -1,5 +1,5 @@
 import { parseNodeLabel, parseNodeTaint } from "../node-metadata.ts";
-import { oneOfServed, parseImage, parseNodeAddress, parseNodeName, parsePath } from "../parsers.ts";
+import { oneOfServed, parseImage, parseNodeAddress, parseNodeName, parsePath, parseText } from "../parsers.ts";
 import { listSetting, switchSetting, valueSetting } from "../setting.ts";
 import { componentArguments } from "./component-arguments.ts";
 
@@ -49,6 +49,16 @@ export const nodeSettings = {
     placeholder: "IP",
     help: "Address under which this node is reached from outside; one per family",
     parse: parseNodeAddress,
+  }),
+  "flannel-iface": valueSetting({
+    category: "Node",
+    roles: EVERY_ROLE,
+    env: "K3S_FLANNEL_IFACE",
+    placeholder: "NAME",
+    help: "Interface that leads to the other nodes",
+    fallback: undefined,
+    fallbackText: "that of the node's address",
+    parse: parseText,
   }),
   "resolv-conf": valueSetting({
     category: "Node",

@@ -1,0 +1,1 @@
+export { runFlannelPlugin } from "./run-flannel-plugin.ts";

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect } from "@nats-io/transport-node";
+import { Bucket } from "../src/bucket.ts";
+import { NatsLink } from "../src/nats-link.ts";
+import { RowMessages } from "../src/row-message.ts";
+import { RowReader } from "../src/row-reader.ts";
+import { RowTail } from "../src/row-tail.ts";
+import { SpanRepair } from "../src/span-repair.ts";
+import { Subjects } from "../src/subjects.ts";
+import { openDriver, quietLog, startNats } from "./support/nats-fixture.ts";
+import { nothing, row } from "./support/rows.ts";
+
+test("changes() fetches what was left out among the messages that arrived", async (t) => {
+  const server = await startNats(t);
+  const driver = await openDriver(t, server);
+  await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b"), row(3, "/c"), row(4, "/d")] });
+  const connection = await connect({ servers: server.endpoint });
+  const link = await NatsLink.over({ connection, log: quietLog(), slowMs: 0, shown: "nats" });
+  t.after(() => link.close());
+  const messages = new Bucket(link, { bucket: "kine", isReplicated: false });
+  const tail = new RowTail(0);
+  for (const message of await messages.get([1, 4])) if (message !== undefined) tail.add(message);
+  const subjects = new Subjects("kine");
+  const codec = new RowMessages(subjects, "reader");
+  const log = quietLog();
+  const repair = new SpanRepair({ messages, subjects, codec, log });
+  const reader = new RowReader({ messages, codec, repair, tail: () => tail, log, onRow: () => undefined });
+  const { rows, completeFrom } = await reader.changes(0, 10);
+  assert.deepEqual([rows.map(({ name }) => name), completeFrom], [["/a", "/b", "/c", "/d"], 0]);
+});

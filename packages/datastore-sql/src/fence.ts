@@ -1,0 +1,55 @@
+import type { CommitBatch } from "@k3s/datastore";
+import type { Dialect, SqlSession } from "./dialect.ts";
+import type { Lane } from "./lane.ts";
+import { limited } from "./limited.ts";
+
+const SETTLE_LIMIT_MS = 7000;
+
+interface FenceParts<Session extends SqlSession> {
+  readonly dialect: Dialect<Session>;
+  /** For the statements that end what is left. */
+  readonly lane: Lane<Session>;
+}
+
+/**
+ * Commits whose connection was lost on the way. A database that stood still carries them out when it goes on, although their client
+ * was told that nobody knows: after that answer nothing is read or written before they are done or can never be.
+ */
+export class Fence<Session extends SqlSession> {
+  readonly #parts: FenceParts<Session>;
+  readonly #doubtful = new Set<Session>();
+  #settling: Promise<void> | undefined;
+
+  constructor(parts: FenceParts<Session>) {
+    this.#parts = parts;
+  }
+
+  /** The dialect's commit; its session is remembered in the moment in which it is lost. */
+  async commit(session: Session, batch: CommitBatch): Promise<boolean> {
+    const doubt = () => this.#doubtful.add(session);
+    session.lost.addEventListener("abort", doubt, { once: true });
+    try {
+      return await this.#parts.dialect.commit(session, batch);
+    } finally {
+      session.lost.removeEventListener("abort", doubt);
+    }
+  }
+
+  /** Resolves once no lost commit can take effect any more. Rejects with the library's error while the database does not answer. */
+  async settle(): Promise<void> {
+    if (this.#doubtful.size === 0) return;
+    this.#settling ??= this.#settle().finally(() => {
+      this.#settling = undefined;
+    });
+    await this.#settling;
+  }
+
+  async #settle(): Promise<void> {
+    const { dialect, lane } = this.#parts;
+    const limit = { what: "Ending a lost connection", ms: SETTLE_LIMIT_MS };
+    for (const lost of [...this.#doubtful]) {
+      await lane.run((session) => limited(session, limit, async () => dialect.forget?.(session, lost)));
+      this.#doubtful.delete(lost);
+    }
+  }
+}
