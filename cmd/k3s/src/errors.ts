@@ -53,6 +53,13 @@ export class DatastoreToolError extends NodeError {
     });
   }
 
+  static unreadable(cause: unknown): DatastoreToolError {
+    return new DatastoreToolError("ERR_DATASTORE_UNREADABLE", "Cannot read the datastore: the database failed", {
+      hint: "The cause has the database's own words; look at its log, and whether the user may read the tables",
+      cause,
+    });
+  }
+
   static refused(work: string, reason: string): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
       hint: "k3s datastore status shows the current and the compacted revision",

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import type { Driver } from "@k3s/datastore";
+import type { DatabaseReader, Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { databases, type DatabaseOptions, type DatabasePool } from "./databases.ts";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
@@ -38,6 +38,28 @@ export async function openDatastore(options: OpenDatastoreOptions): Promise<Driv
   return measured(driver, { metrics, slow: new SlowStatements({ log, kind: endpoint.kind, thresholds: slow }) });
 }
 
+/** An endpoint of a database that others use as well. */
+export type SharedEndpoint = Extract<Endpoint, { readonly kind: DatabaseKind }>;
+
+/**
+ * Opens a database server's data for reading alone: nothing is made, changed or mended. Rejects with NodeError when there is no such
+ * database, or it cannot be read.
+ */
+export async function inspectDatastore({
+  endpoint,
+  tls,
+  env = {},
+  log,
+  signal,
+}: Pick<OpenDatastoreOptions, "tls" | "env" | "log" | "signal"> & {
+  readonly endpoint: SharedEndpoint;
+}): Promise<DatabaseReader> {
+  signal.throwIfAborted();
+  const { address, scheme } = endpoint;
+  const database = await databases[endpoint.kind]();
+  return database.inspect({ address, scheme, tls, env, log, signal });
+}
+
 /** The file of a SQLite endpoint. */
 export function sqliteFile(dsn: Pick<SqliteDsn, "path">, folder: string): string {
   return dsn.path === undefined ? join(folder, "db", "state.db") : resolve(folder, dsn.path);
@@ -67,7 +89,7 @@ async function openSqlite(dsn: SqliteDsn, { folder, log }: OpenDatastoreOptions)
 }
 
 async function open(
-  endpoint: Extract<Endpoint, { readonly kind: DatabaseKind }>,
+  endpoint: SharedEndpoint,
   { tls, env = {}, pool, log, signal }: OpenDatastoreOptions,
 ): Promise<Driver> {
   const { address, scheme } = endpoint;

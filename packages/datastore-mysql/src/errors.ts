@@ -44,6 +44,21 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static absent(what: string, where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_ABSENT", `Cannot read datastore at ${where}: there is no ${what}`, {
+      hint: "Look at the name of the database in the endpoint; a server makes database and tables when it starts",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
+  static notCopied(database: string, where: string): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_NOT_COPIED",
+      `Cannot read datastore at ${where}: the rows of database "${database}" are in table key_value, and table kine has none`,
+      { hint: "Start a server on this database: it copies them to table kine" },
+    );
+  }
+
   static otherSchema(what: string): MysqlError {
     return new MysqlError("ERR_MYSQL_OTHER_SCHEMA", `Cannot use table kine: ${what}`, {
       hint: "Name a database of k3s or kine in the endpoint, or one that does not exist",
@@ -59,6 +74,13 @@ export class MysqlError extends NodeError {
   static noUniqueIndex(cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_UNIQUE_INDEX", "Cannot use table kine: its unique index cannot be made", {
       hint: "Stop all servers on this database and start again",
+      cause,
+    });
+  }
+
+  static oldTable(cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_OLD_TABLE", "Cannot copy table key_value to kine: a row does not fit", {
+      hint: "The cause has the server's own words; without the old rows a server starts after: RENAME TABLE key_value TO key_value_old",
       cause,
     });
   }

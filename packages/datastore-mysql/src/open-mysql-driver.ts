@@ -25,8 +25,8 @@ export interface MysqlDriverOptions {
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
 
-/** ER_BAD_DB_ERROR */
-const NO_DATABASE = 1049;
+/** ER_BAD_DB_ERROR: there is no such database. */
+export const NO_DATABASE = 1049;
 /** ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_ACCESS_DENIED_NO_PASSWORD, ER_HOST_NOT_PRIVILEGED, ER_MUST_CHANGE_PASSWORD_LOGIN */
 const REFUSALS = new Set([1044, 1045, 1698, 1130, 1862]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
@@ -51,7 +51,8 @@ export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driv
   });
 }
 
-function retryPolicy(target: MysqlTarget, log: Logger) {
+/** Only a server that cannot be reached is asked again. */
+export function retryPolicy(target: MysqlTarget, log: Logger) {
   const server = describeTarget(target);
   return {
     delayMinMs: RETRY_MIN_MS,
@@ -91,7 +92,8 @@ async function connectOrCreate(target: MysqlTarget, signal: AbortSignal): Promis
   }
 }
 
-function toOpenError(error: unknown, where: string): MysqlError {
+/** What an operator is told when opening fails. */
+export function toOpenError(error: unknown, where: string): MysqlError {
   if (error instanceof MysqlError) return error;
   if (REFUSALS.has(errorNumber(error) ?? 0)) return MysqlError.refused(where, error);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";

@@ -3,6 +3,7 @@ import { errorNumber } from "./classify.ts";
 import type { NameColumn } from "./column-name.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
+import { copyOldTable } from "./old-table.ts";
 import { toText } from "./read-rows.ts";
 
 /** What a table of some generation of kine can hold. */
@@ -55,14 +56,16 @@ const EXISTS = 1061;
 export async function prepareSchema(session: MysqlSession, log: Logger): Promise<TableLayout> {
   await session.run([KINE, ...SIDE]);
   const columns = await readColumns(session);
-  const names = columns.map(({ name }) => name);
-  if (names.join() !== COLUMNS.join()) throw MysqlError.otherSchema(`its columns are ${names.join(", ")}`);
-  await assertTransactional(session);
+  assertKnown(columns);
+  const engine = await readEngine(session);
+  if (!isTransactional(engine)) throw MysqlError.otherEngine(engine);
   await ensureUnique(session, log);
+  await copyOldTable(session, log);
   return layoutOf(columns, log);
 }
 
-interface Column {
+/** A column of the table as the server describes it. */
+export interface Column {
   readonly name: string;
   readonly type: string;
   readonly charset: string;
@@ -70,7 +73,8 @@ interface Column {
   readonly maxBytes: number;
 }
 
-async function readColumns(session: MysqlSession): Promise<readonly Column[]> {
+/** The columns of the table; none where there is no table. */
+export async function readColumns(session: MysqlSession): Promise<readonly Column[]> {
   const wanted = "COLUMN_NAME,COLUMN_TYPE,CHARACTER_SET_NAME,COLLATION_NAME,CHARACTER_MAXIMUM_LENGTH";
   const rows = await session.select(
     `SELECT ${wanted} FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME='kine' ORDER BY ORDINAL_POSITION`,
@@ -84,18 +88,33 @@ async function readColumns(session: MysqlSession): Promise<readonly Column[]> {
   }));
 }
 
-async function assertTransactional(session: MysqlSession): Promise<void> {
+/** Throws MysqlError when the table is none of kine's. */
+export function assertKnown(columns: readonly Column[]): void {
+  const names = columns.map(({ name }) => name);
+  if (names.join() !== COLUMNS.join()) throw MysqlError.otherSchema(`its columns are ${names.join(", ")}`);
+}
+
+/** Name of the table's storage engine. */
+export async function readEngine(session: MysqlSession): Promise<string> {
   const [row] = await session.select(
     "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME='kine'",
   );
-  const engine = toText(row?.[0]);
-  if (engine.toLowerCase() !== "innodb") throw MysqlError.otherEngine(engine);
+  return toText(row?.[0]);
+}
+
+/** Whether a server can work with that engine. */
+export function isTransactional(engine: string): boolean {
+  return engine.toLowerCase() === "innodb";
+}
+
+/** Whether the table has the index that keeps two states from following the same one. */
+export async function hasUnique(session: MysqlSession): Promise<boolean> {
+  return (await session.select(`SHOW INDEX FROM kine WHERE Key_name='${UNIQUE}'`)).length > 0;
 }
 
 /** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
 async function ensureUnique(session: MysqlSession, log: Logger): Promise<void> {
-  const found = await session.select(`SHOW INDEX FROM kine WHERE Key_name='${UNIQUE}'`);
-  if (found.length > 0) return;
+  if (await hasUnique(session)) return;
   log.warn({ table: "kine" }, "the table has no unique index, making it; rows that are there twice lose the older one");
   const [column] = await session.select("SHOW COLUMNS FROM kine LIKE 'name'");
   const isText = toText(column?.[1]).toLowerCase().includes("text");
@@ -109,7 +128,8 @@ async function ensureUnique(session: MysqlSession, log: Logger): Promise<void> {
   }
 }
 
-function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
+/** What the columns can hold; tells the log of old types. */
+export function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
   const name = columns.find((column) => column.name === "name");
   const revisions = columns.filter((column) => ["id", "create_revision", "prev_revision"].includes(column.name));
   const idMax = Math.min(...revisions.map(largest));

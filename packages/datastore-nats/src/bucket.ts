@@ -26,17 +26,26 @@ export interface PublishOptions {
   readonly msgID?: string;
 }
 
+interface BucketParts {
+  readonly bucket: string;
+  readonly isReplicated: boolean;
+  /** Whether the stream has allow_direct. Default true. */
+  readonly hasDirect?: boolean;
+}
+
 /** A key-value bucket of JetStream: messages by sequence, one after the other. All rejections are DriverError. */
 export class Bucket {
   readonly #link: NatsLink;
   readonly #stream: string;
   /** Followers may not have what the leader has. */
   readonly #isReplicated: boolean;
+  readonly #hasDirect: boolean;
 
-  constructor(link: NatsLink, options: { readonly bucket: string; readonly isReplicated: boolean }) {
+  constructor(link: NatsLink, options: BucketParts) {
     this.#link = link;
     this.#stream = streamOf(options.bucket);
     this.#isReplicated = options.isReplicated;
+    this.#hasDirect = options.hasDirect ?? true;
   }
 
   /** Sequence of the newest message, as its leader knows it; 0: there was none ever. */
@@ -156,9 +165,9 @@ export class Bucket {
     if (seq < 1) return undefined;
     const { direct, streams } = this.#link.manager;
     return this.#link.run("read message", async () => {
-      const message = await direct.getMessage(this.#stream, { seq });
+      const message = this.#hasDirect ? await direct.getMessage(this.#stream, { seq }) : null;
       if (message !== null) return fromStored(message);
-      if (!this.#isReplicated) return undefined;
+      if (this.#hasDirect && !this.#isReplicated) return undefined;
       const leaders = await streams.getMessage(this.#stream, { seq });
       return leaders === null ? undefined : fromStored(leaders);
     });

@@ -55,6 +55,12 @@ export class NatsError extends NodeError {
     });
   }
 
+  static absent(endpoint: string, bucket: string): NatsError {
+    return new NatsError("ERR_NATS_ABSENT", `Cannot read "${endpoint}": it has no bucket "${bucket}"`, {
+      hint: "Look at bucket= of the endpoint and at the account of the user; a server makes the bucket when it starts",
+    });
+  }
+
   static badBucket(bucket: string, state: string): NatsError {
     return new NatsError("ERR_NATS_BUCKET", `Cannot use bucket "${bucket}": ${state}`, {
       hint: "Name another bucket in the endpoint, or change this one with: nats stream edit",

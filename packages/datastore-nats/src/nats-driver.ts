@@ -1,5 +1,6 @@
 import {
   DriverError,
+  MARKER_NAME,
   type Changes,
   type Claim,
   type CommitBatch,
@@ -19,9 +20,7 @@ import {
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import type { Claims } from "./claims.ts";
-import { toDriverError } from "./errors.ts";
 import { Follower } from "./follower.ts";
-import { unpackKineValue } from "./kine-value.ts";
 import { HistoryFloor } from "./history-floor.ts";
 import { followerPrefix } from "./history-guard.ts";
 import type { NatsLink } from "./nats-link.ts";
@@ -31,14 +30,13 @@ import { RowReader } from "./row-reader.ts";
 import type { SideNote, StoredMessage } from "./row-record.ts";
 import { RowTail } from "./row-tail.ts";
 import { messageBytes, type RowMessages } from "./row-message.ts";
+import { readValues } from "./row-values.ts";
 import type { RowWriter } from "./row-writer.ts";
 import type { SideBucket } from "./side-bucket.ts";
 import type { SpanRepair } from "./span-repair.ts";
 import type { Subjects } from "./subjects.ts";
 import { Serial } from "./serial.ts";
 
-/** The name of kine's compaction marker. */
-const MARKER_NAME = "compact_rev_key";
 /** Heads kept between the look at leases and spans and the load: more are read twice. */
 const MAX_KEPT_HEADS = 200_000;
 
@@ -114,16 +112,8 @@ export class NatsDriver implements Driver {
     return this.#reads.run(() => this.#loadSide());
   }
 
-  async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
-    const found = await this.#parts.messages.get(rows);
-    try {
-      return found.map((message) => {
-        if (message?.data === undefined) return undefined;
-        return message.data.length === 0 ? Buffer.alloc(0) : unpackKineValue(message.data).value;
-      });
-    } catch (error) {
-      throw toDriverError("read values", error);
-    }
+  values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    return readValues(this.#parts.messages, rows);
   }
 
   refusal(name: string, valueBytes: number): RowRefusal | undefined {

@@ -12,7 +12,7 @@ const WRITE_MS = 5000;
 
 const CLOSE_TURNS = 3;
 const SILENT_HINT =
-  "Look for a NATS server that hangs, a slow disk or network, and a stream without a leader (nats stream info)";
+  "Look for a NATS server that hangs (after its disk was full it needs a restart), a slow disk or network, and a stream without a leader (nats stream info)";
 const AWAY_HINT = "Look whether the NATS server runs and can be reached; the connection is made again by itself";
 
 export interface NatsLinkOptions {

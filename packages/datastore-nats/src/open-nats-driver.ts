@@ -25,7 +25,7 @@ const NAME_IN_USE = 10_058;
 /** For the account, for the server. */
 const NO_JETSTREAM: ReadonlySet<number> = new Set([10_039, 10_076]);
 
-interface NatsDriverOptions {
+export interface NatsDriverOptions {
   /** `nats://…` or `jetstream://…`, as kine takes it. */
   readonly endpoint: string;
   readonly tls?: TlsFiles;
@@ -46,24 +46,27 @@ export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver
   const endpoint = parseNatsEndpoint(options.endpoint);
   for (const part of endpoint.ignored)
     log.warn({ endpoint: endpoint.shown, part }, "a part of the datastore endpoint is ignored");
-  return retry(() => open(endpoint, { tls, log }), retryPolicy(endpoint.shown, log), signal);
+  const use = (link: NatsLink) => openBucket(link, endpoint, log);
+  return retry(() => connectAnd(use, { endpoint, tls, log }), retryPolicy(endpoint.shown, log), signal);
 }
 
-async function open(
-  endpoint: NatsEndpoint,
-  { tls, log }: { readonly tls: TlsFiles; readonly log: Logger },
-): Promise<Driver> {
+/** Connects and gives `use` the connection, which is closed when it rejects. Rejects with what an operator is told. */
+export async function connectAnd<T>(
+  use: (link: NatsLink) => Promise<T>,
+  { endpoint, tls, log }: { readonly endpoint: NatsEndpoint; readonly tls: TlsFiles; readonly log: Logger },
+): Promise<T> {
   const connection = await connectNats(endpoint, tls);
   const link = await NatsLink.over({ connection, log, slowMs: endpoint.slowMethodMs, shown: endpoint.shown });
   try {
-    return await openBucket(link, endpoint, log);
+    return await use(link);
   } catch (error) {
     await link.close();
     throw toOpenError(endpoint.shown, error);
   }
 }
 
-function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
+/** Asks again while no server answers as it should. */
+export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
@@ -79,7 +82,7 @@ function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1]
 
 async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): Promise<Driver> {
   const { bucket } = endpoint;
-  const sideName = `${bucket}-k3s`;
+  const sideName = sideBucketOf(bucket);
   const rows = await ensureStream(link, rowsConfig(endpoint));
   assertUsable(bucket, rows);
   const beside = await ensureStream(link, sideConfig({ ...endpoint, bucket: sideName, replicas: rows.num_replicas }));
@@ -115,6 +118,23 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
   await side.open((message) => claims.learn(message));
   await driver.open();
   return driver;
+}
+
+/** Name of the bucket beside kine's. */
+export function sideBucketOf(bucket: string): string {
+  return `${bucket}-k3s`;
+}
+
+/** The stream's configuration; undefined where there is no such stream. */
+export async function findStream(link: NatsLink, name: string): Promise<StreamConfig | undefined> {
+  return await link.run("open bucket", async () => {
+    try {
+      return (await link.manager.streams.info(name)).config;
+    } catch (error) {
+      if (hasCode(error, STREAM_NOT_FOUND)) return undefined;
+      throw error;
+    }
+  });
 }
 
 /** The stream's configuration as it is, or as it was made now. Buckets of old kines get direct reads, as newer kines do. */

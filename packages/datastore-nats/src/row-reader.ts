@@ -2,7 +2,7 @@ import type { ChangedRow, Changes, RowSpan } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { unpackKineValue } from "./kine-value.ts";
-import { RowAssembler, type SettledRow } from "./row-assembler.ts";
+import { RowAssembler, type SettledRow, type VoidRow } from "./row-assembler.ts";
 import type { RowMessages } from "./row-message.ts";
 import { gapRecord, type StoredMessage } from "./row-record.ts";
 import type { RowTail } from "./row-tail.ts";
@@ -16,7 +16,10 @@ const CHUNK = 500;
 interface RowReaderOptions {
   readonly messages: Bucket;
   readonly codec: RowMessages;
+  /** Looks after transactions whose writer died in the middle. */
   readonly repair: SpanRepair;
+  /** Their rows are given up and left as they are. Default false. */
+  readonly isReadOnly?: boolean;
   readonly tail: () => RowTail | undefined;
   readonly log: Logger;
   /** Told of every row once it is certain. */
@@ -30,6 +33,11 @@ export class RowReader {
 
   constructor(options: RowReaderOptions) {
     this.#options = options;
+  }
+
+  /** Rows that a server would put back. */
+  get voids(): readonly VoidRow[] {
+    return this.#assembler.voids;
   }
 
   /** All rows after `after`, without values, up to what is the newest when it gets there. */
@@ -162,6 +170,7 @@ export class RowReader {
   /** A transaction has no end yet: waits for it, or gives it up for good. */
   async #settle(last: number): Promise<readonly SettledRow[]> {
     if (await this.#options.repair.waitForMore(last)) return [];
+    if (this.#options.isReadOnly === true) return this.#assembler.giveUp();
     const open = this.#assembler.open.map(({ head }) => ({ id: head.id, name: head.name }));
     await this.#options.repair.takeBack(open, last);
     return [];
@@ -170,7 +179,7 @@ export class RowReader {
   /** Rows that kine still shows are put back; what fails is tried again with the next reading. */
   async #takeBack(last: number | undefined): Promise<void> {
     const { voids } = this.#assembler;
-    if (voids.length === 0) return;
+    if (voids.length === 0 || this.#options.isReadOnly === true) return;
     await this.#options.repair.takeBack(voids, last);
     this.#assembler.forgetVoids();
   }

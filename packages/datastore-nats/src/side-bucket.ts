@@ -59,16 +59,23 @@ export class SideBucket {
 
   /** Reads everything and follows from there on. Once. */
   async open(onClaim: (message: StoredMessage) => void): Promise<void> {
-    const { messages, link, log, bucket, owner } = this.#options;
+    const { link, log, bucket, owner } = this.#options;
     this.#onClaim = onClaim;
-    const last = await messages.lastSequence();
-    for await (const message of messages.replay({ from: 1, to: last, headersOnly: false })) this.#apply(message);
-    this.#seen.set(Math.max(last, this.#seen.get()));
+    const last = await this.load();
     this.#follower = new Follower({
       ...{ link, log, bucket, namePrefix: followerPrefix(owner) },
       from: last + 1,
       onMessage: (message) => this.#apply(message),
     });
+  }
+
+  /** Reads everything, up to the sequence it resolves with. */
+  async load(): Promise<number> {
+    const { messages } = this.#options;
+    const last = await messages.lastSequence();
+    for await (const message of messages.replay({ from: 1, to: last, headersOnly: false })) this.#apply(message);
+    this.#seen.set(Math.max(last, this.#seen.get()));
+    return last;
   }
 
   get claimSubject(): string {

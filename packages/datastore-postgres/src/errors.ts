@@ -36,6 +36,21 @@ export class PostgresError extends NodeError {
     });
   }
 
+  static absent(what: string, where: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_ABSENT", `Cannot read PostgreSQL at ${where}: there is no ${what}`, {
+      hint: "Look at the name of the database in the endpoint; a server makes database and tables when it starts",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
+  static notCopied(database: string, where: string): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_NOT_COPIED",
+      `Cannot read PostgreSQL at ${where}: the rows of database "${database}" are in table key_value, and table kine has none`,
+      { hint: "Start a server on this database: it copies them to table kine" },
+    );
+  }
+
   static noDatabase(database: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_NO_DATABASE", `Cannot use database "${database}": it cannot be created`, {
       hint: `Create it yourself and make the user its owner: CREATE DATABASE "${database}"`,

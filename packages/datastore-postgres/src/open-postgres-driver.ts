@@ -29,7 +29,8 @@ const RETRY_MAX_MS = 2000;
 /** Where a database is made from, as kine does. */
 const MAINTENANCE_DATABASE = "postgres";
 
-const NO_DATABASE = "3D000"; // invalid_catalog_name
+/** invalid_catalog_name: there is no such database. */
+export const NO_DATABASE = "3D000";
 // duplicate_database, unique_violation: another server was faster.
 const DATABASE_EXISTS = new Set(["42P04", "23505"]);
 // invalid_password, invalid_authorization_specification, insufficient_privilege
@@ -57,7 +58,8 @@ export async function openPostgresDriver(options: PostgresDriverOptions): Promis
   return new SqlDriver({ dialect, log, ...(pool !== undefined && { pool }) });
 }
 
-function retryPolicy(settings: PostgresSettings, log: Logger) {
+/** Only a server that cannot be reached is asked again. */
+export function retryPolicy(settings: PostgresSettings, log: Logger) {
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
@@ -118,7 +120,8 @@ async function createDatabase(place: PostgresPlace, signal: AbortSignal): Promis
   }
 }
 
-function toOpenError(error: unknown, settings: PostgresSettings): PostgresError {
+/** What an operator is told when opening fails. */
+export function toOpenError(error: unknown, settings: PostgresSettings): PostgresError {
   if (error instanceof PostgresError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const where = describe(settings);
@@ -126,6 +129,7 @@ function toOpenError(error: unknown, settings: PostgresSettings): PostgresError 
   return isRefused ? PostgresError.refused(where, error) : PostgresError.unreachable(where, error);
 }
 
-function describe({ hosts }: PostgresSettings): string {
+/** The hosts, for people. */
+export function describe({ hosts }: PostgresSettings): string {
   return hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ");
 }

@@ -21,6 +21,8 @@ const SPANS = {
 const ALL_SPANS = { text: "SELECT first_id, last_id FROM kine_span ORDER BY last_id" };
 const LEASES = { name: "leases", text: "SELECT id::text, ttl, expires_at FROM kine_lease" };
 const ROW_LEASES = { text: "SELECT row_id, lease::text FROM kine_lease_row ORDER BY row_id" };
+const SIDE_TABLES = ["kine_lease", "kine_lease_row", "kine_span"];
+const THERE = { text: "SELECT name FROM unnest($1::text[]) AS t (name) WHERE to_regclass(name) IS NOT NULL" };
 const VALUES = { name: "values", text: "SELECT id, value FROM kine WHERE id = ANY($1::bigint[])" };
 const PRESENT = { name: "present", text: "SELECT id FROM kine WHERE id = ANY($1::bigint[])" };
 const POSITION = {
@@ -35,7 +37,7 @@ const SIZE = {
            SELECT pg_total_relation_size(relid) AS total,
              CASE WHEN n_live_tup + n_dead_tup > 0 THEN n_live_tup::float8 / (n_live_tup + n_dead_tup) ELSE 1 END AS share
            FROM pg_stat_user_tables
-           WHERE relid IN ('kine'::regclass, 'kine_lease'::regclass, 'kine_lease_row'::regclass, 'kine_span'::regclass)
+           WHERE relid IN (to_regclass('kine'), to_regclass('kine_lease'), to_regclass('kine_lease_row'), to_regclass('kine_span'))
          ) AS t`,
 };
 
@@ -59,13 +61,28 @@ export async function readSpans(
 export async function readSide(session: PostgresSession): Promise<SideState> {
   await session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   try {
-    const leases = await readLeases(session);
-    const rowLeases = (await session.query(ROW_LEASES)).map(([id, lease]) => [Number(id), toBigInt(lease)] as const);
-    const spans = (await session.query(ALL_SPANS)).map(toSpan);
-    return { leases, rowLeases: new Map(rowLeases), spans };
+    return await readSideOf(session, SIDE_TABLES);
   } finally {
     await session.run("COMMIT"); // of a failed transaction the server takes it for the end as well
   }
+}
+
+/** In the transaction that the session is in; nothing of tables that are not there, because only kine has used the database. */
+export async function readSideInTransaction(session: PostgresSession): Promise<SideState> {
+  return await readSideOf(
+    session,
+    (await session.query(THERE, [SIDE_TABLES])).map(([name]) => String(name)),
+  );
+}
+
+async function readSideOf(session: PostgresSession, tables: readonly string[]): Promise<SideState> {
+  const all = async <T>(table: string, read: () => Promise<readonly T[]>) =>
+    tables.includes(table) ? await read() : [];
+  const leases = await all("kine_lease", () => readLeases(session));
+  const rowLeases = await all("kine_lease_row", () => session.query(ROW_LEASES));
+  const spans = await all("kine_span", () => session.query(ALL_SPANS));
+  const entries = rowLeases.map(([id, lease]) => [Number(id), toBigInt(lease)] as const);
+  return { leases, rowLeases: new Map(entries), spans: spans.map(toSpan) };
 }
 
 export async function readLeases(session: PostgresSession): Promise<readonly LeaseRecord[]> {

@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import { LOCK_CLASS } from "./commit-statement.ts";
 import { PostgresError } from "./errors.ts";
+import { copyOldTable } from "./old-table.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 
 /** What a table of some generation of kine can hold. */
@@ -71,6 +72,20 @@ const LIMITS = {
 /** In one database all servers that begin take turns. */
 const SCHEMA_LOCK = `SELECT pg_advisory_xact_lock(${LOCK_CLASS}, 0)`;
 
+/** What the server says of kine's table, without changing it. Undefined: there is none. Rejects with PostgresError for one that is none of kine's. */
+export async function readSchema(session: PostgresSession, log: Logger): Promise<Schema | undefined> {
+  const columns = await readColumnNames(session);
+  if (columns.length === 0) return undefined;
+  assertKnown(columns);
+  return { layout: await readLayout(session, log), hasUnique: await hasUnique(session) };
+}
+
+interface Schema {
+  readonly layout: TableLayout;
+  /** Nothing can follow the same state of a key twice. */
+  readonly hasUnique: boolean;
+}
+
 /** Brings the tables up to date in one transaction. Rejects with PostgresError for a table that is none of kine's, else as the server says. */
 export async function prepareSchema(session: PostgresSession, log: Logger): Promise<TableLayout> {
   await session.run("BEGIN");
@@ -78,6 +93,7 @@ export async function prepareSchema(session: PostgresSession, log: Logger): Prom
     await session.run(SCHEMA_LOCK);
     await createMissing(session);
     await ensureUnique(session, log);
+    await copyOldTable(session, log);
     const layout = await readLayout(session, log);
     await session.run("COMMIT");
     return layout;
@@ -89,19 +105,31 @@ export async function prepareSchema(session: PostgresSession, log: Logger): Prom
 
 /** What is there is left alone: only its owner could change it, and kine does that when it opens. */
 async function createMissing(session: PostgresSession): Promise<void> {
-  const columns = (await session.query(READ_COLUMNS)).map(([name]) => String(name));
+  const columns = await readColumnNames(session);
   if (columns.length === 0) for (const statement of [...KINE, UNIQUE]) await session.run(statement);
-  else if (columns.join() !== COLUMNS.join()) throw PostgresError.otherSchema(columns.join(", "));
+  else assertKnown(columns);
   for (const [name] of await session.query(MISSING, [Object.keys(SIDE)])) await session.run(SIDE[String(name)] ?? "");
 }
 
 /** Very old tables lack the unique index and can hold a state of a key twice. */
 async function ensureUnique(session: PostgresSession, log: Logger): Promise<void> {
-  if ((await session.query(HAS_UNIQUE)).length > 0) return;
+  if (await hasUnique(session)) return;
   log.warn({ table: "kine" }, "the table has no unique index, making it; rows that are there twice lose the older one");
   await session.run("LOCK TABLE kine IN SHARE ROW EXCLUSIVE MODE");
   await session.run(REMOVE_DUPLICATES);
   await session.run(UNIQUE);
+}
+
+async function readColumnNames(session: PostgresSession): Promise<readonly string[]> {
+  return (await session.query(READ_COLUMNS)).map(([name]) => String(name));
+}
+
+function assertKnown(columns: readonly string[]): void {
+  if (columns.join() !== COLUMNS.join()) throw PostgresError.otherSchema(columns.join(", "));
+}
+
+async function hasUnique(session: PostgresSession): Promise<boolean> {
+  return (await session.query(HAS_UNIQUE)).length > 0;
 }
 
 async function readLayout(session: PostgresSession, log: Logger): Promise<TableLayout> {

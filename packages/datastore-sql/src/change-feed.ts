@@ -3,12 +3,8 @@ import { ConnectionUse, sumConnections, type ConnectionStats, type Position } fr
 import type { Logger } from "@k3s/log";
 import type { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
+import { PollPace } from "./poll-pace.ts";
 
-/** How often the database is asked right after another program wrote, and after a while without that. */
-const POLL_MIN_MS = 5;
-const POLL_MAX_MS = 100;
-/** How fast the polling calms down: from one to the other in about a second. */
-const POLL_GROWTH = 1.1;
 const PING_MS = 15_000;
 const PING_LIMIT_MS = 5000;
 
@@ -58,15 +54,15 @@ export class ChangeFeed<Session extends SqlSession> {
 
   async #poll(): Promise<void> {
     const { signal } = this.#stop;
-    let delayMs = POLL_MAX_MS;
+    const pace = new PollPace({ isPushed: this.#parts.dialect.listen !== undefined });
     while (!signal.aborted) {
-      await sleep(delayMs, signal).catch(() => undefined);
+      await sleep(pace.delayMs, signal).catch(() => undefined);
       if (signal.aborted) return;
       // A failure is the business of those who need the database; whoever waits for changes hears when it is back.
       const position = await this.#parts.position().catch(() => undefined);
       const isGrown = position !== undefined && position.lastRow > this.#known;
       const isCompacted = position !== undefined && position.compactRevision > this.#compacted;
-      delayMs = isGrown ? POLL_MIN_MS : Math.min(delayMs * POLL_GROWTH, POLL_MAX_MS);
+      pace.note(isGrown);
       if (isCompacted) this.#compacted = position.compactRevision;
       if (isGrown || isCompacted) this.#tell(position.lastRow);
     }

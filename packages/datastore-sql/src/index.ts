@@ -1,3 +1,4 @@
 export { batchRows, gapName, type BatchRow, type BatchRows } from "./batch-rows.ts";
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
+export { SnapshotReader } from "./snapshot-reader.ts";
 export { SqlDriver, type PoolOptions } from "./sql-driver.ts";

@@ -52,10 +52,36 @@ export class SqliteError extends NodeError {
     });
   }
 
-  static corrupt(path: string, cause: unknown): SqliteError {
+  static notCopied(path: string): SqliteError {
+    return new SqliteError(
+      "ERR_SQLITE_NOT_COPIED",
+      `Cannot open datastore "${path}": its rows are in table key_value, and table kine has none`,
+      { hint: "Start a server on this file: it copies them to table kine" },
+    );
+  }
+
+  /** `copy`: the folder with a copy of the file and its log, or why there is none; undefined: there is no log. */
+  static corrupt(path: string, cause: unknown, copy?: string | Error): SqliteError {
+    const advice =
+      "Restore the file from a backup; most of the damaged one can be read with: sqlite3 state.db .recover";
     return new SqliteError("ERR_SQLITE_CORRUPT", `Cannot open datastore "${path}": the file is damaged`, {
-      hint: "Restore the file from a backup; keep the damaged one, most of it can be read with: sqlite3 state.db .recover",
+      hint: copy === undefined ? `${advice}; keep the damaged one` : `${advice}; ${tellCopy(copy)}`,
       cause,
+    });
+  }
+
+  /** `copy`: the folder with a copy of the file and its log, or why there is none. */
+  static logDamaged(path: string, copy: string | Error): SqliteError {
+    const goOn = `sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"`;
+    return new SqliteError("ERR_SQLITE_LOG_DAMAGED", `Cannot open datastore "${path}": its log is damaged`, {
+      hint: `Restore a backup, or go on with what stands in front of the damage: ${goOn}; ${tellCopy(copy)}`,
+      ...(typeof copy === "string" ? {} : { cause: copy }),
+    });
+  }
+
+  static fileGone(path: string): SqliteError {
+    return new SqliteError("ERR_SQLITE_FILE_GONE", `Cannot open datastore "${path}": it is empty, but its log is not`, {
+      hint: `Put the file back that the log belongs to, or move ${path}-wal away to begin anew`,
     });
   }
 
@@ -92,13 +118,18 @@ export class SqliteError extends NodeError {
   }
 }
 
+function tellCopy(copy: string | Error): string {
+  return typeof copy === "string"
+    ? `a copy with the log is in ${copy}`
+    : "copy the file and its log first, that failed";
+}
+
 type Make = (path: string, cause: unknown) => SqliteError;
 
 // The first entry whose text begins the code is taken.
 const AT_OPEN: readonly (readonly [code: string, make: Make])[] = [
   ["SCHEMA_OTHER", (path, cause) => SqliteError.otherSchema(path, cause)],
   ["SCHEMA_NEWER", (path, cause) => SqliteError.newerSchema(path, cause)],
-  ["SCHEMA_DAMAGED", (path, cause) => SqliteError.corrupt(path, cause)],
   ["SQLITE_CORRUPT", (path, cause) => SqliteError.corrupt(path, cause)],
   ["SQLITE_NOTADB", (path, cause) => SqliteError.notDatabase(path, cause)],
   ["SQLITE_FULL", (path, cause) => SqliteError.diskFull(path, cause)],
@@ -116,6 +147,13 @@ const AT_OPEN: readonly (readonly [code: string, make: Make])[] = [
   ["SQLITE_IOERR", (path, cause) => SqliteError.inputOutput(path, cause)],
   ["EIO", (path, cause) => SqliteError.inputOutput(path, cause)],
 ];
+
+/** Whether SQLite found the content of the file wrong. */
+export function isDamage(error: unknown): boolean {
+  const source = error instanceof DriverError ? error.cause : error;
+  if (!(source instanceof Error && "code" in source)) return false;
+  return ["SQLITE_CORRUPT", "SQLITE_NOTADB"].some((code) => String(source.code).startsWith(code));
+}
 
 /** What an operator is told when opening fails; errors that are no failure of the file come back as they are. */
 export function toOpenError(path: string, error: unknown): unknown {

@@ -1,16 +1,17 @@
-import { open, stat } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Driver } from "@k3s/datastore";
-import { type Lock, LockHeldError, acquireLock, isAbsent, makeDirectory } from "@k3s/files";
+import { DriverError, type Driver } from "@k3s/datastore";
+import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
+import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
+import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import { WorkerChannel } from "./worker-channel.ts";
+import type { WorkerSettings } from "./worker-protocol.ts";
 
-/** After an unclean stop, files up to this size are checked before they are used: about a second. */
-const QUICK_CHECK_BYTES = 64 * 1024 * 1024;
 /** Kine's own busy time-out. */
 const BUSY_TIMEOUT_MS = 30_000;
 /** A write-back that has to wait for others may as well come later. */
@@ -38,28 +39,53 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
 }
 
 async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, lock: Lock): Promise<Driver> {
-  await createPrivate(path);
   const { synchronous = "FULL", autoVacuum = "INCREMENTAL", secureDelete, checkpoints = "own" } = settings;
   const common = { path, isReadOnly: false, synchronous, autoVacuum, secureDelete };
-  const writer = new WorkerChannel({
+  const writing = {
     ...common,
     cachePages: settings.cachePages ?? -4096,
     busyTimeoutMs: settings.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
-  });
+  };
+  await inspectLeftovers({ path, log, synchronous, quickCheck: () => quickCheck({ ...writing, isReadOnly: true }) });
+  await createPrivate(path);
+  const writer = new WorkerChannel(writing);
   const reader = new WorkerChannel({
     ...common,
     cachePages: settings.cachePages ?? -2048,
     busyTimeoutMs: CHECKPOINT_TIMEOUT_MS,
   });
   try {
-    const quickCheck = (await sizeOf(`${path}-wal`)) > 0 && (await sizeOf(path)) <= QUICK_CHECK_BYTES;
-    if (quickCheck) log.info({ file: path }, "the datastore was not closed, checking it");
-    await writer.call("prepare", { quickCheck });
+    const reserve = await SpaceReserve.open(`${path}.reserve`, log);
+    const copied = await prepare(writer, reserve);
+    if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
+    void reserve.build(); // the first put waits for it at most
     const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
-    return new SqliteDriver({ writer, reader, snapshots, log, checkpoints, release: () => lock.release() });
+    const parts = { writer, reader, snapshots, log, checkpoints, reserve };
+    return new SqliteDriver({ ...parts, release: () => lock.release() });
   } catch (error) {
+    const told = await keepFromDamage(path, error);
     await writer.close();
-    throw error;
+    throw told;
+  }
+}
+
+/** On a full disk a server that could not start could not make room either. Answers with the rows taken from an old table. */
+async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<number> {
+  try {
+    return await writer.call("prepare", undefined);
+  } catch (error) {
+    const isFull = error instanceof DriverError && error.kind === "noSpace";
+    if (!isFull || !(await reserve.release())) throw error;
+    return await writer.call("prepare", undefined);
+  }
+}
+
+async function quickCheck(settings: WorkerSettings): Promise<readonly string[]> {
+  const worker = new WorkerChannel(settings);
+  try {
+    return await worker.call("quickCheck", undefined);
+  } finally {
+    await worker.close();
   }
 }
 
@@ -67,13 +93,4 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
 async function createPrivate(path: string): Promise<void> {
   const file = await open(path, "a", 0o600);
   await file.close();
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isAbsent(error)) return 0;
-    throw error;
-  }
 }

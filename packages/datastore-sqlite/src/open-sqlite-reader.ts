@@ -26,6 +26,7 @@ export async function openSqliteReader(path: string): Promise<SqliteReader> {
   });
   const reader = new SqliteReader(worker);
   try {
+    if (await worker.call("uncopied", undefined)) throw SqliteError.notCopied(path);
     await reader.heads(0, 1);
     return reader;
   } catch (error) {

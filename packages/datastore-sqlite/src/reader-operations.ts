@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
+import { hasUnique } from "./schema.ts";
 import type { CheckpointResult, PackedSide, PackedValues, RawHead } from "./worker-protocol.ts";
 
 export interface ReaderOperations {
@@ -10,6 +11,7 @@ export interface ReaderOperations {
   values(rows: readonly number[]): PackedValues;
   size(): DatabaseSize;
   integrity(): readonly string[];
+  findings(): readonly string[];
   checkpoint(options: { readonly truncate: boolean }): CheckpointResult;
 }
 
@@ -29,6 +31,7 @@ export function readerOperations(database: Connection): ReaderOperations {
     values: valueReader(database),
     size: () => readSize(database),
     integrity: () => checkIntegrity(database),
+    findings: () => findMissing(database),
     checkpoint: ({ truncate }) => checkpoint(database, truncate),
   };
 }
@@ -65,6 +68,20 @@ function checkIntegrity(database: Connection): readonly string[] {
       return [error.message];
     throw error;
   }
+}
+
+/** NULL equals nothing. */
+const COUNT_DUPLICATES = `SELECT coalesce(sum(copies - 1), 0) FROM (
+  SELECT count(*) AS copies FROM kine WHERE name IS NOT NULL AND prev_revision IS NOT NULL
+  GROUP BY name, prev_revision HAVING copies > 1)`;
+
+function findMissing(database: Connection): readonly string[] {
+  if (hasUnique(database)) return [];
+  const duplicates = database.prepare<[], number>(COUNT_DUPLICATES).pluck().get() ?? 0;
+  return [
+    "table kine has no unique index on name and prev_revision; a server makes it when it starts",
+    ...(duplicates > 0 ? [`${duplicates} rows are there twice; a server removes the older of each two`] : []),
+  ];
 }
 
 function valueReader(database: Connection): (rows: readonly number[]) => PackedValues {

@@ -1,9 +1,10 @@
 import type { Connection } from "./connection.ts";
+import { copyOldTable } from "./old-table.ts";
 
 /** The file is not one we can work with; `code` tells which kind of wrong. */
 class SchemaError extends Error {
   override readonly name = "SchemaError";
-  readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER" | "SCHEMA_DAMAGED";
+  readonly code: "SCHEMA_OTHER" | "SCHEMA_NEWER";
 
   constructor(code: SchemaError["code"], message: string) {
     super(message);
@@ -47,9 +48,8 @@ const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_span (last_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL)",
 ];
 
-/** Makes the tables in one transaction, or throws SchemaError and changes nothing. */
-export function prepareSchema(database: Connection, options: { readonly quickCheck: boolean }): void {
-  if (options.quickCheck) assertSound(database);
+/** Makes the tables in one transaction, or throws SchemaError and changes nothing. Answers with the rows taken from an old table. */
+export function prepareSchema(database: Connection): number {
   assertKnown(database);
   const make = database.transaction(() => {
     for (const statement of [KINE, ...SIDE]) database.exec(statement);
@@ -57,13 +57,15 @@ export function prepareSchema(database: Connection, options: { readonly quickChe
     removeDuplicates(database);
     database.exec(UNIQUE);
     database.pragma(`user_version = ${SIDE_VERSION}`);
+    return copyOldTable(database);
   });
-  make.immediate();
+  return make.immediate();
 }
 
-function assertSound(database: Connection): void {
-  const report = database.pragma("quick_check(1)", { simple: true });
-  if (report !== "ok") throw new SchemaError("SCHEMA_DAMAGED", String(report));
+/** What is wrong with the structure of the file; nothing when it is sound. */
+export function quickCheck(database: Connection): readonly string[] {
+  const report = String(database.pragma("quick_check(1)", { simple: true }));
+  return report === "ok" ? [] : [report];
 }
 
 function assertKnown(database: Connection): void {
@@ -74,9 +76,15 @@ function assertKnown(database: Connection): void {
     throw new SchemaError("SCHEMA_OTHER", `columns of table kine are ${columns.join(", ")}`);
 }
 
+/** Whether the file has the index that keeps two states from following the same one. */
+export function hasUnique(database: Connection): boolean {
+  return (
+    database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get() !== undefined
+  );
+}
+
 /** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
 function removeDuplicates(database: Connection): void {
-  const guard = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get();
-  if (guard !== undefined) return;
+  if (hasUnique(database)) return;
   database.exec("DELETE FROM kine WHERE id NOT IN (SELECT MAX(id) FROM kine GROUP BY name, prev_revision)");
 }

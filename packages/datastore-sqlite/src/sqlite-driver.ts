@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import {
   DriverError,
+  hasPuts,
   sumConnections,
   tableTraits,
   type CommitBatch,
@@ -15,10 +16,14 @@ import {
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
+import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+
+/** Free pages of the file below this are left to deletes on a full disk. */
+const FREE_PAGES_BYTES = 8 * 1024 * 1024;
 
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
@@ -26,6 +31,7 @@ interface SqliteDriverParts {
   readonly snapshots: FileSnapshots;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
+  readonly reserve: SpaceReserve;
   /** Gives the lock on the file back, last of all. */
   readonly release: () => Promise<void>;
 }
@@ -61,15 +67,23 @@ export class SqliteDriver implements Driver {
   }
 
   async commit(batch: CommitBatch): Promise<void> {
-    const packed = pack(batch);
-    const valueBytes = packed.values.byteLength;
-    await this.#parts.writer.call("commit", packed, [packed.values]);
-    this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
+    const { reserve } = this.#parts;
+    if (!hasPuts(batch)) return this.#makingRoom(() => this.#commit(batch));
+    if (reserve.isReleased && !(await reserve.build()) && !(await this.#hasRoomInside())) throw noRoom();
+    try {
+      await this.#commit(batch);
+    } catch (error) {
+      if (isNoSpace(error)) await this.#releaseReserve();
+      throw error;
+    }
   }
 
   async prune(pruning: Pruning): Promise<void> {
-    await this.#parts.writer.call("prune", pruning);
+    await this.#makingRoom(() => this.#parts.writer.call("prune", pruning));
     this.#checkpointer?.note(walBytes(pruning.rows.length, 0));
+    const isLastOfPass = pruning.rows.length === 0;
+    if (isLastOfPass && this.#parts.reserve.isReleased)
+      await this.#tryToShrink(() => this.#shrink({ mayRewrite: false }));
   }
 
   size(): Promise<DatabaseSize> {
@@ -91,9 +105,8 @@ export class SqliteDriver implements Driver {
     }
   }
 
-  async defragment(): Promise<void> {
-    while (await this.#parts.writer.call("vacuum", undefined));
-    if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
+  defragment(): Promise<void> {
+    return this.#shrink({ mayRewrite: true });
   }
 
   close(): Promise<void> {
@@ -101,16 +114,75 @@ export class SqliteDriver implements Driver {
     return this.#closing;
   }
 
+  async #commit(batch: CommitBatch): Promise<void> {
+    const packed = pack(batch);
+    const valueBytes = packed.values.byteLength;
+    await this.#parts.writer.call("commit", packed, [packed.values]);
+    this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
+  }
+
+  /** Carries out what adds no data: on a full disk once more, in the space that was held free for it. */
+  async #makingRoom(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isNoSpace(error) || !(await this.#releaseReserve())) throw error;
+      await work();
+    }
+  }
+
+  /** Pages of the file that compactions freed: not every file of kine can give them back. The log still needs the disk. */
+  async #hasRoomInside(): Promise<boolean> {
+    const { totalBytes, inUseBytes } = await this.size();
+    return totalBytes - inUseBytes >= FREE_PAGES_BYTES && (await this.#parts.reserve.isFree());
+  }
+
+  async #releaseReserve(): Promise<boolean> {
+    const isReleased = await this.#parts.reserve.release();
+    if (isReleased) await this.#tryToShrink(() => this.#truncateLog());
+    return isReleased;
+  }
+
+  async #shrink(options: { readonly mayRewrite: boolean }): Promise<void> {
+    await this.#makingRoom(async () => {
+      while (await this.#parts.writer.call("vacuum", options));
+    });
+    await this.#truncateLog();
+    await this.#parts.reserve.build();
+  }
+
+  async #tryToShrink(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#parts.log.warn({ error }, "cannot give space of the datastore back to the full disk");
+    }
+  }
+
+  /** Where checkpoints are ours: else the log is left alone. */
+  async #truncateLog(): Promise<void> {
+    if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
+  }
+
   async #close(): Promise<void> {
-    const { reader, writer, snapshots, release, log } = this.#parts;
+    const { reader, writer, snapshots, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
     await snapshots.idle();
+    await reserve.idle();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();
     await release();
     log.debug({}, "closed the datastore file");
   }
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "noSpace";
+}
+
+function noRoom(): DriverError {
+  return new DriverError("noSpace", "Cannot commit: the disk is full, only deletes and compactions are taken");
 }
 
 /** All values in one buffer, which moves to the worker without being copied again. */

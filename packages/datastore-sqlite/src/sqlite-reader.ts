@@ -1,9 +1,9 @@
-import type { DatabaseSize, RowHead, SideState } from "@k3s/datastore";
+import type { DatabaseReader, DatabaseSize, RowHead, SideState } from "@k3s/datastore";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { RawHead } from "./worker-protocol.ts";
 
 /** What can be read of a file, over one worker. All rejections are DriverError. */
-export class SqliteReader {
+export class SqliteReader implements DatabaseReader {
   readonly #worker: WorkerChannel;
 
   constructor(worker: WorkerChannel) {
@@ -40,6 +40,11 @@ export class SqliteReader {
   /** What SQLite finds damaged, at most twenty findings. Reads the whole file. */
   integrity(): Promise<readonly string[]> {
     return this.#worker.call("integrity", undefined);
+  }
+
+  /** As `DatabaseReader.findings`. */
+  findings(): Promise<readonly string[]> {
+    return this.#worker.call("findings", undefined);
   }
 
   close(): Promise<void> {

@@ -1,7 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { connect, type Connection } from "./connection.ts";
+import { hasUncopiedRows } from "./old-table.ts";
 import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
-import { prepareSchema } from "./schema.ts";
+import { prepareSchema, quickCheck } from "./schema.ts";
 import type {
   Operation,
   Requests,
@@ -26,15 +27,18 @@ class SqliteWorker {
   }
 
   readonly #handlers: Handlers = {
-    prepare: (options) => prepareSchema(this.#connection(), options),
+    quickCheck: () => quickCheck(this.#connection()),
+    prepare: () => prepareSchema(this.#connection()),
     commit: (batch) => this.#writing().commit(batch),
     prune: (pruning) => this.#writing().prune(pruning),
-    vacuum: () => this.#writing().vacuum(),
+    vacuum: (options) => this.#writing().vacuum(options),
     heads: (page) => this.#reading().heads(page),
     side: () => this.#reading().side(),
     values: (rows) => this.#reading().values(rows),
     size: () => this.#reading().size(),
     integrity: () => this.#reading().integrity(),
+    findings: () => this.#reading().findings(),
+    uncopied: () => hasUncopiedRows(this.#connection()),
     checkpoint: (options) => this.#reading().checkpoint(options),
     copy: (path) => void this.#connection().prepare("VACUUM INTO ?").run(path),
     close: () => this.#database?.close(),
@@ -61,7 +65,7 @@ class SqliteWorker {
   }
 
   #writing(): WriterOperations {
-    this.#writer ??= writerOperations(this.#connection());
+    this.#writer ??= writerOperations(this.#connection(), this.#settings.synchronous);
     return this.#writer;
   }
 }

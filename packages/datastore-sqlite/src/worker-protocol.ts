@@ -55,17 +55,23 @@ export interface CheckpointResult {
 
 /** What a worker can be asked, by name. Each request has one argument. */
 export interface Requests {
-  /** Checks the file and brings its tables into being. */
-  prepare: { readonly argument: { readonly quickCheck: boolean }; readonly answer: void };
+  /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
+  quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** Brings the tables into being. Answers with the number of rows that were taken from an old table. */
+  prepare: { readonly argument: undefined; readonly answer: number };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
-  /** Returns free pages to the file system, a limited number at a time. Answers whether there are more. */
-  vacuum: { readonly argument: undefined; readonly answer: boolean };
+  /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
+  vacuum: { readonly argument: { readonly mayRewrite: boolean }; readonly answer: boolean };
   heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: readonly RawHead[] };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** What opening the file for writing would mend. */
+  findings: { readonly argument: undefined; readonly answer: readonly string[] };
+  /** Whether the rows are still in the table of kine's predecessor. */
+  uncopied: { readonly argument: undefined; readonly answer: boolean };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Writes a compact copy of the database to a file, which is empty or absent. */
   copy: { readonly argument: string; readonly answer: void };

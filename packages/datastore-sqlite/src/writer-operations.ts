@@ -1,7 +1,7 @@
 import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+import type { PackedBatch, PackedRow, WorkerSettings } from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
 const INCREMENTAL = 2;
@@ -12,11 +12,11 @@ export interface WriterOperations {
   commit(batch: PackedBatch): void;
   prune(pruning: Pruning): void;
   /** Answers whether there is more to do. */
-  vacuum(): boolean;
+  vacuum(options: { readonly mayRewrite: boolean }): boolean;
 }
 
 /** What changes the database, with its statements prepared once. */
-export function writerOperations(database: Connection): WriterOperations {
+export function writerOperations(database: Connection, synchronous: WorkerSettings["synchronous"]): WriterOperations {
   const commit = committing(database);
   const prune = pruning(database);
   return {
@@ -24,8 +24,8 @@ export function writerOperations(database: Connection): WriterOperations {
       commit.immediate(batch);
       failpoint("sqlite.committed");
     },
-    prune: (what) => withoutSync(database, () => prune.immediate(what)),
-    vacuum: () => vacuum(database),
+    prune: (what) => withoutSync(database, synchronous, () => prune.immediate(what)),
+    vacuum: ({ mayRewrite }) => vacuum(database, mayRewrite),
   };
 }
 
@@ -79,18 +79,19 @@ function pruning(database: Connection) {
 }
 
 /** What a crash takes back here is found and removed again; the next commit makes it durable with its own rows. */
-function withoutSync(database: Connection, work: () => void): void {
-  database.pragma("synchronous = NORMAL");
+function withoutSync(database: Connection, configured: WorkerSettings["synchronous"], work: () => void): void {
+  const isHigher = configured === "FULL" || configured === "EXTRA";
+  if (isHigher) database.pragma("synchronous = NORMAL");
   try {
     work();
   } finally {
-    database.pragma("synchronous = FULL");
+    if (isHigher) database.pragma(`synchronous = ${configured}`);
   }
 }
 
-function vacuum(database: Connection): boolean {
+function vacuum(database: Connection, mayRewrite: boolean): boolean {
   if (database.pragma("auto_vacuum", { simple: true }) !== INCREMENTAL) {
-    database.exec("VACUUM");
+    if (mayRewrite) database.exec("VACUUM");
     return false;
   }
   database.pragma(`incremental_vacuum(${VACUUM_PAGES})`);

@@ -223,16 +223,7 @@ describe("failures of the database", () => {
   });
 
   test("a full disk refuses writes with noSpace, keeps what was promised, and takes writes when there is room", async (t) => {
-    const folder = await tempFolder(t);
-    const fixture = fileURLToPath(new URL("./fixtures/disk-full.ts", import.meta.url));
-    const script = 'mount -t tmpfs -o size=8m none "$1" && exec "$2" "$3" "$1"';
-    // The mount lives in a namespace of its own and goes with the process.
-    const args = ["-m", "sh", "-c", script, "sh", folder, process.execPath, fixture];
-    const { stdout } = await run("unshare", args, { timeout: 60_000 });
-    const told = JSON.parse(stdout) as Record<
-      "promised" | "refused" | "count" | "values" | "gap" | "survived",
-      unknown
-    >;
+    const told = await onSmallDisk(t, { size: "8m", fixture: "disk-full.ts" });
     const { promised } = told;
     assert.ok(Number(promised) > 5);
     assert.deepEqual(told, {
@@ -244,4 +235,38 @@ describe("failures of the database", () => {
       survived: Number(promised) + 1,
     });
   });
+
+  const recoveries = [
+    // The file gives room back to its file system, and space can be reserved again for when others fill that.
+    ["INCREMENTAL", { rebuilt: true, foreign: [true, "done", "done", "done", "done", false, true], left: 2 }],
+    // The room is inside of the file.
+    ["NONE", { rebuilt: false, foreign: [true, "noSpace", "noSpace", "noSpace", "done", false, false], left: 3 }],
+  ] as const;
+  for (const [autoVacuum, expected] of recoveries)
+    test(`on a full disk deletes and compactions go on, also after a restart, until there is room: auto_vacuum=${autoVacuum}`, async (t) => {
+      assert.deepEqual(await onSmallDisk(t, { size: "28m", fixture: "disk-recovery.ts", args: [autoVacuum] }), {
+        enough: true,
+        releasedWhenFull: true,
+        refused: "noSpace",
+        read: true,
+        mixed: ["noSpace", "done", "noSpace", "done"],
+        outcomes: ["done"],
+        again: "done",
+        ...expected,
+      });
+    });
 });
+
+/** What a fixture tells that has a file system of its own. */
+async function onSmallDisk(
+  t: TestContext,
+  { size, fixture, args = [] }: { readonly size: string; readonly fixture: string; readonly args?: readonly string[] },
+): Promise<Record<string, unknown>> {
+  const folder = await tempFolder(t);
+  const file = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url));
+  const script = 'mount -t tmpfs -o "size=$1" none "$2" && exec "$3" "$4" "$2" "$5"';
+  // The mount lives in a namespace of its own and goes with the process.
+  const command = ["-m", "sh", "-c", script, "sh", size, folder, process.execPath, file, ...args];
+  const { stdout } = await run("unshare", command, { timeout: 100_000 });
+  return JSON.parse(stdout) as Record<string, unknown>;
+}

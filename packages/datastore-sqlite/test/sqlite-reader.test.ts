@@ -61,6 +61,28 @@ describe("openSqliteReader()", () => {
     assert.deepEqual(await reader.side(), { leases: [], rowLeases: new Map(), spans: [] });
   });
 
+  test("leaves an old file as it is, in which rows are there twice and the unique index is not", async (t) => {
+    const path = await tempDatabase(t);
+    await mkdir(dirname(path));
+    await sql(
+      path,
+      `CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name INTEGER, created INTEGER, deleted INTEGER,
+         create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB);`,
+      "INSERT INTO kine VALUES (1,'/a',1,0,0,0,0,x'31',NULL), (2,'/a',0,0,1,1,0,x'32',NULL), (3,'/a',0,0,1,1,0,x'33',NULL)",
+    );
+    const before = [await readFile(path), await readdir(dirname(path))];
+    const reader = await openSqliteReader(path);
+    assert.equal((await reader.heads(0, 10)).length, 3);
+    assert.deepEqual(await reader.findings(), [
+      "table kine has no unique index on name and prev_revision; a server makes it when it starts",
+      "1 rows are there twice; a server removes the older of each two",
+    ]);
+    assert.deepEqual(await reader.integrity(), []);
+    await reader.side();
+    await reader.close();
+    assert.deepEqual([await readFile(path), await readdir(dirname(path))], before);
+  });
+
   test("finds damage", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);

@@ -1,4 +1,7 @@
 import type { CommitBatch, DriverTraits } from "./driver.ts";
+import { COMPACT_KEY, nameOfKey } from "./names.ts";
+
+const COMPACT_NAME = nameOfKey(COMPACT_KEY);
 
 /** One transaction out of several, planned on top of the row `after`. */
 export function merge(batches: readonly CommitBatch[], after: number): CommitBatch {
@@ -18,6 +21,14 @@ export function merge(batches: readonly CommitBatch[], after: number): CommitBat
 export function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision }: CommitBatch): boolean {
   const parts = [rows, leases, endedLeases, rowLeases];
   return compactRevision === undefined && parts.every(({ length }) => length === 0);
+}
+
+/**
+ * Whether it puts keys: such batches alone are refused for good on a full disk. With a put to its compaction key the API server begins
+ * each compaction, so that counts as none.
+ */
+export function hasPuts({ rows }: CommitBatch): boolean {
+  return rows.some(({ deleted, name }) => !deleted && name !== COMPACT_NAME);
 }
 
 /** Whether two changes may become durable together. */

@@ -1,7 +1,7 @@
 import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
-import { isEmpty, mayShareCommit, merge } from "./batch.ts";
+import { hasPuts, isEmpty, mayShareCommit, merge } from "./batch.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -52,11 +52,18 @@ export class Committer {
   #mark = { end: 0, lastRow: 0 };
   readonly #turn: Turn;
   #unexplained = 0;
+  /** A put must not take a delete down with it. */
+  #isFull = false;
   #settled: Promise<unknown> | undefined;
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
     this.#turn = new Turn(parts.driver.shared, parts.log);
+  }
+
+  /** Whether the last put was refused because the disk is full. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   /** Takes what the index holds for durable. Once, after loading and before the first plan. */
@@ -154,6 +161,7 @@ export class Committer {
         continue;
       }
       this.#unexplained = 0;
+      if (hasPuts(batch)) this.#endFull();
       this.#publish(entries);
       failpoint("commit.published");
     }
@@ -186,6 +194,7 @@ export class Committer {
     const first = this.#queue[0]?.draft.batch;
     for (const { draft } of this.#queue) {
       if (count > 0 && first !== undefined && !mayShareCommit(first, draft.batch, traits)) break;
+      if (this.#isFull && first !== undefined && hasPuts(first) !== hasPuts(draft.batch)) break;
       rows += draft.batch.rows.length;
       bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
       if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;
@@ -226,7 +235,7 @@ export class Committer {
     const wasOpen = this.#state.get() !== "closed";
     if (wasOpen) this.#state.set("settling");
     const isConflict = this.#isConflict(error);
-    if (!isConflict) refuse(inFlight, error);
+    if (!isConflict) refuse(this.#refusable(inFlight, error), error);
     planAnew(queued);
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
     if (wantsTurn) await this.#turn.take();
@@ -236,20 +245,32 @@ export class Committer {
     });
     // Planned anew on top of the same rows it would meet the same conflict, for ever.
     this.#unexplained = index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
-    if (this.#unexplained >= this.#patience) refuse(inFlight, error);
+    if (isConflict && this.#unexplained >= this.#patience) refuse(inFlight, error);
     this.start();
     if (this.#state.get() !== "closed") this.#state.set("ok");
     planAnew(inFlight);
     if (wantsTurn) void this.#turn.giveBack(() => this.#loop);
   }
 
+  #endFull(): void {
+    if (this.#isFull) this.#parts.log.info({}, "the datastore has room for puts again");
+    this.#isFull = false;
+  }
+
+  /** When the disk turns out to be full, what puts nothing gets another chance without the puts. */
+  #refusable(inFlight: readonly Entry[], error: unknown): readonly Entry[] {
+    if (this.#isFull || !isNoSpace(error)) return inFlight;
+    this.#isFull = true;
+    return inFlight.filter(({ draft }) => hasPuts(draft.batch));
+  }
+
   #isConflict(error: unknown): boolean {
     const { driver, log } = this.#parts;
     const isConflict = error instanceof DriverError && error.kind === "conflict";
-    if (!isConflict) log.error({ error }, "cannot commit to the datastore");
-    else if (driver.shared === undefined)
-      log.warn({ error }, "another program wrote to the datastore, reading its changes");
-    return isConflict;
+    if (!isConflict && !(this.#isFull && isNoSpace(error))) log.error({ error }, "cannot commit to the datastore");
+    if (!isConflict) return false;
+    if (driver.shared === undefined) log.warn({ error }, "another program wrote to the datastore, reading its changes");
+    return true;
   }
 
   /** With several servers a conflict may come from a lease that has ended meanwhile: planned anew it finds out. */
@@ -283,6 +304,10 @@ function refuse(entries: readonly Entry[], error: unknown): void {
   for (const { outcome } of entries) outcome.reject(refused);
 }
 
+function isNoSpace(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "noSpace";
+}
+
 function unavailable(state: string): StoreError {
   return new StoreError("unavailable", `Cannot use datastore: ${state}`);
 }
@@ -290,7 +315,7 @@ function unavailable(state: string): StoreError {
 /** What a client is told about a failure of the database. */
 export function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
-  if (error instanceof DriverError && error.kind === "noSpace")
+  if (isNoSpace(error))
     return new StoreError("noSpace", "Cannot write to datastore: the disk is full", { cause: error });
   if (error instanceof DriverError)
     return new StoreError("unavailable", "Cannot use datastore: the database failed", { cause: error });

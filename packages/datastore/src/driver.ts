@@ -128,6 +128,12 @@ export interface Driver {
   readonly shared?: SharedDatabase;
 }
 
+/** A database opened for reading alone: nothing in it is made, changed or mended, whatever state it is in. */
+export interface DatabaseReader extends Pick<Driver, "heads" | "side" | "values" | "size" | "close"> {
+  /** What a server would mend or refuse in this database, as sentences; empty: nothing. */
+  findings(): Promise<readonly string[]>;
+}
+
 /** A row with what a watch tells of it. */
 export interface ChangedRow extends RowHead {
   readonly lease: LeaseId;

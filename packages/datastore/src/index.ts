@@ -1,3 +1,4 @@
+export { hasPuts } from "./batch.ts";
 export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
   CLAIM_LIMIT_MS,
@@ -7,6 +8,7 @@ export {
   type Changes,
   type Claim,
   type CommitBatch,
+  type DatabaseReader,
   type DatabaseSize,
   type Driver,
   type DriverErrorKind,

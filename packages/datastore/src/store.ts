@@ -86,6 +86,10 @@ export class MvccStore implements Store {
     return revision(this.#index.committed);
   }
 
+  get isFull(): boolean {
+    return this.#committer.isFull;
+  }
+
   /** Loads everything. Once, before anything else; what it returns decides how a new table is filled. */
   async load(): Promise<Loaded> {
     const loaded = await new RowLoader(this.#driver, this.#index, this.#log).load();

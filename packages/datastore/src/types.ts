@@ -205,4 +205,6 @@ export interface Store {
   snapshot(): Promise<DatabaseSnapshot | undefined>;
   /** Current revision, without waiting. */
   readonly currentRevision: Revision;
+  /** Whether the last put was refused for want of disk space; the next one that fits ends it. */
+  readonly isFull: boolean;
 }

@@ -1,5 +1,12 @@
 import { writeHeader } from "./messages/common.ts";
-import { decodeAlarmAction, decodeHashRevision, writeHash, writeHashKv, writeStatus } from "./messages/maintenance.ts";
+import {
+  decodeAlarm,
+  decodeHashRevision,
+  writeAlarms,
+  writeHash,
+  writeHashKv,
+  writeStatus,
+} from "./messages/maintenance.ts";
 import { stream, unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
@@ -18,14 +25,20 @@ export function maintenanceService(context: ServiceContext): [string, Method][] 
     const current = await store.status();
     const header = context.header(current.revision);
     return encode((writer) =>
-      writeStatus(writer, header, { ...current, version: ETCD_VERSION, storageVersion: STORAGE_VERSION }),
+      writeStatus(writer, header, {
+        ...current,
+        version: ETCD_VERSION,
+        storageVersion: STORAGE_VERSION,
+        isFull: store.isFull,
+      }),
     );
   };
   const alarm = (bytes: Buffer) => {
-    const action = decodeAlarmAction(bytes);
+    const { action, isAboutSpace } = decodeAlarm(bytes);
     if (action === "activate" || action === "unknown") throw RpcError.unimplemented("raising an alarm by hand");
-    // There is never one to list or to take back: a full disk is reported by each write it prevents.
-    return encode((writer) => writeHeader(writer, context.header(store.currentRevision)));
+    // Never taken back by hand: it ends with the first put that fits.
+    const isListed = action === "get" && isAboutSpace && store.isFull;
+    return encode((writer) => writeAlarms(writer, context.header(store.currentRevision), isListed));
   };
   const defragment = async () => {
     await store.defragment();

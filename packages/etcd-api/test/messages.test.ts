@@ -12,7 +12,7 @@ import {
   writeLeases,
   writeLeaseTimeToLive,
 } from "../src/messages/lease.ts";
-import { decodeAlarmAction, writeMemberList, writeStatus } from "../src/messages/maintenance.ts";
+import { decodeAlarm, writeMemberList, writeStatus } from "../src/messages/maintenance.ts";
 import { decodeRange, encodeRangeResponse } from "../src/messages/range.ts";
 import { decodeTxn, writeTxnResponse } from "../src/messages/txn.ts";
 import { decodeWatchRequest, encodeEvent, encodeWatchResponse } from "../src/messages/watch.ts";
@@ -225,8 +225,8 @@ describe("requests recorded from etcd's client", () => {
     ["lease.revoke", decodeLeaseId, LEASE],
     ["lease.keepAlive", decodeLeaseId, -3n],
     ["lease.timeToLive", decodeLeaseTimeToLive, { id: LEASE, keys: true }],
-    ["alarm.get", decodeAlarmAction, "get"],
-    ["alarm.disarm", decodeAlarmAction, "deactivate"],
+    ["alarm.get", decodeAlarm, { action: "get", isAboutSpace: true }],
+    ["alarm.disarm", decodeAlarm, { action: "deactivate", isAboutSpace: true }],
     ["health.check", decodeHealthCheck, "etcdserverpb.KV"],
   ];
   for (const [name, decode, expected] of cases) {
@@ -334,7 +334,9 @@ describe("answers recorded from etcd", () => {
       () => {
         const sizes = { dbSizeBytes: 4_294_967_299, dbSizeInUseBytes: 4096 };
         const revisions = { revision: revision(header.revision), compactRevision: revision(1) };
-        return encode((w) => writeStatus(w, header, { ...sizes, ...revisions, version: "3.6.11", storageVersion: "" }));
+        return encode((w) =>
+          writeStatus(w, header, { ...sizes, ...revisions, version: "3.6.11", storageVersion: "", isFull: false }),
+        );
       },
     ],
     [

@@ -1,6 +1,6 @@
-import type { SideState } from "@k3s/datastore";
+import type { LeaseId, SideState } from "@k3s/datastore";
 import type { ToolParts } from "./datastore-status.ts";
-import { inspectRows } from "./inspect-rows.ts";
+import { inspectRows, type RowsReport } from "./inspect-rows.ts";
 import { readAllKeys } from "./read-all-keys.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
 import { withRows, type RowSource } from "./with-rows.ts";
@@ -28,22 +28,25 @@ export async function checkDatastore(target: Target, { log, signal }: ToolParts)
 
 async function checkRows(source: RowSource, signal: AbortSignal): Promise<Omit<CheckResult, "datastore">> {
   const damage = await source.integrity?.();
+  const findings = await source.findings();
   const rows = await inspectRows(source, signal);
   const side = await source.side();
   return {
     checked: [
-      ...(damage === undefined ? [] : ["the pages and indexes of the file"]),
+      damage === undefined ? "what a server needs to find in the database" : "the pages and indexes of the file",
       `${rows.rows} rows, each with the one before it`,
       `${side.leases.length} leases and ${side.spans.length} transactions of several rows`,
     ],
-    findings: [...(damage ?? []), ...rows.findings, ...checkSide(side)],
+    findings: [...(damage ?? []), ...findings, ...rows.findings, ...checkSide(side, rows)],
   };
 }
 
-function* checkSide({ leases, rowLeases, spans }: SideState): Iterable<string> {
+/** Replaced rows keep the names of leases that have ended since. */
+function* checkSide({ leases, rowLeases, spans }: SideState, { newest }: RowsReport): Iterable<string> {
   const known = new Set(leases.map(({ id }) => id));
-  const orphans = [...rowLeases.values()].filter((lease) => !known.has(lease)).length;
-  if (orphans > 0) yield `${orphans} rows name a lease that does not exist`;
+  const isOrphan = (lease: LeaseId | undefined) => lease !== undefined && lease !== 0n && !known.has(lease);
+  const orphans = [...newest.values()].filter(({ id, isDeleted }) => !isDeleted && isOrphan(rowLeases.get(id))).length;
+  if (orphans > 0) yield `${orphans} keys name a lease that does not exist`;
   for (const { first, last } of spans) if (first > last) yield `a transaction goes from row ${first} to row ${last}`;
 }
 

@@ -55,6 +55,7 @@ export async function readStatus(target: Target, { log, signal }: ToolParts): Pr
   }
   const version = server === undefined ? null : { version: (await server.client.status()).version };
   return await withRows({ database, log, signal }, async (source) => {
+    const findings = await source.findings();
     const rows = await inspectRows(source, signal);
     const [{ totalBytes, inUseBytes }, { leases }] = [await source.size(), await source.side()];
     return {
@@ -74,7 +75,7 @@ export async function readStatus(target: Target, { log, signal }: ToolParts): Pr
       revision: rows.lastRow,
       compactRevision: rows.compactRevision,
       leases: { count: leases.length, oldest: oldestOf(leases.map(ofRecord)) },
-      findings: rows.findings,
+      findings: [...findings, ...rows.findings],
     };
   });
 }

@@ -1,6 +1,6 @@
 import { deadline } from "@k3s/async";
-import type { Driver } from "@k3s/datastore";
-import { openDatastore } from "@k3s/datastore-endpoint";
+import type { DatabaseReader, Driver } from "@k3s/datastore";
+import { inspectDatastore, openDatastore, type SharedEndpoint } from "@k3s/datastore-endpoint";
 import type { Logger } from "@k3s/log";
 import { DatastoreToolError } from "../errors.ts";
 import type { Target } from "./tool-target.ts";
@@ -15,10 +15,22 @@ export interface DatabaseAccess {
 }
 
 /** Opens the database as a server would. Rejects with NodeError, also when it does not answer within ten seconds. */
-export async function openDatabase({ database, log, signal }: DatabaseAccess): Promise<Driver> {
+export function openDatabase({ database, log, signal }: DatabaseAccess): Promise<Driver> {
+  return soon(signal, (limit) => openDatastore({ ...database, log, signal: limit }));
+}
+
+/** Opens a database server's data for reading alone; nothing is made or changed there. Rejects as {@link openDatabase}. */
+export function inspectDatabase(
+  endpoint: SharedEndpoint,
+  { database: { tls, env }, log, signal }: DatabaseAccess,
+): Promise<DatabaseReader> {
+  return soon(signal, (limit) => inspectDatastore({ endpoint, tls, env, log, signal: limit }));
+}
+
+async function soon<T>(signal: AbortSignal, open: (limit: AbortSignal) => Promise<T>): Promise<T> {
   using limit = deadline(OPEN_WITHIN_MS, "Opening the database", signal);
   try {
-    return await openDatastore({ ...database, log, signal: limit });
+    return await open(limit);
   } catch (error) {
     if (signal.aborted || !limit.aborted) throw error;
     throw DatastoreToolError.unreachable(OPEN_WITHIN_MS / 1000, error);

@@ -1,42 +1,51 @@
-import type { Driver } from "@k3s/datastore";
+import { DriverError, type DatabaseReader } from "@k3s/datastore";
 import { sqliteFile } from "@k3s/datastore-endpoint";
 import { openSqliteReader } from "@k3s/datastore-sqlite";
-import { openDatabase, type DatabaseAccess } from "./open-database.ts";
+import { DatastoreToolError } from "../errors.ts";
+import { inspectDatabase, type DatabaseAccess } from "./open-database.ts";
 
-/** The reading part of a driver. */
-export interface RowSource extends Pick<Driver, "heads" | "side" | "values" | "size"> {
+/** What a tool reads of a database. */
+export interface RowSource extends Omit<DatabaseReader, "close"> {
   /** What the database itself finds damaged; undefined where it cannot be asked. */
   readonly integrity: (() => Promise<readonly string[]>) | undefined;
 }
 
 /**
- * Gives `use` the rows of a database. A SQLite file is opened for reading alone, which no server on it feels; other databases are
- * made for many users. Rejects with NodeError when it cannot be opened.
+ * Gives `use` the rows of a database, which is opened for reading alone: nothing in it is made, changed or mended. Rejects with
+ * NodeError when it is not there or cannot be read.
  */
 export async function withRows<T>(access: DatabaseAccess, use: (rows: RowSource) => Promise<T>): Promise<T> {
-  const { database } = access;
-  if (database.endpoint.kind === "sqlite") {
-    const reader = await openSqliteReader(sqliteFile(database.endpoint.dsn, database.folder));
+  try {
+    return await withReader(access, use);
+  } catch (error) {
+    throw error instanceof DriverError ? DatastoreToolError.unreadable(error) : error;
+  }
+}
+
+async function withReader<T>(access: DatabaseAccess, use: (rows: RowSource) => Promise<T>): Promise<T> {
+  const { endpoint, folder } = access.database;
+  if (endpoint.kind === "sqlite") {
+    const reader = await openSqliteReader(sqliteFile(endpoint.dsn, folder));
     try {
-      return await use(bind(reader, () => reader.integrity()));
+      return await use({ ...bind(reader), integrity: () => reader.integrity() });
     } finally {
       await reader.close();
     }
   }
-  const driver = await openDatabase(access);
+  const reader = await inspectDatabase(endpoint, access);
   try {
-    return await use(bind(driver, undefined));
+    return await use({ ...bind(reader), integrity: undefined });
   } finally {
-    await driver.close();
+    await reader.close();
   }
 }
 
-function bind(from: Pick<Driver, "heads" | "side" | "values" | "size">, integrity: RowSource["integrity"]): RowSource {
+function bind(from: DatabaseReader): Omit<DatabaseReader, "close"> {
   return {
     heads: (after, limit) => from.heads(after, limit),
     side: () => from.side(),
     values: (rows) => from.values(rows),
     size: () => from.size(),
-    integrity,
+    findings: () => from.findings(),
   };
 }

@@ -7,10 +7,11 @@ import { writeHeader, type Header } from "./common.ts";
 export function writeStatus(
   writer: ProtoWriter,
   header: Header,
-  status: StoreStatus & { readonly version: string; readonly storageVersion: string },
+  status: StoreStatus & { readonly version: string; readonly storageVersion: string; readonly isFull: boolean },
 ): void {
   writer.string(11, status.storageVersion);
   writer.int64(9, status.dbSizeInUseBytes);
+  if (status.isFull) writer.string(8, `memberID:${BigInt.asUintN(64, header.memberId)} alarm:NOSPACE `);
   writer.int64(7, header.revision);
   writer.int64(6, header.raftTerm);
   writer.int64(5, header.revision);
@@ -20,13 +21,35 @@ export function writeStatus(
   writeHeader(writer, header);
 }
 
-export type AlarmAction = "get" | "activate" | "deactivate" | "unknown";
+type AlarmAction = "get" | "activate" | "deactivate" | "unknown";
 const alarmActions: readonly AlarmAction[] = ["get", "activate", "deactivate"];
 
-/** The action of an etcdserverpb.AlarmRequest. */
-export function decodeAlarmAction(bytes: Buffer): AlarmAction {
-  const { action } = decodeInto({ action: 0 }, bytes, { 1: (m, r) => (m.action = r.int64()) });
-  return alarmActions[action] ?? "unknown";
+/** etcdserverpb.AlarmType.NOSPACE: no room for puts. */
+const NO_SPACE = 1;
+
+/** etcdserverpb.AlarmRequest. */
+export interface AlarmRequest {
+  readonly action: AlarmAction;
+  /** Whether NOSPACE is among the alarms that are asked for. */
+  readonly isAboutSpace: boolean;
+}
+
+export function decodeAlarm(bytes: Buffer): AlarmRequest {
+  const { action, type } = decodeInto({ action: 0, type: 0 }, bytes, {
+    1: (m, r) => (m.action = r.int64()),
+    3: (m, r) => (m.type = r.int64()),
+  });
+  return { action: alarmActions[action] ?? "unknown", isAboutSpace: type === 0 || type === NO_SPACE };
+}
+
+/** etcdserverpb.AlarmResponse, with the alarm NOSPACE or without one. */
+export function writeAlarms(writer: ProtoWriter, header: Header, isFull: boolean): void {
+  if (isFull)
+    writer.message(2, () => {
+      writer.int64(2, NO_SPACE);
+      writer.bigint64(1, header.memberId);
+    });
+  writeHeader(writer, header);
 }
 
 /** The revision of an etcdserverpb.HashKVRequest; 0: the current one. */

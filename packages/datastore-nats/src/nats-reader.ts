@@ -1,0 +1,135 @@
+import {
+  MARKER_NAME,
+  type DatabaseReader,
+  type DatabaseSize,
+  type LeaseId,
+  type RowHead,
+  type RowSpan,
+  type SideState,
+} from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
+import type { Bucket } from "./bucket.ts";
+import { HistoryFloor } from "./history-floor.ts";
+import type { NatsLink } from "./nats-link.ts";
+import type { VoidRow } from "./row-assembler.ts";
+import type { RowMessages } from "./row-message.ts";
+import { RowReader } from "./row-reader.ts";
+import { readValues } from "./row-values.ts";
+import type { SideBucket } from "./side-bucket.ts";
+import type { SpanRepair } from "./span-repair.ts";
+
+interface NatsReaderParts {
+  readonly link: NatsLink;
+  readonly log: Logger;
+  readonly messages: Bucket;
+  /** Undefined with the one beside it: only kine has used the bucket. */
+  readonly sideMessages: Bucket | undefined;
+  readonly side: SideBucket | undefined;
+  readonly codec: RowMessages;
+  readonly repair: SpanRepair;
+  /** Messages that the bucket keeps of each key; not above 0: all. */
+  readonly history: number;
+}
+
+/** What only a look at all rows tells. */
+interface Overview {
+  readonly rowLeases: ReadonlyMap<number, LeaseId>;
+  readonly spans: readonly RowSpan[];
+  readonly voids: readonly VoidRow[];
+  /** What was compacted, and what the history dropped. */
+  readonly compactRevision: number;
+}
+
+/** The rows of a bucket, for whoever only reads. The first question reads all of them, because rows tell of leases and of lost history. */
+export class NatsReader implements DatabaseReader {
+  readonly #parts: NatsReaderParts;
+  #overview: Promise<Overview> | undefined;
+  #pages: { readonly rows: AsyncIterator<RowHead, undefined>; readonly position: number } | undefined;
+
+  constructor(parts: NatsReaderParts) {
+    this.#parts = parts;
+  }
+
+  async heads(after: number, limit: number): Promise<readonly RowHead[]> {
+    const { compactRevision } = await this.#look();
+    if (this.#pages?.position !== after) this.#pages = { rows: this.#read(after), position: after };
+    const { rows } = this.#pages;
+    this.#pages = undefined; // a reading that fails has no next page
+    const page: RowHead[] = [];
+    while (page.length < limit) {
+      const { done, value } = await rows.next();
+      if (done === true) return page;
+      // Kine's marker row cannot be changed: what it would say is kept beside the rows.
+      page.push(value.name === MARKER_NAME ? { ...value, prevRevision: compactRevision } : value);
+    }
+    this.#pages = { rows, position: page.at(-1)?.id ?? after };
+    return page;
+  }
+
+  async side(): Promise<SideState> {
+    const { rowLeases, spans } = await this.#look();
+    const { side } = this.#parts;
+    return {
+      leases: side?.leases() ?? [],
+      rowLeases: new Map([...rowLeases, ...(side?.rowLeases ?? [])]),
+      spans,
+    };
+  }
+
+  values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+    return readValues(this.#parts.messages, rows);
+  }
+
+  async size(): Promise<DatabaseSize> {
+    const { messages, sideMessages } = this.#parts;
+    const bytes = (await messages.bytes()) + ((await sideMessages?.bytes()) ?? 0);
+    return { totalBytes: bytes, inUseBytes: bytes };
+  }
+
+  async findings(): Promise<readonly string[]> {
+    const { voids } = await this.#look();
+    if (voids.length === 0) return [];
+    return [
+      `${voids.length} keys have a write of a server that ended in the middle of a transaction; a server takes it back when it starts`,
+    ];
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.link.close();
+  }
+
+  #look(): Promise<Overview> {
+    this.#overview ??= this.#readOverview();
+    return this.#overview;
+  }
+
+  async #readOverview(): Promise<Overview> {
+    const { side, history } = this.#parts;
+    await side?.load();
+    const compacted = side?.compactRevision ?? 0;
+    const floor = new HistoryFloor({ history, compactRevision: compacted });
+    const rowLeases = new Map<number, LeaseId>();
+    const spans = new Map<number, RowSpan>();
+    const reader = this.#newReader();
+    for await (const row of reader.heads(0)) {
+      const { head, lease, span, note } = row;
+      floor.add(row);
+      if (note !== undefined) side?.note(note, head.id);
+      if (lease !== 0n) rowLeases.set(head.id, lease);
+      if (span !== undefined) spans.set(span.last, span);
+    }
+    await side?.load(); // of the leases that rows name, the newest were granted meanwhile
+    const compactRevision = Math.max(compacted, floor.revision);
+    return { rowLeases, spans: [...spans.values()], voids: reader.voids, compactRevision };
+  }
+
+  async *#read(after: number): AsyncGenerator<RowHead, undefined> {
+    for await (const { head } of this.#newReader().heads(after)) yield head;
+  }
+
+  #newReader(): RowReader {
+    const { messages, codec, repair, log } = this.#parts;
+    const parts = { messages, codec, repair, log };
+    return new RowReader({ ...parts, tail: () => undefined, onRow: () => undefined, isReadOnly: true });
+  }
+}

@@ -1,0 +1,81 @@
+import { stat } from "node:fs/promises";
+import { isAbsent } from "@k3s/files";
+import type { Logger } from "@k3s/log";
+import { checkWal } from "./check-wal.ts";
+import { isDamage, SqliteError } from "./errors.ts";
+import { keepDamaged } from "./keep-damaged.ts";
+import type { SqliteSettings } from "./sqlite-settings.ts";
+
+/** After an unclean stop, files up to this size are checked before they are used: about a second. */
+const QUICK_CHECK_BYTES = 64 * 1024 * 1024;
+
+interface Leftovers {
+  readonly path: string;
+  readonly log: Logger;
+  readonly synchronous: NonNullable<SqliteSettings["synchronous"]>;
+  /** SQLite's quick check over a connection that only reads: closing it leaves the log alone. */
+  readonly quickCheck: () => Promise<readonly string[]>;
+}
+
+/**
+ * Looks at what a server that was not closed has left, before there is a connection that writes: from then on SQLite forgets what it could
+ * not use of the log. Rejects with SqliteError on damage, with a copy kept and the files as they were.
+ */
+export async function inspectLeftovers({ path, log, synchronous, quickCheck }: Leftovers): Promise<void> {
+  if ((await sizeOf(`${path}-wal`)) === 0) return;
+  const { state, hasCommits } = await checkWal(`${path}-wal`);
+  const bytes = await sizeOf(path);
+  if (bytes === 0 && (hasCommits || state !== "sound")) throw SqliteError.fileGone(path);
+  // Without a sync of each commit a power failure alone leaves logs with holes.
+  const isCertain = synchronous === "FULL" || synchronous === "EXTRA";
+  if (state === "damaged" && isCertain) throw SqliteError.logDamaged(path, await keepCopy(path));
+  if (state !== "sound") {
+    const copy = await keepDamaged(path, { logOnly: true });
+    log.warn({ file: path, copy }, "the end of the datastore's log is not whole and was left out, a copy was kept");
+  }
+  if (bytes > QUICK_CHECK_BYTES) {
+    const cure = "k3s datastore check";
+    log.warn(
+      { file: path, bytes, cure },
+      "the datastore was not closed, and it is too large to be checked at the start",
+    );
+    return;
+  }
+  log.info({ file: path }, "the datastore was not closed, checking it");
+  await assertSound(path, quickCheck);
+}
+
+/** What to tell of damage that was met in spite of the check: the log is copied before SQLite writes it back. */
+export async function keepFromDamage(path: string, error: unknown): Promise<unknown> {
+  if (!isDamage(error) || (await sizeOf(`${path}-wal`)) === 0) return error;
+  return SqliteError.corrupt(path, error, await keepCopy(path));
+}
+
+async function assertSound(path: string, quickCheck: () => Promise<readonly string[]>): Promise<void> {
+  try {
+    const [finding] = await quickCheck();
+    if (finding !== undefined) throw SqliteError.corrupt(path, new Error(finding), await keepCopy(path));
+  } catch (error) {
+    if (error instanceof SqliteError) throw error;
+    // Whatever else there is the writing connection meets as well, and tells.
+    if (isDamage(error)) throw SqliteError.corrupt(path, error, await keepCopy(path));
+  }
+}
+
+/** The folder of the copy, or why there is none. */
+async function keepCopy(path: string): Promise<string | Error> {
+  try {
+    return await keepDamaged(path, { logOnly: false });
+  } catch (error) {
+    return new Error("Cannot keep a copy of the damaged files", { cause: error });
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isAbsent(error)) return 0;
+    throw error;
+  }
+}
