@@ -28,7 +28,7 @@ export async function startEtcdApi(folder: string, options: EtcdApiOptions = {})
   const endpoint = parseEndpoint(text);
   if (endpoint.kind === "etcd") throw new Error("Cannot serve an etcd: it serves itself");
   const driver = await openDatastore({ endpoint, folder, tls: {}, log, signal: AbortSignal.timeout(OPEN_WITHIN_MS) });
-  const store = await openStore(driver, { log, healthKey: false });
+  const store = await openStore(driver, { log });
   undo.defer(() => store.close());
   const server = new EtcdApiServer({
     ...limits,

@@ -65,10 +65,11 @@ function serveCommand(run: (texts: Texts) => Promise<void>): Command {
   return command;
 }
 
-function optionOf({ name, kind, fallback, help, ignored, refused }: KineFlag): Option {
+function optionOf(flag: KineFlag): Option {
+  const { name, kind, fallback, help, ignored, refused } = flag;
   const value = kind === "switch" ? "[boolean]" : `<${kind === "text" ? "value" : kind}>`;
   const shown = fallback === "" || kind === "switch" ? "" : `default: ${fallback}; `;
-  const option = new Option(`--${name} ${value}`, `${help} (${shown}env: ${kineVariable(name)})`);
+  const option = new Option(`--${name} ${value}`, `${help} (${shown}env: ${kineVariable(flag)})`);
   if (kind === "switch") option.preset("true");
   return ignored === undefined && refused === undefined ? option : option.hideHelp();
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
 import { run, temporaryFolder } from "./cli-process.ts";
@@ -52,10 +53,19 @@ for (const { name, start } of databases) {
       assert.equal(await etcdctl([onA, "get", "/a"]), "/a\n2\n");
       for (let i = 0; i < 5; i++) await etcdctl([onA, "put", "/b", String(i)]);
 
+      // Both read the same database: what differs are the names of the members.
+      const hash = async (on: string) => /"hash":(\d+)/.exec(await etcdctl([on, "endpoint", "hashkv", "-w=json"]))?.[1];
+      assert.ok(Number(await hash(onA)) > 0);
+      assert.equal(await hash(onB), await hash(onA));
+      await assert.rejects(
+        etcdctl([onA, "snapshot", "save", join(await temporaryFolder(t), "snapshot.db")]),
+        /a snapshot of this datastore is made with the tools of its database/,
+      );
+
       const tool = (...args: string[]) => run(t, ["datastore", ...args, `--endpoint=${endpoint}`]);
       const status = await tool("status");
       assert.equal(status.code, 0, status.stderr);
-      assert.match(status.stdout, /^keys: +3$/m);
+      assert.match(status.stdout, /^keys: +2$/m);
       assert.match(status.stdout, /^integrity: +rows are consistent$/m);
       const check = await tool("check");
       assert.equal(check.code, 0, check.stdout + check.stderr);

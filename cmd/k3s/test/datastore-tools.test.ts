@@ -57,8 +57,8 @@ describe("k3s datastore status", () => {
     const running = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
     assert.equal(running.datastore, file);
     assert.deepEqual(running.server, { version: "3.6.11" });
-    assert.deepEqual([running.keys, running.revision, running.compactRevision], [2, 5, 0]);
-    assert.deepEqual([running.rows?.total, running.rows?.replaced], [5, 2]);
+    assert.deepEqual([running.keys, running.revision, running.compactRevision], [1, 4, 0]);
+    assert.deepEqual([running.rows?.total, running.rows?.replaced], [4, 2]);
     assert.equal(running.leases.oldest?.ttlSeconds, 500);
     assert.ok(running.sizeBytes > 0);
     assert.ok(running.slowestStatements?.some(({ name, seconds }) => name === "commit" && seconds > 0));
@@ -67,7 +67,7 @@ describe("k3s datastore status", () => {
     assert.equal(await server.stop(), 0);
     const stopped = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
     assert.deepEqual([stopped.server, stopped.slowestStatements], [null, null]);
-    assert.deepEqual([stopped.keys, stopped.revision], [2, 5]);
+    assert.deepEqual([stopped.keys, stopped.revision], [1, 4]);
   });
 
   test("finds the endpoint in the node's config file", async (t) => {
@@ -78,7 +78,7 @@ describe("k3s datastore status", () => {
     const { code, stdout } = await run(t, ["datastore", "status"], { env: { K3S_CONFIG_FILE: config } });
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`^datastore: +${folder}/mine\\.db$`, "m"));
-    assert.match(stdout, /^revisions: +1 to 2, compacted up to 0$/m);
+    assert.match(stdout, /^revisions: +1 to 1, compacted up to 0$/m);
     assert.match(stdout, /^integrity: +rows are consistent$/m);
   });
 
@@ -94,7 +94,7 @@ describe("k3s datastore status", () => {
       await etcdctl([`--endpoints=${url}`, "put", "/a", "1"]);
       await etcdctl([`--endpoints=${url}`, "lease", "grant", "300"]);
       const status = await json<Status>(t, ["status", `--endpoint=${url}`]);
-      assert.equal(status.keys, ofOurs ? 2 : 1);
+      assert.equal(status.keys, 1);
       assert.equal(status.leases.oldest?.ttlSeconds, 300);
       assert.equal(status.slowestStatements !== null, ofOurs);
       assert.equal(status.rows, null);
@@ -134,7 +134,7 @@ describe("k3s datastore check", () => {
     const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /nothing is wrong/);
-    assert.match(stdout, /checked 6 rows/);
+    assert.match(stdout, /checked 5 rows/);
     await server.stop();
   });
 
@@ -143,13 +143,13 @@ describe("k3s datastore check", () => {
     const server = await serve();
     for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
     await server.stop();
-    await sql(file, "DELETE FROM kine WHERE id = 4");
+    await sql(file, "DELETE FROM kine WHERE id = 3");
     const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
     assert.equal(code, 1);
-    assert.match(stdout, /WRONG: row 5 of "\/a" says that it follows row 4, but row 3 is in between/);
-    await sql(file, "DELETE FROM kine WHERE id = 3");
+    assert.match(stdout, /WRONG: row 4 of "\/a" says that it follows row 3, but row 2 is in between/);
+    await sql(file, "DELETE FROM kine WHERE id = 2");
     const again = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
-    assert.match(again.stdout, /WRONG: row 5 of "\/a" follows row 4, which is missing/);
+    assert.match(again.stdout, /WRONG: row 4 of "\/a" follows row 3, which is missing/);
   });
 });
 
@@ -158,10 +158,10 @@ describe("k3s datastore compact", () => {
     const { dataDir, serve, ctl } = await node(t);
     await serve();
     for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
-    const { code, stdout } = await run(t, ["datastore", "compact", `--data-dir=${dataDir}`, "--revision=4"]);
+    const { code, stdout } = await run(t, ["datastore", "compact", `--data-dir=${dataDir}`, "--revision=3"]);
     assert.equal(code, 0);
-    assert.match(stdout, /compacted up to revision 4, its server removes old rows now/);
-    await assert.rejects(ctl("get", "/a", "--rev=3"), /required revision has been compacted/);
+    assert.match(stdout, /compacted up to revision 3, its server removes old rows now/);
+    await assert.rejects(ctl("get", "/a", "--rev=2"), /required revision has been compacted/);
   });
 
   test("does it itself when no server runs, and waits until the rows are gone", async (t) => {
@@ -171,9 +171,9 @@ describe("k3s datastore compact", () => {
     await server.stop();
     const args = ["compact", `--data-dir=${dataDir}`, "--retain=3"];
     const { compactRevision, removedRows } = await json<{ compactRevision: number; removedRows: number }>(t, args);
-    assert.deepEqual([compactRevision, removedRows], [9, 6]);
+    assert.deepEqual([compactRevision, removedRows], [8, 6]);
     const status = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
-    assert.deepEqual([status.compactRevision, status.rows?.total, status.rows?.awaitingRemoval], [9, 6, 0]);
+    assert.deepEqual([status.compactRevision, status.rows?.total, status.rows?.awaitingRemoval], [8, 5, 0]);
   });
 
   test("refuses what cannot be, with the cure", async (t) => {
@@ -181,7 +181,7 @@ describe("k3s datastore compact", () => {
     await serve();
     const cases = [
       [[`--endpoint=sqlite://${file}`, "--revision=1"], /a server uses it/, /--endpoint unix:/],
-      [[`--data-dir=${dataDir}`], /its revision is 2, so all of its history is among the last 1000/, /status/],
+      [[`--data-dir=${dataDir}`], /its revision is 1, so all of its history is among the last 1000/, /status/],
       [[`--endpoint=${socket}`, "--revision=99"], /required revision is a future revision/, /status/],
       [[`--data-dir=${dataDir}`, "--revision=x"], /--revision must be a whole number/, /--help/],
     ] as const;
@@ -210,8 +210,8 @@ describe("k3s datastore dump", () => {
     const live = [await dump(), await dump("--json"), await dump("--prefix=/a/1")];
     const keys = (await ctl("get", "", "--from-key", "--keys-only")).split("\n").filter(Boolean);
     assert.equal(live[0]?.trim().split("\n").length, keys.length);
-    assert.equal(live[2], "/a/1\trevision 4\t3 bytes\n");
-    assert.ok(live[1]?.includes('{"key":"/a/1","valueBase64":"dHdv","createRevision":3,"modRevision":4}\n'));
+    assert.equal(live[2], "/a/1\trevision 3\t3 bytes\n");
+    assert.ok(live[1]?.includes('{"key":"/a/1","valueBase64":"dHdv","createRevision":2,"modRevision":3}\n'));
     assert.ok(live[1]?.includes('"keyBase64":"L2EvAQ=="'));
     assert.ok(live[1]?.includes('"key":"compact_rev_key","valueBase64":"Nw=="'));
     await server.stop();

@@ -1,5 +1,6 @@
-import { DriverError, type Store } from "@k3s/datastore";
+import { DriverError, type Driver, type Store } from "@k3s/datastore";
 import { Counter, exponentialBuckets, Gauge, Histogram, type MetricsRegistry } from "@k3s/metrics";
+import { ConnectionMetrics } from "./connection-metrics.ts";
 
 /** How long one statement took and what came of it. */
 export interface Measurement {
@@ -24,6 +25,7 @@ export class DatastoreMetrics {
   readonly #slow: Counter<"name" | "severity">;
   readonly #slowest: Gauge<"name">;
   readonly #slowestSeconds = new Map<string, number>();
+  #connections: ConnectionMetrics | undefined;
 
   constructor(registry: MetricsRegistry) {
     this.#registry = registry;
@@ -90,6 +92,13 @@ export class DatastoreMetrics {
 
   countSlow(statement: string, severity: SlowSeverity): void {
     this.#slow.increment({ name: statement, severity });
+  }
+
+  /** Shows the connections of this driver from now on, where it has some. */
+  observeConnections(driver: Driver): void {
+    if (driver.connections === undefined) return;
+    this.#connections ??= new ConnectionMetrics(this.#registry);
+    this.#connections.source = () => driver.connections?.();
   }
 
   /** Shows where the store stands whenever the text is asked for. `store` is asked for each time: it may come and go. */

@@ -17,6 +17,8 @@ export interface DatastoreOptions {
   readonly metrics: MetricsRegistry;
   readonly slow?: SlowThresholds;
   readonly pool?: DatabasePool;
+  /** Whether kine's health key is created where it is missing. Default false. */
+  readonly healthKey?: boolean;
   /** Environment variables for what the endpoint leaves open. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
@@ -43,7 +45,8 @@ export class Datastore implements Component {
     const driver = await openDatastore({ ...options, signal, metrics: this.#metrics });
     if (signal.aborted) await driver.close();
     signal.throwIfAborted();
-    this.#store = await openStore(driver, { log: options.log });
+    const { log, healthKey = false } = options;
+    this.#store = await openStore(driver, { log, healthKey });
     signal.throwIfAborted(); // stop() closes it
   }
 

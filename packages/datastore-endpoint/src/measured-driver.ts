@@ -3,6 +3,7 @@ import type {
   Claim,
   CommitBatch,
   DatabaseSize,
+  DatabaseSnapshot,
   Driver,
   DriverTraits,
   LeaseRecord,
@@ -112,6 +113,11 @@ class MeasuredDriver implements Driver {
 
   defragment(): Promise<void> {
     return this.#clock.time({ name: "defragment" }, () => this.#driver.defragment());
+  }
+
+  async snapshot(): Promise<DatabaseSnapshot | undefined> {
+    if (this.#driver.snapshot === undefined) return undefined;
+    return this.#clock.time({ name: "snapshot" }, async () => this.#driver.snapshot?.());
   }
 
   close(): Promise<void> {

@@ -34,6 +34,7 @@ export async function openDatastore(options: OpenDatastoreOptions): Promise<Driv
   options.signal.throwIfAborted();
   const driver = endpoint.kind === "sqlite" ? await openSqlite(endpoint.dsn, options) : await open(endpoint, options);
   if (metrics === undefined) return driver;
+  metrics.observeConnections(driver);
   return measured(driver, { metrics, slow: new SlowStatements({ log, kind: endpoint.kind, thresholds: slow }) });
 }
 

@@ -9,7 +9,7 @@ import { openStore, type Store } from "@k3s/datastore";
 import { NodeError } from "@k3s/errors";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
-import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
+import { MariaDbServer, NatsServer, PostgresServer, until } from "@k3s/testkit";
 import { checkEndpoint, DatastoreMetrics, openDatastore } from "../src/index.ts";
 
 const silent = createLogger({ level: "error", format: "text", write: () => undefined });
@@ -58,8 +58,8 @@ const get = async (store: Store, key: string) => {
   return (await store.range(query)).kvs[0]?.value.toString();
 };
 
-/** Two servers on one database see what the other writes, and every statement is measured. */
-async function assertShared(endpoint: string): Promise<void> {
+/** Two servers on one database see what the other writes, every statement is measured, and connections are counted where they are. */
+async function assertShared(endpoint: string, connections?: number): Promise<void> {
   await using stores = new AsyncDisposableStack(); // closed before their server is
   const open = async (metrics: MetricsRegistry) =>
     stores.adopt(await storeOn(endpoint, metrics), (store) => store.close());
@@ -72,6 +72,16 @@ async function assertShared(endpoint: string): Promise<void> {
   const text = await metrics.text();
   assert.match(text, /^kine_sql_total\{name="commit",error_code=""\} [1-9]/m);
   assert.match(text, /^kine_sql_total\{name="position",error_code=""\} [1-9]/m);
+  const limit = /^go_sql_max_open_connections\{db_name="kine"\} (\d+)$/m.exec(text)?.[1];
+  assert.equal(limit, connections?.toString());
+  if (connections === undefined) return;
+  // One for writing, one for reading, and one to listen on where the database pushes.
+  await until("all are open that are used", async () => (await openConnections(metrics)) >= connections - 1);
+  assert.ok((await openConnections(metrics)) <= connections);
+}
+
+async function openConnections(metrics: MetricsRegistry): Promise<number> {
+  return Number(/^go_sql_open_connections\{db_name="kine"\} (\d+)$/m.exec(await metrics.text())?.[1]);
 }
 
 /** A lease that one server has ended is gone for the other one, which knew it well, whether it had keys or not. */
@@ -107,15 +117,15 @@ describe("openDatastore(): databases of others", () => {
   test("opens MariaDB, whose database is made when missing", async (t) => {
     const server = await MariaDbServer.start({ folder: await temporaryFolder(t) });
     t.after(() => server[Symbol.asyncDispose]());
-    await assertShared(`mysql://root@tcp(127.0.0.1:${server.port})/mine`);
+    await assertShared(`mysql://root@tcp(127.0.0.1:${server.port})/mine`, 3);
     await assertLeasesEnd(`mysql://root@tcp(127.0.0.1:${server.port})/leases`);
   });
 
   test("opens PostgreSQL under both of its schemes, and makes a database that is missing", async (t) => {
     const server = await PostgresServer.start({ folder: await temporaryFolder(t) });
     t.after(() => server[Symbol.asyncDispose]());
-    await assertShared(`postgres://postgres@127.0.0.1:${server.port}/one`);
-    await assertShared(`postgresql://postgres@127.0.0.1:${server.port}/two?sslmode=disable`);
+    await assertShared(`postgres://postgres@127.0.0.1:${server.port}/one`, 4);
+    await assertShared(`postgresql://postgres@127.0.0.1:${server.port}/two?sslmode=disable`, 4);
     await assertLeasesEnd(`postgres://postgres@127.0.0.1:${server.port}/leases`);
   });
 

@@ -5,19 +5,25 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
+import type { DatastoreOptions } from "../src/datastore.ts";
 import { Datastore, parseEndpoint } from "../src/index.ts";
 
 const never = new AbortController().signal;
 
-async function datastore(t: TestContext): Promise<Datastore> {
+async function datastore(t: TestContext, options: Partial<DatastoreOptions> = {}): Promise<Datastore> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-server-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const log = createLogger({ level: "error", format: "json", write: () => undefined });
   const endpoint = parseEndpoint("");
   if (endpoint.kind === "etcd") assert.fail();
-  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), env: {}, log });
+  const store = new Datastore({ endpoint, folder, tls: {}, metrics: new MetricsRegistry(), env: {}, log, ...options });
   t.after(() => store.stop(never));
   return store;
+}
+
+async function started(component: Datastore): Promise<Datastore> {
+  await component.start({ signal: never });
+  return component;
 }
 
 describe("Datastore", () => {
@@ -31,6 +37,15 @@ describe("Datastore", () => {
     await assert.rejects(store.checkHealth(), /it is not open/);
     await store.start({ signal: never }); // the file was given back
   });
+
+  for (const { healthKey, revision } of [
+    { healthKey: true, revision: 2 },
+    { healthKey: false, revision: 1 },
+  ])
+    test(`begins at revision ${revision} ${healthKey ? "with" : "without"} kine's health key`, async (t) => {
+      const { store } = await started(await datastore(t, { healthKey }));
+      assert.equal(store.currentRevision, revision);
+    });
 
   test("hears during its start that it is to end, and gives the file back", async (t) => {
     const store = await datastore(t);

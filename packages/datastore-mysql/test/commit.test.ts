@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { CommitBatch, NewRow } from "@k3s/datastore";
+import { until } from "@k3s/testkit";
 import { creations } from "./support/ops.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
@@ -101,5 +102,27 @@ describe("commit() in MariaDB", () => {
       await driver.commit(creations(i, `/${i}`));
       assert.equal((await driver.heads(i, 10)).length, 1);
     }
+    await until("the connection that may not idle is closed", () => Promise.resolve(driver.connections?.().open === 1));
+    const stats = driver.connections?.() ?? assert.fail();
+    assert.deepEqual([stats.limit, stats.inUse, stats.waits], [2, 0, 0]);
+    assert.ok(stats.closed.spare > 0);
+    await until("a connection is replaced when it is old", async () => {
+      await driver.prune({ rows: [], spansUpTo: 0 });
+      return (driver.connections?.().closed.old ?? 0) > 0;
+    });
+  });
+
+  test("connections are counted while statements wait for them, and are closed when nothing ran on them", async (t) => {
+    const dsn = database.dsn(database.newName());
+    const pool = { idleMs: 20 };
+    const driver = await openMysqlDriver({ dsn, pool, log: collectLog().log, signal: AbortSignal.timeout(10_000) });
+    t.after(() => driver.close());
+    const reads = Array.from({ length: 9 }, () => driver.heads(0, 10));
+    assert.equal(driver.connections?.().waits, 6);
+    await Promise.all(reads);
+    await until("they are closed", () => Promise.resolve(driver.connections?.().open === 0));
+    const stats = driver.connections?.() ?? assert.fail();
+    assert.deepEqual([stats.limit, stats.closed], [4, { spare: 0, idle: 3, old: 0 }]);
+    assert.ok(stats.waitSeconds > 0);
   });
 });

@@ -135,7 +135,10 @@ describe("D1 tables of every kine generation", () => {
       row("2", "'/a'", "0", "1", "1", "1", "0", "NULL", "'one'"),
       row("3", "'/a'", "0", "0", "1", "1", "0", "'two'", "'one'"),
     );
-    assert.deepEqual(await contents(await database.store(t, name)), ["/a=two@3"]);
+    assert.deepEqual(await contents(await database.store(t, name)), [
+      "/a=two@3",
+      '/registry/health={"health":"true"}@5',
+    ]);
     assert.deepEqual(await database.sql(t, name, "SELECT id FROM kine WHERE name = '/a' ORDER BY id"), [[1], [3]]);
   });
 
@@ -144,14 +147,15 @@ describe("D1 tables of every kine generation", () => {
     const types = { id: "INTEGER", name: "VARCHAR(630) CHARACTER SET ascii", blob: "MEDIUMBLOB" };
     const last = 2 ** 31 - 2;
     const marker = row("1", "'compact_rev_key'", "1", "0", "0", "0", "0", "''", "NULL");
+    const health = row("2", "'/registry/health'", "1", "0", "0", "0", "0", `'{"health":"true"}'`, "NULL");
     const newest = row(String(last), "'/a'", "1", "0", "0", "0", "0", "'1'", "NULL");
-    await database.sql(t, name, table(types), UNIQUE, marker, newest);
+    await database.sql(t, name, table(types), UNIQUE, marker, health, newest);
     const { log, lines } = collectLog();
     const store = await database.store(t, name, log);
     assert.equal((await store.txn(write("/a", last, "2"))).revision, last + 1);
     await assert.rejects(store.txn(write("/a", last + 1, "3")), isUnavailable);
     assert.match(lines.join(""), /the table ends at 2147483647; run: ALTER TABLE kine MODIFY id BIGINT UNSIGNED/);
-    assert.deepEqual(await contents(store), [`/a=2@${last + 1}`]);
+    assert.deepEqual(await contents(store), [`/a=2@${last + 1}`, '/registry/health={"health":"true"}@2']);
     await store.close();
     const cure = /run: (ALTER TABLE [^"]*UNSIGNED)/.exec(lines.join(""))?.[1] ?? "";
     await database.sql(t, name, ...cure.split("; "));

@@ -110,7 +110,7 @@ describe("MariaDB read-only", () => {
     await admin.query("REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM 'plain'@'%'");
     const { log, lines } = collectLog();
     const driver = await database.open(t, { dsn: database.dsn(database.newName(), "plain:p@ss:/w"), log });
-    const store = await openStore(driver, { log });
+    const store = await openStore(driver, { log, healthKey: true });
     t.after(() => store.close());
     await store.txn(write("/a", 0, "1"));
     try {

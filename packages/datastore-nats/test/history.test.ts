@@ -52,7 +52,7 @@ describe("the bounded history of a bucket", () => {
   test("is compacted for a server that runs as soon as it misses a value", async (t) => {
     const server = await startNats(t);
     const driver = await openDriver(t, server, "?revHistory=3");
-    const store = await openStore(driver, { log: quietLog(), valueCacheBytes: 1 });
+    const store = await openStore(driver, { log: quietLog(), healthKey: true, valueCacheBytes: 1 });
     t.after(() => store.close());
     for (let i = 3; i <= 9; i++) await store.txn(just(put("/hot", `${i}`)));
     assert.equal((await store.status()).compactRevision, 0);

@@ -1,5 +1,5 @@
 import { aborted, deadline, sleep } from "@k3s/async";
-import type { Position } from "@k3s/datastore";
+import { ConnectionUse, sumConnections, type ConnectionStats, type Position } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
@@ -19,6 +19,7 @@ interface ChangeFeedParts<Session extends SqlSession> {
 export class ChangeFeed<Session extends SqlSession> {
   readonly #parts: ChangeFeedParts<Session>;
   readonly #stop = new AbortController();
+  readonly #use = new ConnectionUse();
   #listener: (() => void) | undefined;
   #running: Promise<unknown> | undefined;
   /** Last row that we wrote or heard of. */
@@ -39,6 +40,11 @@ export class ChangeFeed<Session extends SqlSession> {
   /** Rows up to here are our own, or are read anyway. */
   note(lastRow: number): void {
     this.#known = Math.max(this.#known, lastRow);
+  }
+
+  /** Of the connection on which it listens; none where the database does not push. */
+  stats(): ConnectionStats {
+    return sumConnections(this.#parts.dialect.listen === undefined ? [] : [this.#use.stats()]);
   }
 
   async stop(): Promise<void> {
@@ -76,6 +82,8 @@ export class ChangeFeed<Session extends SqlSession> {
     const { dialect, gate } = this.#parts;
     const { signal } = this.#stop;
     const session = await gate.connect(signal);
+    this.#use.opened();
+    this.#use.ask(); // it listens all the time
     try {
       await dialect.listen?.(session, ({ lastRow, isOwn }) => {
         if (isOwn) this.note(lastRow);
@@ -87,6 +95,8 @@ export class ChangeFeed<Session extends SqlSession> {
         if (!signal.aborted) await this.#ping(session);
       }
     } finally {
+      this.#use.end();
+      this.#use.closed();
       await session.end();
     }
   }

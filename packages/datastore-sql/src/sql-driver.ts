@@ -2,6 +2,7 @@ import type {
   Changes,
   Claim,
   CommitBatch,
+  ConnectionStats,
   DatabaseSize,
   Driver,
   LeaseRecord,
@@ -12,7 +13,7 @@ import type {
   SharedDatabase,
   SideState,
 } from "@k3s/datastore";
-import { DriverError, tableTraits } from "@k3s/datastore";
+import { DriverError, sumConnections, tableTraits } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { ChangeFeed } from "./change-feed.ts";
 import { ClaimDesk } from "./claim-desk.ts";
@@ -76,7 +77,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     this.#writer = new Lane({ gate, lifetimeMs, idleMs: 0 });
     this.#readers = Array.from(
       { length: readers },
-      (_, i) => new Lane({ gate, lifetimeMs, idleMs: i < maxIdle ? idleMs : 1 }),
+      (_, i) => new Lane({ gate, lifetimeMs, idleMs, isSpare: i >= maxIdle }),
     );
     const limit = { what: "A commit", ms: WRITE_LIMIT_MS };
     this.#fence = new Fence({ dialect, lane: this.#writer });
@@ -122,6 +123,10 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
 
   size(): Promise<DatabaseSize> {
     return this.#read({ what: "Reading the size", task: (session) => this.#dialect.size(session) });
+  }
+
+  connections(): ConnectionStats {
+    return sumConnections([this.#writer, ...this.#readers, this.#feed].map((user) => user.stats()));
   }
 
   defragment(): Promise<void> {

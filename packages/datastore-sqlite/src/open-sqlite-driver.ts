@@ -4,6 +4,7 @@ import { DriverError, type Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { SqliteError, toOpenError } from "./errors.ts";
+import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
@@ -58,7 +59,9 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     const copied = await prepare(writer, reserve);
     if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
     void reserve.build(); // the first put waits for it at most
-    return new SqliteDriver({ writer, reader, log, checkpoints, reserve, release: () => lock.release() });
+    const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
+    const parts = { writer, reader, snapshots, log, checkpoints, reserve };
+    return new SqliteDriver({ ...parts, release: () => lock.release() });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();

@@ -2,9 +2,12 @@ import type { Logger } from "@k3s/log";
 import {
   DriverError,
   hasPuts,
+  sumConnections,
   tableTraits,
   type CommitBatch,
+  type ConnectionStats,
   type DatabaseSize,
+  type DatabaseSnapshot,
   type Driver,
   type NewRow,
   type Pruning,
@@ -12,6 +15,7 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
+import type { FileSnapshots } from "./file-snapshots.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -24,6 +28,7 @@ const FREE_PAGES_BYTES = 8 * 1024 * 1024;
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
+  readonly snapshots: FileSnapshots;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   readonly reserve: SpaceReserve;
@@ -83,6 +88,21 @@ export class SqliteDriver implements Driver {
 
   size(): Promise<DatabaseSize> {
     return this.#reading.size();
+  }
+
+  connections(): ConnectionStats {
+    const { writer, reader } = this.#parts;
+    return sumConnections([writer.use.stats(), reader.use.stats()]);
+  }
+
+  async snapshot(): Promise<DatabaseSnapshot> {
+    try {
+      return await this.#parts.snapshots.take();
+    } catch (error) {
+      throw error instanceof DriverError
+        ? error
+        : new DriverError("failed", "Cannot copy SQLite's file", { cause: error });
+    }
   }
 
   defragment(): Promise<void> {
@@ -145,8 +165,9 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, release, reserve, log } = this.#parts;
+    const { reader, writer, snapshots, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
+    await snapshots.idle();
     await reserve.idle();
     await reader.close();
     // The last connection writes the log back and removes it.

@@ -40,6 +40,7 @@ class SqliteWorker {
     findings: () => this.#reading().findings(),
     uncopied: () => hasUncopiedRows(this.#connection()),
     checkpoint: (options) => this.#reading().checkpoint(options),
+    copy: (path) => void this.#connection().prepare("VACUUM INTO ?").run(path),
     close: () => this.#database?.close(),
   };
 

@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { workerUrl } from "@k3s/async";
-import { DriverError } from "@k3s/datastore";
+import { ConnectionUse, DriverError } from "@k3s/datastore";
 import { toDriverError } from "./errors.ts";
 import type { Operation, Requests, WorkerResponse, WorkerSettings } from "./worker-protocol.ts";
 
@@ -13,6 +13,8 @@ type Answer = Requests[Operation]["answer"];
 export class WorkerChannel {
   readonly #settings: WorkerSettings;
   readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  /** The connection of the worker. */
+  readonly use = new ConnectionUse();
   #worker: Worker | undefined;
   #nextId = 1;
   #isClosed = false;
@@ -32,6 +34,7 @@ export class WorkerChannel {
     const id = this.#nextId++;
     const outcome = Promise.withResolvers<Answer>();
     this.#waiting.set(id, outcome);
+    this.use.ask();
     this.#worker.postMessage({ id, operation, argument }, transfer);
     return await outcome.promise; // sound: the worker answers what it was asked
   }
@@ -51,6 +54,7 @@ export class WorkerChannel {
   }
 
   #start(): Worker {
+    this.use.opened();
     const worker = new Worker(workerUrl("sqlite-worker", import.meta.url), {
       workerData: this.#settings,
       resourceLimits: LIMITS,
@@ -66,16 +70,19 @@ export class WorkerChannel {
 
   #settle(response: WorkerResponse): void {
     const outcome = this.#waiting.get(response.id);
-    this.#waiting.delete(response.id);
+    if (this.#waiting.delete(response.id)) this.use.end();
     if ("answer" in response) outcome?.resolve(response.answer);
     else outcome?.reject(toDriverError(response.failure));
   }
 
   #lose(worker: Worker, cause: unknown): void {
     if (this.#worker === worker) this.#worker = undefined;
+    this.use.closed();
     const lost = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const { reject } of lost)
+    for (const { reject } of lost) {
+      this.use.end();
       reject(new DriverError("failed", "Cannot use SQLite: its worker thread ended", { cause }));
+    }
   }
 }

@@ -73,6 +73,8 @@ export interface Requests {
   /** Whether the rows are still in the table of kine's predecessor. */
   uncopied: { readonly argument: undefined; readonly answer: boolean };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
+  /** Writes a compact copy of the database to a file, which is empty or absent. */
+  copy: { readonly argument: string; readonly answer: void };
   /** Closes the connection and ends the thread. */
   close: { readonly argument: undefined; readonly answer: void };
 }

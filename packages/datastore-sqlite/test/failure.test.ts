@@ -49,7 +49,7 @@ class BrokenDriver implements Driver {
 
 async function brokenStore(t: TestContext): Promise<{ store: OpenStore; driver: BrokenDriver }> {
   const driver = new BrokenDriver(await openSqliteDriver({ path: await tempDatabase(t), log: silent }));
-  const store = await openStore(driver, { log: silent });
+  const store = await openStore(driver, { log: silent, healthKey: true });
   t.after(() => store.close());
   return { store, driver };
 }

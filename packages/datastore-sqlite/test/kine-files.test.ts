@@ -144,6 +144,23 @@ describe("files of kine", () => {
     assert.deepEqual(indexes, [["kine_name_prev_revision_uindex"]]);
   });
 
+  test("adds kine's health key where it is missing, as an ordinary write, and only once", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path, { healthKey: false });
+    await store.txn(create("/a", "1"));
+    await store.close();
+    for (let starts = 0; starts < 2; starts++) {
+      const again = await storeAt(t, path, { healthKey: true });
+      assert.equal(again.currentRevision, 3);
+      await again.close();
+    }
+    assert.deepEqual(await sql(path, "SELECT id, name, value FROM kine"), [
+      [1, "compact_rev_key", ""],
+      [2, "/a", "1"],
+      [3, "/registry/health", '{"health":"true"}'],
+    ]);
+  });
+
   test("begins a new file with kine's table and rows, and of its indexes with the one that guards writes", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);

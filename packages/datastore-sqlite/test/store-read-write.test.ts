@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { StoreError, type Op, type RangeResult, type Store, type StoreErrorReason } from "@k3s/datastore";
 import { below, create, del, FROM_KEY, get, just, modIs, put, query, rangeOf, remove, update } from "./support/ops.ts";
-import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
+import { emptyStore, storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
 const keys = ({ kvs }: RangeResult) => kvs.map(({ key }) => key.toString("latin1"));
 const values = ({ kvs }: RangeResult) => kvs.map(({ value }) => value.toString());
@@ -14,11 +14,11 @@ async function fill(store: Store, ...names: readonly string[]): Promise<void> {
 }
 
 describe("Store.range()", () => {
-  test("starts at kine's revision 2 with the health key, or at etcd's 1 without", async (t) => {
-    const likeKine = await tempStore(t);
-    const likeEtcd = await tempStore(t, { healthKey: false });
-    assert.deepEqual([likeKine.currentRevision, likeEtcd.currentRevision], [2, 1]);
-    assert.deepEqual(values(await likeKine.range(query(rangeOf("/registry/health")))), ['{"health":"true"}']);
+  test("P4 starts at revision 1, as etcd, and without a key", async (t) => {
+    const store = await emptyStore(t);
+    const { kvs, revision } = await store.range(query({ key: FROM_KEY, rangeEnd: FROM_KEY }));
+    assert.deepEqual([store.currentRevision, revision, kvs], [1, 1, []]);
+    assert.equal((await store.txn(create("/a", "1"))).revision, 2);
   });
 
   test("answers limit, more and the exact count", async (t) => {
@@ -53,7 +53,7 @@ describe("Store.range()", () => {
   ];
   for (const { name, range, expected } of edges) {
     test(`range with ${name}`, async (t) => {
-      const store = await tempStore(t, { healthKey: false });
+      const store = await emptyStore(t);
       await fill(store, "/a/1", "/a/2", "/b");
       assert.deepEqual(keys(await store.range(query(range))), expected);
     });
@@ -103,7 +103,7 @@ describe("Store.range()", () => {
   });
 
   test("keeps any bytes as keys, in byte order", async (t) => {
-    const store = await tempStore(t, { healthKey: false });
+    const store = await emptyStore(t);
     const odd = ["\0", "\0\x01", "123", "1e3", "compact_rev_key_apiserver", "gap-7", "\x80\xff", "\xc3\xa9"];
     await fill(store, ...odd.toReversed());
     assert.deepEqual(keys(await store.range(query({ ...rangeOf("\0"), rangeEnd: FROM_KEY }))), odd);

@@ -1,4 +1,5 @@
-import type { LeaseId } from "./types.ts";
+import type { ConnectionStats } from "./connection-use.ts";
+import type { DatabaseSnapshot, LeaseId } from "./types.ts";
 
 /** One row of kine's table as it is on disk, without its values. Missing numbers are 0. */
 export interface RowHead {
@@ -122,6 +123,10 @@ export interface Driver {
   close(): Promise<void>;
   /** Why the table cannot hold a row of this name with a value of so many bytes; undefined: it can. Absent: it holds every one. */
   refusal?(name: string, valueBytes: number): RowRefusal | undefined;
+  /** A copy of the database, made while all else goes on. Absent or undefined: it has to be made with the database's own tools. */
+  snapshot?(): Promise<DatabaseSnapshot | undefined>;
+  /** How its connections to the database are used. Absent where they are not of the kind that runs one statement after the other. */
+  connections?(): ConnectionStats;
   /** Present when other servers may write to the same database at any time. */
   readonly shared?: SharedDatabase;
 }

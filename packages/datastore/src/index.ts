@@ -1,4 +1,5 @@
 export { hasPuts } from "./batch.ts";
+export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
   CLAIM_LIMIT_MS,
   DriverError,

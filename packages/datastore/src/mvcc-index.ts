@@ -102,6 +102,13 @@ export class MvccIndex {
     return found;
   }
 
+  /** The newest versions of the first keys of an interval in key order, pending ones and tombstones included. */
+  chains(interval: Interval, limit: number): Version[] {
+    const found: Version[] = [];
+    this.#tree.visit(interval, (newest) => found.push(newest) < limit);
+    return found;
+  }
+
   /** Live keys of an interval at a revision: the count of now, corrected by what happened since. */
   count(interval: Interval, revision: number): number {
     if (isSingle(interval)) return Number(isLive(versionAt(this.#tree.get(interval.from), revision)));

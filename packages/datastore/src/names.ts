@@ -6,8 +6,8 @@ export const MARKER_NAME = "compact_rev_key";
 const COMPACT_ROW = "compact_rev_key_apiserver";
 /** The key of the API server's compaction lock. */
 export const COMPACT_KEY: Key = "compact_rev_key";
-/** Kine writes this key on every start of a new table. */
-export const HEALTH_NAME = "/registry/health";
+/** Kine creates this key at each start where it is missing. */
+export const HEALTH_KEY: Key = "/registry/health";
 
 const ESCAPE = "escaped-key:";
 const GAP = /^gap-\d+$/;

@@ -1,7 +1,8 @@
 import type { Logger } from "@k3s/log";
 import { DriverError, emptyBatch, type Driver, type NewRow } from "./driver.ts";
 import { DatastoreError } from "./errors.ts";
-import { HEALTH_NAME, MARKER_NAME } from "./names.ts";
+import { HEALTH_KEY, MARKER_NAME } from "./names.ts";
+import { StoreError } from "./store-errors.ts";
 import { MvccStore } from "./store.ts";
 import type { Store } from "./types.ts";
 
@@ -12,10 +13,7 @@ export interface StoreOptions {
   readonly log: Logger;
   /** Limit of the values kept in memory; others are read from the database when asked for. Default 24 MiB. */
   readonly valueCacheBytes?: number;
-  /**
-   * Whether a new table gets kine's health key, as kine does: its first revision is then 2.
-   * Without it the first revision is 1, as in etcd, and kine adds the key when it opens the file. Default true.
-   */
+  /** Whether kine's health key is created where it is missing, as kine does at each start: on a new table at revision 2. Default false. */
   readonly healthKey?: boolean;
 }
 
@@ -25,21 +23,22 @@ export interface OpenStore extends Store {
   close(): Promise<void>;
 }
 
-/** Loads everything the database holds; a new table is begun as kine begins it. Takes the driver over, also when it rejects. */
+/**
+ * Loads everything the database holds. A new table gets kine's marker and, unless `healthKey` says so, nothing else: its first
+ * revision is 1, as in etcd. Takes the driver over, also when it rejects.
+ */
 export async function openStore(driver: Driver, options: StoreOptions): Promise<OpenStore> {
-  const { log, valueCacheBytes = DEFAULT_VALUE_CACHE_BYTES, healthKey = true } = options;
+  const { log, valueCacheBytes = DEFAULT_VALUE_CACHE_BYTES, healthKey = false } = options;
   const store = new MvccStore(driver, { log, valueCacheBytes });
   try {
     const loaded = await store.load();
     if (!loaded.hasMarker) {
-      const isNew = store.currentRevision === 0;
-      const marker = firstVersion(store.currentRevision + 1, MARKER_NAME, "");
-      const health = firstVersion(marker.id + 1, HEALTH_NAME, '{"health":"true"}');
-      const rows = isNew && healthKey ? [marker, health] : [marker];
+      const rows = [markerRow(store.currentRevision + 1)];
       await driver.commit({ ...emptyBatch, after: store.currentRevision, rows }).catch(ignoreConflict);
       await store.load();
     }
     await store.begin(loaded);
+    if (healthKey) await addHealthKey(store, log);
     return store;
   } catch (error) {
     await store.close();
@@ -52,16 +51,32 @@ function ignoreConflict(error: unknown): void {
   if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
 }
 
-function firstVersion(id: number, name: string, value: string): NewRow {
+/** An ordinary write, made only where the key is missing. The store is of use without it too. */
+async function addHealthKey(store: Store, log: Logger): Promise<void> {
+  const range = { key: Buffer.from(HEALTH_KEY), rangeEnd: Buffer.alloc(0) };
+  const flags = { lease: 0n, prevKv: false, ignoreValue: false, ignoreLease: false };
+  try {
+    await store.txn({
+      compare: [{ ...range, result: "equal", target: { field: "mod", value: 0 } }],
+      success: [{ kind: "put", key: range.key, value: Buffer.from('{"health":"true"}'), ...flags }],
+      failure: [],
+    });
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    log.warn({ error, key: HEALTH_KEY }, "cannot add the health key, going on without it");
+  }
+}
+
+function markerRow(id: number): NewRow {
   return {
     id,
-    name,
+    name: MARKER_NAME,
     created: true,
     deleted: false,
     createRevision: 0,
     prevRevision: 0,
     ttlSeconds: 0,
     lease: 0n,
-    value: Buffer.from(value),
+    value: Buffer.alloc(0),
   };
 }

@@ -4,6 +4,7 @@ import { Committer, toStoreError } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
 import type { Driver } from "./driver.ts";
 import { sideDraft, type Plan } from "./draft.ts";
+import { HistoryHash } from "./history-hash.ts";
 import { Leases } from "./leases.ts";
 import { ReadIndex } from "./read-index.ts";
 import { MvccIndex, NEWEST } from "./mvcc-index.ts";
@@ -16,12 +17,14 @@ import { StoreWatch } from "./store-watch.ts";
 import { checkTxn } from "./txn-check.ts";
 import { canReadPast, canWrite, TxnPlanner } from "./txn-planner.ts";
 import type {
+  DatabaseSnapshot,
   LeaseId,
   LeaseInfo,
   RangeQuery,
   RangeResult,
   Revision,
   Store,
+  StoreHash,
   StoreStatus,
   Txn,
   TxnResult,
@@ -180,6 +183,15 @@ export class MvccStore implements Store {
 
   defragment(): Promise<void> {
     return this.#asStoreError(this.#driver.defragment());
+  }
+
+  async hash(at: number): Promise<StoreHash> {
+    await this.#fresh();
+    return this.#asStoreError(new HistoryHash(this.#index, this.#values).hash(at));
+  }
+
+  snapshot(): Promise<DatabaseSnapshot | undefined> {
+    return this.#asStoreError(this.#driver.snapshot?.() ?? Promise.resolve(undefined));
   }
 
   /** Finishes the writes that were accepted, ends the watches, closes the driver. Any number of times. */

@@ -164,6 +164,23 @@ export interface StoreStatus {
   readonly dbSizeInUseBytes: number;
 }
 
+/** A hash of the history that can be read. */
+export interface StoreHash {
+  /** Current revision of the store. */
+  readonly revision: Revision;
+  /** 32 bits; equal on servers that have the same content from `compactRevision` to `hashRevision`. */
+  readonly hash: number;
+  readonly hashRevision: Revision;
+  readonly compactRevision: Revision;
+}
+
+/** A copy of the whole database as of one moment, in the database's own format. */
+export interface DatabaseSnapshot extends AsyncDisposable {
+  readonly sizeBytes: number;
+  /** To be read once, before it is disposed of. */
+  readonly chunks: AsyncIterable<Buffer>;
+}
+
 /**
  * The multi-version store: what the etcd API is a translation of. Every promise of a write is kept only after the write is durable.
  * Rejections: StoreError of `store-errors.ts` for what a client did wrong or must wait for; anything else is a bug.
@@ -182,6 +199,10 @@ export interface Store {
   status(): Promise<StoreStatus>;
   /** Returns free pages of the database to the file system. */
   defragment(): Promise<void>;
+  /** Hashes the history up to a revision; 0: the current one. Refused as reads are. */
+  hash(revision: number): Promise<StoreHash>;
+  /** undefined: this database cannot be copied from here. */
+  snapshot(): Promise<DatabaseSnapshot | undefined>;
   /** Current revision, without waiting. */
   readonly currentRevision: Revision;
   /** Whether the last put was refused for want of disk space; the next one that fits ends it. */

@@ -1,13 +1,21 @@
 import { writeHeader } from "./messages/common.ts";
-import { decodeAlarm, writeAlarms, writeStatus } from "./messages/maintenance.ts";
+import {
+  decodeAlarm,
+  decodeHashRevision,
+  writeAlarms,
+  writeHash,
+  writeHashKv,
+  writeStatus,
+} from "./messages/maintenance.ts";
 import { stream, unary, type Method } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
 import { RpcError } from "./rpc-error.ts";
+import { sendSnapshot } from "./send-snapshot.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { ETCD_VERSION, STORAGE_VERSION } from "./version.ts";
 
-/** Need etcd's own storage, or more than one member. */
-const UNAVAILABLE = ["Hash", "HashKV", "MoveLeader", "Downgrade"];
+/** Need more than one member, or etcd's own storage. */
+const UNAVAILABLE = ["MoveLeader", "Downgrade"];
 
 /** etcdserverpb.Maintenance. */
 export function maintenanceService(context: ServiceContext): [string, Method][] {
@@ -37,13 +45,24 @@ export function maintenanceService(context: ServiceContext): [string, Method][] 
     return encode((writer) => writeHeader(writer, context.header(store.currentRevision)));
   };
 
+  const hash = async () => {
+    const answer = await store.hash(0);
+    return encode((writer) => writeHash(writer, context.header(answer.revision), answer.hash));
+  };
+  const hashKv = async (bytes: Buffer) => {
+    const answer = await store.hash(decodeHashRevision(bytes));
+    return encode((writer) => writeHashKv(writer, context.header(answer.revision), answer));
+  };
+
   return [
     unary("/etcdserverpb.Maintenance/Status", status),
+    unary("/etcdserverpb.Maintenance/Hash", hash),
+    unary("/etcdserverpb.Maintenance/HashKV", hashKv),
     unary("/etcdserverpb.Maintenance/Alarm", async (bytes) => Promise.resolve(alarm(bytes))),
     unary("/etcdserverpb.Maintenance/Defragment", defragment),
     ...UNAVAILABLE.map((name) =>
       unary(`/etcdserverpb.Maintenance/${name}`, () => Promise.reject(RpcError.unimplemented(name))),
     ),
-    stream("/etcdserverpb.Maintenance/Snapshot", () => Promise.reject(RpcError.unimplemented("Snapshot"))),
+    stream("/etcdserverpb.Maintenance/Snapshot", (call) => sendSnapshot(context, call)),
   ];
 }

@@ -45,7 +45,9 @@ export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHos
       metrics,
     };
   }
-  const component = new Datastore({ ...common, endpoint, metrics, env, log: log.child({ component: "datastore" }) });
+  // Kine's health key is there as in every k3s, for those who read the table.
+  const options = { ...common, endpoint, metrics, env, healthKey: true };
+  const component = new Datastore({ ...options, log: log.child({ component: "datastore" }) });
   return {
     component,
     bootstrapStore: () => bootstrapStoreOn(component.store),

@@ -101,8 +101,10 @@ describe("an external etcd", () => {
   test("SQLite is served by us, to one server", async (t) => {
     const part = datastorePart(await config(await temporaryFolder(t), {}), { log: logTo([]), env: {} });
     assert.deepEqual(part.etcd, { servers: "unix://kine.sock" });
-    assert.notEqual(part.store, undefined);
     assert.equal(part.isShared, false);
+    t.after(() => part.component.stop(never));
+    await part.component.start({ signal: never, lost: () => assert.fail("lost") });
+    assert.equal(part.store?.().currentRevision, 2); // kine's marker and its health key
   });
 
   test("is a bootstrap store in which only the first of two writers succeeds", async (t) => {

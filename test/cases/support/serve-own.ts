@@ -16,7 +16,7 @@ const log = createLogger({ level: "error", format: "text", write: (line) => proc
 const metrics = new MetricsRegistry();
 processMetrics(metrics);
 const driver = await openSqliteDriver({ path: join(folder, "state.db"), log });
-const store = await openStore(driver, { log, healthKey: false });
+const store = await openStore(driver, { log });
 const server = new EtcdApiServer({
   store: () => store,
   socketPath: settings.socketPath,

@@ -15,7 +15,7 @@ export class KineValues {
 
   constructor({ flags, env }: Given, report: (problem: string) => void) {
     for (const flag of kineFlags) {
-      const variable = kineVariable(flag.name);
+      const variable = kineVariable(flag);
       const fromEnv = env[variable] === "" ? undefined : env[variable];
       const text = flags.get(flag.name) ?? fromEnv ?? flag.fallback;
       const problem = findProblem(flag, text);
@@ -56,12 +56,13 @@ export class KineValues {
   }
 }
 
-function findProblem({ kind, secret }: KineFlag, text: string): string | undefined {
+function findProblem({ kind, secret, values }: KineFlag, text: string): string | undefined {
   const current = secret === true ? "" : `: current value is "${text}"`;
   if (kind === "duration" && parseGoDuration(text) === undefined)
     return `must be a duration such as 30s or 5m${current}`;
   if (kind === "number" && !/^-?\d{1,12}$/.test(text)) return `must be a whole number${current}`;
   if (kind === "switch" && ![...TRUE_WORDS, ...FALSE_WORDS].includes(text.toLowerCase()))
     return `must be true or false${current}`;
+  if (values?.includes(text) === false) return `must be ${values.join(" or ")}${current}`;
   return undefined;
 }

@@ -52,6 +52,7 @@ function components(options: ServeOptions, log: Logger, env: CommandContext["env
     store,
     metrics: text,
     memberName: hostname(),
+    transport: options.transport,
     progressIntervalMs: options.progressIntervalMs,
     log: part("etcd-api"),
   });

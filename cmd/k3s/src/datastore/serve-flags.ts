@@ -1,9 +1,13 @@
-/** A flag of kine. */
+/** A flag of kine, or one that we add. */
 export interface KineFlag {
   readonly name: string;
   readonly kind: "text" | "switch" | "number" | "duration";
   readonly fallback: string;
   readonly help: string;
+  /** Its variable, when it is another one than {@link kineVariable} says. */
+  readonly variable?: string;
+  /** All values that it takes; absent: any. */
+  readonly values?: readonly string[];
   /** Whether its value may hold a password. */
   readonly secret?: true;
   /** Why a value other than the default changes nothing; said in the log. */
@@ -101,14 +105,27 @@ const T4_NAMES = [
   ...["s3-access-key", "s3-secret-key", "s3-session-token", "s3-profile", "s3-ca-bundle"],
 ];
 
-/** All flags of `kine`, in the order of help. */
+/** Not kine's: named and explained as for `k3s server`. */
+const OWN: readonly KineFlag[] = [
+  {
+    ...TEXT,
+    name: "datastore-transport",
+    variable: "K3S_DATASTORE_TRANSPORT",
+    fallback: "http2",
+    values: ["http2", "grpc-js"],
+    help: "What serves the etcd API: http2, or grpc-js, which is slower, and the way out if http2 ever misbehaves",
+  },
+];
+
+/** All flags of `kine` and our own, in the order of help. */
 export const kineFlags: readonly KineFlag[] = [
   ...SERVED,
+  ...OWN,
   ...WITHOUT_EFFECT,
   ...T4_NAMES.map((name) => ({ ...TEXT, name, help: "", refused: T4 })),
 ];
 
 /** The variable of a flag. */
-export function kineVariable(name: string): string {
-  return `KINE_${name.toUpperCase().replaceAll("-", "_")}`;
+export function kineVariable({ name, variable }: Pick<KineFlag, "name" | "variable">): string {
+  return variable ?? `KINE_${name.toUpperCase().replaceAll("-", "_")}`;
 }

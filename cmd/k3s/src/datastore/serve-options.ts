@@ -9,7 +9,7 @@ import {
   type SlowThresholds,
 } from "@k3s/datastore-endpoint";
 import { describeError, NodeError } from "@k3s/errors";
-import type { TlsIdentity } from "@k3s/etcd-api";
+import type { TlsIdentity, TransportName } from "@k3s/etcd-api";
 import { UsageError } from "../errors.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { kineFlags } from "./serve-flags.ts";
@@ -31,6 +31,7 @@ export interface ServeOptions {
   /** Undefined: no metrics. */
   readonly metricsAddress: Extract<ListenAddress, { readonly kind: "tcp" }> | undefined;
   readonly hasMetricsTls: boolean;
+  readonly transport: TransportName;
   readonly progressIntervalMs: number;
   /** Undefined: only when a client says so. */
   readonly compact: CompactOptions | undefined;
@@ -81,6 +82,7 @@ export async function readServeOptions(given: Given): Promise<ServeOptions> {
     identity,
     metricsAddress,
     hasMetricsTls: identity !== undefined && !values.isOn("metrics-ignore-tls-config"),
+    transport: values.text("datastore-transport") === "grpc-js" ? "grpc-js" : "http2",
     logFormat: logFormat === "json" ? "json" : "text",
     isDebug: values.isOn("debug"),
     warnings,

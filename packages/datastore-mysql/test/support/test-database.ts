@@ -65,10 +65,10 @@ export class TestDatabase {
     return driver;
   }
 
-  /** Opens a store on the named database. */
+  /** Opens a store with kine's health key on the named database. */
   async store(t: TestContext, name: string, log: Logger = collectLog().log): Promise<OpenStore> {
     const driver = await openMysqlDriver({ dsn: this.dsn(name), log, signal: AbortSignal.timeout(30_000) });
-    const store = await openStore(driver, { log });
+    const store = await openStore(driver, { log, healthKey: true });
     t.after(() => store.close());
     return store;
   }

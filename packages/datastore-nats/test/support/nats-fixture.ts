@@ -32,14 +32,14 @@ export function quietLog(): Logger {
   return createLogger({ level: "error", format: "text", write: () => undefined });
 }
 
-/** A store over a driver of its own; closed with the test. */
+/** A store with kine's health key over a driver of its own; closed with the test. */
 export async function openTestStore(t: TestContext, server: NatsServer, parameters = ""): Promise<OpenStore> {
   const driver = await openNatsDriver({
     endpoint: `nats://${server.endpoint}${parameters}`,
     log: quietLog(),
     signal: t.signal,
   });
-  const store = await openStore(driver, { log: quietLog() });
+  const store = await openStore(driver, { log: quietLog(), healthKey: true });
   t.after(() => store.close());
   return store;
 }

@@ -55,10 +55,11 @@ export class TestDatabase {
     return driver;
   }
 
-  /** Opens a store on the named database. */
+  /** Opens a store with kine's health key on the named database. */
   async store(t: TestContext, name: string, log: Logger = collectLog().log): Promise<OpenStore> {
     const signal = AbortSignal.timeout(30_000);
-    const store = await openStore(await openPostgresDriver({ dsn: this.dsn(name), env: {}, log, signal }), { log });
+    const driver = await openPostgresDriver({ dsn: this.dsn(name), env: {}, log, signal });
+    const store = await openStore(driver, { log, healthKey: true });
     t.after(() => store.close());
     return store;
   }

@@ -21,9 +21,10 @@ export async function tempDatabase(t: TestContext): Promise<string> {
   return join(await tempFolder(t), "db", "state.db");
 }
 
-/** Opens a store on a file and closes it after the test. */
+/** Opens a store with kine's health key on a file and closes it after the test. */
 export async function storeAt(t: TestContext, path: string, options: Partial<StoreOptions> = {}): Promise<OpenStore> {
-  const store = await openStore(await openSqliteDriver({ path, log: silent }), { log: silent, ...options });
+  const driver = await openSqliteDriver({ path, log: silent });
+  const store = await openStore(driver, { log: silent, healthKey: true, ...options });
   t.after(() => store.close());
   return store;
 }
@@ -31,6 +32,11 @@ export async function storeAt(t: TestContext, path: string, options: Partial<Sto
 /** A new store in a temporary folder. */
 export async function tempStore(t: TestContext, options: Partial<StoreOptions> = {}): Promise<OpenStore> {
   return storeAt(t, await tempDatabase(t), options);
+}
+
+/** A new store without any key. */
+export async function emptyStore(t: TestContext): Promise<OpenStore> {
+  return tempStore(t, { healthKey: false });
 }
 
 /** Waits until `check` no longer throws: for what happens in the background. */

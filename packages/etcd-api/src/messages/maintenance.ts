@@ -1,4 +1,4 @@
-import type { StoreStatus } from "@k3s/datastore";
+import type { StoreHash, StoreStatus } from "@k3s/datastore";
 import { decodeInto } from "../proto/proto-reader.ts";
 import type { ProtoWriter } from "../proto/proto-writer.ts";
 import { writeHeader, type Header } from "./common.ts";
@@ -49,6 +49,39 @@ export function writeAlarms(writer: ProtoWriter, header: Header, isFull: boolean
       writer.int64(2, NO_SPACE);
       writer.bigint64(1, header.memberId);
     });
+  writeHeader(writer, header);
+}
+
+/** The revision of an etcdserverpb.HashKVRequest; 0: the current one. */
+export function decodeHashRevision(bytes: Buffer): number {
+  return decodeInto({ revision: 0 }, bytes, { 1: (m, r) => (m.revision = r.int64()) }).revision;
+}
+
+/** etcdserverpb.HashResponse. */
+export function writeHash(writer: ProtoWriter, header: Header, hash: number): void {
+  writer.int64(2, hash);
+  writeHeader(writer, header);
+}
+
+/** etcdserverpb.HashKVResponse. Without a compaction etcd says -1. */
+export function writeHashKv(writer: ProtoWriter, header: Header, answer: StoreHash): void {
+  writer.int64(4, answer.hashRevision);
+  writer.int64(3, answer.compactRevision === 0 ? -1 : answer.compactRevision);
+  writer.int64(2, answer.hash);
+  writeHeader(writer, header);
+}
+
+export interface SnapshotPart {
+  readonly remainingBytes: number;
+  readonly blob: Buffer;
+  readonly version: string;
+}
+
+/** etcdserverpb.SnapshotResponse. */
+export function writeSnapshotPart(writer: ProtoWriter, header: Header, part: SnapshotPart): void {
+  writer.string(4, part.version);
+  writer.bytes(3, part.blob);
+  writer.int64(2, part.remainingBytes);
   writeHeader(writer, header);
 }
 

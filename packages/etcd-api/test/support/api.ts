@@ -33,7 +33,7 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
 /** An empty store at revision 1. */
 export async function emptyStore(t: TestContext, folder: string): Promise<OpenStore> {
   const driver = await openSqliteDriver({ path: join(folder, "state.db"), log: quietLog });
-  const store = await openStore(driver, { log: quietLog, healthKey: false });
+  const store = await openStore(driver, { log: quietLog });
   t.after(() => store.close());
   return store;
 }
