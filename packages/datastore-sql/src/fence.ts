@@ -35,9 +35,13 @@ export class Fence<Session extends SqlSession> {
     }
   }
 
+  /** Whether there is anything to {@link settle}. */
+  get isDoubtful(): boolean {
+    return this.#doubtful.size > 0;
+  }
+
   /** Resolves once no lost commit can take effect any more. Rejects with the library's error while the database does not answer. */
   async settle(): Promise<void> {
-    if (this.#doubtful.size === 0) return;
     this.#settling ??= this.#settle().finally(() => {
       this.#settling = undefined;
     });

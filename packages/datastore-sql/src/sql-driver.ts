@@ -177,7 +177,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
       });
     const startedAt = performance.now();
     try {
-      await this.#fence.settle();
+      if (this.#fence.isDoubtful) await this.#fence.settle();
       return await ask().catch((error: unknown) => {
         if (error instanceof LostOnTheWay && performance.now() - startedAt < ms) return ask();
         throw error;
@@ -190,7 +190,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   async #write<T>(task: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#fence.settle();
+        if (this.#fence.isDoubtful) await this.#fence.settle();
         const answer = await task();
         this.#failures.worked("write");
         return answer;

@@ -48,13 +48,13 @@ describe("the table of kine's predecessor", () => {
   for (const [state, ...before] of [["there is no table kine"], ["kine is empty", KINE]])
     test(`its newest rows are copied once when ${state}`, async (t) => {
       const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, ...before);
-      const store = await storeAt(t, path);
+      const store = await storeAt(t, path, { healthKey: false });
       assert.deepEqual(await sql(path, COPIED), EXPECTED);
       const keys = await contents(store);
       assert.deepEqual(keys, ["/registry/A=other@3", "/registry/a=a2@2"]);
       await store.close();
       await sql(path, oldRow(9, "'/registry/late'", "'l'", 0, 0));
-      const again = await storeAt(t, path);
+      const again = await storeAt(t, path, { healthKey: false });
       assert.deepEqual(await contents(again), keys);
       assert.deepEqual(await sql(path, "SELECT id FROM kine WHERE created = 1 AND name LIKE '/%' ORDER BY id"), [
         [1],
@@ -68,7 +68,7 @@ describe("the table of kine's predecessor", () => {
       const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, ...before);
       const message = /its rows are in table key_value, and table kine has none$/;
       await assert.rejects(openSqliteReader(path), { code: "ERR_SQLITE_NOT_COPIED", message, hint: /^Start a server/ });
-      await (await storeAt(t, path)).close();
+      await (await storeAt(t, path, { healthKey: false })).close();
       const reader = await openSqliteReader(path);
       t.after(() => reader.close());
       assert.equal((await reader.heads(0, 3)).length, 3);
@@ -77,7 +77,7 @@ describe("the table of kine's predecessor", () => {
   test("is left alone when kine has rows", async (t) => {
     const row = "INSERT INTO kine VALUES (1, '/registry/new', 1, 0, 0, 0, 0, 'n', NULL)";
     const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, KINE, row);
-    assert.deepEqual(await contents(await storeAt(t, path)), ["/registry/new=n@1"]);
+    assert.deepEqual(await contents(await storeAt(t, path, { healthKey: false })), ["/registry/new=n@1"]);
   });
 
   test("another program's table of that name is left alone", async (t) => {
@@ -86,6 +86,6 @@ describe("the table of kine's predecessor", () => {
       "CREATE TABLE key_value (key TEXT, value TEXT)",
       "INSERT INTO key_value VALUES ('/a', 'x')",
     );
-    assert.deepEqual(await contents(await storeAt(t, path)), ['/registry/health={"health":"true"}@2']);
+    assert.deepEqual(await contents(await storeAt(t, path, { healthKey: false })), []);
   });
 });
