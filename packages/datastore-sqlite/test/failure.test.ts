@@ -127,7 +127,7 @@ describe("failures of the database", () => {
   test("a write that comes in just as a commit fails is planned on what is on disk", async (t) => {
     const path = await tempDatabase(t);
     const driver = new BrokenDriver(await openSqliteDriver({ path, log: silent }));
-    const store = await openStore(driver, { log: silent });
+    const store = await openStore(driver, { log: silent, healthKey: true });
     t.after(() => store.close());
     await sql(path, "INSERT INTO kine VALUES (3, '/theirs', 1, 0, 0, 0, 0, CAST('1' AS BLOB), NULL)");
     const late: Promise<unknown>[] = [];
