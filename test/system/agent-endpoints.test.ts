@@ -6,6 +6,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { ClusterClient, ClusterError, trustCluster } from "@k3s/cluster-client";
 import { ApiError, type KubeObject } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
+import { until } from "@k3s/testkit";
 import { matchesHash, TokenError } from "@k3s/token";
 import { startOnePort, type OnePort } from "./port-6443.ts";
 
@@ -99,6 +100,46 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
       (error) => error instanceof ClusterError && error.code === "ERR_NODE_PASSWORD" && !error.isFinal,
     );
   });
+
+  test("a name that can be no node's gets no certificate", async () => {
+    const client = await clientOf();
+    for (const name of ["foo_bar", "-a", "a..b", "x".repeat(236)]) {
+      const request = { keyFile: keyFile("no-node"), proof: proofOf(name) };
+      const asked = client.certificate("/v1-k3s/client-kubelet.crt", request, limit());
+      await assert.rejects(asked, /node name is no DNS subdomain \(400/);
+    }
+  });
+
+  test("while a webhook is down a node is let in, no other in its name, and its password is stored later", async () => {
+    const webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    const refusal = { name: "refuse-secrets", url: "https://127.0.0.1:1/", condition: 'startsWith("hooked")' };
+    await one.client.create(webhooks, brokenWebhook(refusal), limit());
+    await until("the webhook counts", async () => !(await canStore("hooked-probe")));
+    await ask("hooked");
+    await ask("hooked");
+    await assert.rejects(
+      ask("hooked", proofOf("hooked", "other")),
+      (error) => error instanceof ClusterError && error.code === "ERR_NODE_PASSWORD",
+    );
+    await one.client.delete(`${webhooks}/refuse-secrets`, limit());
+    const secret = await until("the password is stored", () =>
+      one.client.get<Secret>(`${SECRETS}/hooked.node-password.k3s`, limit()),
+    );
+    assert.ok(await matchesHash("pw", Buffer.from(secret.data.hash, "base64").toString()));
+    const events = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dhooked";
+    await until("the event is stored", async () => {
+      const { items } = await one.client.get<{ items: readonly { reason: string }[] }>(events, limit());
+      return items.some(({ reason }) => reason === "NodePasswordValidationComplete");
+    });
+  });
+
+  async function canStore(name: string): Promise<boolean> {
+    const secret = { apiVersion: "v1", kind: "Secret", metadata: { name } };
+    return await one.client.create(`${SECRETS}?dryRun=All`, secret, limit()).then(
+      () => true,
+      () => false,
+    );
+  }
 
   test("two that come at the same time with different passwords: one is the node", async () => {
     const outcomes = await Promise.allSettled([ask("race", proofOf("race", "a")), ask("race", proofOf("race", "b"))]);
@@ -196,3 +237,23 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     );
   });
 });
+
+/** A webhook that nobody serves, for Secrets whose name fulfils the condition. */
+function brokenWebhook(of: { readonly name: string; readonly url: string; readonly condition: string }): object {
+  return {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingWebhookConfiguration",
+    metadata: { name: of.name },
+    webhooks: [
+      {
+        name: `${of.name}.example.com`,
+        clientConfig: { url: of.url },
+        rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["secrets"] }],
+        matchConditions: [{ name: "name", expression: `object.metadata.name.${of.condition}` }],
+        sideEffects: "None",
+        failurePolicy: "Fail",
+        admissionReviewVersions: ["v1"],
+      },
+    ],
+  };
+}
