@@ -204,7 +204,16 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     const client = await clientOf("abcdef.0123456789abcdef");
     await client.get("/v1-k3s/config", limit());
     const wrong = await clientOf("abcdef.0123456789abcdeX".toLowerCase().replace("x", "0"));
-    await assert.rejects(wrong.get("/v1-k3s/config", limit()), (error) => error instanceof ClusterError);
+    await assert.rejects(
+      wrong.get("/v1-k3s/config", limit()),
+      (error) => error instanceof ClusterError && !error.isFinal && error.code === "ERR_BOOTSTRAP_TOKEN_REFUSED",
+    );
+    one.listener.setApiserverReady(false);
+    try {
+      await assert.rejects(client.get("/v1-k3s/config", limit()), /apiserver not ready \(503/);
+    } finally {
+      one.listener.setApiserverReady(true);
+    }
   });
 
   test("what is no certificate request gets a key with its certificate, as agents of old expect", async () => {
