@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { ClusterClient, ClusterError, trustCluster } from "@k3s/cluster-client";
-import { ApiError, type KubeObject } from "@k3s/kube-client";
+import { ApiError, isConflict, type KubeObject } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
 import { until } from "@k3s/testkit";
 import { matchesHash, TokenError } from "@k3s/token";
@@ -230,6 +230,31 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     assert.match(answer, /invalid node IP address nowhere/);
   });
 
+  test("a kubelet's certificate takes no name or address of servers, services or other nodes", async () => {
+    const cases = [
+      ["kubernetes.default.svc", [], /is a name of the servers/],
+      ["Kubernetes.Default.svc", [], /is a name of the servers/],
+      ["10.0.0.1", [], /10\.0\.0\.1 is that of a server/],
+      ["n8", ["10.0.0.8", "10.0.0.1"], /10\.0\.0\.1 is that of a server/],
+      ["n8", ["10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["n8", ["::ffff:10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["n8", ["10.43.0.1"], /10\.43\.0\.1 is one of the services'/],
+      ["n8", ["10.0.0.66"], /10\.0\.0\.66 is that of node n-old; delete that node if it is gone/],
+    ] as const;
+    for (const [name, ips, reason] of cases)
+      await assert.rejects(ask(name, { ...proofOf(name), ips: [...ips] }), reason, ips.join());
+  });
+
+  test("a kubelet's certificate has every address of its own, and leaves out those that a NAT gives others as well", async () => {
+    const sansOf = async (name: string, ips: string[]) =>
+      new X509Certificate(await ask(name, { ...proofOf(name), ips })).subjectAltName ?? "";
+    const shared = await sansOf("n9", ["10.0.0.9", "192.0.2.66", "192.0.2.1"]);
+    assert.match(shared, /IP Address:10\.0\.0\.9$/);
+    assert.match(await sansOf("n-old", ["10.0.0.66", "192.0.2.66"]), /10\.0\.0\.66, IP Address:192\.0\.2\.66$/);
+    const proof = { ...proofOf("local", "local-password"), ips: ["10.0.0.1"] };
+    assert.match(new X509Certificate(await ask("local", proof)).subjectAltName ?? "", /10\.0\.0\.1$/);
+  });
+
   test("twenty nodes that come at once all get their certificates", async () => {
     const names = Array.from({ length: 20 }, (_, index) => `rack-${index}`);
     const all = await Promise.all(names.map((name) => ask(name)));
@@ -237,6 +262,15 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
       all.map((pem) => new X509Certificate(pem).subject),
       names.map((name) => `CN=${name}`),
     );
+  });
+
+  test("only the very object that was meant is deleted", async () => {
+    await ask("n7");
+    const path = `${SECRETS}/n7.node-password.k3s`;
+    const { metadata } = await one.client.get<Secret>(path, limit());
+    await assert.rejects(one.client.delete(path, limit(), "00000000-0000-0000-0000-000000000000"), isConflict);
+    await one.client.delete(path, limit(), metadata.uid);
+    await assert.rejects(one.client.get(path, limit()), ApiError);
   });
 
   test("an absent secret of a node is an ApiError for us too", async () => {

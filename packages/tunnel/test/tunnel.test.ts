@@ -83,6 +83,14 @@ describe("tunnel over real websockets", () => {
     await until("the server knows the new session", () => Promise.resolve(tunnels.hasSession("one")));
   });
 
+  test("a node that opens one session after the other keeps the newest few", async (t) => {
+    const { tunnels, port } = await startServer(t);
+    const closed = untilState(await connectedClient(t, port), "waiting");
+    for (let i = 0; i < 8; i++) await connectedClient(t, port);
+    await closed;
+    assert.ok(tunnels.hasSession("one"));
+  });
+
   test("dial() rejects with k3s's text when the node has no tunnel", async (t) => {
     const { tunnels } = await startServer(t);
     await assert.rejects(
