@@ -1,16 +1,21 @@
 /**
- * What a server costs when nothing happens: memory (PSS) and processor time of our process and of each child.
+ * What a node costs when nothing happens: memory (PSS) and processor time of our process and of each child. Of a server, or of an agent
+ * whose server runs from a copy of the product: what both would share counts in full.
  *
- *   node bench/idle.ts [--minutes 10] [--settle 90]
+ *   node bench/idle.ts [--role server|agent] [--minutes 10] [--settle 90]
  */
-import { readFile } from "node:fs/promises";
+import { cp, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { sleep } from "@k3s/async";
-import { K3sServer, TestHost, TestNetwork } from "@k3s/testkit";
+import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { median } from "./median.ts";
 
 const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "10" }, settle: { type: "string", default: "90" } },
+  options: {
+    role: { type: "string", default: "server" },
+    minutes: { type: "string", default: "10" },
+    settle: { type: "string", default: "90" },
+  },
 });
 const SAMPLE_MS = 5_000;
 /** USER_HZ of Linux on every architecture we run on. */
@@ -30,15 +35,42 @@ async function sample(host: TestHost, pid: number): Promise<Sample> {
   return { pssMiB: Number(pss) / 1024, cpuSeconds: (Number(user) + Number(system)) / TICKS_PER_SECOND };
 }
 
-await using network = await TestNetwork.create();
-await using host = await TestHost.create({ name: "idle", address: "10.99.0.11", network });
-const server = new K3sServer(host);
-server.start();
-await server.untilReady();
+/** A node that is Ready, and what is to be stopped after the bench, in this order. */
+async function startNode(
+  network: TestNetwork,
+  undo: AsyncDisposableStack,
+): Promise<readonly [K3sServer, ...K3sServer[]]> {
+  const host = async (name: string, address: string) => undo.use(await TestHost.create({ name, address, network }));
+  const one = await host("idle", "10.99.0.11");
+  if (values.role !== "agent") {
+    const server = new K3sServer(one);
+    server.start();
+    await server.untilReady();
+    return [server];
+  }
+  const other = await host("server", "10.99.0.12");
+  await cp(DIST, other.outside("/var/lib/k3s-dist"), { recursive: true, verbatimSymlinks: true });
+  const server = new K3sServer(other, "/var/lib/k3s-dist/k3s");
+  server.start();
+  await server.untilReady("server");
+  const token = await readFile(other.outside("/var/lib/rancher/k3s/server/node-token"), "utf8");
+  const agent = new K3sServer(one);
+  agent.join("--server", "https://10.99.0.12:6443", "--token", token.trim());
+  await until("the agent is Ready", async () =>
+    /idle +Ready/.test(await server.kubectl("get", "nodes", "--no-headers")),
+  );
+  return [agent, server];
+}
+
+await using undo = new AsyncDisposableStack();
+const network = undo.use(await TestNetwork.create());
+const nodes = await startNode(network, undo);
+const [node] = nodes;
+const { host } = node;
 await sleep(Number(values.settle) * 1000);
 
-const [supervisor = 0] = await server.supervisors();
-const processes = new Map([["k3s server", supervisor], ...(await server.children())]);
+const [supervisor = 0] = await node.supervisors();
+const processes = new Map([[`k3s ${values.role}`, supervisor], ...(await node.children())]);
 const series = new Map([...processes.keys()].map((name) => [name, [] as Sample[]]));
 const startedAt = performance.now();
 const durationMs = Number(values.minutes) * 60_000;
@@ -57,4 +89,4 @@ for (const [name, samples] of series) {
   const pss = median(samples.map(({ pssMiB }) => pssMiB));
   process.stdout.write(`${name.padEnd(26)} ${pss.toFixed(1).padStart(10)} ${cpu.toFixed(2).padStart(18)}\n`);
 }
-await server.stop();
+for (const each of nodes) await each.stop();

@@ -64,7 +64,7 @@ onEachTransport((startApi) => {
 
     for (const path of [
       "/etcdserverpb.KV/RangeStream",
-      "/etcdserverpb.Maintenance/HashKV",
+      "/etcdserverpb.Maintenance/MoveLeader",
       "/etcdserverpb.Cluster/MemberAdd",
       "/etcdserverpb.Auth/AuthEnable",
     ]) {

@@ -57,6 +57,8 @@ describe("a full disk", () => {
     const fill = async () => {
       for (; keys.length < 150; keys.push(`/${keys.length}`)) await put(`/${keys.length}`);
     };
+    // Writing the log back can make room once more.
+    await fill().catch(() => undefined);
     const refused = { code: 8, details: "etcdserver: mvcc: database space exceeded" };
     await assert.rejects(fill(), refused);
     await assert.rejects(put("/more"), refused);
