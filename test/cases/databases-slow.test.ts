@@ -38,7 +38,9 @@ describe("hard case 34, DB outage: a database that is only slow", () => {
       t.after(() => proxy.stop());
       const served = await ServedDatastore.start(t, through(endpoint, proxy), { args: THRESHOLDS });
       const [writer, reader] = [new CaseClient(t, served.target), new CaseClient(t, served.target)];
-      await inParallel(KEYS, 8, async (i) => void (await writer.put({ key: `${PREFIX}${i}`, value: "before" })));
+      await inParallel(KEYS, 8, async (i) => {
+        await writer.put({ key: `${PREFIX}${i}`, value: "before" });
+      });
       const watch = reader.watch();
       await watch.create({ key: PREFIX, end: endOf(PREFIX) });
       proxy.setPath("toClient", { delayMs: LATE_MS });
