@@ -12,9 +12,10 @@ import type { KubeClient } from "@k3s/kube-client";
 import { atOnce, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { serverCredPaths } from "@k3s/pki";
-import type { Routes, TokenCheck, UpgradeRoute } from "@k3s/supervisor-api";
+import { failures, RouteRefusal, type Routes, type TokenCheck, type UpgradeRoute } from "@k3s/supervisor-api";
 import { ensureNodePassword } from "@k3s/token";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
+import type { ApiHealth } from "./api-health.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
 import type { ServerParts } from "./server-parts.ts";
@@ -23,6 +24,7 @@ import type { ServerParts } from "./server-parts.ts";
 export class AgentService {
   readonly tokens: TokenCheck;
   readonly #parts: ServerParts;
+  readonly #health: Pick<ApiHealth, "isGood">;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
@@ -31,8 +33,9 @@ export class AgentService {
   readonly #egress: Egress;
   #isCoreReady = false;
 
-  constructor(parts: ServerParts) {
+  constructor(parts: ServerParts, health: Pick<ApiHealth, "isGood">) {
     this.#parts = parts;
+    this.#health = health;
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
@@ -66,6 +69,11 @@ export class AgentService {
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
   }
 
+  /** Sends agents to other servers: while the API is not good, none is taken. */
+  endTunnels(): void {
+    this.#tunnels.endSessions();
+  }
+
   #makeEgress(): Egress {
     const { config, host } = this.#parts;
     return new Egress({
@@ -81,6 +89,7 @@ export class AgentService {
     return {
       groups: ["system:nodes"],
       upgrade: ({ caller, request, accept }) => {
+        if (!this.#health.isGood) throw new RouteRefusal(failures.apiserverNotReady);
         const nodeName = caller.name.replace(/^system:node:/, "");
         const { socket, early: head } = accept();
         this.#tunnels.accept({ request, socket, head, nodeName });
