@@ -7,7 +7,16 @@ import { sleep } from "@k3s/async";
 import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
 import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
-import { API_FROZEN, cutOff, FROZEN, killed, withoutDatabase, type ServerFault } from "./server-faults.ts";
+import {
+  API_BACK,
+  API_DEAD,
+  API_FROZEN,
+  cutOff,
+  FROZEN,
+  killed,
+  withoutDatabase,
+  type ServerFault,
+} from "./server-faults.ts";
 
 const SECONDS = 1_000;
 const LIMIT_MS = 120 * SECONDS;
@@ -120,6 +129,10 @@ class Cluster {
     for (const { name, address: its } of plan.servers) servers.push(await machine(name, its));
     const agents = [await machine("agt1", "10.99.0.21"), await machine("agt2", "10.99.0.22")];
     return new Cluster({ plan, servers, agents, network }, { undo, database });
+  }
+
+  get database(): ClusterDatabase {
+    return this.#database;
   }
 
   get machines(): readonly K3sServer[] {
@@ -333,6 +346,27 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
           assert.ok(fault !== undefined);
           t.diagnostic(await survive(fault, cluster.server(name)));
         });
+
+      test("when all servers lose the database, agents wait for any of them, and come back", async () => {
+        const heard = cluster.servers.map((server) => ({ server, from: server.log.length }));
+        const said = (text: RegExp) =>
+          Promise.resolve(heard.every(({ server, from }) => text.test(server.log.slice(from))));
+        await cluster.database.freeze();
+        try {
+          await untilTrue("all servers close their tunnels", () => said(API_DEAD));
+        } finally {
+          await cluster.database.thaw();
+        }
+        await untilTrue("all servers take agents again", () => said(API_BACK));
+        for (const agent of cluster.agents)
+          await untilTrue(`the API answers on ${agent.host.name}`, () => answers(agent));
+        for (const server of cluster.servers)
+          await untilTrue(`${server.host.name} reaches an agent`, async () => {
+            await server.kubectl("logs", "on-agt2");
+            return true;
+          });
+        await untilTrue("all nodes are Ready", async () => (await nodes()).every((line) => line.includes(" True ")));
+      });
 
       if (plan === TWO_SERVERS)
         test("the load spreads again: each agent goes back to a server of its own", async () => {

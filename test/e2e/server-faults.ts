@@ -46,6 +46,9 @@ export function cutOff(network: TestNetwork): ServerFault {
 
 /** Longer than it takes until a node counts as lost whose kubelet cannot report: 40 s. */
 const NODE_LOST_MS = 50_000;
+/** What a server says when its API does not answer, and when it does again. */
+export const API_DEAD = /the API does not answer: tunnels are closed/;
+export const API_BACK = /the API answers again: agents are taken/;
 /** A card that nobody has: what is sent there is lost. */
 const NOWHERE = "02:00:00:00:00:01";
 
@@ -53,7 +56,7 @@ const NOWHERE = "02:00:00:00:00:01";
 export const API_FROZEN: ServerFault = {
   what: "left with a frozen API",
   lastsMs: NODE_LOST_MS,
-  said: /the API does not answer: tunnels are closed/,
+  said: API_DEAD,
   begin: (server) => signalApi(server, "-STOP"),
   end: (server) => signalApi(server, "-CONT"),
 };
@@ -64,7 +67,7 @@ export function withoutDatabase(address: string): ServerFault {
   return {
     what: "left without its database",
     lastsMs: NODE_LOST_MS,
-    said: /the API does not answer: tunnels are closed/,
+    said: API_DEAD,
     begin: async ({ host }) => {
       await host.run("ip", "neigh", "replace", ...neighbour, "lladdr", NOWHERE, "nud", "permanent");
     },
