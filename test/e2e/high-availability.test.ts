@@ -309,7 +309,7 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
       async function survive(fault: ServerFault, server: K3sServer): Promise<string> {
         const { name } = server.host;
         const known = await nodes(name);
-        const writes = new AcknowledgedWrites(admin);
+        await using writes = new AcknowledgedWrites(admin);
         await until("writes are served", () => Promise.resolve(writes.names.length > 2));
         const begunAt = performance.now();
         await fault.begin(server);
