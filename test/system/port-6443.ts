@@ -186,7 +186,7 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
       proxyKey: tls.authProxy.key,
     },
     certificate: await DynamicCertificate.open({ serverDir, configuredNames, log }),
-    passwords: await PasswordAuthenticator.create(await readPasswd(serverCredPaths(serverDir).passwd)),
+    passwords: new PasswordAuthenticator(await readPasswd(serverCredPaths(serverDir).passwd)),
     tokens: new TokenReviewer(() => client),
     routes: { paths: new Map([...paths, ...ofServers]), upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort },

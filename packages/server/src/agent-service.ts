@@ -13,9 +13,10 @@ import type { KubeClient } from "@k3s/kube-client";
 import { atOnce, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { serverCredPaths } from "@k3s/pki";
-import { RouteRefusal, type Routes, type TokenCheck, type UpgradeRoute } from "@k3s/supervisor-api";
+import { failures, RouteRefusal, type Routes, type TokenCheck, type UpgradeRoute } from "@k3s/supervisor-api";
 import { ensureNodePassword } from "@k3s/token";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
+import type { ApiHealth } from "./api-health.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
 import type { ServerParts } from "./server-parts.ts";
@@ -27,6 +28,7 @@ const NOT_A_NODE = { code: 401, reason: "Unauthorized", message: "failed authent
 export class AgentService {
   readonly tokens: TokenCheck;
   readonly #parts: ServerParts;
+  readonly #health: Pick<ApiHealth, "isGood">;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
@@ -35,8 +37,9 @@ export class AgentService {
   readonly #egress: Egress;
   #isCoreReady = false;
 
-  constructor(parts: ServerParts) {
+  constructor(parts: ServerParts, health: Pick<ApiHealth, "isGood">) {
     this.#parts = parts;
+    this.#health = health;
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
@@ -69,6 +72,11 @@ export class AgentService {
   get component(): Component {
     const keeper = new NodePasswordKeeper(this.#client, this.#log);
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
+  }
+
+  /** Sends agents to other servers: while the API is not good, none is taken. */
+  endTunnels(): void {
+    this.#tunnels.endSessions();
   }
 
   #nodeNames(): NodeNames {
@@ -104,6 +112,7 @@ export class AgentService {
       upgrade: ({ caller, request, accept }) => {
         const nodeName = /^system:node:(.+)$/.exec(caller.name)?.[1];
         if (nodeName === undefined) throw new RouteRefusal(NOT_A_NODE);
+        if (!this.#health.isGood) throw new RouteRefusal(failures.apiserverNotReady);
         const { socket, early: head } = accept();
         this.#tunnels.accept({ request, socket, head, nodeName });
       },

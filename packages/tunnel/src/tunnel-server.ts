@@ -81,11 +81,16 @@ export class TunnelServer {
     });
   }
 
+  /** Ends every session, with all connections; the nodes may come again. */
+  endSessions(): void {
+    for (const session of [...this.#sessions.values()].flat()) session.close();
+  }
+
   /** Ends every session, with all connections, and takes no more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const all = [...this.#sessions.values()].flat();
-    for (const session of all) session.close();
+    this.endSessions();
     await Promise.all(all.map((session) => session.ended));
   }
 
