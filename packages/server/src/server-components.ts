@@ -12,6 +12,7 @@ import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
 import { startMemory } from "./start-memory.ts";
+import { tunnelsToOthers } from "./tunnels-to-others.ts";
 
 /**
  * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
@@ -49,7 +50,7 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
     ...(node === undefined ? [] : [inBackground(node.runtime)]),
     api(common),
     inBackground(controllers(common)),
-    ...(node === undefined ? [] : [inBackground(node.membership)]),
+    ...(node === undefined ? [] : [...tunnelsToOthers(common), inBackground(node.membership)]),
     startMemory(log),
   ];
 }
