@@ -9,7 +9,9 @@ import { PodAddresses } from "./pod-addresses.ts";
 import { ServerDirectory, type ServerDirectoryOptions } from "./server-directory.ts";
 
 export interface NodeTunnelsOptions {
-  readonly config: NodeConfig;
+  readonly config: Pick<NodeConfig, "nodeName" | "nodeIp" | "kubeletArg" | "bindAddress" | "loopbackAddress"> & {
+    readonly paths: Pick<NodeConfig["paths"], "agentDir">;
+  };
   /** The cluster's own. */
   readonly egressSelectorMode: string;
   readonly clusterCidrs: readonly string[];
@@ -48,7 +50,7 @@ function openRanges({
 }
 
 /** Its port is `port` of the kubelet's arguments; the last one counts. */
-function kubeletOf(config: NodeConfig): Pick<DialRulesOptions, "kubeletPort" | "kubeletHost"> {
+function kubeletOf(config: NodeTunnelsOptions["config"]): Pick<DialRulesOptions, "kubeletPort" | "kubeletHost"> {
   const given = config.kubeletArg.findLast((argument) => argument.startsWith("port="));
   return {
     kubeletPort: given === undefined ? KUBELET_PORT : Number(given.slice("port=".length)),

@@ -75,6 +75,7 @@ export class ServerDirectory implements Component {
     const { signal } = this.#stopping;
     const { client, ask, log } = this.#options;
     if (ask !== undefined) await this.#askFirst(ask);
+    if (signal.aborted) return;
     const onObject = (endpoints: Endpoints) => {
       this.#changed(addressesOf(endpoints));
       return Promise.resolve();
