@@ -6,6 +6,7 @@ import {
   ClusterNode,
   leftovers,
   recordsPlace,
+  startMemory,
   unpackPrograms,
   type ClusterNetwork,
   type NodeHost,
@@ -23,6 +24,7 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
     ...reaper,
     leftovers(config, host),
     member.balancer,
+    startMemory(log),
     assembled("agent", (signal) => memberWithNode(member, { config, host, signal })),
   ];
 }
