@@ -294,6 +294,25 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
         for (const { name, args } of servers) if (args !== undefined) assert.ok(!on.split(" ").includes(name));
       });
 
+      const withNodes = servers.filter(({ args = [] }) => args !== DEDICATED);
+      if (withNodes.length > 1)
+        test("each server reaches the pods of every other server", async () => {
+          for (const { name } of withNodes) {
+            const overrides = JSON.stringify({ spec: { nodeName: name, terminationGracePeriodSeconds: 0 } });
+            const options = [`--image=${IMAGE}`, "--image-pull-policy=Never", "--overrides", overrides];
+            await admin.kubectl("run", `on-${name}`, ...options, "--", "sh", "-c", `echo hello; ${WEB}`);
+          }
+          const pods = withNodes.map(({ name }) => `on-${name}`);
+          await admin.kubectl("wait", "--for=condition=Ready", ...pods.map((pod) => `pod/${pod}`), "--timeout=55s");
+          for (const server of cluster.servers)
+            for (const pod of pods) {
+              const isLogged = async () => (await server.kubectl("logs", pod)) === "hello";
+              await untilTrue(`${server.host.name} has the logs of ${pod}`, isLogged);
+              assert.equal(await server.kubectl("exec", pod, "--", "hostname"), pod);
+            }
+          await admin.kubectl("delete", "pod", ...pods);
+        });
+
       test("a server with other settings is refused, with both values", async () => {
         const last = cluster.servers.at(-1);
         assert.ok(last !== undefined);

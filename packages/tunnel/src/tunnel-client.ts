@@ -22,7 +22,7 @@ export interface TunnelStatus {
 
 export interface TunnelClientOptions {
   /** Asked before each attempt, since certificates are renewed. */
-  readonly endpoint: () => TunnelEndpoint;
+  readonly endpoint: () => TunnelEndpoint | Promise<TunnelEndpoint>;
   /** What the server may reach through this tunnel. */
   readonly rules: DialRules;
   readonly times?: Partial<SessionTimes>;
@@ -105,7 +105,7 @@ export class TunnelClient {
     const { signal } = this.#stopping;
     const { endpoint, rules, log } = this.#options;
     this.#status.set({ ...this.#status.get(), state: "connecting" });
-    const { channel, flowControl } = await openWebSocket(endpoint(), signal);
+    const { channel, flowControl } = await openWebSocket(await endpoint(), signal);
     const session = new TunnelSession({
       channel,
       flowControl,
