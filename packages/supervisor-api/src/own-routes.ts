@@ -6,7 +6,7 @@ import { Lanes } from "./lanes.ts";
 import { headerValue } from "./raw-headers.ts";
 import { readBody } from "./read-body.ts";
 import type { SwitchRequest } from "./relay.ts";
-import { RouteRefusal, type ConnectRoute, type Route, type UpgradeRoute } from "./route.ts";
+import { ANYBODY_KNOWN, RouteRefusal, type ConnectRoute, type Route, type UpgradeRoute } from "./route.ts";
 import { failures, type Failure } from "./status.ts";
 
 /** What the supervisor answers itself, by the exact path. */
@@ -108,7 +108,9 @@ export class OwnRoutes {
     const outcome = await authenticate(exchange, this.#options.authenticators());
     if (outcome.kind === "refused") return { failure: failures.notAuthorized };
     if (outcome.kind === "busy") return { failure: failures.tooManyRequests };
-    const isMember = outcome.kind === "known" && outcome.caller.groups.some((group) => groups.includes(group));
+    const isForAnybody = groups.includes(ANYBODY_KNOWN);
+    if (outcome.kind !== "known") return { failure: isForAnybody ? failures.unauthorized : failures.forbidden };
+    const isMember = isForAnybody || outcome.caller.groups.some((group) => groups.includes(group));
     return isMember ? { caller: outcome.caller } : { failure: failures.forbidden };
   }
 }
@@ -121,6 +123,7 @@ async function answerWith(exchange: Exchange, caller: Caller, route: Route): Pro
     method: exchange.method,
     caller,
     remoteAddress: exchange.connection.remoteAddress,
+    query: new URLSearchParams(exchange.target.split("?")[1]),
     header: (name) => headerValue(exchange.headers, name),
     body: () => readBody(exchange),
     signal: goneSignal(exchange),
