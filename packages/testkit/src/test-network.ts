@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { sep } from "node:path";
 import { execa } from "execa";
+import { findProgram } from "./programs.ts";
 
 const NAMESPACES = "/run/netns";
 
@@ -30,7 +32,7 @@ export class TestNetwork implements AsyncDisposable {
 
   /** Makes a namespace with `address`/24 on its `eth0`. Returns the namespace's name. */
   async plug(host: string, address: string): Promise<string> {
-    const namespace = `k3s-${this.id}-${host}`;
+    const namespace = this.#namespaceOf(host);
     await ip("netns", "add", namespace);
     this.#hosts.push(namespace);
     const port = portOf(host);
@@ -53,9 +55,41 @@ export class TestNetwork implements AsyncDisposable {
     await this.#inSwitch("link", "set", portOf(host), "master", "br0");
   }
 
+  /**
+   * Drops that share (0 to 1) of the packets that reach the host, and of those that leave it, at random. 0 ends it. A bad
+   * radio link loses some 0.05 each way. Needs iptables; see the README for delay.
+   */
+  async lose(host: string, share: number): Promise<void> {
+    const iptables = await findProgram(`aux${sep}iptables`).catch(() => findProgram("iptables"));
+    const inHost = async (...args: readonly string[]) => {
+      await execa("nsenter", [`--net=${NAMESPACES}/${this.#namespaceOf(host)}`, iptables, "-w", "-t", "raw", ...args]);
+    };
+    for (const [hook, device] of [
+      ["PREROUTING", "-i"],
+      ["OUTPUT", "-o"],
+    ] as const) {
+      await inHost("-F", hook);
+      if (share === 0) continue;
+      const chance = ["-m", "statistic", "--mode", "random", "--probability", share.toFixed(4)];
+      await inHost("-A", hook, device, "eth0", ...chance, "-j", "DROP");
+    }
+  }
+
+  /** Gives the host another address in place of the one it has, which nobody is told. */
+  async readdress(host: string, address: string): Promise<void> {
+    const namespace = this.#namespaceOf(host);
+    await ip("-n", namespace, "addr", "flush", "dev", "eth0", "scope", "global");
+    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+    await ip("-n", namespace, "route", "replace", "default", "via", TestNetwork.gateway);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const namespace of [...this.#hosts.splice(0), this.#namespace]) await ip("netns", "delete", namespace);
     await leaveNoMount();
+  }
+
+  #namespaceOf(host: string): string {
+    return `k3s-${this.id}-${host}`;
   }
 
   async #inSwitch(...args: string[]): Promise<void> {
