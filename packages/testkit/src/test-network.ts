@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { sep } from "node:path";
+import { join } from "node:path";
 import { execa } from "execa";
 import { findProgram } from "./programs.ts";
 
@@ -60,19 +60,24 @@ export class TestNetwork implements AsyncDisposable {
    * radio link loses some 0.05 each way. Needs iptables; see the README for delay.
    */
   async lose(host: string, share: number): Promise<void> {
-    const iptables = await findProgram(`aux${sep}iptables`).catch(() => findProgram("iptables"));
-    const inHost = async (...args: readonly string[]) => {
-      await execa("nsenter", [`--net=${NAMESPACES}/${this.#namespaceOf(host)}`, iptables, "-w", "-t", "raw", ...args]);
-    };
     for (const [hook, device] of [
       ["PREROUTING", "-i"],
       ["OUTPUT", "-o"],
     ] as const) {
-      await inHost("-F", hook);
+      await this.#filter(host, "-F", hook);
       if (share === 0) continue;
       const chance = ["-m", "statistic", "--mode", "random", "--probability", share.toFixed(4)];
-      await inHost("-A", hook, device, "eth0", ...chance, "-j", "DROP");
+      await this.#filter(host, "-A", hook, device, "eth0", ...chance, "-j", "DROP");
     }
+  }
+
+  /** Packets that {@link lose} has dropped since it was last called. */
+  async lost(host: string): Promise<number> {
+    const rules = await this.#filter(host, "-vnxL");
+    return Array.from(rules.matchAll(/^\s*(\d+)\s+\d+\s+DROP\b/gm), ([, packets]) => Number(packets)).reduce(
+      (sum, packets) => sum + packets,
+      0,
+    );
   }
 
   /** Gives the host another address in place of the one it has, which nobody is told. */
@@ -90,6 +95,13 @@ export class TestNetwork implements AsyncDisposable {
 
   #namespaceOf(host: string): string {
     return `k3s-${this.id}-${host}`;
+  }
+
+  /** Before anything of the host's own sees a packet, and in a table that nobody else uses. */
+  async #filter(host: string, ...args: readonly string[]): Promise<string> {
+    const iptables = await findProgram(join("aux", "iptables")).catch(() => findProgram("iptables"));
+    const enter = `--net=${NAMESPACES}/${this.#namespaceOf(host)}`;
+    return (await execa("nsenter", [enter, iptables, "-w", "-t", "raw", ...args])).stdout;
   }
 
   async #inSwitch(...args: string[]): Promise<void> {
