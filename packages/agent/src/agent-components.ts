@@ -8,6 +8,7 @@ import {
   ClusterNode,
   leftovers,
   recordsPlace,
+  startMemory,
   unpackPrograms,
   type ClusterNetwork,
   type NodeHost,
@@ -28,6 +29,7 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
     ...reaper,
     leftovers(config, host),
     member.balancer,
+    startMemory(log),
     assembled("agent", (signal) => memberWithNode(member, { config, host, metrics, signal })),
   ];
 }

@@ -84,11 +84,11 @@ describe("trustCluster()", () => {
       assert.ok(error instanceof ClusterError && !error.isFinal, "a clock may be set right");
       assert.equal(error.code, "ERR_SERVER_UNTRUSTED");
       assert.match(error.message, /CA cert validation failed/);
-      assert.match(error.hint, /clocks of this machine and of the server/);
+      assert.match(error.hint ?? "", /clocks of this machine and of the server/);
       return true;
     });
     const early = ClusterError.untrusted(server, Object.assign(new Error("early"), { code: "CERT_NOT_YET_VALID" }));
-    assert.match(early.hint, /clocks/);
+    assert.match(early.hint ?? "", /clocks/);
   });
 
   test("says that whoever answers is no k3s, or that nobody does", async (t) => {
@@ -106,7 +106,7 @@ describe("trustCluster()", () => {
 describe("ClusterClient", () => {
   test("shows the warnings of a server, sends the token, and tells final refusals from those that pass", async (t) => {
     let status = 200;
-    let ca = Buffer.alloc(0);
+    let ca: Buffer = Buffer.alloc(0);
     const seen: (string | undefined)[] = [];
     const listener: RequestListener = (request, response) => {
       if (request.url === "/cacerts") return void response.end(ca);

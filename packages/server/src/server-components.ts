@@ -1,6 +1,14 @@
 import type { ServerConfig } from "@k3s/config";
 import { assembled, inBackground, type Component } from "@k3s/lifecycle";
-import { ApiClients, childEnvironment, ClusterNode, leftovers, recordsPlace, unpackPrograms } from "@k3s/node";
+import {
+  ApiClients,
+  childEnvironment,
+  ClusterNode,
+  leftovers,
+  recordsPlace,
+  startMemory,
+  unpackPrograms,
+} from "@k3s/node";
 import { ZombieReaper } from "@k3s/process";
 import { serverTlsPaths } from "@k3s/pki";
 import { api } from "./api.ts";
@@ -11,7 +19,6 @@ import { nodeIdentity } from "./node-identity.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
-import { startMemory } from "./start-memory.ts";
 
 /**
  * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
