@@ -31,6 +31,5 @@ export const SUITES: readonly Suite[] = [
   { name: "consistency", kind: "tests", files: ["test/consistency/**/*.test.ts"], timeoutMs: 300_000, concurrency: 2 },
   // One at a time: they start real programs and measure what those do.
   { name: "system", kind: "tests", files: ["test/system/**/*.test.ts"], timeoutMs: 600_000, concurrency: 1 },
-  // They wait more than they work.
-  { name: "e2e", kind: "tests", files: ["test/e2e/**/*.test.ts"], timeoutMs: 1_800_000, concurrency: 2 },
+  { name: "e2e", kind: "tests", files: ["test/e2e/**/*.test.ts"], timeoutMs: 1_800_000, concurrency: 1 },
 ];
