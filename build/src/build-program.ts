@@ -43,7 +43,9 @@ export async function buildProgram(folder: string): Promise<Program> {
     ...(await manifests()),
   ];
   const main: ProgramPart = { name: "main.cjs", path: bundle.main, source: "bundled here" };
-  const digests = await Promise.all([node, main, ...assets].map(async ({ name, path }) => `${name} ${await digestOf(path)}`));
+  const digests = await Promise.all(
+    [node, main, ...assets].map(async ({ name, path }) => `${name} ${await digestOf(path)}`),
+  );
   const recipe = await readFile(join(import.meta.dirname, "make-executable.ts"), "utf8");
   const path = join(folder, "k3s");
   await unlessMade(path, [recipe, process.version, ...digests], (temporary) =>

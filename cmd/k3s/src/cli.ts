@@ -51,7 +51,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
     else
-      throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "token", "help", ...TOOLS]));
+      throw UsageError.unknownCommand(
+        name,
+        nearest(name, ["server", "agent", "datastore", "token", "licenses", "help", ...TOOLS]),
+      );
   });
   for (const role of ["server", "agent"] as const) {
     const command = nodeCommand(role, async (parsed) => {
@@ -64,6 +67,11 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
   }
+  program
+    .command("licenses")
+    .description("Print the licences of everything in this executable")
+    .copyInheritedSettings(program)
+    .action(async () => context.write(await context.licenses()));
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;

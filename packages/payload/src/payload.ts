@@ -100,7 +100,7 @@ class Cutter {
   }
 
   async *next(size: number): AsyncGenerator<Buffer> {
-    for (let left = size; left > 0; ) {
+    for (let left = size; left > 0;) {
       if (this.#rest.length === 0) {
         const { value, done } = await this.#chunks.next();
         if (done === true) throw PayloadError.damaged(this.#path, "it ends too early");
