@@ -23,7 +23,11 @@ export function payloadSource(path: string, name: string): ComponentSource {
   return {
     place: name,
     folder: undefined,
-    manifest: () => read(({ info }) => parseManifest(info["manifest"], name)),
+    manifest: () =>
+      read(({ info }) => {
+        if (info["manifest"] === undefined) throw ComponentError.notInside(name);
+        return parseManifest(info["manifest"], name);
+      }),
     goVersion: () => read(({ info }) => (typeof info["goVersion"] === "string" ? info["goVersion"] : "unknown")),
     install: (target) => read((payload) => install(payload, target)),
   };
