@@ -61,7 +61,7 @@ export async function buildProgram(folder: string, target: Target = hostTarget()
   const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release: RELEASE, commit });
   const node = await strippedNode(folder, target);
   const assets = [
-    ...[...bundle.workers].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
+    ...[...bundle.scripts].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
     ...(await nativeParts(target)),
     ...(await manifests()),
   ];
