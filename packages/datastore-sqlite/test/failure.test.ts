@@ -12,6 +12,7 @@ import {
   type Driver,
   type OpenStore,
 } from "@k3s/datastore";
+import { until } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
@@ -31,6 +32,7 @@ class BrokenDriver implements Driver {
   commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
     real(batch);
   pruneWith: (real: () => Promise<void>) => Promise<void> = (real) => real();
+  valuesWith: (real: () => ReturnType<Driver["values"]>) => ReturnType<Driver["values"]> = (real) => real();
   isAway = false;
 
   constructor(inner: Driver) {
@@ -39,7 +41,7 @@ class BrokenDriver implements Driver {
 
   heads: Driver["heads"] = (after, limit) => (this.isAway ? Promise.reject(failed()) : this.#inner.heads(after, limit));
   side: Driver["side"] = () => this.#inner.side();
-  values: Driver["values"] = (rows) => this.#inner.values(rows);
+  values: Driver["values"] = (rows) => this.valuesWith(() => this.#inner.values(rows));
   commit: Driver["commit"] = (batch) => this.commitWith(batch, (real) => this.#inner.commit(real));
   prune: Driver["prune"] = (pruning) => this.pruneWith(() => this.#inner.prune(pruning));
   size: Driver["size"] = () => this.#inner.size();
@@ -155,6 +157,38 @@ describe("failures of the database", () => {
     await seen.count(1);
     assert.deepEqual([seen.lines, store.currentRevision], [["3 put /a=1"], 3]);
     assert.equal((await store.txn(create("/a", "2"))).succeeded, false);
+  });
+
+  test("a commit that was written although it failed is told once to watches that come while it is read back", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    const [reading, goOn] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    driver.valuesWith = async (real) => {
+      driver.valuesWith = (later) => later();
+      reading.resolve(undefined);
+      await goOn.promise;
+      return real();
+    };
+    nextCommit(driver, async (batch, real) => {
+      await real(batch);
+      throw failed();
+    });
+    const refused = assert.rejects(store.txn(just(del("/a"), put("/b", "2"))), unavailable);
+    await reading.promise;
+    const late = [0, 3, 5].map((start) => new Recorder(store, rangeOf("/", "0"), start));
+    const [now, fromStart] = late;
+    await fromStart?.count(1);
+    await until("it is live", () => Promise.resolve(fromStart?.watch.progress() !== undefined));
+    goOn.resolve(undefined);
+    await refused;
+    await store.txn(create("/c", "3"));
+    for (const watch of late) await watch.count(3);
+    const news = ["5 delete /a= was 1@3", "5 put /b=2", "6 put /c=3"];
+    assert.deepEqual(
+      late.map(({ lines }) => lines),
+      [news, ["3 put /a=1", ...news], news],
+    );
+    assert.equal(now?.watch.revision, 3);
   });
 
   test("reads go on and see nothing unfinished while a commit hangs", async (t) => {
