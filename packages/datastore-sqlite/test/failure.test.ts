@@ -270,6 +270,15 @@ describe("failures of the database", () => {
     });
   });
 
+  test("a disk that takes no writes: refused as unavailable, said once, reads go on, and it recovers by itself", async (t) => {
+    const { stdout } = await run(process.execPath, [fixture("disk-broken.ts"), await tempFolder(t)], {
+      timeout: 60_000,
+    });
+    const { lines, ...told } = JSON.parse(stdout) as { readonly lines: readonly string[] };
+    assert.deepEqual(told, { refused: ["unavailable"], read: true, again: true, survived: 2 });
+    assert.deepEqual(lines, ["error cannot commit to the datastore", "info commits to the datastore work again"]);
+  });
+
   const recoveries = [
     // The file gives room back to its file system, and space can be reserved again for when others fill that.
     ["INCREMENTAL", { rebuilt: true, foreign: [true, "done", "done", "done", "done", false, true], left: 2 }],
@@ -291,16 +300,23 @@ describe("failures of the database", () => {
     });
 });
 
+function fixture(name: string): string {
+  return fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
+}
+
 /** What a fixture tells that has a file system of its own. */
 async function onSmallDisk(
   t: TestContext,
-  { size, fixture, args = [] }: { readonly size: string; readonly fixture: string; readonly args?: readonly string[] },
+  {
+    size,
+    fixture: name,
+    args = [],
+  }: { readonly size: string; readonly fixture: string; readonly args?: readonly string[] },
 ): Promise<Record<string, unknown>> {
   const folder = await tempFolder(t);
-  const file = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url));
   const script = 'mount -t tmpfs -o "size=$1" none "$2" && exec "$3" "$4" "$2" "$5"';
   // The mount lives in a namespace of its own and goes with the process.
-  const command = ["-m", "sh", "-c", script, "sh", size, folder, process.execPath, file, ...args];
+  const command = ["-m", "sh", "-c", script, "sh", size, folder, process.execPath, fixture(name), ...args];
   const { stdout } = await run("unshare", command, { timeout: 100_000 });
   return JSON.parse(stdout) as Record<string, unknown>;
 }
