@@ -98,7 +98,7 @@ export class Committer {
     }
   }
 
-  /** Resolves once the index shows what the database held during the call. Calls of one turn share one look. */
+  /** Resolves once the index shows what the database held during the call, or during the one under way, which later calls join. */
   settle(): Promise<unknown> {
     this.#settled ??= this.run(() => sideDraft(undefined, {})).finally(() => (this.#settled = undefined));
     return this.#settled;
