@@ -245,6 +245,21 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
       await assert.rejects(ask(name, { ...proofOf(name), ips: [...ips] }), reason, ips.join());
   });
 
+  test("who asks from an address of the servers, such as that of a proxy, does not get it into its certificate", async () => {
+    const named = [
+      "-H",
+      "k3s-Node-Name: n-near",
+      "-H",
+      "k3s-Node-Password: pw",
+      "-H",
+      "k3s-Node-IP: 10.0.0.9,127.0.0.2",
+    ];
+    const tls = ["--cacert", one.tls.serverCa.cert, "-u", "node:secret", "--interface", "127.0.0.2"];
+    const pem = await one.run("curl", "-s", ...tls, ...named, `${one.url}/v1-k3s/serving-kubelet.crt`);
+    assert.match(new X509Certificate(pem).subjectAltName ?? "", /IP Address:10\.0\.0\.9$/);
+    await rm(one.tls.servingKubelet.key);
+  });
+
   test("a kubelet's certificate has every address of its own, and leaves out those that a NAT gives others as well", async () => {
     const sansOf = async (name: string, ips: string[]) =>
       new X509Certificate(await ask(name, { ...proofOf(name), ips })).subjectAltName ?? "";

@@ -55,6 +55,7 @@ const TOKEN = "secret";
 const HOLDERS = new Map([
   ["10.0.0.66", { name: "n-old", isExternal: false }],
   ["192.0.2.66", { name: "n-old", isExternal: true }],
+  ["10.0.0.99", { name: "n8", isExternal: false }],
 ]);
 
 export async function startOnePort(): Promise<OnePort> {
@@ -164,7 +165,7 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
     isCoreReady: () => core.isReady,
     nodeCheck,
     nodeNames: new NodeNames({
-      servingSans: ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.99"],
+      servingSans: ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.99", "127.0.0.2"],
       externalIps: ["192.0.2.1"],
       serviceCidrs: ["10.43.0.0/16"],
       apiServers: () => ["10.0.0.1:6443"],

@@ -35,7 +35,8 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]); // in every such ce
 
 /**
  * Keeps names and addresses of servers, of services and of other nodes out of the certificate of a kubelet: it is signed
- * by the CA that everybody trusts servers by.
+ * by the CA that everybody trusts servers by. What a node says of itself in the API never gives it an address of a server,
+ * nor does where it asks from: servers may have a proxy in front of them, or on their machines.
  */
 export class NodeNames {
   readonly #options: NodeNamesOptions;
@@ -60,32 +61,38 @@ export class NodeNames {
     if (nodeName === this.#options.localNode) return ips;
     if (isIP(nodeName) === 0 && !LOOPBACK.has(nodeName) && this.#servers.has(nodeName))
       throw refusal(`node name ${nodeName} is a name of the servers`);
-    if (isIP(nodeName) !== 0) this.#isGranted(canonical(nodeName), wanted);
+    if (isIP(nodeName) !== 0 && !this.#isGranted(canonical(nodeName), wanted))
+      throw refusal(`node name ${nodeName} is an address of others`);
     return ips.filter((ip) => this.#isGranted(ip, wanted));
   }
 
   /** False for an address that the node may have, but not in its certificate. */
-  #isGranted(ip: string, { nodeName, remoteAddress }: WantedNames): boolean {
+  #isGranted(ip: string, wanted: WantedNames): boolean {
+    const { nodeName, remoteAddress } = wanted;
     if (LOOPBACK.has(ip)) return true;
     if (this.#services.check(ip, familyOf(ip))) throw refusal(`node IP address ${ip} is one of the services'`);
-    const holder = this.#options.holderOf(ip);
-    if (holder?.name === nodeName) return true;
-    if (holder?.isExternal === true || this.#shared.has(ip)) {
-      const about = { node: nodeName, address: ip, holder: holder?.name };
-      this.#options.log.warn(about, "external address of another node is left out of the certificate of a kubelet");
-      return false;
+    if (this.#shared.has(ip)) return this.#leaveOut(ip, wanted, "external address of a server");
+    if (this.#isOfServer(ip)) {
+      // A node on the machine of a server that has none of its own asks from there; so does who comes through a proxy there.
+      const from = canonical(remoteAddress);
+      if (from !== ip && !LOOPBACK.has(from)) throw refusal(`node IP address ${ip} is that of a server`);
+      return this.#leaveOut(ip, wanted, "address of a server");
     }
-    if (holder !== undefined)
-      throw refusal(`node IP address ${ip} is that of node ${holder.name}; delete that node if it is gone`);
-    // A node on the machine of a server that has none of its own asks from there.
-    if (canonical(remoteAddress) !== ip) this.#assertNoServer(ip);
-    return true;
+    const holder = this.#options.holderOf(ip);
+    if (holder === undefined || holder.name === nodeName) return true;
+    if (holder.isExternal) return this.#leaveOut(ip, wanted, `external address of node ${holder.name}`);
+    throw refusal(`node IP address ${ip} is that of node ${holder.name}; delete that node if it is gone`);
   }
 
-  #assertNoServer(ip: string): void {
+  #leaveOut(address: string, { nodeName, remoteAddress }: WantedNames, what: string): false {
+    const about = { node: nodeName, address, remote: remoteAddress };
+    this.#options.log.warn(about, `${what} is left out of the certificate of a kubelet`);
+    return false;
+  }
+
+  #isOfServer(ip: string): boolean {
     const hostOf = (server: string) => canonical(server.slice(0, server.lastIndexOf(":")).replace(/^\[|\]$/g, ""));
-    if (this.#servers.has(ip) || this.#options.apiServers().some((server) => hostOf(server) === ip))
-      throw refusal(`node IP address ${ip} is that of a server`);
+    return this.#servers.has(ip) || this.#options.apiServers().some((server) => hostOf(server) === ip);
   }
 }
 
