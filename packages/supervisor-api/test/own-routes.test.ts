@@ -95,8 +95,11 @@ describe("own routes", async () => {
 
   test("take a bearer token that kube-apiserver knows, but only while that answers", async (t) => {
     const tokens = {
-      check: (token: string) =>
-        Promise.resolve(token === "abcdef.0123456789abcdef" ? { name: "b", groups: ["k3s:agent"] } : undefined),
+      check: (token: string, remoteAddress: string) => {
+        assert.equal(remoteAddress, "127.0.0.1");
+        const isKnown = token === "abcdef.0123456789abcdef";
+        return Promise.resolve(isKnown ? { name: "b", groups: ["k3s:agent"] } : undefined);
+      },
     };
     const answer: Route["answer"] = ({ caller }) => Promise.resolve({ body: caller.proof });
     const { listener, port } = await startListener(t, { pki, tokens, routes: routeOf(answer) });
