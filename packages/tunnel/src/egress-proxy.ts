@@ -6,7 +6,7 @@ import { deadline } from "@k3s/async";
 import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { decideEgress, type EgressKnowledge, type EgressRoute, type EgressSettings } from "./decide-egress.ts";
-import { NoSessionError } from "./errors.ts";
+import { DisputedAddressError, NoSessionError } from "./errors.ts";
 import { parseHostPort, type HostPort } from "./host-port.ts";
 import { joinStreams } from "./join-streams.ts";
 
@@ -78,6 +78,7 @@ export class EgressProxy {
   }
 
   async #follow(route: EgressRoute, target: HostPort): Promise<Duplex> {
+    if (route.via === "nobody") throw new DisputedAddressError(target.host, route.rivals);
     if (route.via === "direct") return dialTcp(route.to);
     try {
       return await this.#options.tunnels.dial(route.nodeName, "tcp", route.address);
