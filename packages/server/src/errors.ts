@@ -11,4 +11,11 @@ export class ServerError extends NodeError {
     const hint = "Give all servers of a cluster the same values for the settings named above";
     return new ServerError("ERR_SERVERS_DIFFER", message, { hint });
   }
+
+  static foreign(server: string, cause: unknown): ServerError {
+    const message = `Cannot start beside server ${server}: its certificate is not of this cluster's authority`;
+    const hint =
+      "--server must name a server that uses the same datastore, not one of another cluster or a proxy with a certificate of its own";
+    return new ServerError("ERR_SERVER_FOREIGN", message, { hint, cause });
+  }
 }
