@@ -16,8 +16,8 @@ export interface Comparison {
 }
 
 /**
- * Resolves when the settings that all servers must share are the same here and there. Rejects with ServerError when they
- * are not, with ClusterError when the other server cannot be asked.
+ * Resolves when the settings that all servers must share are the same here and there, and the names of their nodes differ.
+ * Rejects with ServerError when that is not so, with ClusterError when the other server cannot be asked.
  */
 export async function compareSettings(comparison: Comparison, signal: AbortSignal): Promise<void> {
   const { config, server } = comparison;
@@ -26,6 +26,13 @@ export async function compareSettings(comparison: Comparison, signal: AbortSigna
   const own = parseClusterConfig(encodeClusterConfig(clusterFacts(config, psk.trim())));
   const found = differences(own.fields, other.fields);
   if (found.length > 0) throw ServerError.mismatch(server, found);
+  if (isNamesake(config, other.fields)) throw ServerError.nodeName(server, config.nodeName);
+}
+
+/** Two kubelets would fight for one Node. A balancer may have sent us to ourselves, where the name is our own. */
+function isNamesake(config: ServerConfig, other: Readonly<Record<string, unknown>>): boolean {
+  if (config.disableAgent || other["DisableAgent"] === true) return false;
+  return other["ServerNodeName"] === config.nodeName && other["AdvertiseIP"] !== config.advertiseAddress;
 }
 
 async function documentOf({ config, server, log }: Comparison, signal: AbortSignal): Promise<string> {

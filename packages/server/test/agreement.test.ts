@@ -7,7 +7,7 @@ import { EarlierServers } from "../src/earlier-servers.ts";
 import { ServerError } from "../src/errors.ts";
 import { earlierAddresses, MasterLeases } from "../src/serving-addresses.ts";
 import { startDatastore, type SharedDatastore } from "./support/shared-datastore.ts";
-import { configured, identity, startPeer, type Configured } from "./support/peer.ts";
+import { configured, identity, startPeer, type Configured, type Peer, type PeerOptions } from "./support/peer.ts";
 
 const limit = () => AbortSignal.timeout(60_000);
 const lost = () => assert.fail("lost");
@@ -58,6 +58,28 @@ describe("agreement()", { concurrency: true }, () => {
     });
     const comparing = agreement(partsOf(own, datastore)).start({ signal: limit(), lost });
     await assert.rejects(comparing, differs("x.local", "cluster.local"));
+  });
+
+  test("refuses a node with the name of the other server's, unless one of the two is none, or both are the same", async (t) => {
+    const datastore = await startDatastore(t);
+    const folder = await identity(t);
+    const nodeName = "twin";
+    const compare = async (other: Peer, settings: Partial<PeerOptions>) => {
+      const rest = { folder, port: other.config.httpsListenPort, server: other.url };
+      const own = await configured({ address: "127.0.0.1", nodeName, ...rest, ...settings });
+      await agreement(partsOf(own, datastore)).start({ signal: limit(), lost });
+      assert.match(own.lines.join(""), /settings agree/);
+    };
+    const twin = await startPeer(t, { folder, address: "127.0.0.2", nodeName });
+    await assert.rejects(compare(twin, {}), (error) => {
+      assert.ok(error instanceof ServerError);
+      assert.equal(error.code, "ERR_SERVER_NODE_NAME");
+      assert.ok(error.message.includes(twin.url) && error.message.includes('"twin"'), error.message);
+      return true;
+    });
+    await compare(twin, { disableAgent: true });
+    await compare(twin, { address: "127.0.0.2" });
+    await compare(await startPeer(t, { folder, address: "127.0.0.3", nodeName, disableAgent: true }), {});
   });
 
   test("goes on with a warning when nobody answers", async (t) => {

@@ -33,6 +33,9 @@ export interface PeerOptions {
   readonly port?: number;
   readonly server?: string;
   readonly domain?: string;
+  /** Default: by the address. */
+  readonly nodeName?: string;
+  readonly disableAgent?: boolean;
 }
 
 /** The CAs and passwords of a cluster in a data dir, for the time of the test. */
@@ -49,12 +52,15 @@ export async function identity(t: TestContext): Promise<string> {
 /** Not listening: on its way into the cluster. */
 export async function configured(options: PeerOptions): Promise<Configured> {
   const { folder, address, server, domain = "cluster.local", port = await freePort() } = options;
+  const { nodeName = `node-${address}`, disableAgent = false } = options;
   const flags = {
     "data-dir": folder,
     "https-listen-port": String(port),
     "bind-address": address,
     "tls-san": address,
     "cluster-domain": domain,
+    "node-name": nodeName,
+    "disable-agent": String(disableAgent),
     ...(server === undefined ? {} : { server, "datastore-endpoint": "mysql://u@tcp(127.0.0.1:3306)/k3s" }),
   };
   // No flag takes a loopback address here, where nobody else could reach it.
