@@ -20,6 +20,7 @@ import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 import type { ApiHealth } from "./api-health.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
+import { guardOwnName } from "./guard-own-name.ts";
 import type { ServerParts } from "./server-parts.ts";
 
 /** Members of the group of nodes that are no node; as k3s answers them. */
@@ -132,10 +133,14 @@ export class AgentService {
   }
 
   #opening(): Component {
+    const { config, datastore } = this.#parts;
+    const passwords = this.#passwords;
+    const client = this.#client;
     return {
       name: "agents-welcome",
       start: async ({ signal }) => {
-        await this.#guardOwnName(signal);
+        if (!config.disableAgent)
+          await guardOwnName({ config, isShared: datastore.isShared, passwords, client, log: this.#log }, signal);
         this.#isCoreReady = true;
       },
       stop: async () => {
@@ -144,19 +149,6 @@ export class AgentService {
         await this.#tunnels.close();
       },
     };
-  }
-
-  /** Nobody else shall join under the name of the node on this machine. */
-  async #guardOwnName(signal: AbortSignal): Promise<void> {
-    const { config } = this.#parts;
-    if (config.disableAgent) return;
-    const credentials = { name: config.nodeName, password: await this.#localPassword() };
-    const verdict = await this.#passwords.verify(this.#client(), credentials, signal);
-    if (verdict !== "wrong") return;
-    this.#log.warn(
-      { node: config.nodeName, file: config.paths.nodePasswordFile },
-      "another machine joined under this node's name before: give one of the two another --node-name, or delete its node-password secret",
-    );
   }
 
   #client = (): KubeClient => this.#parts.clients.get("supervisor");

@@ -10,6 +10,7 @@ import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { ApiHealth } from "./api-health.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
+import { EarlierServers } from "./earlier-servers.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverRoutes } from "./server-routes.ts";
 import { MasterLeases, onlyServer } from "./serving-addresses.ts";
@@ -57,6 +58,7 @@ export function api(parts: ServerParts): Component {
       port: config.advertisePort,
       log: log("kubernetes-endpoint"),
     }),
+    new EarlierServers(parts),
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     adminAccess(config),
     health,

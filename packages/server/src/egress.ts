@@ -65,18 +65,18 @@ export class Egress implements Component {
 
   constructor(options: EgressOptions) {
     this.#options = options;
-    const { mode, local, foreignRanges, tunnels, log } = options;
+    const { mode, local, foreignRanges, tunnels } = options;
     for (const range of [...NOBODYS, ...foreignRanges]) {
       const [address = "", length = ""] = range.split("/");
       this.#foreign.addSubnet(address, Number(length), familyOf(address));
     }
-    this.#proxy = new EgressProxy({ settings: { mode, local }, knowledge: this.#table, tunnels, log });
+    this.#proxy = new EgressProxy({ settings: { mode, local }, knowledge: this.#table, tunnels });
   }
 
   /** Undefined where kube-apiserver connects by itself. */
   get route(): ConnectRoute | undefined {
     if (this.#options.mode === "disabled") return undefined;
-    return { groups: ["system:masters"], dial: (target) => this.#dial(target) };
+    return { groups: ["system:masters"], dial: (target, signal) => this.#dial(target, signal) };
   }
 
   /** The node that has an address. Throws RouteRefusal while the nodes are not known. */
@@ -109,9 +109,9 @@ export class Egress implements Component {
     await this.#following;
   }
 
-  async #dial(target: string) {
+  async #dial(target: string, signal: AbortSignal) {
     try {
-      return await this.#proxy.dial(target);
+      return await this.#proxy.dial(target, signal);
     } catch (error) {
       if (!(error instanceof EgressError)) throw error;
       const base = error.status === 400 ? failures.badTarget : failures.badGateway;

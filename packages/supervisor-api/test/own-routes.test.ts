@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { createServer, type AddressInfo } from "node:net";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { describe, test, type TestContext } from "node:test";
-import { ANYBODY_KNOWN, failures, RouteRefusal, type Route, type Routes } from "../src/index.ts";
+import { aborted } from "@k3s/async";
+import { ANYBODY_KNOWN, failures, RouteRefusal, type ConnectRoute, type Route, type Routes } from "../src/index.ts";
 import { Client, protocols } from "./support/client.ts";
 import { fileScope } from "./support/scope.ts";
 import { startListener } from "./support/start-listener.ts";
@@ -226,7 +227,47 @@ describe("own routes", async () => {
     assert.match(await speak(t, { pki, port, as: node, text: ask("10.0.0.7:10250") }), /^HTTP\/1\.1 403 /);
     assert.deepEqual(dialled, ["10.0.0.7:10250", "nowhere:1"]);
   });
+
+  test("keep no connection for a client that left while it was made", async (t) => {
+    const backend = await connected(t);
+    const asked = Promise.withResolvers<AbortSignal>();
+    const made = Promise.withResolvers<Duplex>();
+    const dial: ConnectRoute["dial"] = (_target, signal) => {
+      asked.resolve(signal);
+      return made.promise;
+    };
+    const { port } = await startListener(t, { pki, routes: routes({ connect: { groups: ["system:masters"], dial } }) });
+    const client = await new Client(pki, port).tls(t, admin);
+    client.write("CONNECT 10.0.0.7:10250 HTTP/1.1\r\nHost: x\r\n\r\n");
+    const signal = await asked.promise;
+    client.destroy();
+    await aborted(signal);
+    const closed = once(backend, "close");
+    made.resolve(backend);
+    await closed;
+  });
+
+  test("let a client go whose connection was over before it got it", async (t) => {
+    const backend = await connected(t);
+    backend.destroy();
+    await once(backend, "close");
+    const connect: ConnectRoute = { groups: ["system:masters"], dial: () => Promise.resolve(backend) };
+    const { port } = await startListener(t, { pki, routes: routes({ connect }) });
+    const text = "CONNECT 10.0.0.7:10250 HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert.equal(await speak(t, { pki, port, as: admin, text }), "HTTP/1.1 200 OK\r\n\r\n");
+  });
 });
+
+/** A connection to somebody who listens and says nothing. */
+async function connected(t: TestContext): Promise<Socket> {
+  const server = createServer((socket) => void socket.resume().on("error", () => undefined)).listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  await once(socket, "connect");
+  return socket;
+}
 
 interface Stall {
   readonly client: Client;
