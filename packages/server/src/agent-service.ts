@@ -78,7 +78,7 @@ export class AgentService {
 
   /** Runs once the API serves; after its start agents may go on. */
   get component(): Component {
-    const keeper = new NodePasswordKeeper(this.#client, this.#log);
+    const keeper = new NodePasswordKeeper({ client: this.#client, log: this.#log });
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
   }
 
