@@ -113,7 +113,9 @@ describe("MariaDB read-only", () => {
     await store.txn(write("/a", 0, "1"));
     try {
       await admin.query("SET GLOBAL read_only=1");
-      await assert.rejects(store.txn(write("/a", 3, "2")), isUnavailable);
+      const before = lines.length;
+      for (let i = 0; i < 50; i++) await assert.rejects(store.txn(write("/a", 3, "2")), isUnavailable);
+      assert.ok(lines.length - before <= 3, lines.slice(before).join(""));
       assert.deepEqual((await contents(store)).slice(0, 1), ["/a=1@3"]);
       const said = lines.find((line) => line.includes("it is read-only")) ?? "";
       assert.match(said, /end the read-only mode of the database/);

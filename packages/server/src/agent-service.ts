@@ -6,6 +6,7 @@ import {
   NodeNames,
   NodePasswordKeeper,
   NodePasswords,
+  ServerNames,
   TokenReviewer,
 } from "@k3s/agent-endpoints";
 import { encodeClusterConfig } from "@k3s/cluster-config";
@@ -34,6 +35,7 @@ export class AgentService {
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
   readonly #addresses: ApiServerAddresses;
+  readonly #servers: ServerNames;
   readonly #tunnels: TunnelServer;
   readonly #egress: Egress;
   #isCoreReady = false;
@@ -44,6 +46,11 @@ export class AgentService {
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
+    this.#servers = new ServerNames({
+      servingSans: parts.config.servingSans,
+      externalIps: parts.config.nodeExternalIp,
+      apiServers: () => this.#addresses.addresses,
+    });
     this.#tunnels = new TunnelServer({ log: this.#log });
     this.#egress = this.#makeEgress();
     this.tokens = new TokenReviewer(this.#client);
@@ -83,14 +90,17 @@ export class AgentService {
   #nodeNames(): NodeNames {
     const { config } = this.#parts;
     return new NodeNames({
-      servingSans: config.servingSans,
-      externalIps: config.nodeExternalIp,
+      servers: this.#servers,
       serviceCidrs: config.serviceCidr,
-      apiServers: () => this.#addresses.addresses,
       holderOf: (ip) => this.#egress.holderOf(ip),
-      localNode: config.disableAgent ? undefined : config.nodeName,
+      localNode: this.#localNode,
       log: this.#log,
     });
+  }
+
+  get #localNode(): string | undefined {
+    const { disableAgent, nodeName } = this.#parts.config;
+    return disableAgent ? undefined : nodeName;
   }
 
   #makeEgress(): Egress {
@@ -100,6 +110,8 @@ export class AgentService {
     return new Egress({
       mode: config.egressSelectorMode,
       local: { nodeName: config.nodeName, kubeletHost: config.bindAddress ?? config.loopbackAddress },
+      localNode: this.#localNode,
+      servers: this.#servers,
       foreignRanges: [...config.serviceCidr, ...podRanges],
       tunnels: this.#tunnels,
       client: this.#client,
@@ -110,12 +122,12 @@ export class AgentService {
   #tunnelRoute(): UpgradeRoute {
     return {
       groups: ["system:nodes"],
-      upgrade: ({ caller, request, accept }) => {
+      upgrade: ({ caller, remoteAddress, request, accept }) => {
         const nodeName = /^system:node:(.+)$/.exec(caller.name)?.[1];
         if (nodeName === undefined) throw new RouteRefusal(NOT_A_NODE);
         if (!this.#health.isGood) throw new RouteRefusal(failures.apiserverNotReady);
         const { socket, early: head } = accept();
-        this.#tunnels.accept({ request, socket, head, nodeName });
+        this.#tunnels.accept({ request, socket, head, nodeName, remoteAddress });
       },
     };
   }

@@ -1,6 +1,5 @@
-import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
-import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
+import { kubeApiserver, KubernetesEndpoint, kubernetesMinor, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
 import { AccessReviewer, diagnosticRoutes } from "@k3s/diagnostics";
 import { EtcdApiServer } from "@k3s/etcd-api";
@@ -47,7 +46,8 @@ export function api(parts: ServerParts): Component {
     opened(supervisor),
     new ClusterObjects({
       client,
-      manifests: [join(host.manifestsDir, "rolebindings.yaml")],
+      manifestsDir: host.manifestsDir,
+      kubernetesMinor: kubernetesMinor(set.versions.kubernetes.text),
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
       log: log("cluster-objects"),

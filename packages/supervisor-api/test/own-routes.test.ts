@@ -96,8 +96,11 @@ describe("own routes", async () => {
 
   test("take a bearer token that kube-apiserver knows, but only while that answers", async (t) => {
     const tokens = {
-      check: (token: string) =>
-        Promise.resolve(token === "abcdef.0123456789abcdef" ? { name: "b", groups: ["k3s:agent"] } : undefined),
+      check: (token: string, remoteAddress: string) => {
+        assert.equal(remoteAddress, "127.0.0.1");
+        const isKnown = token === "abcdef.0123456789abcdef";
+        return Promise.resolve(isKnown ? { name: "b", groups: ["k3s:agent"] } : undefined);
+      },
     };
     const answer: Route["answer"] = ({ caller }) => Promise.resolve({ body: caller.proof });
     const { listener, port } = await startListener(t, { pki, tokens, routes: routeOf(answer) });
@@ -152,6 +155,27 @@ describe("own routes", async () => {
     const all = Array.from({ length: 40 }, () => client.ask("http/1.1", { path: PATH, headers: agent }));
     assert.deepEqual(new Set((await Promise.all(all)).map(({ status }) => status)), new Set([200]));
     assert.equal(most, 20);
+  });
+
+  test("carry out ten writers of a lane at a time, beside which readers are served, and the others in their turn", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    let writing = 0;
+    const answer: Route["answer"] = async ({ method }) => {
+      if (method === "GET") return { body: String(writing) };
+      writing += 1;
+      await gate.promise;
+      return { body: "" };
+    };
+    const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
+    const client = new Client(pki, port);
+    const read = async () => (await client.ask("http/1.1", { path: PATH, headers: agent })).text;
+    const ask = { path: PATH, method: "POST", headers: agent };
+    const writers = Array.from({ length: 14 }, () => client.ask("http/1.1", ask));
+    while (writing < 10) await read();
+    for (let round = 0; round < 10; round++) assert.equal(await read(), "10");
+    gate.resolve();
+    assert.deepEqual(new Set((await Promise.all(writers)).map(({ status }) => status)), new Set([200]));
+    assert.equal(writing, 14);
   });
 
   test("switch the protocol for a member of the group, with what the client sent early", async (t) => {

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { deadline } from "@k3s/async";
 import { describeError } from "@k3s/errors";
 import { decideEgress, type EgressKnowledge, type EgressRoute, type EgressSettings } from "./decide-egress.ts";
-import { NoSessionError } from "./errors.ts";
+import { DisputedAddressError, NoSessionError } from "./errors.ts";
 import { parseHostPort, type HostPort } from "./host-port.ts";
 
 export interface EgressProxyOptions {
@@ -49,6 +49,7 @@ export class EgressProxy {
   }
 
   async #follow(route: EgressRoute, target: HostPort, signal: AbortSignal | undefined): Promise<Duplex> {
+    if (route.via === "nobody") throw new DisputedAddressError(target.host, route.rivals);
     if (route.via === "direct") return dialTcp(route.to, signal);
     try {
       return await this.#options.tunnels.dial(route.nodeName, "tcp", route.address);

@@ -68,7 +68,8 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   https.on("upgrade", (incoming, socket, head) => {
     assert.ok(incoming.socket instanceof TLSSocket);
     const subject = incoming.socket.getPeerX509Certificate()?.subject ?? "";
-    tunnels.accept({ request: incoming, socket, head, nodeName: /CN=system:node:(.*)$/m.exec(subject)?.[1] ?? "" });
+    const nodeName = /CN=system:node:(.*)$/m.exec(subject)?.[1] ?? "";
+    tunnels.accept({ request: incoming, socket, head, nodeName, remoteAddress: incoming.socket.remoteAddress ?? "" });
   });
   https.on("connect", (incoming, socket) => void carry(egress, { target: incoming.url ?? "", socket }));
   https.listen(0, "127.0.0.1");
@@ -81,8 +82,6 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   const kubelet = await startTarget(t, greet);
   const kubeletPort = Number(kubelet.split(":")[1]);
   table.setNode({
-    createdAt: "",
-    isServer: false,
     name: "far",
     kubeletPort,
     takesClusterTraffic: true,
@@ -167,6 +166,19 @@ describe("EgressProxy over mutual TLS", () => {
     const { response, socket, head } = await connectTo(rig, `10.0.0.2:${rig.kubeletPort}`);
     assert.equal(response.statusCode, 502);
     assert.match(String(head) + (await textOf(socket)), /failed to find Session for client far/);
+  });
+
+  test("answers 502 with both names when two nodes have one address", async (t) => {
+    const rig = await startRig(t);
+    const far = { name: "far", kubeletPort: rig.kubeletPort, takesClusterTraffic: true, addresses: ["127.0.0.1"] };
+    const both = [far, { ...far, name: "other" }];
+    rig.table.setNodes(both);
+    const { response, socket, head } = await connectTo(rig, `127.0.0.1:${rig.kubeletPort}`);
+    assert.equal(response.statusCode, 502);
+    assert.match(String(head) + (await textOf(socket)), /nodes far and other all have address 127\.0\.0\.1/);
+    assert.ok(rig.tunnels.comesFrom("far", "127.0.0.1"));
+    assert.ok(!rig.tunnels.comesFrom("far", "10.0.0.2"));
+    assert.ok(!rig.tunnels.comesFrom("other", "127.0.0.1"));
   });
 
   test("dials a pod directly when its node has no tunnel", async (t) => {
