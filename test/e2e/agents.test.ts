@@ -256,6 +256,8 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
   test("an agent with an id in its name and an external address keeps both, and is reached through its tunnel", async () => {
     const [, agent] = agents;
     const { host } = agent;
+    // Its node may have been Ready from before: what is to be stopped has to be there.
+    await until("kubelet runs", async () => (await agent.children()).has("kubelet"), LIMIT_MS);
     assert.equal(await agent.stop(), 0);
     await server.kubectl("delete", "node", host.name);
     const args = ["--with-node-id", `--node-external-ip=${EXTERNAL}`];
