@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { sleep } from "@k3s/async";
@@ -13,6 +14,9 @@ const URL = "https://10.99.0.11:6443";
 const IMAGE = "docker.io/library/busybox:local";
 /** Shorter than what makes a node NotReady. */
 const OUTAGE_MS = 15 * SECONDS;
+/** Of a router in front of a node; nothing here leads there. */
+const EXTERNAL = "198.51.100.13";
+const ID_FILE = "/etc/rancher/node/id";
 const SERVER_ARGS = ["--supervisor-metrics", "--enable-pprof", "--flannel-backend=host-gw"];
 /** Serves the pod's name. */
 const WEB = "hostname > /www/index.html; echo hello from $(hostname); exec httpd -f -p 8080 -h /www";
@@ -141,6 +145,13 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
     assert.match(await fetch(other.host.address, "/debug/pprof/profile?seconds=1", ...admin), /\n404$/);
   });
 
+  test("kubelets' metrics are scraped through the tunnels", async () => {
+    for (const { host } of agents) {
+      const metrics = await server.kubectl("get", "--raw", `/api/v1/nodes/${host.name}/proxy/metrics`);
+      assert.match(metrics, new RegExp(`^kubelet_node_name\\{node="${host.name}"\\} 1$`, "m"));
+    }
+  });
+
   test("pods run on the agents; logs, exec and port-forward reach them through the tunnels", async () => {
     await until("there is a service account", () => get("serviceaccount", "default"));
     for (const { host } of agents) await runWeb(host.name);
@@ -240,5 +251,34 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
     assert.equal(await second.stop(), 0);
     joinCluster(second);
     await untilReady(second.host.name);
+  });
+
+  test("an agent with an id in its name and an external address keeps both, and is reached through its tunnel", async () => {
+    const [, agent] = agents;
+    const { host } = agent;
+    assert.equal(await agent.stop(), 0);
+    await server.kubectl("delete", "node", host.name);
+    const args = ["--with-node-id", `--node-external-ip=${EXTERNAL}`];
+    joinCluster(agent, ...args);
+    const id = (await until("there is an id", () => host.run("cat", ID_FILE))).trim();
+    assert.match(id, /^[0-9a-f]{8}$/);
+    assert.equal((await host.run("stat", "-c", "%a", ID_FILE)).trim(), "644");
+    const name = `${host.name}-${id}`;
+    await untilReady(name);
+    const addressOf = (type: string) =>
+      get("node", name, "-o", `jsonpath={.status.addresses[?(@.type=="${type}")].address}`);
+    await until("its external address is there", async () => (await addressOf("ExternalIP")) === EXTERNAL);
+    assert.equal(await addressOf("InternalIP"), host.address);
+    const leaf = await host.run("cat", "/var/lib/rancher/k3s/agent/serving-kubelet.crt");
+    const names = new X509Certificate(leaf).subjectAltName?.split(", ") ?? [];
+    for (const expected of [`DNS:${name}`, `IP Address:${host.address}`, `IP Address:${EXTERNAL}`])
+      assert.ok(names.includes(expected), `${expected} is not among ${names.join()}`);
+    const metrics = () => server.kubectl("get", "--raw", `/api/v1/nodes/${name}/proxy/metrics`);
+    await until("its metrics come", metrics, LIMIT_MS).catch(explained);
+    assert.equal(await agent.stop(), 0);
+    joinCluster(agent, ...args);
+    await until("its metrics come again", metrics, LIMIT_MS).catch(explained);
+    const nodes = (await get("nodes", "-o", "jsonpath={.items[*].metadata.name}")).split(" ");
+    assert.deepEqual(nodes.sort(), ["agt1", name, "srv"]);
   });
 });

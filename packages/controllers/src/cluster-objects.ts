@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { join } from "node:path";
 import { retry } from "@k3s/async";
 import { applyManifests, ApiError, isConflict, type KubeClient } from "@k3s/kube-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
@@ -7,12 +7,20 @@ import type { Logger } from "@k3s/log";
 
 export interface ClusterObjectsOptions {
   readonly client: () => KubeClient;
-  /** Manifest files whose objects the components of a node need. */
-  readonly manifests: readonly string[];
+  /** Folder of the manifests that belong to the release. */
+  readonly manifestsDir: string;
+  /** The x of 1.x. */
+  readonly kubernetesMinor: number;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly log: Logger;
 }
+
+const RBAC = "rolebindings.yaml";
+/** Lets agents of k3s write what they need to where a kubelet may not read other nodes, and no more than that. */
+const FLANNEL = "flannel-annotations.yaml";
+/** First release with AuthorizeNodeWithSelectors, by which kubelets see no other nodes; on from 1.32. */
+const SELECTORS_MINOR = 31;
 
 /** Makes the objects the house itself relies on: RBAC of its users, and the ConfigMap that tells add-ons the cluster's DNS. */
 export class ClusterObjects implements Component {
@@ -25,10 +33,11 @@ export class ClusterObjects implements Component {
 
   /** Resolves once all objects are there; tries again while the API server is not up to it. */
   async start({ signal }: StartContext): Promise<void> {
+    const { manifestsDir, kubernetesMinor } = this.#options;
     const client = this.#options.client();
-    for (const path of this.#options.manifests) {
-      const yaml = await readFile(path, "utf8");
-      await this.#insist(basename(path), (inner) => applyManifests(client, yaml, inner), signal);
+    for (const name of kubernetesMinor < SELECTORS_MINOR ? [RBAC] : [RBAC, FLANNEL]) {
+      const yaml = await readFile(join(manifestsDir, name), "utf8");
+      await this.#insist(name, (inner) => applyManifests(client, yaml, inner), signal);
     }
     await this.#insist("cluster-dns", (inner) => this.#createClusterDns(client, inner), signal);
   }
