@@ -106,12 +106,14 @@ export class AgentService {
   #makeEgress(): Egress {
     const { config, host } = this.#parts;
     // Where pods have a network of the user's own, they may have addresses among those of the nodes.
-    const podRanges = config.flannelBackend === "none" ? [] : config.clusterCidr;
+    const arePodsInRanges = config.flannelBackend !== "none";
+    const podRanges = arePodsInRanges ? config.clusterCidr : [];
     return new Egress({
       mode: config.egressSelectorMode,
       local: { nodeName: config.nodeName, kubeletHost: config.bindAddress ?? config.loopbackAddress },
       localNode: this.#localNode,
       servers: this.#servers,
+      arePodsInRanges,
       foreignRanges: [...config.serviceCidr, ...podRanges],
       tunnels: this.#tunnels,
       client: this.#client,

@@ -24,6 +24,8 @@ export interface EgressOptions {
   readonly servers: Pick<ServerNames, "has" | "servesApiAt">;
   /** Where no node can be: services, and pods where their network is this product's own. */
   readonly foreignRanges: readonly string[];
+  /** Whether pods have addresses of their node's ranges: not where their network is the user's. */
+  readonly arePodsInRanges: boolean;
   readonly tunnels: Pick<TunnelServer, "dial" | "comesFrom">;
   readonly client: () => KubeClient;
   readonly log: Logger;
@@ -32,6 +34,7 @@ export interface EgressOptions {
 type Dated = KubeObject & { readonly metadata: { readonly creationTimestamp?: string } };
 
 type Node = Dated & {
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly daemonEndpoints?: { readonly kubeletEndpoint?: { readonly Port?: number } };
@@ -50,14 +53,18 @@ const CLUSTER_LABEL = "egress.k3s.io/cluster";
 const EXTERNAL = "ExternalIP";
 const IP_TYPES = new Set(["InternalIP", EXTERNAL]);
 
-type Entry = NodeEntry & { readonly externalAddresses: readonly string[] };
+type Entry = NodeEntry & { readonly externalAddresses: readonly string[]; readonly podRanges: readonly string[] };
 
 /** How kube-apiserver reaches nodes: it asks the one port for a connection, which goes through the tunnel of the node. */
 export class Egress implements Component {
   readonly name = "egress";
   readonly #options: EgressOptions;
-  readonly #table = new EgressTable<Entry>((nodeName, address) => this.#standing(nodeName, address));
-  readonly #foreign = new BlockList();
+  readonly #table = new EgressTable<Entry>(
+    (nodeName, address) => this.#standing(nodeName, address),
+    // Kubelets write the addresses of their pods, kube-controller-manager the ranges of nodes.
+    ({ podRanges }, address) => !this.#options.arePodsInRanges || isWithin(podRanges, address),
+  );
+  readonly #foreign: BlockList;
   #isListed = false;
   readonly #proxy: EgressProxy;
   readonly #stopping = new AbortController();
@@ -66,10 +73,7 @@ export class Egress implements Component {
   constructor(options: EgressOptions) {
     this.#options = options;
     const { mode, local, foreignRanges, tunnels } = options;
-    for (const range of [...NOBODYS, ...foreignRanges]) {
-      const [address = "", length = ""] = range.split("/");
-      this.#foreign.addSubnet(address, Number(length), familyOf(address));
-    }
+    this.#foreign = blockList([...NOBODYS, ...foreignRanges]);
     this.#proxy = new EgressProxy({ settings: { mode, local }, knowledge: this.#table, tunnels });
   }
 
@@ -145,7 +149,7 @@ export class Egress implements Component {
     return { path: "/api/v1/pods", onListed, onObject, onDeleted, log: this.#options.log };
   }
 
-  #entryOf({ metadata, status }: Node): Entry {
+  #entryOf({ metadata, spec, status }: Node): Entry {
     const isPossible = (address: string) => isIP(address) !== 0 && !this.#foreign.check(address, familyOf(address));
     const said = status?.addresses?.filter(({ type, address }) => IP_TYPES.has(type) && isPossible(address)) ?? [];
     const all = said.map(({ type, address }) => ({ type, address: canonicalIp(address) ?? address }));
@@ -156,6 +160,7 @@ export class Egress implements Component {
       takesClusterTraffic: metadata.labels?.[CLUSTER_LABEL] !== undefined,
       addresses: all.map(({ address }) => address),
       externalAddresses: all.map(({ address }) => address).filter((address) => !internal.has(address)),
+      podRanges: podRangesOf(spec),
     };
   }
 
@@ -171,6 +176,23 @@ export class Egress implements Component {
     if (servers.has(address)) return "void";
     return isShown ? "shown" : "said";
   }
+}
+
+function podRangesOf({ podCIDR, podCIDRs }: NonNullable<Node["spec"]> = {}): readonly string[] {
+  return podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
+}
+
+function isWithin(ranges: readonly string[], ip: string): boolean {
+  return blockList(ranges).check(ip, familyOf(ip));
+}
+
+function blockList(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = "", length = ""] = range.split("/");
+    list.addSubnet(address, Number(length), familyOf(address));
+  }
+  return list;
 }
 
 function familyOf(ip: string): "ipv4" | "ipv6" {

@@ -39,6 +39,7 @@ async function startEgress(t: TestContext, nodes: readonly object[]) {
       apiServers: () => ["10.0.0.11:6443", "10.0.0.12:6443"],
     }),
     foreignRanges: ["10.43.0.0/16"],
+    arePodsInRanges: true,
     tunnels: {
       comesFrom: (name, address) => sources.has(`${name} ${address}`),
       dial: (name) => Promise.reject(new NoSessionError(name)),

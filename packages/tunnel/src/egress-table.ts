@@ -23,9 +23,18 @@ export interface PodEntry {
  */
 export class EgressTable<T extends NodeEntry = NodeEntry> implements EgressKnowledge {
   readonly #nodes: AddressClaims<Claimant & { readonly node: T }>;
-  readonly #pods = new AddressClaims<Claimant & PodEntry>({ standing: () => "said", choose: oldest });
+  readonly #pods: AddressClaims<Claimant & PodEntry>;
 
-  constructor(standing: (nodeName: string, address: string) => Standing = () => "said") {
+  /** `hasPod`: whether a pod of the node can have the address; asked anew each time. */
+  constructor(
+    standing: (nodeName: string, address: string) => Standing = () => "said",
+    hasPod: (node: T, address: string) => boolean = () => true,
+  ) {
+    const ofPod = ({ nodeName }: PodEntry, address: string) => {
+      const node = this.#nodes.get(nodeName)?.node;
+      return node === undefined || hasPod(node, address) ? "said" : "void";
+    };
+    this.#pods = new AddressClaims<Claimant & PodEntry>({ standing: ofPod, choose: oldest });
     this.#nodes = new AddressClaims({ standing: ({ key }, address) => standing(key, address), choose: theOnlyOne });
   }
 
