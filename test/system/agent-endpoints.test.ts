@@ -4,6 +4,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { NodePasswordKeeper } from "@k3s/agent-endpoints";
 import { ClusterClient, ClusterError, trustCluster } from "@k3s/cluster-client";
 import { ApiError, isConflict, type KubeObject } from "@k3s/kube-client";
 import { ClusterObjects } from "@k3s/controllers";
@@ -17,6 +18,7 @@ const log = createLogger({ level: "error", format: "text", write: () => undefine
 const limit = () => AbortSignal.timeout(60_000);
 
 type Secret = KubeObject & {
+  readonly metadata: KubeObject["metadata"] & { readonly ownerReferences?: readonly object[] };
   readonly type: string;
   readonly immutable: boolean;
   readonly data: { readonly hash: string };
@@ -232,31 +234,34 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     assert.match(answer, /invalid node IP address nowhere/);
   });
 
-  test("a kubelet's certificate takes no name or address of servers, services or other nodes", async () => {
+  test("a kubelet's certificate takes no name of the servers and no address of services", async () => {
     const cases = [
       ["kubernetes.default.svc", [], /is a name of the servers/],
       ["Kubernetes.Default.svc", [], /is a name of the servers/],
-      ["10.0.0.1", [], /10\.0\.0\.1 is that of a server/],
-      ["n8", ["10.0.0.8", "10.0.0.1"], /10\.0\.0\.1 is that of a server/],
-      ["n8", ["10.0.0.99"], /10\.0\.0\.99 is that of a server/],
-      ["n8", ["::ffff:10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["10.0.0.1", [], /node name 10\.0\.0\.1 is an address of others/],
       ["n8", ["10.43.0.1"], /10\.43\.0\.1 is one of the services'/],
     ] as const;
     for (const [name, ips, reason] of cases)
       await assert.rejects(ask(name, { ...proofOf(name), ips: [...ips] }), reason, ips.join());
   });
 
-  /** The names in the certificate of a node that asks from an address of its choice; its first own one is 10.0.0.9. */
-  const sansFrom = async (from: string, ...ips: readonly string[]) => {
+  /** What a node gets that asks from an address of its choice; its first own one is 10.0.0.9. */
+  const answerTo = async (from: string, ...ips: readonly string[]) => {
     const headers = ["k3s-Node-Name: n-near", "k3s-Node-Password: pw", `k3s-Node-IP: 10.0.0.9,${ips.join()}`];
     const tls = ["--cacert", one.tls.serverCa.cert, "-u", "node:secret", "--interface", from];
     const url = `${one.url}/v1-k3s/serving-kubelet.crt`;
-    const pem = await one.run("curl", "-s", ...tls, ...headers.flatMap((header) => ["-H", header]), url);
+    return await one.run("curl", "-s", ...tls, ...headers.flatMap((header) => ["-H", header]), url);
+  };
+  const sansFrom = async (from: string, ...ips: readonly string[]) => {
+    const names = new X509Certificate(await answerTo(from, ...ips)).subjectAltName ?? "";
     await rm(one.tls.servingKubelet.key); // it comes with the certificate where there is no request
-    return /10\.0\.0\.9.*$/.exec(new X509Certificate(pem).subjectAltName ?? "")?.[0];
+    return /10\.0\.0\.9.*$/.exec(names)?.[0];
   };
 
-  test("who asks from an address of the servers, such as that of a proxy, does not get it into its certificate", async () => {
+  test("an address of the servers is refused, or left out for who asks from it or from a server's machine: a proxy may run there", async () => {
+    for (const ip of ["10.0.0.1", "10.0.0.99", "::ffff:10.0.0.99", "127.0.0.2"])
+      assert.match(await answerTo("127.0.0.5", ip), /node IP address \S+ is that of a server/);
+    assert.equal(await sansFrom("127.0.0.1", "10.0.0.1", "10.0.0.99", "::ffff:10.0.0.99"), "10.0.0.9");
     assert.equal(await sansFrom("127.0.0.2", "127.0.0.2"), "10.0.0.9");
   });
 
@@ -314,6 +319,23 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
       all.map((pem) => new X509Certificate(pem).subject),
       names.map((name) => `CN=${name}`),
     );
+  });
+
+  test("a node owns its password once it is there", async () => {
+    await ask("n-owner");
+    const keeper = new NodePasswordKeeper({ client: () => one.client, log });
+    await keeper.start();
+    try {
+      const object = { apiVersion: "v1", kind: "Node", metadata: { name: "n-owner" } };
+      const node = await one.client.create<KubeObject>("/api/v1/nodes", object, limit());
+      const owners = await until("the node owns it", async () => {
+        const { metadata } = await one.client.get<Secret>(`${SECRETS}/n-owner.node-password.k3s`, limit());
+        return metadata.ownerReferences;
+      });
+      assert.deepEqual(owners, [{ apiVersion: "v1", kind: "Node", name: "n-owner", uid: node.metadata.uid }]);
+    } finally {
+      await keeper.stop();
+    }
   });
 
   test("only the very object that was meant is deleted", async () => {
