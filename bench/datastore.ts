@@ -14,6 +14,7 @@ import { LoadGenerator } from "./datastore/load-generator.ts";
 import { parseBenchOptions } from "./datastore/options.ts";
 import { measureCheckPerf } from "./datastore/parts/check-perf.ts";
 import { measureKine } from "./datastore/parts/kine.ts";
+import { measureOutages } from "./datastore/parts/outage.ts";
 import { measureSessions } from "./datastore/parts/session.ts";
 import { measureShared } from "./datastore/parts/shared.ts";
 import { measureTransport } from "./datastore/parts/transport.ts";
@@ -40,4 +41,5 @@ async function runParts(context: BenchContext): Promise<void> {
   if (parts.includes("kine")) await measureKine(context);
   if (parts.includes("transport")) await measureTransport(context);
   if (parts.includes("shared")) await measureShared(context);
+  if (parts.includes("outage")) await measureOutages(context);
 }

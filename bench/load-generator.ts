@@ -18,7 +18,7 @@ class Generator {
       case "connect":
         return this.#connect(job.endpoint, job.keys);
       case "watch":
-        return this.#connected.watch(job.calls, job.traffic);
+        return this.#connected.watch(job);
       case "progress":
         return this.#connected.progress(job.calls);
       case "compact":
@@ -54,7 +54,7 @@ class Generator {
     const connection = async (endpoint: string) => undo.adopt(await RawClient.connect(endpoint), (one) => one.close());
     const [writer, watcher] = [await connection(endpoints[0]), await connection(endpoints[1])];
     const value = Buffer.alloc(1024, "v");
-    const lag = () => eventLag({ writer, watcher, calls, pauseMs, value });
+    const lag = () => eventLag({ writer, watchers: [watcher], calls, pauseMs, value });
     return await this.#connected.besideTraffic(traffic, lag);
   }
 }

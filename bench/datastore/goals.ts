@@ -1,5 +1,6 @@
 import type { TargetName } from "./target.ts";
 import { checkPerfTable } from "./parts/check-perf.ts";
+import { OUTAGE_TABLE, OUTAGES } from "./parts/outage.ts";
 import { keysTable } from "./parts/session.ts";
 import { SHARED_TABLE } from "./parts/shared.ts";
 import { TRANSPORT_TABLE } from "./parts/transport.ts";
@@ -98,6 +99,12 @@ const DATABASES = (["mariadb", "postgres"] as const).flatMap((name) => [
   ),
 ]);
 
+const RETURNS = (["mariadb", "postgres", "nats"] as const).flatMap((name) =>
+  OUTAGES.map((outage) =>
+    most(`${name} ${outage}: first write after its return, ms`, 2000, at(OUTAGE_TABLE, `${outage}, ms`, name)),
+  ),
+);
+
 function reads(name: TargetName): readonly Goal[] {
   const prefix = name === "sqlite" ? "" : `${name}: `;
   return [
@@ -109,7 +116,7 @@ function reads(name: TargetName): readonly Goal[] {
 
 /** The closing table: target, measured, met or not. What this run did not measure is named below it. */
 export function goalsText(report: Report): string {
-  const results = [...SQLITE, ...DATABASES].map((goal) => ({ ...goal, value: goal.measured(report) }));
+  const results = [...SQLITE, ...DATABASES, ...RETURNS].map((goal) => ({ ...goal, value: goal.measured(report) }));
   const rows = results.flatMap(({ what, limit, is, value }) => {
     if (value === undefined) return [];
     const isMet = is === "least" ? value >= limit : value <= limit;

@@ -6,12 +6,12 @@ export type Job =
   /** Connects to a datastore that holds `keys` keys of the bench, and lets go of the one before. */
   | { readonly kind: "connect"; readonly endpoint: string; readonly keys: number }
   | {
-      readonly kind: "create" | "update" | "overwrite" | "get" | "page" | "count";
+      readonly kind: "create" | "update" | "overwrite" | "get" | "list" | "page" | "count";
       readonly inFlight: number;
       readonly calls: number;
     }
-  /** `traffic`: updates of other keys that are under way meanwhile. */
-  | { readonly kind: "watch"; readonly calls: number; readonly traffic: number }
+  /** `watchers`: clients that are told of each write. `traffic`: updates of other keys that are under way meanwhile. */
+  | { readonly kind: "watch"; readonly calls: number; readonly watchers: number; readonly traffic: number }
   | { readonly kind: "progress"; readonly calls: number }
   /** Writes for so long while all history is compacted away. */
   | { readonly kind: "compact"; readonly ms: number }

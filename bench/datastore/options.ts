@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { TARGET_NAMES, type TargetName } from "./target.ts";
 
-const PARTS = ["perf", "calls", "scale", "kine", "transport", "shared"] as const;
+const PARTS = ["perf", "calls", "scale", "kine", "transport", "shared", "outage"] as const;
 type Part = (typeof PARTS)[number];
 
 /** As `etcdctl check perf --load` takes them. */

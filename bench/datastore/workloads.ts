@@ -1,4 +1,5 @@
 import { eventLag } from "./event-lag.ts";
+import type { Job } from "./jobs.ts";
 import { load, percentiles, type Figures, type Step } from "./load.ts";
 import {
   compactRequest,
@@ -16,22 +17,25 @@ const KV = "/etcdserverpb.KV";
 const VALUE = Buffer.alloc(1024, "v");
 const CLIENTS = 8;
 const PAGE = 500;
+const NAMESPACES = 100;
 /** Takes keys from all over, without a pattern that a cache could follow. */
 const STRIDE = 7919;
 
 /** A datastore as the workloads see it: several connections, and how many keys were created. */
 export class Subject {
-  readonly #clients: readonly RawClient[];
+  readonly #endpoint: string;
+  readonly #clients: RawClient[];
   #keys: number;
 
-  private constructor(clients: readonly RawClient[], keys: number) {
+  private constructor(endpoint: string, clients: RawClient[], keys: number) {
+    this.#endpoint = endpoint;
     this.#clients = clients;
     this.#keys = keys;
   }
 
   static async connect(endpoint: string, keys: number): Promise<Subject> {
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => RawClient.connect(endpoint)));
-    return new Subject(clients, keys);
+    return new Subject(endpoint, clients, keys);
   }
 
   close(): void {
@@ -64,23 +68,41 @@ export class Subject {
     );
   }
 
-  /** Pages of 500 with their count, at places all over the keys. */
-  page(inFlight: number, calls: number): Promise<Figures> {
-    return this.#load(inFlight, calls, (client, n) => {
+  /** All objects of one namespace, a hundredth of the keys; each client has a connection of its own. */
+  async list(inFlight: number, calls: number): Promise<Figures> {
+    const clients = await this.#connections(inFlight);
+    return load(
+      (client, n) => {
+        const namespace = `/registry/pods/namespace-${n % NAMESPACES}`;
+        return client.unary(`${KV}/Range`, rangeRequest(`${namespace}/`, { end: `${namespace}0` }));
+      },
+      { clients, inFlight, calls },
+    );
+  }
+
+  /** Pages of 500 with their count, at places all over the keys; connections as with {@link list}. */
+  async page(inFlight: number, calls: number): Promise<Figures> {
+    const clients = await this.#connections(inFlight);
+    const step: Step = (client, n) => {
       const from = keyName((n * STRIDE) % Math.max(1, this.#keys - PAGE));
       return client.unary(`${KV}/Range`, rangeRequest(from, { end: "/registry/pods0", limit: PAGE }));
-    });
+    };
+    return load(step, { clients, inFlight, calls });
   }
 
-  count(inFlight: number, calls: number): Promise<Figures> {
+  async count(inFlight: number, calls: number): Promise<Figures> {
+    const clients = await this.#connections(inFlight);
     const request = rangeRequest("/registry/pods/", { end: "/registry/pods0", countOnly: true });
-    return this.#load(inFlight, calls, (client) => client.unary(`${KV}/Range`, request));
+    return load((client) => client.unary(`${KV}/Range`, request), { clients, inFlight, calls });
   }
 
-  /** From the answer of a write to its event on another connection, while `traffic` updates of other keys are under way. */
-  watch(calls: number, traffic: number): Promise<Figures> {
-    const [writer, watcher] = [this.#client(0), this.#client(1)];
-    return this.besideTraffic(traffic, () => eventLag({ writer, watcher, calls, pauseMs: 0, value: VALUE }));
+  /** From the answer of a write to its event on the last of other connections, while `traffic` updates of other keys are under way. */
+  async watch({ calls, watchers: count, traffic }: Omit<Extract<Job, { kind: "watch" }>, "kind">): Promise<Figures> {
+    const writer = this.#client(0);
+    using undo = new DisposableStack();
+    const connect = async () => undo.adopt(await RawClient.connect(this.#endpoint), (one) => one.close());
+    const watchers = await Promise.all(Array.from({ length: count }, connect));
+    return await this.besideTraffic(traffic, () => eventLag({ writer, watchers, calls, pauseMs: 0, value: VALUE }));
   }
 
   /** From the request for progress to its answer. */
@@ -156,6 +178,14 @@ export class Subject {
     };
   }
 
+  /** So many connections, new ones if need be. */
+  async #connections(count: number): Promise<readonly RawClient[]> {
+    const missing = Math.max(0, count - this.#clients.length);
+    const more = await Promise.all(Array.from({ length: missing }, () => RawClient.connect(this.#endpoint)));
+    this.#clients.push(...more);
+    return this.#clients.slice(0, count);
+  }
+
   #client(index: number): RawClient {
     const client = this.#clients[index];
     if (client === undefined) throw new Error(`Cannot use connection ${index}: there are ${CLIENTS}`);
@@ -163,10 +193,10 @@ export class Subject {
   }
 
   #load(inFlight: number, calls: number, step: Step): Promise<Figures> {
-    return load(step, { clients: this.#clients, inFlight, calls });
+    return load(step, { clients: this.#clients.slice(0, CLIENTS), inFlight, calls });
   }
 }
 
 function keyName(n: number): string {
-  return `/registry/pods/namespace-${n % 100}/pod-${String(n).padStart(8, "0")}`;
+  return `/registry/pods/namespace-${n % NAMESPACES}/pod-${String(n).padStart(8, "0")}`;
 }

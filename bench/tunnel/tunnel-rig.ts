@@ -49,7 +49,8 @@ export class TunnelRig implements AsyncDisposable {
       log: createLogger({ level: "warn", format: "text", write: (line) => process.stderr.write(line) }),
     });
     const http = isTls ? createHttpsServer(await serverTls(folder)) : createHttpServer();
-    http.on("upgrade", (request, socket, head) => tunnels.accept({ request, socket, head, nodeName: "bench" }));
+    const node = { nodeName: "bench", remoteAddress: "127.0.0.1" };
+    http.on("upgrade", (request, socket, head) => tunnels.accept({ request, socket, head, ...node }));
     http.listen(0, "127.0.0.1");
     undo.defer(() => void http.close());
     undo.defer(() => tunnels.close());

@@ -9,6 +9,7 @@ import { ServedDatastore } from "./support/databases-served.ts";
 import { Follower, isUnavailable, list, write } from "./support/databases-wire.ts";
 
 const OUTAGE_MS = isFullScale ? 20_000 : 2500;
+const RETURN_LIMIT_MS = 2000;
 const WRITERS = 8;
 const KEYS = { key: "/load/", end: "/load0" } as const;
 
@@ -101,7 +102,10 @@ async function outage(t: TestContext, server: DatabaseServer, { begin, end }: Ou
   await end(server);
   const returnedAt = performance.now();
   await Promise.race([until("a write is served again", () => Promise.resolve(total() > before)), done]);
-  t.diagnostic(`writes are served ${Math.round(performance.now() - returnedAt)} ms after the database is back`);
+  const tookMs = Math.round(performance.now() - returnedAt);
+  t.diagnostic(`writes are served ${tookMs} ms after the database is back`);
+  // A time that a busy machine can miss: demanded only where the cases run alone.
+  if (isFullScale) assert.ok(tookMs < RETURN_LIMIT_MS, `${tookMs} ms`);
   await grows("writes are served as before");
   over.abort();
   await done;

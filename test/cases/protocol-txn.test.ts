@@ -203,6 +203,11 @@ onEachServer((start) => {
     await refused({ success: puts }, tooMany);
     await refused({ failure: puts }, tooMany);
     await refused({ compare: compares, success: [put("a")] }, tooMany);
+    // A nested list takes what its parent left.
+    const nested = (count: number) =>
+      txnOp.txn(txnRequest({ success: Array.from({ length: count }, () => txnOp.range({ key: key("a") })) }));
+    await refused({ success: [...puts.slice(0, 100), nested(28)] }, tooMany);
+    await refused({ failure: [...puts.slice(0, 100), nested(100)] }, tooMany);
     await refused({ success: [txnOp.empty()] }, "key not found");
     await refused({ success: [put("")].slice(1), compare: [modEquals("", 0)] }, "key is not provided");
     await refused({ success: [txnOp.put({ key: "" })] }, "key is not provided");
@@ -211,6 +216,8 @@ onEachServer((start) => {
 
     const most = await client.txn({ compare: compares.slice(1), success: puts.slice(1) });
     assert.deepEqual([most.succeeded, most.responses.length], [true, 128]);
+    const left = await client.txn({ success: [...puts.slice(0, 100), nested(27)] });
+    assert.deepEqual([left.succeeded, left.responses.length], [true, 101]);
     const both = { success: [put("x")], failure: [put("x")] };
     assert.equal((await client.txn(both)).succeeded, true);
     const deletes = { success: [txnOp.delete(key("x")), txnOp.delete(key("x"))] };

@@ -3,8 +3,10 @@ import { createHash, X509Certificate } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { NodePasswordKeeper } from "@k3s/agent-endpoints";
 import { ClusterClient, ClusterError, trustCluster } from "@k3s/cluster-client";
 import { ApiError, isConflict, type KubeObject } from "@k3s/kube-client";
+import { ClusterObjects } from "@k3s/controllers";
 import { createLogger } from "@k3s/log";
 import { until } from "@k3s/testkit";
 import { matchesHash, TokenError } from "@k3s/token";
@@ -15,6 +17,7 @@ const log = createLogger({ level: "error", format: "text", write: () => undefine
 const limit = () => AbortSignal.timeout(60_000);
 
 type Secret = KubeObject & {
+  readonly metadata: KubeObject["metadata"] & { readonly ownerReferences?: readonly object[] };
   readonly type: string;
   readonly immutable: boolean;
   readonly data: { readonly hash: string };
@@ -230,19 +233,41 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     assert.match(answer, /invalid node IP address nowhere/);
   });
 
-  test("a kubelet's certificate takes no name or address of servers, services or other nodes", async () => {
+  test("a kubelet's certificate takes no name of the servers and no address of services", async () => {
     const cases = [
       ["kubernetes.default.svc", [], /is a name of the servers/],
       ["Kubernetes.Default.svc", [], /is a name of the servers/],
-      ["10.0.0.1", [], /10\.0\.0\.1 is that of a server/],
-      ["n8", ["10.0.0.8", "10.0.0.1"], /10\.0\.0\.1 is that of a server/],
-      ["n8", ["10.0.0.99"], /10\.0\.0\.99 is that of a server/],
-      ["n8", ["::ffff:10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["10.0.0.1", [], /node name 10\.0\.0\.1 is an address of others/],
       ["n8", ["10.43.0.1"], /10\.43\.0\.1 is one of the services'/],
-      ["n8", ["10.0.0.66"], /10\.0\.0\.66 is that of node n-old; delete that node if it is gone/],
     ] as const;
     for (const [name, ips, reason] of cases)
       await assert.rejects(ask(name, { ...proofOf(name), ips: [...ips] }), reason, ips.join());
+  });
+
+  /** What a node gets that asks from an address of its choice; its first own one is 10.0.0.9. */
+  const answerTo = async (from: string, ...ips: readonly string[]) => {
+    const headers = ["k3s-Node-Name: n-near", "k3s-Node-Password: pw", `k3s-Node-IP: 10.0.0.9,${ips.join()}`];
+    const tls = ["--cacert", one.tls.serverCa.cert, "-u", "node:secret", "--interface", from];
+    const url = `${one.url}/v1-k3s/serving-kubelet.crt`;
+    return await one.run("curl", "-s", ...tls, ...headers.flatMap((header) => ["-H", header]), url);
+  };
+  const sansFrom = async (from: string, ...ips: readonly string[]) => {
+    const names = new X509Certificate(await answerTo(from, ...ips)).subjectAltName ?? "";
+    await rm(one.tls.servingKubelet.key); // it comes with the certificate where there is no request
+    return /10\.0\.0\.9.*$/.exec(names)?.[0];
+  };
+
+  test("an address of the servers is refused, or left out for who asks from it or from a server's machine: a proxy may run there", async () => {
+    for (const ip of ["10.0.0.1", "10.0.0.99", "::ffff:10.0.0.99", "127.0.0.2"])
+      assert.match(await answerTo("127.0.0.5", ip), /node IP address \S+ is that of a server/);
+    assert.equal(await sansFrom("127.0.0.1", "10.0.0.1", "10.0.0.99", "::ffff:10.0.0.99"), "10.0.0.9");
+    assert.equal(await sansFrom("127.0.0.2", "127.0.0.2"), "10.0.0.9");
+  });
+
+  test("an address that another node claims is for who asks from it, unless that node is there", async () => {
+    assert.equal(await sansFrom("127.0.0.1", "10.0.0.66", "127.0.0.3"), "10.0.0.9");
+    assert.equal(await sansFrom("127.0.0.3", "10.0.0.66", "127.0.0.3"), "10.0.0.9, IP Address:127.0.0.3");
+    assert.equal(await sansFrom("127.0.0.4", "127.0.0.4"), "10.0.0.9");
   });
 
   test("a kubelet's certificate has every address of its own, and leaves out those that a NAT gives others as well", async () => {
@@ -255,6 +280,37 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     assert.match(new X509Certificate(await ask("local", proof)).subjectAltName ?? "", /10\.0\.0\.1$/);
   });
 
+  test("what every agent has a certificate for reads nodes and writes none", async () => {
+    const [major, minor] = (await one.client.get<{ gitVersion: string }>("/version", limit())).gitVersion.split(".");
+    assert.equal(major, "v1");
+    const objects = new ClusterObjects({
+      client: () => one.client,
+      readManifest: (name) => readFile(new URL(`../../manifests/${name}`, import.meta.url), "utf8"),
+      kubernetesMinor: Number(minor),
+      clusterDns: ["10.43.0.10"],
+      clusterDomain: "cluster.local",
+      log,
+    });
+    await objects.start({ signal: limit(), lost: () => undefined });
+    const node = { apiVersion: "v1", kind: "Node", metadata: { name: "n-other" } };
+    await one.client.create("/api/v1/nodes", node, limit());
+    const as = ["--kubeconfig", one.kubeconfig, "--as=system:k3s-controller"];
+    const kubectl = (...args: readonly string[]) => one.run("kubectl", ...as, ...args);
+    await until("the role counts", () => kubectl("get", "node", "n-other"));
+    const { cert, key } = one.tls.clientAdmin;
+    const patch = async (path: string, body: object) => {
+      const tls = ["--cacert", one.tls.serverCa.cert, "--cert", cert, "--key", key];
+      const call = ["-X", "PATCH", "-H", "Content-Type: application/merge-patch+json", "-d", JSON.stringify(body)];
+      const user = ["-H", "Impersonate-User: system:k3s-controller"];
+      return await one.run("curl", "-s", ...tls, ...user, ...call, `${one.url}/api/v1/nodes/${path}`);
+    };
+    const role = { metadata: { labels: { "node-role.kubernetes.io/control-plane": "true" } } };
+    const address = { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } };
+    for (const path of ["n-other", "n-other/status"])
+      for (const body of [role, address]) assert.match(await patch(path, body), /"code": ?403/);
+    assert.deepEqual((await one.client.get<KubeObject>("/api/v1/nodes/n-other", limit())).metadata.labels, undefined);
+  });
+
   test("twenty nodes that come at once all get their certificates", async () => {
     const names = Array.from({ length: 20 }, (_, index) => `rack-${index}`);
     const all = await Promise.all(names.map((name) => ask(name)));
@@ -262,6 +318,23 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
       all.map((pem) => new X509Certificate(pem).subject),
       names.map((name) => `CN=${name}`),
     );
+  });
+
+  test("a node owns its password once it is there", async () => {
+    await ask("n-owner");
+    const keeper = new NodePasswordKeeper({ client: () => one.client, log });
+    await keeper.start();
+    try {
+      const object = { apiVersion: "v1", kind: "Node", metadata: { name: "n-owner" } };
+      const node = await one.client.create<KubeObject>("/api/v1/nodes", object, limit());
+      const owners = await until("the node owns it", async () => {
+        const { metadata } = await one.client.get<Secret>(`${SECRETS}/n-owner.node-password.k3s`, limit());
+        return metadata.ownerReferences;
+      });
+      assert.deepEqual(owners, [{ apiVersion: "v1", kind: "Node", name: "n-owner", uid: node.metadata.uid }]);
+    } finally {
+      await keeper.stop();
+    }
   });
 
   test("only the very object that was meant is deleted", async () => {

@@ -8,6 +8,8 @@ import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 const MEMBER = fileURLToPath(new URL("member.ts", import.meta.url));
 const COUNT = 20;
 const LIMIT_MS = 180_000;
+const SERVER_PASSWORD = "of-servers";
+const AGENT_PASSWORD = "of-agents";
 
 interface Agent {
   readonly host: TestHost;
@@ -26,11 +28,15 @@ describe(`${COUNT} agents that join at once`, { timeout: 600_000 }, () => {
     const host = async (name: string, address: string) => undo.use(await TestHost.create({ name, address, network }));
     server = new K3sServer(await host("srv", "10.99.0.11"));
     for (let i = 0; i < COUNT; i++) hosts.push(await host(`rack-${i}`, `10.99.0.${100 + i}`));
-    server.start("--disable-agent");
+    server.start("--disable-agent", "--token", SERVER_PASSWORD, "--agent-token", AGENT_PASSWORD);
     await until("the server answers", () => server.kubectl("get", "--raw=/readyz"), LIMIT_MS);
-    token = (await readFile(server.host.outside("/var/lib/rancher/k3s/server/node-token"), "utf8")).trim();
+    token = (await readFile(server.host.outside("/var/lib/rancher/k3s/server/agent-token"), "utf8")).trim();
   });
   after(() => undo.disposeAsync());
+
+  test("the token they are given is that of agents", () => {
+    assert.match(token, new RegExp(`^K10[0-9a-f]{64}::node:${AGENT_PASSWORD}$`));
+  });
 
   function startAgent(host: TestHost): Agent {
     const env = { PATH: process.env["PATH"], K3S_URL: "https://10.99.0.11:6443", K3S_TOKEN: token };
@@ -64,5 +70,16 @@ describe(`${COUNT} agents that join at once`, { timeout: 600_000 }, () => {
       await host.run("kill", String(own.pid));
       assert.equal(await ended, 0);
     }
+  });
+
+  test("what lets agents in opens no route of servers, and the token of servers still does", async () => {
+    const put = async (user: string, password: string) => {
+      const call = ["-X", "PUT", "-d", "no JSON", "-u", `${user}:${password}`];
+      const status = ["-sk", "-o", "/dev/null", "-w", "%{http_code}"];
+      return await server.host.run("curl", ...status, ...call, "https://10.99.0.11:6443/v1-k3s/token");
+    };
+    assert.equal(await put("node", AGENT_PASSWORD), "403");
+    assert.equal(await put("server", AGENT_PASSWORD), "401");
+    assert.equal(await put("server", SERVER_PASSWORD), "400", "it is let in, and told what is wrong with the request");
   });
 });

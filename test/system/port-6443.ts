@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { agentRoutes, NodeCheck, NodeNames, NodePasswords, TokenReviewer } from "@k3s/agent-endpoints";
+import { agentRoutes, NodeCheck, NodeNames, NodePasswords, ServerNames, TokenReviewer } from "@k3s/agent-endpoints";
 import { bootstrapStoreOn, saveBootstrap, type BootstrapStore } from "@k3s/bootstrap-data";
 import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
@@ -53,8 +53,11 @@ const TOKEN = "secret";
 
 /** Who has which address in the cluster. */
 const HOLDERS = new Map([
-  ["10.0.0.66", { name: "n-old", isExternal: false }],
-  ["192.0.2.66", { name: "n-old", isExternal: true }],
+  ["10.0.0.66", { name: "n-old", isExternal: false, isShown: false }],
+  ["192.0.2.66", { name: "n-old", isExternal: true, isShown: false }],
+  ["10.0.0.99", { name: "n8", isExternal: false, isShown: false }],
+  ["127.0.0.3", { name: "n-old", isExternal: false, isShown: false }],
+  ["127.0.0.4", { name: "n-there", isExternal: false, isShown: true }],
 ]);
 
 export async function startOnePort(): Promise<OnePort> {
@@ -164,10 +167,12 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
     isCoreReady: () => core.isReady,
     nodeCheck,
     nodeNames: new NodeNames({
-      servingSans: ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.99"],
-      externalIps: ["192.0.2.1"],
+      servers: new ServerNames({
+        servingSans: ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.99", "127.0.0.2"],
+        externalIps: ["192.0.2.1"],
+        apiServers: () => ["10.0.0.1:6443"],
+      }),
       serviceCidrs: ["10.43.0.0/16"],
-      apiServers: () => ["10.0.0.1:6443"],
       holderOf: (ip) => HOLDERS.get(ip),
       localNode: "local",
       log,

@@ -50,10 +50,21 @@ async function fill(session: Session): Promise<void> {
 const LOADS = [
   { kind: "update", calls: { 1: 1000, 64: 20_000, 256: 20_000 } },
   { kind: "get", calls: { 1: 5000, 64: 100_000, 256: 100_000 } },
-  { kind: "page", calls: { 1: 300 } },
-  { kind: "count", calls: { 1: 500 } },
+  { kind: "list", calls: { 1: 100, 64: 600, 256: 600 } },
+  { kind: "page", calls: { 1: 300, 64: 2000, 256: 2000 } },
+  { kind: "count", calls: { 1: 500, 64: 20_000, 256: 20_000 } },
 ] as const;
-const NAMES = { update: "update", get: "get", page: "page of 500 with count", count: "count of all keys" };
+const NAMES = {
+  ...{ update: "update", get: "get", list: "list of a hundredth of the keys" },
+  ...{ page: "page of 500 with count", count: "count of all keys" },
+};
+/** Clients that watch, and updates of other keys under way. */
+const WATCHES = [
+  { row: "event after answer", watchers: 1, traffic: 0 },
+  { row: "event after answer, with 8 updates in flight", watchers: 1, traffic: 8 },
+  { row: "event at the last of 64 clients", watchers: 64, traffic: 0 },
+  { row: "event at the last of 256 clients", watchers: 256, traffic: 0 },
+] as const;
 
 async function measureCalls(session: Session): Promise<void> {
   for (const { kind, calls } of LOADS)
@@ -63,8 +74,7 @@ async function measureCalls(session: Session): Promise<void> {
         inFlight: Number(inFlight),
         calls: count,
       });
-  await measure(session, "event after answer", { kind: "watch", calls: 500, traffic: 0 });
-  await measure(session, "event after answer, with 8 updates in flight", { kind: "watch", calls: 500, traffic: 8 });
+  for (const { row, ...rest } of WATCHES) await measure(session, row, { kind: "watch", calls: 500, ...rest });
   await measure(session, "progress request", { kind: "progress", calls: 500 });
   session.note("main thread blocked at most, calls, ms", await session.target.longestBlockMs());
 }
@@ -95,7 +105,7 @@ function compactionMs(keys: number): number {
 
 async function measure({ context, note }: Session, row: string, job: Job): Promise<void> {
   const figures: Figures = await context.generator.run(job);
-  if (job.kind === "create" || job.kind === "update" || job.kind === "get") note(`${row}, per s`, figures.perSecond);
+  if (!Number.isNaN(figures.perSecond) && job.kind !== "watch") note(`${row}, per s`, figures.perSecond);
   note(`${row}, p50 ms`, figures.p50Ms);
   note(`${row}, p99 ms`, figures.p99Ms);
 }

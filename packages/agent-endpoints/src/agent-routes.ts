@@ -1,7 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
 import { serverTlsPaths, type AgentLeafName } from "@k3s/pki";
 import { failures, RouteRefusal, type Route, type RouteAnswer } from "@k3s/supervisor-api";
 import { certificateAnswer } from "./certificate-answer.ts";
+import { fileAnswer } from "./file-answer.ts";
 import type { NodeCheck } from "./node-check.ts";
 import type { NodeNames } from "./node-names.ts";
 
@@ -35,8 +35,8 @@ export function agentRoutes(options: AgentRoutesOptions): ReadonlyMap<string, Ro
     ["/v1-k3s/readyz", route(() => readyz(options))],
     ["/v1-k3s/config", route(async () => json(await options.config()))],
     ["/v1-k3s/apiservers", route(() => Promise.resolve(json(`${JSON.stringify(options.apiServers())}\n`)))],
-    ["/v1-k3s/client-ca.crt", route(() => fileAnswer(tls.clientCa.cert))],
-    ["/v1-k3s/server-ca.crt", route(() => fileAnswer(tls.serverCa.cert))],
+    ["/v1-k3s/client-ca.crt", route((request) => fileAnswer(tls.clientCa.cert, request))],
+    ["/v1-k3s/server-ca.crt", route((request) => fileAnswer(tls.serverCa.cert, request))],
     ...LEAVES.map(
       (name) => [`/v1-k3s/${name}.crt`, route((request) => certificateAnswer(name, request, options))] as const,
     ),
@@ -46,9 +46,4 @@ export function agentRoutes(options: AgentRoutesOptions): ReadonlyMap<string, Ro
 /** 503 while not ready, never 500: that is what agents of k3s go by. */
 function readyz({ isCoreReady }: AgentRoutesOptions): Promise<RouteAnswer> {
   return isCoreReady() ? Promise.resolve({ body: "ok" }) : Promise.reject(new RouteRefusal(failures.coreNotReady));
-}
-
-async function fileAnswer(path: string): Promise<RouteAnswer> {
-  const [body, { mtime }] = await Promise.all([readFile(path), stat(path)]);
-  return { body, headers: ["Last-Modified", mtime.toUTCString()] };
 }

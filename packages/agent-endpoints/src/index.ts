@@ -4,4 +4,5 @@ export { ApiServerAddresses } from "./api-server-addresses.ts";
 export { NodeNames, type AddressHolder } from "./node-names.ts";
 export { NodePasswordKeeper } from "./node-password-keeper.ts";
 export { NodePasswords } from "./node-passwords.ts";
+export { ServerNames } from "./server-names.ts";
 export { TokenReviewer } from "./token-reviewer.ts";

@@ -1,13 +1,13 @@
 import { ApiError, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Logger } from "@k3s/log";
 import { failures, RouteRefusal, type RouteRequest } from "@k3s/supervisor-api";
-import { SECRET_SUFFIX, type NodePasswords } from "./node-passwords.ts";
+import { SECRET_SUFFIX, type NodeCredentials, type NodePasswords } from "./node-passwords.ts";
 
 export interface NodeCheckOptions {
   /** Undefined until kube-apiserver answers and the controllers run. */
   readonly client: () => KubeClient | undefined;
-  readonly passwords: NodePasswords;
-  /** The node on this server's own machine, which asks before there is an API. */
+  readonly passwords: Pick<NodePasswords, "verify">;
+  /** The node on this server's own machine, which asks before there is an API. Nobody else is it, whoever joined under its name. */
   readonly localNode: { readonly name: string; readonly password: () => Promise<string> } | undefined;
   readonly log: Logger;
 }
@@ -30,25 +30,18 @@ export class NodeCheck {
 
   /** Resolves with the name of the node, in lower case. Rejects with RouteRefusal, in k3s's codes and words. */
   async check(request: RouteRequest): Promise<string> {
-    const name = request.header("k3s-node-name")?.toLowerCase() ?? "";
-    const password = request.header("k3s-node-password") ?? "";
-    if (name === "") throw badRequest("node name not set");
-    if (password === "") throw badRequest("node password not set");
-    if (name.length > NAME_LENGTH_MAX || !SUBDOMAIN.test(name)) throw badRequest("node name is no DNS subdomain");
+    const { name, password } = credentialsOf(request);
     const { name: user, proof } = request.caller;
     const isNode = proof === "certificate" && user.startsWith(NODE_USER);
     if (isNode && user.slice(NODE_USER.length) !== name)
       throw badRequest("header node name does not match auth node name");
-    const client = this.#options.client();
-    if (client === undefined) await this.#checkLocally(name, password);
-    else await this.#checkInCluster({ client, name, password, isNode, signal: request.signal });
-    return name;
-  }
-
-  async #checkLocally(name: string, password: string): Promise<void> {
     const { localNode } = this.#options;
-    if (localNode?.name !== name) throw new RouteRefusal(failures.coreNotReady);
-    if ((await localNode.password()) !== password) throw wrongPassword(name);
+    const isLocal = localNode?.name === name;
+    if (isLocal && (await localNode.password()) !== password) throw this.#wrong(request, name);
+    const client = this.#options.client();
+    if (client !== undefined) await this.#checkInCluster({ client, name, password, isNode, request });
+    else if (!isLocal) throw new RouteRefusal(failures.coreNotReady);
+    return name;
   }
 
   async #checkInCluster(check: {
@@ -56,17 +49,31 @@ export class NodeCheck {
     readonly name: string;
     readonly password: string;
     readonly isNode: boolean;
-    readonly signal: AbortSignal;
+    readonly request: RouteRequest;
   }): Promise<void> {
-    const { client, name, password, isNode, signal } = check;
+    const { client, name, password, isNode, request } = check;
+    const { signal } = request;
     if (isNode && !(await exists(client, name, signal))) throw new RouteRefusal(failures.notAuthorized);
     const verdict = await this.#options.passwords.verify(client, { name, password }, signal);
     if (verdict === "busy") throw new RouteRefusal(failures.laneFull);
-    if (verdict === "wrong") {
-      this.#options.log.warn({ node: name, remote: "agent" }, "node password rejected");
-      throw wrongPassword(name);
-    }
+    if (verdict === "wrong") throw this.#wrong(request, name);
   }
+
+  #wrong({ remoteAddress }: RouteRequest, name: string): RouteRefusal {
+    this.#options.log.warn({ node: name, remote: remoteAddress }, "node password rejected");
+    const message = `node password rejected: it does not match secret kube-system/${name}.node-password.k3s`;
+    return new RouteRefusal({ code: 403, reason: "Forbidden", message });
+  }
+}
+
+/** Throws RouteRefusal for what can be no node's. */
+function credentialsOf(request: RouteRequest): NodeCredentials {
+  const name = request.header("k3s-node-name")?.toLowerCase() ?? "";
+  const password = request.header("k3s-node-password") ?? "";
+  if (name === "") throw badRequest("node name not set");
+  if (password === "") throw badRequest("node password not set");
+  if (name.length > NAME_LENGTH_MAX || !SUBDOMAIN.test(name)) throw badRequest("node name is no DNS subdomain");
+  return { name, password };
 }
 
 async function exists(client: KubeClient, name: string, signal: AbortSignal): Promise<boolean> {
@@ -81,9 +88,4 @@ async function exists(client: KubeClient, name: string, signal: AbortSignal): Pr
 
 function badRequest(message: string): RouteRefusal {
   return new RouteRefusal({ code: 400, reason: "BadRequest", message });
-}
-
-function wrongPassword(name: string): RouteRefusal {
-  const message = `node password rejected: it does not match secret kube-system/${name}.node-password.k3s`;
-  return new RouteRefusal({ code: 403, reason: "Forbidden", message });
 }

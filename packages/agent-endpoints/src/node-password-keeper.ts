@@ -15,20 +15,28 @@ interface List<T> {
   readonly items: readonly T[];
 }
 
-const SWEEP_MS = 60_000;
 /** A node that asked for its certificates has registered by then, or never will. */
 const ORPHAN_AGE_MS = 600_000;
+
+export interface NodePasswordKeeperOptions {
+  readonly client: () => KubeClient;
+  /** How often passwords without a node are looked for; as k3s by default. */
+  readonly sweepMs?: number;
+  readonly log: Logger;
+}
 
 /** Ties each node's password to its Node object, so that both go together, and removes those of nodes that never came. */
 export class NodePasswordKeeper implements Component {
   readonly name = "node-password-keeper";
   readonly #client: () => KubeClient;
+  readonly #sweepMs: number;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   #work: Promise<unknown> = Promise.resolve();
 
-  constructor(client: () => KubeClient, log: Logger) {
+  constructor({ client, sweepMs = 60_000, log }: NodePasswordKeeperOptions) {
     this.#client = client;
+    this.#sweepMs = sweepMs;
     this.#log = log;
   }
 
@@ -37,7 +45,7 @@ export class NodePasswordKeeper implements Component {
     const client = this.#client();
     const onObject = (node: KubeObject, inner: AbortSignal) => own(client, node, inner);
     const following = follow(client, { path: "/api/v1/nodes", onObject, log: this.#log }, signal);
-    this.#work = Promise.all([following, repeat(SWEEP_MS, () => this.#sweep(client), signal)]);
+    this.#work = Promise.all([following, repeat(this.#sweepMs, () => this.#sweep(client), signal)]);
     return Promise.resolve();
   }
 

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { deadline } from "@k3s/async";
 import type { KubeClient } from "@k3s/kube-client";
 import type { Identity, TokenCheck } from "@k3s/supervisor-api";
+import { AddressTurns } from "./address-turns.ts";
 
 interface TokenReview {
   readonly status?: {
@@ -10,10 +11,15 @@ interface TokenReview {
   };
 }
 
+interface Remembered {
+  readonly identity: Identity | undefined;
+  readonly untilMs: number;
+}
+
 const REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews";
 const REVIEW_LIMIT_MS = 10_000;
-/** Strangers may ask as well: what is asked of kube-apiserver for them is bounded. */
-const IN_FLIGHT_MAX = 8;
+/** Strangers may ask as well: what is asked of kube-apiserver for them is bounded, and keeps nobody waiting who comes from elsewhere. */
+const TURNS = { placesMax: 8, placesEachMax: 2, waitingMax: 256, waitMs: 10_000 };
 /** As long as kube-apiserver itself remembers a token. */
 const REMEMBER_MS = 10_000;
 const REMEMBERED_MAX = 1024;
@@ -22,27 +28,34 @@ const REMEMBERED_MAX = 1024;
 export class TokenReviewer implements TokenCheck {
   readonly #client: () => KubeClient;
   readonly #digestKey = randomBytes(32);
-  readonly #remembered = new Map<string, { readonly identity: Identity | undefined; readonly untilMs: number }>();
-  #inFlight = 0;
+  readonly #turns = new AddressTurns(TURNS);
+  /** Apart, so that made-up tokens push no real one out. */
+  readonly #known = new Map<string, Remembered>();
+  readonly #strangers = new Map<string, Remembered>();
 
   constructor(client: () => KubeClient) {
     this.#client = client;
   }
 
-  async check(token: string): Promise<Identity | "busy" | undefined> {
+  async check(token: string, remoteAddress: string): Promise<Identity | "busy" | undefined> {
     const digest = createHmac("sha256", this.#digestKey).update(token).digest("base64");
-    const known = this.#remembered.get(digest);
-    if (known !== undefined && performance.now() < known.untilMs) return known.identity;
-    if (this.#inFlight >= IN_FLIGHT_MAX) return "busy";
-    this.#inFlight += 1;
+    const remembered = this.#known.get(digest) ?? this.#strangers.get(digest);
+    if (remembered !== undefined && performance.now() < remembered.untilMs) return remembered.identity;
+    const leave = await this.#turns.enter(remoteAddress);
+    if (leave === undefined) return "busy";
     try {
-      const identity = await this.#review(token);
-      if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear();
-      this.#remembered.set(digest, { identity, untilMs: performance.now() + REMEMBER_MS });
-      return identity;
+      return this.#remember(digest, await this.#review(token));
     } finally {
-      this.#inFlight -= 1;
+      leave();
     }
+  }
+
+  #remember(digest: string, identity: Identity | undefined): Identity | undefined {
+    const [place, other] = identity === undefined ? [this.#strangers, this.#known] : [this.#known, this.#strangers];
+    other.delete(digest);
+    if (place.size >= REMEMBERED_MAX) place.clear();
+    place.set(digest, { identity, untilMs: performance.now() + REMEMBER_MS });
+    return identity;
   }
 
   async #review(token: string): Promise<Identity | undefined> {

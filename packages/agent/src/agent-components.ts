@@ -42,8 +42,10 @@ interface AgentParts {
 }
 
 async function memberWithNode(member: Member, parts: AgentParts): Promise<readonly Component[]> {
-  const { config, host, signal } = parts;
-  const [set, joined] = await Promise.all([unpackPrograms(config.dataDir, host, signal), member.join(signal)]);
+  const { host, signal } = parts;
+  const unpacked = unpackPrograms(parts.config.dataDir, host, signal);
+  const [set, joined] = await Promise.all([unpacked, member.join(signal)]);
+  const { config } = joined;
   const cluster = networkOf(joined.cluster);
   const env = childEnvironment({ config, cluster, set, inherited: host.env });
   const apiServer = { server: member.balancer.localUrl, caFile: agentPaths(config.paths.agentDir).serverCa };

@@ -7,6 +7,8 @@ import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { agentPaths, writeAgentKubeconfigs } from "@k3s/pki";
 import { ensureNodePassword, parseServerUrl, TokenError } from "@k3s/token";
+import { AgentError } from "./errors.ts";
+import { fitNodeIps } from "./fit-node-ips.ts";
 import { WaitingLog } from "./waiting-log.ts";
 
 export interface JoinOptions {
@@ -58,6 +60,7 @@ async function fetchIdentity(
   const client = new ClusterClient({ trust, pair: paths.clientKubelet, log });
   const text = (await client.get("/v1-k3s/config", signal)).toString("utf8");
   const cluster = parseClusterConfig(text);
+  const { nodeIp } = fitNodeIps(config, cluster);
   await writeFileAtomic(paths.clientCa, await client.get("/v1-k3s/client-ca.crt", signal), SECRET);
   await writeFileAtomic(paths.serverCa, await client.get("/v1-k3s/server-ca.crt", signal), SECRET);
   const password = await ensureNodePassword({
@@ -65,10 +68,10 @@ async function fetchIdentity(
     legacyPath: `${config.paths.agentDir}/node-password.txt`,
   });
   const proof = { name: config.nodeName, password, passwordFile: config.paths.nodePasswordFile };
-  const serving = { ...proof, ips: [...config.nodeIp, ...config.nodeExternalIp] };
+  const serving = { ...proof, ips: [...nodeIp, ...config.nodeExternalIp] };
   const leaves = [
     ["serving-kubelet", paths.servingKubelet, serving],
-    ["client-kubelet", paths.clientKubelet, { ...proof, ips: config.nodeIp }],
+    ["client-kubelet", paths.clientKubelet, { ...proof, ips: nodeIp }],
     ["client-kube-proxy", paths.clientKubeProxy, undefined],
     ["client-k3s-controller", paths.clientK3sController, undefined],
   ] as const;
@@ -85,5 +88,5 @@ async function fetchIdentity(
 
 function isRetryable(error: unknown): boolean {
   if (error instanceof ClusterError) return !error.isFinal;
-  return !(error instanceof TokenError);
+  return !(error instanceof TokenError || error instanceof AgentError);
 }

@@ -8,6 +8,7 @@ import type { Logger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
 import { ApiClients } from "@k3s/node";
 import { agentPaths } from "@k3s/pki";
+import { fitNodeIps } from "./fit-node-ips.ts";
 import { Membership } from "./membership.ts";
 import { nodeTunnels } from "./node-tunnels.ts";
 
@@ -15,6 +16,8 @@ const BALANCER = "k3s-agent-load-balancer";
 
 /** What a machine has once it is a member of a cluster. */
 export interface Joined {
+  /** With the addresses that the cluster has a use for. */
+  readonly config: AgentConfig;
   readonly cluster: ClusterConfig;
   /** What keeps it a member: certificates, connections as the agent itself, tunnels. To be started in this order. */
   readonly components: readonly Component[];
@@ -47,14 +50,16 @@ export class Member {
     const server = this.balancer.localUrl;
     const membership = new Membership({ config, server, log: this.#log.child({ component: "membership" }) });
     const cluster = await membership.join(signal);
+    const fitted = fitNodeIps(config, cluster);
     const files = agentPaths(config.paths.agentDir);
     const identities = [{ name: "k3s-controller", pair: files.clientK3sController }];
     const clients = new ApiClients({ server, caFile: files.serverCa, identities });
-    return { cluster, components: [membership, clients, this.#tunnels(cluster, clients)] };
+    const tunnels = this.#tunnels({ config: fitted, cluster, clients });
+    return { config: fitted, cluster, components: [membership, clients, tunnels] };
   }
 
-  #tunnels(cluster: ClusterConfig, clients: ApiClients): Component {
-    const files = agentPaths(this.#config.paths.agentDir);
+  #tunnels({ config, cluster, clients }: TunnelParts): Component {
+    const files = agentPaths(config.paths.agentDir);
     const log = this.#log.child({ component: "servers" });
     const server = new URL(this.balancer.localUrl);
     const ask = async (signal: AbortSignal) => {
@@ -63,7 +68,7 @@ export class Member {
       return parseAddresses(await supervisor.get("/v1-k3s/apiservers", signal));
     };
     return nodeTunnels({
-      config: this.#config,
+      config,
       egressSelectorMode: cluster.egressSelectorMode,
       clusterCidrs: cluster.clusterCidrs,
       client: () => clients.get("k3s-controller"),
@@ -71,6 +76,12 @@ export class Member {
       log,
     });
   }
+}
+
+interface TunnelParts {
+  readonly config: AgentConfig;
+  readonly cluster: ClusterConfig;
+  readonly clients: ApiClients;
 }
 
 function parseAddresses(text: Buffer): readonly string[] {

@@ -97,12 +97,12 @@ export class ServerDirectory implements Component {
     await repeat(ASK_MS, attempt, asking);
   }
 
-  /** Applies the newest list once it has been quiet for a while. */
+  /** Applies the newest list once it has been quiet for a while; one without servers says nothing. */
   #changed(addresses: readonly string[]): void {
+    if (addresses.length === 0) return;
     this.#pending?.abort();
     const pending = new AbortController();
     this.#pending = pending;
-    if (addresses.length === 0) return;
     const quietMs = this.#tunnels.size === 0 ? 0 : QUIET_MS;
     const applied = sleep(quietMs, pending.signal).then(
       () => this.#apply(addresses),

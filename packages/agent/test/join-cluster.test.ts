@@ -6,8 +6,9 @@ import { ClusterError } from "@k3s/cluster-client";
 import { agentPaths } from "@k3s/pki";
 import { TokenError } from "@k3s/token";
 import { FaultProxy, until } from "@k3s/testkit";
+import { AgentError } from "../src/errors.ts";
 import { joinCluster } from "../src/join-cluster.ts";
-import { startCluster, type Cluster } from "./support/cluster.ts";
+import { goNetwork, startCluster, type Cluster } from "./support/cluster.ts";
 
 const join = ({ config, url, log }: Cluster) => joinCluster({ config, server: url, log }, AbortSignal.timeout(60_000));
 const linesOf = ({ lines }: Cluster, level: string) => lines.filter((line) => line.includes(level));
@@ -92,6 +93,34 @@ describe("joinCluster()", { concurrency: true }, () => {
     await assert.rejects(foreign, (error) => error instanceof TokenError && error.code === "ERR_TOKEN_CA_MISMATCH");
     await assert.rejects(asked("wrong"), (error) => error instanceof ClusterError && error.isFinal);
     await assert.rejects(asked(undefined), TokenError);
+  });
+
+  test("ends with one line when its addresses are of another family than the cluster's", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour, config } = cluster;
+    const ranges = { ClusterIPRanges: [goNetwork("fd00:42::/56")], ServiceIPRanges: [goNetwork("fd00:43::/112")] };
+    behaviour.document = { ...behaviour.document, ...ranges };
+    await assert.rejects(join({ ...cluster, config: { ...config, nodeIp: ["10.0.0.2"] } }), (error) => {
+      assert.ok(error instanceof AgentError);
+      assert.match(error.message, /^Cannot join the cluster: --node-ip must have .*: they are IPv4 and IPv6$/);
+      return true;
+    });
+    const files = agentPaths(config.paths.agentDir);
+    await assert.rejects(stat(files.servingKubelet.cert), { code: "ENOENT" });
+    assert.deepEqual(linesOf(cluster, "waiting"), []);
+  });
+
+  test("proves the addresses that the cluster has a use for, its first family first", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour, config } = cluster;
+    const pods = ["fd00:42::/56", "10.42.0.0/16"].map(goNetwork);
+    const services = ["fd00:43::/112", "10.43.0.0/16"].map(goNetwork);
+    const found = { ...cluster, config: { ...config, nodeIp: ["10.0.0.2", "2001:db8::2"] } };
+    await join(found);
+    assert.deepEqual(behaviour.nodeIps, ["10.0.0.2", "10.0.0.2"]);
+    behaviour.document = { ...behaviour.document, ClusterIPRanges: pods, ServiceIPRanges: services };
+    await join(found);
+    assert.deepEqual(behaviour.nodeIps.slice(2), ["2001:db8::2,10.0.0.2", "2001:db8::2,10.0.0.2"]);
   });
 
   test("needs no token where an earlier join left a certificate", async (t) => {

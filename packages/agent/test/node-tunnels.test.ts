@@ -44,7 +44,8 @@ async function startServer(t: TestContext): Promise<Machine> {
   https.on("upgrade", (request, socket, head) => {
     if (!(socket instanceof TLSSocket)) return void socket.destroy();
     const { subject } = socket.getPeerCertificate();
-    tunnels.accept({ request, socket, head, nodeName: subject.CN.replace("system:node:", "") });
+    const nodeName = subject.CN.replace("system:node:", "");
+    tunnels.accept({ request, socket, head, nodeName, remoteAddress: "" });
   });
   https.listen(0, "127.0.0.1");
   t.after(async () => {

@@ -16,6 +16,14 @@ export class ClusterConfigError extends NodeError {
     return new ClusterConfigError("ERR_CLUSTER_CONFIG_INCOMPLETE", message, { hint });
   }
 
+  static twoPorts(supervisor: number, apiServer: number): ClusterConfigError {
+    const hint = "Join a server of k3s: one that serves both on one port";
+    const message =
+      `Cannot join the cluster: its servers have the API on port ${apiServer} and what agents ask on port ${supervisor}, ` +
+      "and this agent reaches them on one";
+    return new ClusterConfigError("ERR_SERVER_TWO_PORTS", message, { hint });
+  }
+
   static downLevel(minimum: string): ClusterConfigError {
     const hint = `Upgrade the servers to at least ${minimum}, or restart them with --disable-network-policy`;
     const message = "Cannot join the cluster: the server is too old: incompatible down-level server detected";

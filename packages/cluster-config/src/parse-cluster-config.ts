@@ -50,6 +50,8 @@ export function parseClusterConfig(text: string): ClusterConfig {
   };
   const isDownLevel = config.serviceCidrs.length === 0 || config.serviceNodePortRange === "";
   if (isDownLevel && !disableNetworkPolicy) throw ClusterConfigError.downLevel(MINIMUM_VERSION);
+  const { httpsPort, supervisorPort } = config;
+  if (httpsPort !== supervisorPort) throw ClusterConfigError.twoPorts(supervisorPort, httpsPort);
   if (config.clusterCidrs.length === 0) throw ClusterConfigError.incomplete("ClusterIPRange");
   return config;
 }

@@ -109,6 +109,7 @@ describe("the document of /v1-k3s/config", () => {
     ["<html>", "text", "ERR_CLUSTER_CONFIG_UNREADABLE"],
     ["an array", "[]", "ERR_CLUSTER_CONFIG_UNREADABLE"],
     ["one without ports", JSON.stringify({ ...written, HTTPSPort: 0 }), "ERR_CLUSTER_CONFIG_INCOMPLETE"],
+    ["one with two ports", JSON.stringify({ ...written, SupervisorPort: 9345 }), "ERR_SERVER_TWO_PORTS"],
     [
       "one of a server too old",
       JSON.stringify({ ...written, ServiceNodePortRange: { Base: 0, Size: 0 } }),

@@ -6,6 +6,8 @@ export interface AgentConfig extends NodeConfig {
   readonly server: string;
   /** Content of the flag or of the token file; undefined where an earlier join left a certificate. */
   readonly token: string | undefined;
+  /** Whether `nodeIp` was given; otherwise it is what was found on the machine, one address per family. */
+  readonly isNodeIpGiven: boolean;
   /** Loopback port on which programs of the node reach the servers. */
   readonly lbServerPort: number;
   /** Whether profiles of this process can be had over HTTPS. */

@@ -109,6 +109,7 @@ function servingSans(from: {
     ...network.nodeExternalIp,
     nodeName.split(".")[0] ?? nodeName,
     ...network.nodeIp,
+    network.advertiseAddress, // agents open their tunnels there
     network.serviceIp,
     ...["kubernetes", "kubernetes.default", "kubernetes.default.svc"],
     `kubernetes.default.svc.${values.clusterDomain}`,

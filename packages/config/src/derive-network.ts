@@ -81,7 +81,9 @@ export function nodeAddresses(
   host: HostFacts,
   report: Report,
 ): Pick<NetworkConfig, "nodeIp" | "nodeExternalIp" | "bindAddress" | "loopbackAddress"> {
-  const nodes = values.nodeIp.length > 0 ? values.nodeIp : guessNodeAddresses(values, host, report);
+  const nodes = values.nodeIp.length > 0 ? values.nodeIp : everyNodeAddress(host, report);
+  checkOnePerFamily("--node-ip", nodes, report);
+  checkOnePerFamily("--node-external-ip", values.nodeExternalIp, report);
   return {
     nodeIp: nodes.map(formatAddress),
     nodeExternalIp: values.nodeExternalIp.map(formatAddress),
@@ -117,11 +119,20 @@ function guessNodeAddresses(values: ServerValues, host: HostFacts, report: Repor
   return families.flatMap((family) => {
     const address = parseAddress(host.addresses[family] ?? "");
     if (address !== undefined) return [address];
-    report(
-      `--node-ip must be given: this machine has no default route for IPv${family} and no single address to use instead`,
-    );
+    report(addressMissing(family));
     return [];
   });
+}
+
+/** The machine's address of each family it has, IPv4 first. */
+function everyNodeAddress(host: HostFacts, report: Report): Address[] {
+  const found = ([4, 6] as const).flatMap((family) => parseAddress(host.addresses[family] ?? "") ?? []);
+  if (found.length === 0) report(addressMissing(4));
+  return found;
+}
+
+function addressMissing(family: Family): string {
+  return `--node-ip must be given: this machine has no default route for IPv${family} and no single address to use instead`;
 }
 
 function firstFamily(host: HostFacts): Family {
@@ -151,10 +162,7 @@ function checkFamilies(values: ServerValues, ranges: Ranges, report: Report): vo
     ["--service-cidr", ranges.services],
     ["--cluster-dns", ranges.dns],
   ];
-  for (const [name, list] of lists) {
-    if (new Set(list.map(({ family }) => family)).size < list.length)
-      report(`${name} must have at most one entry per family`);
-  }
+  for (const [name, list] of lists) checkOnePerFamily(name, list, report);
   const pods = familiesOf(ranges.pods);
   const services = familiesOf(ranges.services);
   if (pods !== services)
@@ -163,6 +171,11 @@ function checkFamilies(values: ServerValues, ranges: Ranges, report: Report): vo
   if (nodes !== "" && !pods.split("+").every((family) => nodes.includes(family))) {
     report(`--node-ip must have an address of each family of --cluster-cidr: they are ${nodes} and ${pods}`);
   }
+}
+
+function checkOnePerFamily(name: string, list: readonly { readonly family: Family }[], report: Report): void {
+  if (new Set(list.map(({ family }) => family)).size < list.length)
+    report(`${name} must have at most one entry per family`);
 }
 
 function familiesOf(list: readonly { readonly family: Family }[]): string {

@@ -28,6 +28,7 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
   const { debug, log, alsologtostderr, lbServerPort, enablePprof } = values;
   return {
     ...addresses,
+    isNodeIpGiven: values.nodeIp.length > 0,
     ...{
       nodeLabel,
       nodeTaint,

@@ -1,8 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { dirname } from "node:path";
 import { describeError } from "@k3s/errors";
-import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import type { HostFacts } from "./host-facts.ts";
+import { ensureNodeId } from "./node-id.ts";
 import { parseNodeName } from "./parsers.ts";
 import { NODE_ID_FILE } from "./paths.ts";
 import type { ServerValues } from "./server-settings.ts";
@@ -15,17 +13,7 @@ export async function deriveNodeName(
   report: Report,
 ): Promise<string> {
   const name = values.nodeName ?? hostNodeName(host, report);
-  return values.withNodeId && name !== "" ? `${name}-${await nodeId(NODE_ID_FILE)}` : name;
-}
-
-/** Eight hex digits that were made once for this machine (k3s keeps them beside the node's password). */
-async function nodeId(path: string): Promise<string> {
-  const found = (await readIfExists(path))?.toString("utf8").trim() ?? "";
-  if (found !== "") return found;
-  const made = randomBytes(4).toString("hex");
-  await makeDirectory(dirname(path), 0o755);
-  await writeFileAtomic(path, `${made}\n`, { mode: 0o644 });
-  return made;
+  return values.withNodeId && name !== "" ? `${name}-${await ensureNodeId(NODE_ID_FILE)}` : name;
 }
 
 function hostNodeName(host: HostFacts, report: Report): string {

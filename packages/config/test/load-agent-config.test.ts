@@ -43,6 +43,17 @@ describe("loadAgentConfig()", () => {
     }
   });
 
+  test("takes an address of each family that the machine has, and tells those from given ones", async () => {
+    const both = { addresses: { 4: "192.0.2.7", 6: "2001:db8::7" } };
+    const found = await load({ flags: JOIN, host: both });
+    assert.deepEqual([found.nodeIp, found.isNodeIpGiven], [["192.0.2.7", "2001:db8::7"], false]);
+    const given = await load({ flags: { ...JOIN, "node-ip": "2001:db8::7" }, host: both });
+    assert.deepEqual([given.nodeIp, given.isNodeIpGiven], [["2001:db8::7"], true]);
+    const two = await problemOf({ flags: { ...JOIN, "node-ip": "192.0.2.7,192.0.2.8" } });
+    assert.match(two, /--node-ip must have at most one entry per family/);
+    assert.match(await problemOf({ flags: JOIN, host: { addresses: {} } }), /--node-ip must be given/);
+  });
+
   test("takes a bootstrap token, and a token from a file", async (t) => {
     const file = join(await temporaryFolder(t), "token");
     await writeFile(file, "abcdef.0123456789abcdef\n");

@@ -238,6 +238,11 @@ describe("loadServerConfig(): tokens", () => {
 });
 
 describe("the configuration", () => {
+  test("has the advertised address among the names of the serving certificate", async () => {
+    const { servingSans } = await load({ flags: { "advertise-address": "203.0.113.5" } });
+    assert.ok(servingSans.includes("203.0.113.5"), servingSans.join());
+  });
+
   test("is frozen all the way down", async () => {
     const config = await load({ flags: { "node-label": "a=b" } });
     assert.ok([config, config.paths, config.nodeLabel, config.nodeLabel[0], config.servingSans].every(Object.isFrozen));

@@ -5,13 +5,20 @@ import type { Logger } from "@k3s/log";
 
 export interface ClusterObjectsOptions {
   readonly client: () => KubeClient;
-  /** Names of manifests whose objects the components of a node need. */
-  readonly manifests: readonly string[];
+  /** The text of a manifest of the release. */
   readonly readManifest: (name: string) => Promise<string>;
+  /** The x of 1.x. */
+  readonly kubernetesMinor: number;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly log: Logger;
 }
+
+const RBAC = "rolebindings.yaml";
+/** Lets agents of k3s write what they need to where a kubelet may not read other nodes, and no more than that. */
+const FLANNEL = "flannel-annotations.yaml";
+/** First release with AuthorizeNodeWithSelectors, by which kubelets see no other nodes; on from 1.32. */
+const SELECTORS_MINOR = 31;
 
 /** Makes the objects the house itself relies on: RBAC of its users, and the ConfigMap that tells add-ons the cluster's DNS. */
 export class ClusterObjects implements Component {
@@ -24,9 +31,10 @@ export class ClusterObjects implements Component {
 
   /** Resolves once all objects are there; tries again while the API server is not up to it. */
   async start({ signal }: StartContext): Promise<void> {
+    const { readManifest, kubernetesMinor } = this.#options;
     const client = this.#options.client();
-    for (const name of this.#options.manifests) {
-      const yaml = await this.#options.readManifest(name);
+    for (const name of kubernetesMinor < SELECTORS_MINOR ? [RBAC] : [RBAC, FLANNEL]) {
+      const yaml = await readManifest(name);
       await this.#insist(name, (inner) => applyManifests(client, yaml, inner), signal);
     }
     await this.#insist("cluster-dns", (inner) => this.#createClusterDns(client, inner), signal);

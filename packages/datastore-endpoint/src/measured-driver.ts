@@ -146,6 +146,10 @@ class MeasuredShared implements SharedDatabase {
     return this.#clock.time({ name: "leases" }, () => this.#shared.leases());
   }
 
+  clockMs(): Promise<number> {
+    return this.#clock.time({ name: "clock" }, () => this.#shared.clockMs());
+  }
+
   claim(): Promise<Claim> {
     return this.#clock.time({ name: "claim" }, () => this.#shared.claim());
   }

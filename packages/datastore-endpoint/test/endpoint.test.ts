@@ -84,6 +84,14 @@ describe("O1 DSN parsing: parseEndpoint(): parameters of a SQLite endpoint", () 
   for (const [query, settings] of cases)
     test(query, () => assert.deepEqual(sqlite(`sqlite:///x.db?${query}`).settings, settings));
 
+  test("kine's words count wherever they stand, also in the path", () => {
+    const word = "_kine_disable_wal_autocheckpoint";
+    assert.deepEqual(sqlite(`sqlite:///srv/${word}/x.db`).settings, external);
+    assert.deepEqual(sqlite(`sqlite:///srv/x${word}?_sync=FULL`).settings, { synchronous: "FULL", ...external });
+    for (const other of ["_kine_disable_startup_vacuum", "_kine_disable_compact_wal_checkpoint"])
+      assert.deepEqual(sqlite(`sqlite:///srv/${other}.db`).settings, {});
+  });
+
   test("litestream:// leaves the checkpoints to Litestream", () => {
     assert.deepEqual(sqlite("litestream:///x.db?_timeout=5").settings, { busyTimeoutMs: 5, ...external });
   });

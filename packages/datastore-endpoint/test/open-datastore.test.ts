@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -90,6 +90,39 @@ describe("openDatastore()", () => {
     await until("the log is written back", async () => (await sizeOfOwn()) > 4 << 20);
     const sizeOfTheirs = await fill("litestream://");
     assert.ok((await sizeOfTheirs()) < 1 << 20);
+  });
+
+  test("leaves the log where it is at the end too, and knows at the next start that nobody was killed", async (t) => {
+    const folder = await temporaryFolder(t);
+    const file = join(folder, "db/state.db");
+    const lines: string[] = [];
+    const log = createLogger({ level: "info", format: "json", write: (line) => void lines.push(line) });
+    const place = { endpoint: driverEndpoint("litestream://"), folder, tls: {}, log };
+    const opened = () => openDatastore({ ...place, signal: new AbortController().signal });
+    const first = await opened();
+    t.after(() => first.close());
+    await first.commit({ ...emptyBatch, rows: [row(1, "/a")] });
+    const before = await readFile(`${file}-wal`);
+    await first.close();
+    assert.deepEqual([(await readFile(`${file}-wal`)).equals(before), before.length > 0], [true, true]);
+
+    lines.length = 0;
+    const second = await opened();
+    t.after(() => second.close());
+    assert.deepEqual(
+      (await second.heads(0, 9)).map(({ name }) => name),
+      ["/a"],
+    );
+    assert.doesNotMatch(lines.join(""), /was not closed/);
+    await assert.rejects(stat(`${file}.closed`), { code: "ENOENT" });
+    await second.commit({ ...emptyBatch, after: 1, rows: [row(2, "/b")] });
+    const killed = await temporaryFolder(t);
+    await cp(folder, killed, { recursive: true, filter: (source) => !source.endsWith(".lock") });
+    await second.close();
+    const third = await openDatastore({ ...place, folder: killed, signal: new AbortController().signal });
+    t.after(() => third.close());
+    assert.match(lines.join(""), /was not closed/);
+    assert.equal((await third.heads(0, 9)).length, 2);
   });
 });
 

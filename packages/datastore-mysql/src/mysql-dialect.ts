@@ -39,6 +39,8 @@ const PACKET_CHARS_MAX = 4 * 1024 * 1024;
 const NO_SUCH_THREAD = 1094;
 const FORGET_POLL_MS = 20;
 const MARKER = "FROM kine WHERE name='compact_rev_key'";
+/** UNIX_TIMESTAMP() of a local time is ambiguous in the hour in which summer time ends. */
+const CLOCK_MS = "TIMESTAMPDIFF(MICROSECOND,'1970-01-01 00:00:00',UTC_TIMESTAMP(6)) DIV 1000";
 const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 interface MysqlDialectParts {
@@ -109,6 +111,11 @@ export class MysqlDialect implements Dialect<MysqlSession> {
 
   async leases(session: MysqlSession): Promise<readonly LeaseRecord[]> {
     return (await session.select("SELECT id,ttl,expires_at FROM kine_lease")).map(toLease);
+  }
+
+  async clockMs(session: MysqlSession): Promise<number> {
+    const [row = []] = await session.select(`SELECT ${CLOCK_MS}`);
+    return toNumber(row[0]);
   }
 
   async values(session: MysqlSession, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { resolveMysqlTarget } from "../src/mysql-target.ts";
 import { hidePassword, parseMysqlDsn } from "../src/mysql-dsn.ts";
 import type { MysqlDsn } from "../src/mysql-dsn-types.ts";
 
@@ -53,6 +54,8 @@ const GOOD: Readonly<Record<string, Partial<MysqlDsn>>> = {
   "(db.example:13306)/x": { host: "db.example", port: 13306, database: "x" },
   "tcp(:3307)/": { host: "localhost", port: 3307 },
   "tcp4(h:1)/": { host: "h", port: 1 },
+  "tcp6([::1]:3307)/": { host: "::1", port: 3307 },
+  "/db?allowNativePasswords=true&connectionAttributes=program_name:k3s": { database: "db" },
   "/my%2Fdb%20name+": { database: "my/db name+" },
   "/db?tls=true": { database: "db", tls: "true" },
   "/db?tls=1": { database: "db", tls: "true" },
@@ -89,6 +92,7 @@ const BAD: Readonly<Record<string, RegExp>> = {
   "/db?x=%q": /wrong percent escape: "x=%q"/,
   "/db?tls=custom": /tls can be true, false, skip-verify or preferred: "custom"/,
   "/db?parseTime=yes": /true or false: "parseTime=yes"/,
+  "/db?allowNativePasswords=perhaps": /true or false: "allowNativePasswords=perhaps"/,
   "/db?timeout=30": /no duration such as 30s or 1m30s: "timeout=30"/,
   "/db?timeout=-1s": /no duration/,
   "/db?maxAllowedPacket=big": /no whole number: "big"/,
@@ -105,6 +109,16 @@ describe("O1 DSN parsing: parseMysqlDsn()", () => {
     test(`refuses "${dsn}" and says what is wrong`, () => {
       assert.throws(() => parseMysqlDsn(dsn), { code: "ERR_MYSQL_DSN", message });
     });
+
+  test("TLS files take the place of tls=, from TLS 1.1 on, and the name of the server counts", async () => {
+    const file = import.meta.filename;
+    const { ssl, isSslOptional } = await resolveMysqlTarget("u@tcp(h)/?tls=preferred", { caFile: file });
+    assert.deepEqual(
+      [ssl?.minVersion, ssl?.rejectUnauthorized, ssl?.verifyIdentity, isSslOptional],
+      ["TLSv1.1", true, true, false],
+    );
+    assert.equal((await resolveMysqlTarget("u@tcp(h)/?tls=preferred", {})).isSslOptional, true);
+  });
 
   test("gives any user, password, host and database back", () => {
     const random = randomOf(1);

@@ -1,5 +1,5 @@
-import type { StoredMsg } from "@nats-io/jetstream";
-import { headers as newHeaders } from "@nats-io/transport-node";
+import { AckPolicy, DeliverPolicy, type StoredMsg } from "@nats-io/jetstream";
+import { headers as newHeaders, nanos } from "@nats-io/transport-node";
 import { streamOf } from "./bucket-config.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { replayPages } from "./replay.ts";
@@ -8,6 +8,8 @@ import type { StoredMessage } from "./row-record.ts";
 
 /** Requests under way at a time: enough to hide the way to the server. */
 const MAX_REQUESTS = 256;
+/** After which the server forgets a consumer that only told the time. */
+const FORGOTTEN_MS = 10_000;
 
 /** What a write expects of the bucket; otherwise it fails and nothing is written. */
 export interface Expectation {
@@ -55,6 +57,23 @@ export class Bucket {
 
   async bytes(): Promise<number> {
     return (await this.#info()).bytes;
+  }
+
+  /** The server's clock, in ms since the epoch. Only newer servers tell it as such: they all tell when they made a consumer. */
+  async clockMs(): Promise<number> {
+    const { consumers } = this.#link.manager;
+    const { name, created } = await this.#link.run("ask for the time", () =>
+      consumers.add(this.#stream, {
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.New,
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: nanos(FORGOTTEN_MS),
+      }),
+    );
+    // The server does it by itself soon after.
+    await this.#link.run("end question", () => consumers.delete(this.#stream, name)).catch(() => undefined);
+    return Date.parse(created);
   }
 
   /** Messages by sequence, in the order asked; undefined where there is none. */

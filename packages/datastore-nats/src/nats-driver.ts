@@ -89,6 +89,7 @@ export class NatsDriver implements Driver {
       position: () => this.#position(),
       changes: (after, limit) => this.#changes(after, limit),
       leases: () => this.#leases(),
+      clockMs: () => parts.sideMessages.clockMs(),
       claim: () => this.#claim(),
       onChange: (listener) => (this.#listener = listener),
     };

@@ -62,6 +62,7 @@ describe("O1 DSN parsing: parseNatsEndpoint()", () => {
     ["nats://host?replicas=two&revHistory=1", /replicas must/, /revHistory must be a number from 2 to 64, not "1"/],
     ["nats://host?slowMethod=soon", /slowMethod must be a duration such as 500ms/],
     ["nats://host?dataDir=/x&dontListen", /"dataDir" is for a server inside/, /leave "dontListen" out/],
+    ["nats://host?serverConfig=/x&stdoutLogging", /"serverConfig" is for a server inside/, /leave "stdoutLogging" out/],
     ["nats://host?contextFile=/x", /names the hosts, so none may stand here/],
   ];
   for (const [text, ...problems] of bad)

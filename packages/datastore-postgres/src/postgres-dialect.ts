@@ -75,6 +75,10 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return reading.readLeases(session);
   }
 
+  clockMs(session: PostgresSession): Promise<number> {
+    return reading.readClockMs(session);
+  }
+
   values(session: PostgresSession, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>> {
     return reading.readValues(session, ids);
   }

@@ -30,6 +30,7 @@ const POSITION = {
   text: `SELECT (SELECT max(id) FROM kine),
            (SELECT max(prev_revision) FROM kine WHERE name = 'compact_rev_key')`,
 };
+const CLOCK = { name: "clock", text: "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint" };
 const HAS_MARKER = { text: "SELECT 1 FROM kine WHERE name = 'compact_rev_key' LIMIT 1" };
 // Rows that are deleted but not yet cleared away count as free.
 const SIZE = {
@@ -88,6 +89,11 @@ async function readSideOf(session: PostgresSession, tables: readonly string[]): 
 export async function readLeases(session: PostgresSession): Promise<readonly LeaseRecord[]> {
   const rows = await session.query(LEASES);
   return rows.map(([id, ttl, end]) => ({ id: toBigInt(id), ttlSeconds: Number(ttl), expiresAtMs: Number(end) }));
+}
+
+export async function readClockMs(session: PostgresSession): Promise<number> {
+  const [row] = await session.query(CLOCK);
+  return Number(row?.[0]);
 }
 
 export async function readValues(

@@ -42,6 +42,7 @@ describe("O1 DSN parsing: parsePostgresDsn()", () => {
     assert.deepEqual(hostsOf("postgres://a:1,b:2/d"), ["a:1", "b:2"]);
     assert.deepEqual(hostsOf("postgres://a,b/d"), ["a:5432", "b:5432"]);
     assert.deepEqual(hostsOf("postgres://b:8,[::1]:7/d"), ["b:8", "::1:7"]);
+    assert.deepEqual(hostsOf("postgres://a,b:2/d"), ["a:2", "b:2"]);
     assert.deepEqual(hostsOf("postgres:///d?host=/run/pg&port=7"), ["/run/pg:7"]);
   });
 
@@ -63,6 +64,36 @@ describe("O1 DSN parsing: parsePostgresDsn()", () => {
     const unverified = parse("postgres://h/d", { tls: { ...tls, skipVerify: true } });
     assert.deepEqual([unverified.sslMode, unverified.sslRootCert, unverified.sslCert], ["require", "", "/cert"]);
     assert.equal(parse("postgres://h/d?sslmode=verify-ca", { tls: { ...tls, skipVerify: true } }).sslMode, "verify-ca");
+  });
+
+  for (const kind of ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"])
+    test(`reads target_session_attrs=${kind}, in the string and in the environment`, () => {
+      assert.equal(parse(`postgres://a,b/d?target_session_attrs=${kind}`).sessionKind, kind);
+      assert.equal(parse("postgres://a,b/d", { env: { PGTARGETSESSIONATTRS: kind } }).sessionKind, kind);
+    });
+
+  for (const mode of ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
+    test(`reads sslmode=${mode}`, () => assert.equal(parse(`postgres://h/d?sslmode=${mode}`).sslMode, mode));
+
+  test("finds files and times that the environment names, unless the string does", () => {
+    const texts: Readonly<Record<string, string>> = {
+      "/pw": "*:*:*:*:from-pw\n",
+      "/other": "*:*:*:*:from-other\n",
+      "/services": "[one]\nhost=s\nport=8\n",
+    };
+    const readText = (path: string) => texts[path];
+    const env = {
+      ...{ PGPASSFILE: "/pw", PGSERVICEFILE: "/services", PGSERVICE: "one" },
+      ...{ PGCONNECT_TIMEOUT: "7", PGSSLROOTCERT: "/ca" },
+    };
+    const found = parse("postgres://u@/d", { env, readText });
+    assert.deepEqual(
+      [found.password, found.connectTimeoutMs, found.sslRootCert, found.hosts],
+      ["from-pw", 7000, "/ca", [{ host: "s", port: 8 }]],
+    );
+    const given = "postgres://u@h/d?passfile=/other&connect_timeout=2&sslrootcert=/mine";
+    const own = parse(given, { env, readText });
+    assert.deepEqual([own.password, own.connectTimeoutMs, own.sslRootCert], ["from-other", 2000, "/mine"]);
   });
 
   test("asks the environment for what the string leaves open", () => {
@@ -91,6 +122,7 @@ describe("O1 DSN parsing: parsePostgresDsn()", () => {
     "mysql://u:hunter2@h/d",
     "postgres://u:hunter2@h:0/d",
     "postgres://u:hunter2@h:x/d",
+    "postgres://u:hunter2@a:1,b/d", // as Go: behind the last colon stands no port
     "postgres://u:hunter2@[::1/d",
     "postgres://u:hunter2%zz@h/d",
     "postgres://u:hunter2 x@h/d",

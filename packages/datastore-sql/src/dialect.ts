@@ -65,6 +65,8 @@ export interface Dialect<Session extends SqlSession> {
   spans(session: Session, range: { readonly after: number; readonly upTo: number }): Promise<readonly RowSpan[]>;
   side(session: Session): Promise<SideState>;
   leases(session: Session): Promise<readonly LeaseRecord[]>;
+  /** The clock of the database's host, in ms since the epoch, whatever its time zone. */
+  clockMs(session: Session): Promise<number>;
   /** Values by id; NULL is an empty value, absent rows are absent. */
   values(session: Session, ids: readonly number[]): Promise<ReadonlyMap<number, Buffer>>;
   /** Asked very often: as cheap as can be, and never from an old snapshot. */

@@ -152,6 +152,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
       position: () => this.#position(),
       changes,
       leases,
+      clockMs: () => this.#read({ what: "Reading the clock", task: (session) => this.#dialect.clockMs(session) }),
       claim: (): Promise<Claim> => this.#write(() => this.#desk.claim()),
       onChange: (listener) => this.#feed.start(listener),
     };

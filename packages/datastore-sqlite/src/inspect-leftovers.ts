@@ -13,6 +13,8 @@ interface Leftovers {
   readonly path: string;
   readonly log: Logger;
   readonly synchronous: NonNullable<SqliteSettings["synchronous"]>;
+  /** The log is there because it was left on purpose. */
+  readonly wasClosed: boolean;
   /** SQLite's quick check over a connection that only reads: closing it leaves the log alone. */
   readonly quickCheck: () => Promise<readonly string[]>;
 }
@@ -21,7 +23,8 @@ interface Leftovers {
  * Looks at what a server that was not closed has left, before there is a connection that writes: from then on SQLite forgets what it could
  * not use of the log. Rejects with SqliteError on damage, with a copy kept and the files as they were.
  */
-export async function inspectLeftovers({ path, log, synchronous, quickCheck }: Leftovers): Promise<void> {
+export async function inspectLeftovers(leftovers: Leftovers): Promise<void> {
+  const { path, log, synchronous, wasClosed, quickCheck } = leftovers;
   if ((await sizeOf(`${path}-wal`)) === 0) return;
   const { state, hasCommits } = await checkWal(`${path}-wal`);
   const bytes = await sizeOf(path);
@@ -33,6 +36,7 @@ export async function inspectLeftovers({ path, log, synchronous, quickCheck }: L
     const copy = await keepDamaged(path, { logOnly: true });
     log.warn({ file: path, copy }, "the end of the datastore's log is not whole and was left out, a copy was kept");
   }
+  if (wasClosed) return;
   if (bytes > QUICK_CHECK_BYTES) {
     const cure = "k3s datastore check";
     log.warn(

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { DriverError, type Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
+import { markClosed, takeClosedMark } from "./closed-mark.ts";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
@@ -46,7 +47,9 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     cachePages: settings.cachePages ?? -4096,
     busyTimeoutMs: settings.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
   };
-  await inspectLeftovers({ path, log, synchronous, quickCheck: () => quickCheck({ ...writing, isReadOnly: true }) });
+  const wasClosed = await takeClosedMark(path);
+  const check = () => quickCheck({ ...writing, isReadOnly: true });
+  await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
   await createPrivate(path);
   const writer = new WorkerChannel(writing);
   const reader = new WorkerChannel({
@@ -60,12 +63,25 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
     void reserve.build(); // the first put waits for it at most
     const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
-    const parts = { writer, reader, snapshots, log, checkpoints, reserve };
-    return new SqliteDriver({ ...parts, release: () => lock.release() });
+    const keeper = checkpoints === "own" ? undefined : new WorkerChannel({ ...writing, isReadOnly: true });
+    const release = async () => {
+      if (keeper !== undefined) await tryToMark(path, log);
+      await lock.release();
+    };
+    return new SqliteDriver({ writer, reader, keeper, snapshots, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();
     throw told;
+  }
+}
+
+/** Without the mark the next start takes the log for that of a server that was killed, and looks at the file. */
+async function tryToMark(path: string, log: Logger): Promise<void> {
+  try {
+    await markClosed(path);
+  } catch (error) {
+    log.debug({ error, file: path }, "cannot tell the next start that the datastore was closed");
   }
 }
 

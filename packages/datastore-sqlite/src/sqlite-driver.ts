@@ -32,6 +32,8 @@ interface SqliteDriverParts {
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   readonly reserve: SpaceReserve;
+  /** Reads alone, and is closed last: such a connection leaves the log as it is. Undefined where the log is ours to write back. */
+  readonly keeper: WorkerChannel | undefined;
   /** Gives the lock on the file back, last of all. */
   readonly release: () => Promise<void>;
 }
@@ -164,14 +166,25 @@ export class SqliteDriver implements Driver {
     if (this.#checkpointer !== undefined) await this.#parts.reader.call("checkpoint", { truncate: true });
   }
 
+  /** From the first read on a connection is one that others are not the last beside. */
+  async #keepLog(): Promise<void> {
+    try {
+      await this.#parts.keeper?.call("size", undefined);
+    } catch (error) {
+      this.#parts.log.warn({ error }, "cannot keep the log of the datastore, it is written back");
+    }
+  }
+
   async #close(): Promise<void> {
-    const { reader, writer, snapshots, release, reserve, log } = this.#parts;
+    const { reader, writer, keeper, snapshots, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
     await snapshots.idle();
     await reserve.idle();
+    await this.#keepLog();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();
+    await keeper?.close();
     await release();
     log.debug({}, "closed the datastore file");
   }

@@ -10,6 +10,6 @@ export interface SqliteSettings {
   readonly autoVacuum?: "NONE" | "FULL" | "INCREMENTAL";
   /** Whether deleted content is overwritten. Default: as the library was built. */
   readonly secureDelete?: "ON" | "OFF" | "FAST";
-  /** `external`: the write-ahead log is written back by another program, such as Litestream, and by the last one to close the file. */
+  /** `external`: the write-ahead log is written back by another program, such as Litestream, and stays beside the file when it is closed. */
   readonly checkpoints?: "own" | "external";
 }

@@ -12,10 +12,10 @@ import {
   type Driver,
   type OpenStore,
 } from "@k3s/datastore";
+import { until, WatchRecorder } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
-import { Recorder } from "./support/recorder.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
 
 const run = promisify(execFile);
@@ -31,6 +31,7 @@ class BrokenDriver implements Driver {
   commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
     real(batch);
   pruneWith: (real: () => Promise<void>) => Promise<void> = (real) => real();
+  valuesWith: (real: () => ReturnType<Driver["values"]>) => ReturnType<Driver["values"]> = (real) => real();
   isAway = false;
 
   constructor(inner: Driver) {
@@ -39,7 +40,7 @@ class BrokenDriver implements Driver {
 
   heads: Driver["heads"] = (after, limit) => (this.isAway ? Promise.reject(failed()) : this.#inner.heads(after, limit));
   side: Driver["side"] = () => this.#inner.side();
-  values: Driver["values"] = (rows) => this.#inner.values(rows);
+  values: Driver["values"] = (rows) => this.valuesWith(() => this.#inner.values(rows));
   commit: Driver["commit"] = (batch) => this.commitWith(batch, (real) => this.#inner.commit(real));
   prune: Driver["prune"] = (pruning) => this.pruneWith(() => this.#inner.prune(pruning));
   size: Driver["size"] = () => this.#inner.size();
@@ -146,7 +147,7 @@ describe("failures of the database", () => {
 
   test("a commit that was written although it failed is shown, and its watches are told", async (t) => {
     const { store, driver } = await brokenStore(t);
-    const seen = new Recorder(store, rangeOf("/a"));
+    const seen = new WatchRecorder(store, rangeOf("/a"));
     nextCommit(driver, async (batch, real) => {
       await real(batch);
       throw failed();
@@ -155,6 +156,38 @@ describe("failures of the database", () => {
     await seen.count(1);
     assert.deepEqual([seen.lines, store.currentRevision], [["3 put /a=1"], 3]);
     assert.equal((await store.txn(create("/a", "2"))).succeeded, false);
+  });
+
+  test("a commit that was written although it failed is told once to watches that come while it is read back", async (t) => {
+    const { store, driver } = await brokenStore(t);
+    await store.txn(create("/a", "1"));
+    const [reading, goOn] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    driver.valuesWith = async (real) => {
+      driver.valuesWith = (later) => later();
+      reading.resolve(undefined);
+      await goOn.promise;
+      return real();
+    };
+    nextCommit(driver, async (batch, real) => {
+      await real(batch);
+      throw failed();
+    });
+    const refused = assert.rejects(store.txn(just(del("/a"), put("/b", "2"))), unavailable);
+    await reading.promise;
+    const late = [0, 3, 5].map((start) => new WatchRecorder(store, rangeOf("/", "0"), start));
+    const [now, fromStart] = late;
+    await fromStart?.count(1);
+    await until("it is live", () => Promise.resolve(fromStart?.watch.progress() !== undefined));
+    goOn.resolve(undefined);
+    await refused;
+    await store.txn(create("/c", "3"));
+    for (const watch of late) await watch.count(3);
+    const news = ["5 delete /a= was 1@3", "5 put /b=2", "6 put /c=3"];
+    assert.deepEqual(
+      late.map(({ lines }) => lines),
+      [news, ["3 put /a=1", ...news], news],
+    );
+    assert.equal(now?.watch.revision, 3);
   });
 
   test("reads go on and see nothing unfinished while a commit hangs", async (t) => {
@@ -188,7 +221,7 @@ describe("failures of the database", () => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);
     await store.txn(create("/a", "1"));
-    const seen = new Recorder(store, rangeOf("/", "0"));
+    const seen = new WatchRecorder(store, rangeOf("/", "0"));
     await sql(path, "INSERT INTO kine VALUES (4, '/a', 0, 0, 3, 3, 0, CAST('theirs' AS BLOB), CAST('1' AS BLOB))");
     const late = await store.txn(update("/a", 3, "ours"));
     const fresh = await store.txn(create("/b", "ours"));
@@ -236,6 +269,15 @@ describe("failures of the database", () => {
     });
   });
 
+  test("a disk that takes no writes: refused as unavailable, said once, reads go on, and it recovers by itself", async (t) => {
+    const { stdout } = await run(process.execPath, [fixture("disk-broken.ts"), await tempFolder(t)], {
+      timeout: 60_000,
+    });
+    const { lines, ...told } = JSON.parse(stdout) as { readonly lines: readonly string[] };
+    assert.deepEqual(told, { refused: ["unavailable"], read: true, again: true, survived: 2 });
+    assert.deepEqual(lines, ["error cannot commit to the datastore", "info commits to the datastore work again"]);
+  });
+
   const recoveries = [
     // The file gives room back to its file system, and space can be reserved again for when others fill that.
     ["INCREMENTAL", { rebuilt: true, foreign: [true, "done", "done", "done", "done", false, true], left: 2 }],
@@ -257,16 +299,23 @@ describe("failures of the database", () => {
     });
 });
 
+function fixture(name: string): string {
+  return fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
+}
+
 /** What a fixture tells that has a file system of its own. */
 async function onSmallDisk(
   t: TestContext,
-  { size, fixture, args = [] }: { readonly size: string; readonly fixture: string; readonly args?: readonly string[] },
+  {
+    size,
+    fixture: name,
+    args = [],
+  }: { readonly size: string; readonly fixture: string; readonly args?: readonly string[] },
 ): Promise<Record<string, unknown>> {
   const folder = await tempFolder(t);
-  const file = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url));
   const script = 'mount -t tmpfs -o "size=$1" none "$2" && exec "$3" "$4" "$2" "$5"';
   // The mount lives in a namespace of its own and goes with the process.
-  const command = ["-m", "sh", "-c", script, "sh", size, folder, process.execPath, file, ...args];
+  const command = ["-m", "sh", "-c", script, "sh", size, folder, process.execPath, fixture(name), ...args];
   const { stdout } = await run("unshare", command, { timeout: 100_000 });
   return JSON.parse(stdout) as Record<string, unknown>;
 }

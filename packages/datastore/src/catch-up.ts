@@ -35,7 +35,7 @@ export class CatchUp {
     const start = index.lastRow;
     const unleased = await this.#readOn();
     // Without new rows it was a lease that somebody ended.
-    if (index.lastRow === start) leases.sync(await shared.leases());
+    if (index.lastRow === start) await leases.syncWith(shared);
     if (this.#missedUpTo > 0) unleased.push(...(await this.#makeUp()));
     // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
     const { compactRevision } = await shared.position();
@@ -152,7 +152,7 @@ export class CatchUp {
   async #attach(versions: readonly Version[]): Promise<void> {
     const { shared, leases } = this.#parts;
     const isUnknown = ({ lease }: Version) => lease !== 0n && leases.book.get(lease) === undefined;
-    if (versions.some(isUnknown)) leases.sync(await shared.leases());
+    if (versions.some(isUnknown)) await leases.syncWith(shared);
     leases.attach(versions);
   }
 }

@@ -2,6 +2,7 @@ import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { hasPuts, isEmpty, mayShareCommit, merge } from "./batch.ts";
+import { CommitTrouble } from "./commit-trouble.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -51,6 +52,7 @@ export class Committer {
   /** Where the durable part of the index ends: what a rollback goes back to. */
   #mark = { end: 0, lastRow: 0 };
   readonly #turn: Turn;
+  readonly #trouble: CommitTrouble;
   #unexplained = 0;
   /** A put must not take a delete down with it. */
   #isFull = false;
@@ -59,6 +61,7 @@ export class Committer {
   constructor(parts: CommitterParts) {
     this.#parts = parts;
     this.#turn = new Turn(parts.driver.shared, parts.log);
+    this.#trouble = new CommitTrouble(parts.log);
   }
 
   /** Whether the last put was refused because the disk is full. */
@@ -95,7 +98,7 @@ export class Committer {
     }
   }
 
-  /** Resolves once the index shows what the database held during the call. Calls of one turn share one look. */
+  /** Resolves once the index shows what the database held during the call, or during the one under way, which later calls join. */
   settle(): Promise<unknown> {
     this.#settled ??= this.run(() => sideDraft(undefined, {})).finally(() => (this.#settled = undefined));
     return this.#settled;
@@ -161,6 +164,7 @@ export class Committer {
         continue;
       }
       this.#unexplained = 0;
+      if (!isEmpty(batch)) this.#trouble.end();
       if (hasPuts(batch)) this.#endFull();
       this.#publish(entries);
       failpoint("commit.published");
@@ -267,7 +271,7 @@ export class Committer {
   #isConflict(error: unknown): boolean {
     const { driver, log } = this.#parts;
     const isConflict = error instanceof DriverError && error.kind === "conflict";
-    if (!isConflict && !(this.#isFull && isNoSpace(error))) log.error({ error }, "cannot commit to the datastore");
+    if (!isConflict && !(this.#isFull && isNoSpace(error))) this.#trouble.note(error);
     if (!isConflict) return false;
     if (driver.shared === undefined) log.warn({ error }, "another program wrote to the datastore, reading its changes");
     return true;

@@ -20,7 +20,10 @@ export interface NewRow extends RowHead {
   readonly value: Buffer | undefined;
 }
 
-/** A lease as it survives a restart. `expiresAtMs` is wall-clock time since the epoch. */
+/**
+ * A lease as it survives a restart. `expiresAtMs` is in ms since the epoch, by `SharedDatabase.clockMs` where there is one, else by the
+ * clock of this machine.
+ */
 export interface LeaseRecord {
   readonly id: LeaseId;
   readonly ttlSeconds: number;
@@ -180,6 +183,8 @@ export interface SharedDatabase {
   changes(after: number, limit: number): Promise<Changes>;
   /** All leases as they are stored now. */
   leases(): Promise<readonly LeaseRecord[]>;
+  /** The one clock that leases of all servers end by, in ms since the epoch, read during the call. */
+  clockMs(): Promise<number>;
   /** Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS`. */
   claim(): Promise<Claim>;
   /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { LeaseRecord } from "./driver.ts";
+import type { EndClock } from "./end-clock.ts";
 import type { LeaseId } from "./types.ts";
 import type { Key } from "./version.ts";
 
@@ -8,7 +9,7 @@ export interface Lease {
   readonly id: LeaseId;
   readonly ttlSeconds: number;
   readonly deadlineMs: number;
-  /** The end as it is on disk, by the wall clock of whoever wrote it. */
+  /** The end as it is on disk. */
   readonly expiresAtMs: number;
   /** Keys that were ever attached and may still be: the index tells which are. */
   readonly keys: Set<Key>;
@@ -17,10 +18,12 @@ export interface Lease {
 /** All leases that are granted and have not ended, pending changes included. */
 export class LeaseBook {
   readonly #leases = new Map<LeaseId, Lease>();
+  readonly #clock: EndClock;
   readonly #onEarlier: (deadlineMs: number) => void;
 
   /** `onEarlier` is told of every new deadline. */
-  constructor(onEarlier: (deadlineMs: number) => void) {
+  constructor(clock: EndClock, onEarlier: (deadlineMs: number) => void) {
+    this.#clock = clock;
     this.#onEarlier = onEarlier;
   }
 
@@ -66,10 +69,10 @@ export class LeaseBook {
   }
 
   /** Makes the book equal to what is on disk; leases that are in both keep their deadline, unless they were renewed there. */
-  sync(records: readonly LeaseRecord[], start: LeaseStart): void {
+  sync(records: readonly LeaseRecord[]): void {
     const stored = new Set(records.map(({ id }) => id));
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
-    this.learn(records, start);
+    this.learn(records);
   }
 
   /** Drops those of `known` that are not on disk, unless they were granted or renewed here since. */
@@ -80,34 +83,30 @@ export class LeaseBook {
   }
 
   /** Takes leases and renewals over that are on disk; forgets nothing. */
-  learn(records: readonly LeaseRecord[], start: LeaseStart): void {
+  learn(records: readonly LeaseRecord[]): void {
     for (const record of records) {
       const known = this.#leases.get(record.id);
       if (known?.expiresAtMs === record.expiresAtMs) continue;
-      this.set({ ...fromRecord(record, start), keys: known?.keys ?? new Set() });
+      this.set({ ...this.#fromRecord(record), keys: known?.keys ?? new Set() });
     }
+  }
+
+  #fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord): Omit<Lease, "keys"> {
+    // A clock that was set back must not make a lease longer than it was granted.
+    const leftMs = Math.min(this.#clock.msUntil(expiresAtMs), ttlSeconds * 1000);
+    return { id, ttlSeconds, expiresAtMs, deadlineMs: performance.now() + leftMs };
   }
 }
 
-/**
- * How long a lease from disk has to live. `stored`: to its stored end, by our wall clock, which wrote it. `full`: its whole term
- * again, where another machine may have written the end by another clock; etcd does so when its leader changes.
- */
-export type LeaseStart = "stored" | "full";
-
 /** A lease that starts its full time now, and the record that lets it survive a restart. */
-export function startLease(id: LeaseId, ttlSeconds: number): { readonly lease: Lease; readonly record: LeaseRecord } {
+export function startLease(
+  clock: EndClock,
+  { id, ttlSeconds }: Pick<LeaseRecord, "id" | "ttlSeconds">,
+): { readonly lease: Lease; readonly record: LeaseRecord } {
   const ttlMs = ttlSeconds * 1000;
-  const expiresAtMs = Date.now() + ttlMs;
+  const expiresAtMs = clock.endIn(ttlMs);
   return {
     lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, expiresAtMs, keys: new Set() },
     record: { id, ttlSeconds, expiresAtMs },
   };
-}
-
-function fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord, start: LeaseStart): Omit<Lease, "keys"> {
-  const ttlMs = ttlSeconds * 1000;
-  // A wall clock that was set back must not make a lease longer than it was granted.
-  const leftMs = start === "full" ? ttlMs : Math.min(Math.max(expiresAtMs - Date.now(), 0), ttlMs);
-  return { id, ttlSeconds, expiresAtMs, deadlineMs: performance.now() + leftMs };
 }

@@ -4,7 +4,8 @@ import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
 import { emptyBatch, type LeaseRecord, type SharedDatabase } from "./driver.ts";
 import { sideDraft, type Draft, type Needs, type Pinned } from "./draft.ts";
-import { LeaseBook, startLease, type Lease, type LeaseStart } from "./lease-book.ts";
+import { EndClock } from "./end-clock.ts";
+import { LeaseBook, startLease, type Lease } from "./lease-book.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import type { Unleased } from "./row-reader.ts";
@@ -37,15 +38,16 @@ export class Leases {
   readonly book: LeaseBook;
   readonly #parts: LeasesParts;
   readonly #clock: LeaseClock;
-  readonly #start: LeaseStart;
+  readonly #ends: EndClock;
   #committer: Committer | undefined;
   /** The last attempt to end expired leases failed, and that was said. */
   #isLate = false;
 
   constructor(parts: LeasesParts) {
     this.#parts = parts;
-    this.#start = parts.shared === undefined ? "stored" : "full";
-    this.book = new LeaseBook((deadlineMs) => this.#clock.notice(deadlineMs));
+    const { shared } = parts;
+    this.#ends = new EndClock(shared && (() => shared.clockMs()));
+    this.book = new LeaseBook(this.#ends, (deadlineMs) => this.#clock.notice(deadlineMs));
     this.#clock = new LeaseClock({
       nextDeadlineMs: () => this.book.nextDeadlineMs(),
       onDue: () => this.#expire(),
@@ -59,9 +61,20 @@ export class Leases {
     await this.#clock.run();
   }
 
+  /** Looks at the clock by which stored leases end: before the first {@link sync}, and before a grant or a renewal. */
+  readClock(): Promise<void> {
+    return this.#ends.refresh();
+  }
+
   /** Makes the leases equal to what is on disk. Only while nothing is pending. */
   sync(records: readonly LeaseRecord[]): void {
-    this.book.sync(records, this.#start);
+    this.book.sync(records);
+  }
+
+  /** The same, with what a shared database has stored now. */
+  async syncWith(shared: SharedDatabase): Promise<void> {
+    const [records] = await Promise.all([shared.leases(), this.#ends.refresh()]);
+    this.sync(records);
   }
 
   /** Tells the leases of keys that were read from disk. */
@@ -76,9 +89,9 @@ export class Leases {
     const known = this.book.all();
     // What is in the book is stored after that, unless somebody ended it; and ends that rows tell are read.
     await this.#committer?.run(() => sideDraft(undefined, {}));
-    const records = await shared.leases();
+    const [records] = await Promise.all([shared.leases(), this.#ends.refresh()]);
     this.book.forget(known, records);
-    this.book.learn(records, this.#start);
+    this.book.learn(records);
   }
 
   /** Plans a new lease; id 0 lets us choose. */
@@ -91,7 +104,7 @@ export class Leases {
     if (this.book.get(asked) !== undefined)
       throw new StoreError("leaseExists", `Cannot grant lease ${asked.toString(16)}: it exists already`);
     const id = asked === 0n ? this.book.unusedId() : asked;
-    const { lease, record } = startLease(id, Math.max(ttlSeconds, MIN_TTL_SECONDS));
+    const { lease, record } = startLease(this.#ends, { id, ttlSeconds: Math.max(ttlSeconds, MIN_TTL_SECONDS) });
     this.book.set(lease);
     return sideDraft(this.#info(lease), { leases: [record] }, () => this.book.delete(id));
   }
@@ -99,7 +112,7 @@ export class Leases {
   /** Plans a full new term. Throws when there is no such lease. */
   renew(id: LeaseId): Draft<LeaseInfo> {
     const old = this.#get(id);
-    const { lease, record } = startLease(id, old.ttlSeconds);
+    const { lease, record } = startLease(this.#ends, { id, ttlSeconds: old.ttlSeconds });
     const renewed = { ...lease, keys: old.keys };
     this.book.set(renewed);
     const changes = { leases: [record], requiredLeases: [id] };
@@ -149,7 +162,7 @@ export class Leases {
     for (const { version, ttlSeconds } of unleased) {
       let current = open.get(ttlSeconds);
       if (current === undefined || current.keys.size >= ADOPTED_PER_LEASE) {
-        const { lease, record } = startLease(this.book.unusedId(), ttlSeconds);
+        const { lease, record } = startLease(this.#ends, { id: this.book.unusedId(), ttlSeconds });
         records.push(record);
         open.set(ttlSeconds, lease);
         this.book.set(lease);

@@ -9,6 +9,9 @@ export const NEWEST = Number.POSITIVE_INFINITY;
 /** Log entries looked at in one slice, so that a slice without garbage is short too. */
 const GARBAGE_SCAN = 10_000;
 
+/** The same for a count. */
+const COUNT_SCAN = 10_000;
+
 export interface Scan extends Interval {
   readonly revision: number;
   /** Most versions to return. */
@@ -112,11 +115,26 @@ export class MvccIndex {
   /** Live keys of an interval at a revision: the count of now, corrected by what happened since. */
   count(interval: Interval, revision: number): number {
     if (isSingle(interval)) return Number(isLive(versionAt(this.#tree.get(interval.from), revision)));
+    for (const slices = this.countInSlices(interval, revision); ;) {
+      const { done = false, value } = slices.next();
+      if (done) return value;
+    }
+  }
+
+  /**
+   * The same in slices; other work may be done between two of them, and the number is of no use when a compaction beyond `revision`
+   * was part of that.
+   */
+  *countInSlices(interval: Interval, revision: number): Generator<number, number> {
+    if (isSingle(interval)) return Number(isLive(versionAt(this.#tree.get(interval.from), revision)));
     let count = this.#tree.countLive(interval);
+    let looked = 0;
     for (let position = this.#log.end - 1; position >= this.#log.start; position--) {
       const version = this.#log.at(position);
       if (version === undefined || version.mod <= revision) break;
       if (contains(interval, version.key)) count -= Number(isLive(version)) - Number(isLive(version.previous));
+      // What is pending may be taken back: it is looked at in the turn in which it was counted.
+      if (++looked % COUNT_SCAN === 0 && version.mod <= this.#committed) yield count;
     }
     return count;
   }

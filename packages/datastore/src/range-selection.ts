@@ -87,7 +87,8 @@ export function buildRange(
   };
 }
 
-function passes(query: RangeQuery, { mod, create }: Version): boolean {
+/** Whether a version is within the bounds of a query. */
+export function passes(query: RangeQuery, { mod, create }: Version): boolean {
   return (
     mod >= (query.minModRevision ?? 0) &&
     mod <= upper(query.maxModRevision) &&
@@ -100,7 +101,8 @@ function upper(bound: number | undefined): number {
   return bound === undefined || bound === 0 ? Number.POSITIVE_INFINITY : bound;
 }
 
-function order(query: RangeQuery, valueOf: (version: Version) => Buffer): (a: Version, b: Version) => number {
+/** How a query wants its answer ordered. */
+export function order(query: RangeQuery, valueOf: (version: Version) => Buffer): (a: Version, b: Version) => number {
   const target = query.sort?.target ?? "key";
   const sign = query.sort?.descending === true ? -1 : 1;
   const compare = {

@@ -1,10 +1,13 @@
 import type { Position, SharedDatabase } from "./driver.ts";
 
+/** The first may have been under way, from before the database said where it stands; the next one sees what it said. */
+const MAX_LOOKS = 3;
+
 interface ReadIndexParts {
   readonly shared: SharedDatabase;
   /** Newest revision that the index shows. */
   readonly shown: () => number;
-  /** Brings the index to where the database stands. */
+  /** Brings the index to where the database stands, or stood when what was under way began. */
   readonly catchUp: () => Promise<unknown>;
   /** Told of every compaction that the database knows. */
   readonly onCompacted: (compactRevision: number) => void;
@@ -46,7 +49,7 @@ export class ReadIndex {
   async #ask(): Promise<void> {
     const { shared, shown, catchUp, onCompacted } = this.#parts;
     const position: Position = await shared.position();
-    if (position.lastRow > shown()) await catchUp();
+    for (let look = 0; look < MAX_LOOKS && position.lastRow > shown(); look++) await catchUp();
     onCompacted(position.compactRevision);
   }
 }

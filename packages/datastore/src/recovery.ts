@@ -60,13 +60,15 @@ export class Recovery {
   async #reload(policy: Parameters<typeof retry>[1]): Promise<readonly Unleased[]> {
     const { driver, index, values, leases, hub, log, signal } = this.#parts;
     const loader = new RowLoader(driver, index, log);
-    const loaded = await retry(() => loader.load(), policy, signal);
-    leases.sync(loaded.side.leases);
-    leases.attach(loaded.versions);
-    const needed = loaded.versions.flatMap((version) => [version, version.previous]).filter(isLive);
+    const { versions, side, unleased } = await retry(() => loader.read(), policy, signal);
+    leases.sync(side.leases);
+    leases.attach(versions);
+    const needed = versions.flatMap((version) => [version, version.previous]).filter(isLive);
     const found = await retry(() => values.load(needed), policy, signal);
-    const events = loaded.versions.map((version) => toEvent(version, version.previous, found));
+    const events = versions.map((version) => toEvent(version, version.previous, found));
+    // In one turn: what a watch finds in the index it is not told again.
+    loader.show();
     hub.publish(events, index.committed);
-    return loaded.unleased;
+    return unleased;
   }
 }

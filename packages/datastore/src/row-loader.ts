@@ -8,11 +8,15 @@ import { isLive, type Version } from "./version.ts";
 const PAGE_ROWS = 4000;
 const PROGRESS_ROWS = 500_000;
 
-export interface Loaded {
+/** What was read and is not shown yet. */
+export interface ReadRows {
   /** In revision order, without rows that are nobody's key. */
   readonly versions: readonly Version[];
   readonly unleased: readonly Unleased[];
   readonly side: SideState;
+}
+
+export interface Loaded extends ReadRows {
   /** Rows of kine's compaction marker that a newer marker has replaced. */
   readonly staleMarkers: readonly number[];
   readonly hasMarker: boolean;
@@ -32,11 +36,16 @@ export class RowLoader {
     this.#reader = new RowReader(index);
   }
 
+  /** Reads everything and shows it. */
+  async load(): Promise<Loaded> {
+    return { ...(await this.read()), ...this.show() };
+  }
+
   /**
-   * Everything loaded counts as committed. What other servers write meanwhile is left to be caught up with: leases and spans were read
+   * Reads everything into the index, where nobody sees it before {@link show}. After a rejection it goes on where it was. What other servers write meanwhile is left to be caught up with: leases and spans were read
    * before it, and without them a row would be taken for another one.
    */
-  async load(): Promise<Loaded> {
+  async read(): Promise<ReadRows> {
     const position = await this.#driver.shared?.position();
     const side = await this.#driver.side();
     const revisions = new Map<number, number>();
@@ -47,13 +56,16 @@ export class RowLoader {
     };
     await this.#readAll(beside, position?.lastRow ?? Number.POSITIVE_INFINITY);
     await this.#countCompactVersions();
+    return { versions: this.#reader.versions, unleased: this.#reader.unleased(), side };
+  }
+
+  /** From now on everything read counts as committed, and as compacted what the table's marker says. */
+  show(): Pick<Loaded, "staleMarkers" | "hasMarker"> {
     this.#index.commit(this.#index.lastRow);
-    return {
-      versions: this.#reader.versions,
-      unleased: this.#reader.unleased(),
-      side,
-      ...this.#applyMarkers(),
-    };
+    const markers = this.#reader.markers.toSorted((a, b) => b.prevRevision - a.prevRevision);
+    const [newest, ...stale] = markers;
+    if (newest !== undefined) this.#index.compact(newest.prevRevision);
+    return { hasMarker: newest !== undefined, staleMarkers: stale.map(({ id }) => id) };
   }
 
   /** Whole revisions up to `upTo`. */
@@ -78,12 +90,5 @@ export class RowLoader {
     const [stored] = await this.#driver.values([version.row]);
     let count = stored === undefined ? 1 : unpackCompactValue(stored).version;
     for (; isLive(version); version = version.previous) version.version = Math.max(1, count--);
-  }
-
-  #applyMarkers(): Pick<Loaded, "staleMarkers" | "hasMarker"> {
-    const markers = this.#reader.markers.toSorted((a, b) => b.prevRevision - a.prevRevision);
-    const [newest, ...stale] = markers;
-    if (newest !== undefined) this.#index.compact(newest.prevRevision);
-    return { hasMarker: newest !== undefined, staleMarkers: stale.map(({ id }) => id) };
   }
 }

@@ -92,6 +92,7 @@ export class MvccStore implements Store {
 
   /** Loads everything. Once, before anything else; what it returns decides how a new table is filled. */
   async load(): Promise<Loaded> {
+    await this.#leases.readClock();
     const loaded = await new RowLoader(this.#driver, this.#index, this.#log).load();
     this.#leases.sync(loaded.side.leases);
     this.#leases.attach(loaded.versions);
@@ -148,7 +149,7 @@ export class MvccStore implements Store {
   }
 
   async leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo> {
-    if (lease.id !== 0n) await this.#asStoreError(this.#leases.learn());
+    await this.#asStoreError(lease.id === 0n ? this.#leases.readClock() : this.#leases.learn());
     return this.#committer.run(() => this.#leases.grant(lease.id, lease.ttlSeconds));
   }
 
@@ -156,7 +157,8 @@ export class MvccStore implements Store {
     return this.#withLeases(() => this.#committer.run((pinned) => this.#leases.revoke(id, pinned)));
   }
 
-  leaseKeepAlive(id: LeaseId): Promise<LeaseInfo> {
+  async leaseKeepAlive(id: LeaseId): Promise<LeaseInfo> {
+    await this.#asStoreError(this.#leases.readClock());
     return this.#withLeases(() => this.#committer.run(() => this.#leases.renew(id)));
   }
 

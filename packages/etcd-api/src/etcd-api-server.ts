@@ -1,18 +1,23 @@
 import type { Store } from "@k3s/datastore";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
-import { createRoutes, type HttpRoutes } from "./http-routes.ts";
+import { Backlog } from "./backlog.ts";
+import { createRoutes } from "./http-routes.ts";
 import { assertSocketFree, type TcpAddress } from "./listen.ts";
-import type { MethodTable } from "./method.ts";
 import { serveGrpcJs } from "./serve-grpc-js.ts";
 import { serveHttp1 } from "./serve-http1.ts";
-import { serveHttp2 } from "./serve-http2.ts";
+import { serveHttp2, type ServeHttp2Options } from "./serve-http2.ts";
 import { serve, type Serving } from "./serve.ts";
 import type { ServiceOptions } from "./service-context.ts";
 import { createServices } from "./services.ts";
 import type { Transport, TransportName } from "./transport.ts";
 
 export interface EtcdApiServerOptions extends Pick<ServiceOptions, "progressIntervalMs" | "watchBacklogBytes"> {
+  /**
+   * Memory for what clients have not read: events and answers on all connections. Beyond it the slowest watch streams are
+   * ended, as with {@link ServiceOptions.watchBacklogBytes}, and clients that do not read are refused. Default 512 MiB.
+   */
+  readonly backlogBytes?: number | undefined;
   /** Asked for once, in start(): the store is opened by a component that starts earlier. */
   readonly store: () => Store;
   /** Absolute path of the unix socket kube-apiserver connects to. Without it there has to be a TCP address. */
@@ -27,6 +32,8 @@ export interface EtcdApiServerOptions extends Pick<ServiceOptions, "progressInte
   readonly memberName: string;
   readonly log: Logger;
 }
+
+const BACKLOG_BYTES = 512 << 20;
 
 /** Offers a store as etcd v3 on a unix socket, with `/health` and `/version` in plain HTTP beside it. */
 export class EtcdApiServer implements Component {
@@ -51,16 +58,19 @@ export class EtcdApiServer implements Component {
 
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {
     signal.throwIfAborted();
-    const { store: open, socketPath, tcp, memberName, log, transport = "http2", metrics, ...limits } = this.#options;
+    const { store: open, socketPath, tcp, memberName, log, transport = "http2", metrics, ...more } = this.#options;
+    const { backlogBytes = BACKLOG_BYTES, ...limits } = more;
     const store = open();
-    const services = createServices(store, {
+    const backlog = new Backlog(backlogBytes);
+    const methods = createServices(store, {
       ...limits,
       log,
+      backlog,
       signal: this.#stopping.signal,
       member: { name: memberName, peerUrls: [], clientUrls: clientUrls(this.#options) },
     });
     const routes = createRoutes({ store, metrics, log });
-    const protocols = { http2: grpcOn(transport, services, routes), http1: serveHttp1(routes) };
+    const protocols = { http2: grpcOn(transport, { methods, routes, backlog }), http1: serveHttp1(routes) };
     this.#serving = await serve(protocols, { socketPath, tcp });
     log.info({ socketPath, tcpPort: this.tcpPort, transport }, "etcd API is served");
   }
@@ -83,6 +93,6 @@ function clientUrls({ socketPath, tcp }: Pick<EtcdApiServerOptions, "socketPath"
   return [`${tcp.tls === undefined ? "http" : "https"}://${host}:${tcp.port}`];
 }
 
-function grpcOn(transport: TransportName, methods: MethodTable, routes: HttpRoutes): Transport {
-  return transport === "http2" ? serveHttp2({ methods, routes }) : serveGrpcJs(methods);
+function grpcOn(transport: TransportName, options: ServeHttp2Options): Transport {
+  return transport === "http2" ? serveHttp2(options) : serveGrpcJs(options.methods);
 }

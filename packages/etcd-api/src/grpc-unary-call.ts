@@ -1,4 +1,5 @@
 import type { ServerStream, StreamListener } from "@k3s/http2";
+import type { Backlog } from "./backlog.ts";
 import type { CallDeadlines, TimedCall } from "./call-deadlines.ts";
 import { messagePrefix, MessageAssembler } from "./grpc-framing.ts";
 import { failureAnswer, RESPONSE_HEAD, TRAILERS_OK } from "./grpc-status.ts";
@@ -6,24 +7,28 @@ import type { UnaryHandler, UnaryScope } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
 import { RECEIVE_BYTES_MAX } from "./transport.ts";
 
-/** With more than this waiting for a client, its calls are refused until it reads. */
-const BACKLOG_BYTES_MAX = 256 << 20;
+/** What all calls have in common. */
+export interface UnaryContext {
+  readonly deadlines: CallDeadlines;
+  /** A client that does not read its answers is refused more of them. */
+  readonly backlog: Backlog;
+}
 
 /** A call with one message each way. The handler starts when the request is complete. */
 export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
   readonly #stream: ServerStream;
   readonly #handle: UnaryHandler;
-  readonly #deadlines: CallDeadlines;
+  readonly #context: UnaryContext;
   #assembler: MessageAssembler | undefined;
   #request: Buffer | undefined;
   #running: Promise<void> | undefined;
   #isOver = false;
   #onTaken: (() => void) | undefined;
 
-  constructor(stream: ServerStream, handle: UnaryHandler, deadlines: CallDeadlines) {
+  constructor(stream: ServerStream, handle: UnaryHandler, context: UnaryContext) {
     this.#stream = stream;
     this.#handle = handle;
-    this.#deadlines = deadlines;
+    this.#context = context;
   }
 
   data(bytes: Buffer): void {
@@ -42,7 +47,7 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
       this.#fail(new RpcError(Code.internal, "grpc: request ended before its message"));
       return;
     }
-    if (this.#stream.backlogBytes > BACKLOG_BYTES_MAX) {
+    if (!this.#hasRoom) {
       this.#fail(RpcError.tooManyRequests());
       return;
     }
@@ -65,7 +70,7 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
   aborted(): Promise<unknown> | undefined {
     this.#isOver = true;
     this.#taken();
-    this.#deadlines.delete(this);
+    this.#context.deadlines.delete(this);
     return this.#running;
   }
 
@@ -88,13 +93,17 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   #answer(message: Uint8Array): void {
     if (this.#isOver) return;
-    if (this.#stream.backlogBytes > BACKLOG_BYTES_MAX) throw RpcError.tooManyRequests(); // it grew meanwhile
+    if (!this.#hasRoom) throw RpcError.tooManyRequests(); // it grew meanwhile
     this.#finish();
     this.#stream.sendHead(RESPONSE_HEAD);
     this.#stream.sendData(messagePrefix(message.length));
     const hasRoom = this.#stream.sendData(message);
     this.#stream.end(TRAILERS_OK);
     if (hasRoom) this.#taken(); // else drained() or aborted() will come
+  }
+
+  get #hasRoom(): boolean {
+    return this.#context.backlog.hasRoomBehind(this.#stream.backlogBytes);
   }
 
   #fail(error: unknown): void {
@@ -113,6 +122,6 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   #finish(): void {
     this.#isOver = true;
-    this.#deadlines.delete(this);
+    this.#context.deadlines.delete(this);
   }
 }

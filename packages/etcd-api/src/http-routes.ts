@@ -30,22 +30,29 @@ const PROBE_MS = 7_000;
 
 /** The paths besides gRPC on etcd's client port. */
 export function createRoutes({ store, metrics, log }: HttpRoutesOptions): HttpRoutes {
-  const paths = new Map<string, () => Promise<HttpAnswer>>([
-    ["/health", async () => healthAnswer(await canRead(store))],
+  const paths = new Map<string, (query: URLSearchParams) => Promise<HttpAnswer>>([
+    ["/health", async (query) => healthAnswer(await findIllness(store, query))],
     ["/version", () => Promise.resolve(versionAnswer())],
   ]);
   if (metrics !== undefined)
     paths.set("/metrics", async () => ({ status: 200, contentType: METRICS_TYPE, body: await metrics() }));
 
   return async (method, path) => {
-    const route = paths.get(path.split("?", 1)[0] ?? path);
+    const [name = "", query] = path.split("?", 2);
+    const route = paths.get(name);
     if (route === undefined) return text(404, "404 page not found\n");
     if (method !== "GET" && method !== "HEAD") return text(405, "Method Not Allowed\n");
-    return route().catch((error: unknown) => {
+    return route(new URLSearchParams(query)).catch((error: unknown) => {
       log.error({ error, path }, "cannot answer HTTP request");
       return text(500, "Internal Server Error\n");
     });
   };
+}
+
+/** As etcd: an alarm makes the server ill unless the question leaves it out. undefined: it is well. */
+async function findIllness(store: Store, query: URLSearchParams): Promise<string | undefined> {
+  if (store.isFull && !query.getAll("exclude").includes("NOSPACE")) return "ALARM NOSPACE";
+  return (await canRead(store)) ? undefined : "RANGE ERROR";
 }
 
 async function canRead(store: Store): Promise<boolean> {
@@ -59,12 +66,10 @@ async function canRead(store: Store): Promise<boolean> {
   );
 }
 
-function healthAnswer(isHealthy: boolean): HttpAnswer {
-  return {
-    status: isHealthy ? 200 : 503,
-    contentType: JSON_TYPE,
-    body: JSON.stringify({ health: String(isHealthy) }),
-  };
+function healthAnswer(illness: string | undefined): HttpAnswer {
+  return illness === undefined
+    ? { status: 200, contentType: JSON_TYPE, body: JSON.stringify({ health: "true" }) }
+    : { status: 503, contentType: JSON_TYPE, body: JSON.stringify({ health: "false", reason: illness }) };
 }
 
 function versionAnswer(): HttpAnswer {

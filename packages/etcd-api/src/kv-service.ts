@@ -1,4 +1,4 @@
-import type { Op, OpResult, Txn, TxnResult } from "@k3s/datastore";
+import type { Op, OpResult, RangeQuery, Txn, TxnResult } from "@k3s/datastore";
 import { LargeAnswers } from "./large-answers.ts";
 import { writeHeader } from "./messages/common.ts";
 import { decodeRange, encodeRangeResponse } from "./messages/range.ts";
@@ -21,9 +21,11 @@ export function kvService(context: ServiceContext): [string, Method][] {
 
   const range = async (bytes: Buffer, call: UnaryScope) => {
     const query = toQuery(decodeRange(bytes));
-    return large.run(query, call, async () => {
+    return large.run([query], call, async () => {
       const result = await store.range(query);
-      return encodeRangeResponse(context.header(result.revision), result, call);
+      const answer = await encodeRangeResponse(context.header(result.revision), result, call);
+      large.note(query, result.kvs.length, answer.length);
+      return answer;
     });
   };
   const put = async (bytes: Buffer) => {
@@ -32,18 +34,21 @@ export function kvService(context: ServiceContext): [string, Method][] {
     const prevKv = result.kind === "put" ? result.prevKv : undefined;
     return encode((writer) => writePutResponse(writer, context.header(txn.revision), prevKv));
   };
-  const deleteRange = async (bytes: Buffer) => {
+  const deleteRange = async (bytes: Buffer, call: UnaryScope) => {
     assertSize(bytes);
-    const [txn, result] = await runOne(context, decodeDelete(bytes));
+    const op = decodeDelete(bytes);
+    const [txn, result] = await large.run(queriesOf([op]), call, () => runOne(context, op));
     const deleted = result.kind === "delete" ? result : { deleted: 0, prevKvs: [] };
     return encode((writer) => writeDeleteResponse(writer, context.header(txn.revision), deleted));
   };
-  const txn = async (bytes: Buffer) => {
+  const txn = async (bytes: Buffer, call: UnaryScope) => {
     const request = toTxn(bytes);
     if (hasWrites(request)) assertSize(bytes);
-    const result = await store.txn(request);
-    const header = context.header(result.revision);
-    return encode((writer) => writeTxnResponse(writer, header, result), txnResponseSize(result));
+    return large.run(queriesOf([{ kind: "txn", txn: request }]), call, async () => {
+      const result = await store.txn(request);
+      const header = context.header(result.revision);
+      return encode((writer) => writeTxnResponse(writer, header, result), txnResponseSize(result));
+    });
   };
   const compact = async (bytes: Buffer) => {
     const revision = await store.compact(decodeCompaction(bytes));
@@ -64,6 +69,16 @@ async function runOne(context: ServiceContext, op: Op): Promise<[TxnResult, OpRe
   const [result] = txn.results;
   if (result === undefined) throw new Error("Cannot answer request: the store gave no result");
   return [txn, result];
+}
+
+/** The ranges that operations read, those of both branches. What is deleted is read as well, for the events. */
+function queriesOf(ops: readonly Op[]): readonly RangeQuery[] {
+  return ops.flatMap((op): readonly RangeQuery[] => {
+    if (op.kind === "txn") return [...queriesOf(op.txn.success), ...queriesOf(op.txn.failure)];
+    if (op.kind === "put") return [];
+    const query = op.kind === "range" ? op.query : { ...op, limit: 0, revision: 0, keysOnly: false, countOnly: false };
+    return query.rangeEnd.length === 0 ? [] : [query];
+  });
 }
 
 function hasWrites(txn: Txn): boolean {

@@ -1,72 +1,123 @@
 import { deadline } from "@k3s/async";
 import type { RangeQuery, Store } from "@k3s/datastore";
+import { AnswerSizes } from "./answer-sizes.ts";
 import type { UnaryScope } from "./method.ts";
 import { RpcError } from "./rpc-error.ts";
 
-/** Answers with up to so many keys never wait. */
+/** Answers with up to so many keys and bytes never wait. */
 const SMALL_KEYS = 1000;
+const SMALL_BYTES = 16 << 20;
 const AT_ONCE_MAX = 4;
+/** Of those at once, unless one alone has more. */
+const BYTES_MAX = 256 << 20;
 /** How long others wait for a client that does not take its answer. */
 const TAKING_MS = 5000;
 
+interface Waiting {
+  readonly bytes: number;
+  readonly begin: () => void;
+}
+
 /**
  * Bounds the memory of large lists: only a few are read, encoded and handed to their clients at a time, the others wait in
- * their order, before anything is read for them.
+ * their order, before anything is read for them. How large an answer becomes is guessed from earlier ones.
  */
 export class LargeAnswers {
   readonly #store: Pick<Store, "range">;
-  readonly #waiting: (() => void)[] = [];
+  readonly #sizes = new AnswerSizes();
+  readonly #waiting: Waiting[] = [];
   #running = 0;
+  #bytes = 0;
 
   constructor(store: Pick<Store, "range">) {
     this.#store = store;
   }
 
-  /** Runs `work` when it is its turn. Rejects without running it when nobody waits for the answer any more. */
-  async run<T>(query: RangeQuery, call: UnaryScope, work: () => Promise<T>): Promise<T> {
-    if (!(await this.#isLarge(query))) return work();
-    if (this.#running >= AT_ONCE_MAX) await this.#turn();
-    else this.#running++;
+  /** Tells how large the answer to a query was. */
+  note(query: RangeQuery, keys: number, bytes: number): void {
+    this.#sizes.note(query, keys, bytes);
+  }
+
+  /**
+   * Runs `work`, which reads `queries`, when it is its turn. Rejects without running it when nobody waits for the answer any
+   * more.
+   */
+  async run<T>(queries: readonly RangeQuery[], call: UnaryScope, work: () => Promise<T>): Promise<T> {
+    const bytes = await this.#largeBytes(queries);
+    if (bytes === undefined) return work();
+    await this.#enter(bytes);
     try {
       if (call.isOver) throw RpcError.abandoned();
       const answer = await work();
-      if (call.isOver) this.#leave();
-      else this.#leaveOnceTaken(call);
+      if (call.isOver) this.#leave(bytes);
+      else this.#leaveOnceTaken(bytes, call);
       return answer;
     } catch (error) {
-      this.#leave();
+      this.#leave(bytes);
       throw error;
     }
   }
 
-  async #isLarge(query: RangeQuery): Promise<boolean> {
-    const isPage = query.limit > 0 && query.limit <= SMALL_KEYS;
-    if (query.rangeEnd.length === 0 || query.countOnly || isPage) return false;
-    const { count } = await this.#store.range({ ...query, countOnly: true, serializable: true, revision: 0 });
-    return count > SMALL_KEYS;
+  /** About how large the answer becomes; undefined: small. */
+  async #largeBytes(queries: readonly RangeQuery[]): Promise<number | undefined> {
+    let [keys, bytes] = [0, 0];
+    for (const query of queries) {
+      const count = await this.#keysOf(query);
+      keys += count;
+      bytes += this.#sizes.estimate(query, count);
+    }
+    return keys > SMALL_KEYS || bytes > SMALL_BYTES ? bytes : undefined;
   }
 
-  #turn(): Promise<void> {
+  /** Keys that are read for a query, at most; they are counted where the limit alone does not say that they are few. */
+  async #keysOf(query: RangeQuery): Promise<number> {
+    if (query.rangeEnd.length === 0 || query.countOnly) return 0;
+    const most = query.limit > 0 && isPlain(query) ? query.limit : Infinity;
+    if (most <= SMALL_KEYS && this.#sizes.estimate(query, most) <= SMALL_BYTES) return most;
+    const { count } = await this.#store.range({ ...query, countOnly: true, serializable: true, revision: 0 });
+    return Math.min(count, most);
+  }
+
+  #enter(bytes: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push(resolve);
+    this.#waiting.push({ bytes, begin: resolve });
+    this.#beginNext();
     return promise;
   }
 
-  #leaveOnceTaken(call: UnaryScope): void {
+  #leaveOnceTaken(bytes: number, call: UnaryScope): void {
     const limit = deadline(TAKING_MS, "Taking a large answer");
     const leave = () => {
       limit.removeEventListener("abort", leave);
       limit[Symbol.dispose]();
-      this.#leave();
+      this.#leave(bytes);
     };
     limit.addEventListener("abort", leave, { once: true });
     call.onTaken(leave);
   }
 
-  /** The place goes to the next one. */
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running--;
-    else next();
+  #leave(bytes: number): void {
+    this.#running--;
+    this.#bytes -= bytes;
+    this.#beginNext();
   }
+
+  #beginNext(): void {
+    for (let next = this.#waiting[0]; next !== undefined && this.#hasRoomFor(next); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#running++;
+      this.#bytes += next.bytes;
+      next.begin();
+    }
+  }
+
+  #hasRoomFor({ bytes }: Waiting): boolean {
+    return this.#running === 0 || (this.#running < AT_ONCE_MAX && this.#bytes + bytes <= BYTES_MAX);
+  }
+}
+
+/** Whether no more keys are read than the limit says. */
+function isPlain({ sort, ...query }: RangeQuery): boolean {
+  const bounds = [query.minModRevision, query.maxModRevision, query.minCreateRevision, query.maxCreateRevision];
+  return sort === undefined && bounds.every((bound) => bound === undefined || bound === 0);
 }

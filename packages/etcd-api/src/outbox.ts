@@ -1,11 +1,18 @@
+import type { Backlog, BacklogHolder } from "./backlog.ts";
 import { RpcError } from "./rpc-error.ts";
 
 /** Whoever can wait adds nothing while more than this part of the limit waits. */
 const LOW_PART = 16;
+/** What a message costs besides its bytes: Buffer and ArrayBuffer objects. */
+const MESSAGE_BYTES = 250;
 
-/** Messages that wait for one reader, limited by their bytes. Overflow ends the stream; nothing is ever left out. */
-export class Outbox {
+/**
+ * Messages that wait for one reader, limited by their bytes and by the memory for all readers. Overflow ends the stream;
+ * nothing is ever left out.
+ */
+export class Outbox implements BacklogHolder {
   readonly #limitBytes: number;
+  readonly #backlog: Backlog;
   #messages: Uint8Array[] = [];
   #taken = 0;
   #bytes = 0;
@@ -15,20 +22,32 @@ export class Outbox {
   #turn: Promise<void> = Promise.resolve();
   #low = Promise.withResolvers<void>();
 
-  constructor(limitBytes: number) {
+  constructor(limitBytes: number, backlog: Backlog) {
     this.#limitBytes = limitBytes;
+    this.#backlog = backlog;
+  }
+
+  get waitingBytes(): number {
+    return this.#bytes;
   }
 
   /** Appends; a reader that is too far behind is cut off instead. A single message of any size is taken. */
   push(message: Uint8Array): void {
     if (this.#failure !== undefined) return;
-    if (this.#bytes > 0 && this.#bytes + message.length > this.#limitBytes) {
-      this.fail(RpcError.slowWatcher());
+    const cost = costOf(message);
+    if (this.#bytes > 0 && this.#bytes + cost > this.#limitBytes) {
+      this.cutOff();
       return;
     }
     this.#messages.push(message);
-    this.#bytes += message.length;
+    this.#bytes += cost;
     this.#wake.resolve();
+    this.#backlog.add(this, cost);
+  }
+
+  /** For a reader that is too far behind. */
+  cutOff(): void {
+    this.fail(RpcError.slowWatcher());
   }
 
   /** Drops what waits; the reader gets `error` next. Only the first failure counts. */
@@ -37,7 +56,7 @@ export class Outbox {
     this.#failure = error;
     this.#messages = [];
     this.#taken = 0;
-    this.#bytes = 0;
+    this.#release(this.#bytes);
     this.#wake.resolve();
     this.#low.resolve();
   }
@@ -70,12 +89,12 @@ export class Outbox {
   }
 
   get #isLow(): boolean {
-    return this.#bytes * LOW_PART <= this.#limitBytes;
+    return this.#bytes === 0 || (this.#bytes * LOW_PART <= this.#limitBytes && !this.#backlog.isStrained);
   }
 
   #remove(message: Uint8Array): Uint8Array {
     this.#taken++;
-    this.#bytes -= message.length;
+    this.#release(costOf(message));
     if (this.#isLow) this.#low.resolve();
     if (this.#taken === this.#messages.length || this.#taken >= 1024) {
       this.#messages.splice(0, this.#taken);
@@ -83,4 +102,13 @@ export class Outbox {
     }
     return message;
   }
+
+  #release(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#backlog.remove(this, bytes);
+  }
+}
+
+function costOf(message: Uint8Array): number {
+  return message.length + MESSAGE_BYTES;
 }

@@ -7,11 +7,12 @@ import {
   type ServerStream,
   type StreamListener,
 } from "@k3s/http2";
+import type { Backlog } from "./backlog.ts";
 import { CallDeadlines, type TimedCall } from "./call-deadlines.ts";
 import { StreamCall } from "./grpc-stream-call.ts";
 import { encodingRefusal, failureAnswer } from "./grpc-status.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
-import { UnaryCall } from "./grpc-unary-call.ts";
+import { UnaryCall, type UnaryContext } from "./grpc-unary-call.ts";
 import type { HttpRoutes } from "./http-routes.ts";
 import { answerRoute, passOver } from "./http2-route-call.ts";
 import type { Method, MethodTable } from "./method.ts";
@@ -23,6 +24,7 @@ export interface ServeHttp2Options {
   /** For requests that are not gRPC. */
   readonly routes: HttpRoutes;
   readonly limits?: Partial<Limits>;
+  readonly backlog: Backlog;
 }
 
 const GRPC = "application/grpc";
@@ -46,6 +48,7 @@ export function serveHttp2(options: ServeHttp2Options): Transport {
     limits: { ...LIMITS, ...options.limits },
     onRequest: (stream, head) => calls.begin(stream, head),
   });
+  options.backlog.include(() => server.queuedBytes);
   const closed = new AbortController();
   void repeat(DEADLINE_SWEEP_MS, () => calls.deadlines.sweep(performance.now()), closed.signal);
   const close = async (hurry: AbortSignal) => {
@@ -60,10 +63,12 @@ class GrpcCalls {
   readonly deadlines = new CallDeadlines();
   readonly #methods: MethodTable;
   readonly #routes: HttpRoutes;
+  readonly #unary: UnaryContext;
 
-  constructor({ methods, routes }: ServeHttp2Options) {
+  constructor({ methods, routes, backlog }: ServeHttp2Options) {
     this.#methods = methods;
     this.#routes = routes;
+    this.#unary = { deadlines: this.deadlines, backlog };
   }
 
   begin(stream: ServerStream, head: RequestHead): StreamListener {
@@ -82,7 +87,7 @@ class GrpcCalls {
 
   #call(stream: ServerStream, method: Method): StreamListener & TimedCall {
     return method.kind === "unary"
-      ? new UnaryCall(stream, method.handle, this.deadlines)
+      ? new UnaryCall(stream, method.handle, this.#unary)
       : new StreamCall(stream, this.deadlines).start(method.handle);
   }
 

@@ -1,5 +1,6 @@
 import type { Store } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
+import type { Backlog } from "./backlog.ts";
 import type { Header } from "./messages/common.ts";
 import type { Member } from "./messages/maintenance.ts";
 
@@ -13,6 +14,8 @@ export interface ServiceOptions {
   readonly progressIntervalMs?: number;
   /** A watch stream with more than this waiting for its reader is ended with Unavailable. Default 64 MiB. */
   readonly watchBacklogBytes?: number;
+  /** What waits for readers on all streams and connections. */
+  readonly backlog: Backlog;
 }
 
 /** What every service is made of. */

@@ -12,7 +12,7 @@ export function watchService(context: ServiceContext): [string, Method][] {
 
 /** Lives until the client is gone, falls too far behind, or the server stops; the client's last request ends nothing. */
 async function serveWatch(context: ServiceContext, call: MessageStream): Promise<void> {
-  const outbox = new Outbox(context.watchBacklogBytes);
+  const outbox = new Outbox(context.watchBacklogBytes, context.backlog);
   const watches = new WatchStream(context, outbox);
   const done = new AbortController();
   const stop = () => outbox.fail(RpcError.stopped());

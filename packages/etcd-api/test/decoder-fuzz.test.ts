@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Random } from "@k3s/testkit";
+import { Backlog } from "../src/backlog.ts";
 import { createServices } from "../src/services.ts";
 import { RECEIVE_BYTES_MAX } from "../src/transport.ts";
 import { toTxn } from "../src/txn-translation.ts";
@@ -32,7 +33,7 @@ test("the messages that are spoilt here cover every method", async (t) => {
   const store = await emptyStore(t, await temporaryFolder(t));
   const member = { name: "node1", peerUrls: [], clientUrls: [] };
   const { signal } = new AbortController();
-  const methods = createServices(store, { log: quietLog, signal, member });
+  const methods = createServices(store, { log: quietLog, signal, member, backlog: new Backlog(0) });
   assert.deepEqual(Object.keys(VALID_REQUESTS).toSorted(), [...methods.keys()].toSorted());
 });
 

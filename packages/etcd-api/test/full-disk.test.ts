@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, stat } from "node:fs/promises";
+import { request, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { openStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
@@ -68,6 +71,11 @@ describe("a full disk", () => {
       [[{ memberId, type: 1 }], [{ memberId, type: 1 }], []],
     );
     assert.deepEqual(await problems(), [`memberID:${memberId} alarm:NOSPACE `]);
+    const socketPath = join(folder, "kine.sock");
+    const ill = { status: 503, body: '{"health":"false","reason":"ALARM NOSPACE"}' };
+    assert.deepEqual(await get(socketPath, "/health"), ill);
+    const well = { status: 200, body: '{"health":"true"}' };
+    assert.deepEqual(await get(socketPath, "/health?exclude=CORRUPT&exclude=NOSPACE"), well);
 
     assert.equal(readAnswer.range(await call("KV/Range", rangeRequest({ key: "/0" }))).kvs[0]?.value, value);
     // A delete needs room too, for the value before it, until a compaction has removed both.
@@ -84,8 +92,15 @@ describe("a full disk", () => {
       return true;
     });
     assert.deepEqual([await alarms(0), await problems()], [[], []]);
+    assert.deepEqual(await get(socketPath, "/health"), well);
   });
 });
+
+async function get(socketPath: string, path: string) {
+  const sent = request({ socketPath, path, agent: false }).end();
+  const [answer] = (await once(sent, "response")) as [IncomingMessage];
+  return { status: answer.statusCode, body: await text(answer) };
+}
 
 function readAlarms(bytes: Buffer) {
   const { alarms } = decodeInto({ alarms: [] as { memberId: bigint; type: number }[] }, bytes, {

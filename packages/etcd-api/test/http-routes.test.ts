@@ -21,7 +21,7 @@ onEachTransport((startApi) => {
       assert.deepEqual([healthy.status, await healthy.text()], [200, '{"health":"true"}']);
       const range = t.mock.method(api.store, "range", () => Promise.reject(new Error("database is gone")));
       const sick = await fetch(url(api, "/health"));
-      assert.deepEqual([sick.status, await sick.text()], [503, '{"health":"false"}']);
+      assert.deepEqual([sick.status, await sick.text()], [503, '{"health":"false","reason":"RANGE ERROR"}']);
       assert.equal(range.mock.callCount(), 1);
     });
 

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { RangeQuery, RangeResult } from "@k3s/datastore";
 import { revision } from "@k3s/datastore";
+import { deleteRequest, rangeRequest, txnOp, txnRequest } from "@k3s/testkit";
+import { kvService } from "../src/kv-service.ts";
 import { LargeAnswers } from "../src/large-answers.ts";
+import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
+import { Backlog } from "../src/backlog.ts";
 
 const all: RangeQuery = {
   key: Buffer.from("/a"),
@@ -14,20 +18,21 @@ const all: RangeQuery = {
 };
 
 /** A gate before a store with so many keys, and calls whose work ends when the test says so. */
-function createRig(count: number) {
+function createRig(count: number, valueBytes = 1000) {
   const result: RangeResult = { revision: revision(2), kvs: [], more: true, count };
   const large = new LargeAnswers({ range: () => Promise.resolve(result) });
+  large.note(all, 1000, 1000 * valueBytes);
   const calls: Call[] = [];
-  const begin = (query = all) => {
+  const begin = (...queries: readonly RangeQuery[]) => {
     const call = new Call();
     calls.push(call);
-    call.answered = large.run(query, call, () => {
+    call.answered = large.run(queries.length === 0 ? [all] : queries, call, () => {
       call.hasBegun = true;
       return call.work.promise;
     });
     return call;
   };
-  return { begin, begun: () => calls.filter(({ hasBegun }) => hasBegun).length };
+  return { large, begin, begun: () => calls.filter(({ hasBegun }) => hasBegun).length };
 }
 
 class Call {
@@ -96,9 +101,111 @@ describe("LargeAnswers", () => {
       begin({ ...all, countOnly: true }),
     ];
     for (const call of quick) await call.finish();
+    for (let i = 0; i < 5; i++) begin({ ...all, limit: 5000, countOnly: true });
     const small = createRig(1000);
     for (let i = 0; i < 20; i++) small.begin();
     await settle();
     assert.equal(small.begun(), 20);
   });
+
+  test("counts the bytes of a page, as earlier answers from there had them", async () => {
+    const { large, begin, begun } = createRig(5000, 400_000);
+    const page = { ...all, limit: 500 };
+    for (let i = 0; i < 3; i++) begin(page); // 200 MB each
+    await settle();
+    assert.equal(begun(), 1);
+    const [other, few, keys] = [
+      { ...page, key: Buffer.from("/other/kind/x") },
+      { ...all, limit: 30 },
+      { ...page, keysOnly: true },
+    ];
+    for (let i = 0; i < 3; i++) {
+      begin(few);
+      begin(keys);
+    }
+    await settle();
+    assert.equal(begun(), 7);
+    begin(other);
+    await settle();
+    assert.equal(begun(), 7, "nothing is known of others yet");
+    large.note(other, 100, 100_000);
+    begin(other);
+    await settle();
+    assert.equal(begun(), 8);
+  });
+
+  test("counts all of a range that is sorted or filtered, whatever its limit", async () => {
+    for (const query of [
+      { ...all, limit: 1, sort: { target: "mod", descending: true } } as const,
+      { ...all, limit: 1, minModRevision: 5 },
+    ]) {
+      const { begin, begun } = createRig(5000);
+      for (let i = 0; i < 6; i++) begin(query);
+      await settle();
+      assert.equal(begun(), 4);
+    }
+  });
+
+  test("adds up the ranges of one transaction", async () => {
+    const { begin, begun } = createRig(600);
+    for (let i = 0; i < 6; i++) begin(all, all);
+    await settle();
+    assert.equal(begun(), 4);
+    for (let i = 0; i < 6; i++) begin(all);
+    await settle();
+    assert.equal(begun(), 10);
+  });
+
+  test("lets an answer run alone that is larger than all at once may be", async () => {
+    const { begin, begun } = createRig(5000, 1_000_000);
+    const [first] = [begin(), begin()];
+    await settle();
+    assert.equal(begun(), 1);
+    await first?.finish();
+    first?.taken?.();
+    await settle();
+    assert.equal(begun(), 2);
+  });
+});
+
+describe("KV: what reads many keys takes its turn", () => {
+  const range = { key: "/a", end: "/b" };
+  const nested = txnRequest({ failure: [txnOp.range(range)] });
+  for (const [what, path, request] of [
+    ["a list", "Range", rangeRequest(range)],
+    ["a range in a transaction", "Txn", txnRequest({ success: [txnOp.range(range)] })],
+    ["a range in the other branch of a nested one", "Txn", txnRequest({ success: [txnOp.txn(nested)] })],
+    ["a deletion in a transaction", "Txn", txnRequest({ success: [txnOp.delete("/a", "/b")] })],
+    ["a deletion", "DeleteRange", deleteRequest(range)],
+  ] as const)
+    test(what, async (t) => {
+      const store = await emptyStore(t, await temporaryFolder(t));
+      const never = new Promise<never>(() => undefined);
+      let begun = 0;
+      const begin = () => {
+        begun++;
+        return never;
+      };
+      t.mock.method(store, "txn", begin);
+      t.mock.method(store, "range", (query: RangeQuery) =>
+        query.countOnly ? Promise.resolve({ revision: revision(1), kvs: [], more: false, count: 5000 }) : begin(),
+      );
+      const methods = new Map(
+        kvService({
+          store,
+          log: quietLog,
+          signal: new AbortController().signal,
+          member: { name: "node1", peerUrls: [], clientUrls: [] },
+          progressIntervalMs: 1000,
+          watchBacklogBytes: 1,
+          backlog: new Backlog(1),
+          header: () => ({ clusterId: 1n, memberId: 1n, revision: 1, raftTerm: 1 }),
+        }),
+      );
+      const method = methods.get(`/etcdserverpb.KV/${path}`);
+      assert.equal(method?.kind, "unary");
+      for (let i = 0; i < 3; i++) void method.handle(request, new Call());
+      await settle();
+      assert.equal(begun, 1, "the first of its place is alone");
+    });
 });

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { aborted } from "@k3s/async";
 import { until } from "@k3s/testkit";
+import { Backlog } from "../src/backlog.ts";
 import { messagePrefix } from "../src/grpc-framing.ts";
 import { stream, unary, type MessageStream, type Method } from "../src/method.ts";
 import { Code, RpcError } from "../src/rpc-error.ts";
@@ -31,25 +32,38 @@ class Rig {
   readonly ended: string[] = [];
   readonly release = Promise.withResolvers<void>();
 
-  private constructor(session: ClientHttp2Session) {
+  readonly #port: number;
+
+  private constructor(session: ClientHttp2Session, port: number) {
     this.session = session;
+    this.#port = port;
   }
 
-  static async start(t: TestContext): Promise<Rig> {
+  static async start(t: TestContext, backlog = new Backlog(512 << 20)): Promise<Rig> {
     const methods = new Map<string, Method>();
-    const transport = serveHttp2({ methods, routes: NO_ROUTES });
+    const transport = serveHttp2({ methods, routes: NO_ROUTES, backlog });
     const server = createServer((socket) => transport.accept(socket)).listen(0, "127.0.0.1");
     t.after(async () => {
       server.close();
       await transport.close(AbortSignal.abort());
     });
     await once(server, "listening");
-    const rig = new Rig(connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
+    const rig = await Rig.#connect(t, (server.address() as AddressInfo).port);
+    for (const [path, method] of rig.#methods()) methods.set(path, method);
+    return rig;
+  }
+
+  static async #connect(t: TestContext, port: number): Promise<Rig> {
+    const rig = new Rig(connect(`http://127.0.0.1:${port}`), port);
     t.after(() => rig.session.destroy());
     await once(rig.session, "connect");
     rig.session.setLocalWindowSize(8 << 20); // a stream that is not read fills its own window, not that of all
-    for (const [path, method] of rig.#methods()) methods.set(path, method);
     return rig;
+  }
+
+  /** Another client of the same server. */
+  another(t: TestContext): Promise<Rig> {
+    return Rig.#connect(t, this.#port);
   }
 
   /** Begins a call; the caller writes the body. */
@@ -284,6 +298,25 @@ describe("serveHttp2(): ends", () => {
     assert.deepEqual([served.length, statuses.slice(4)], [4, Array.from({ length: 6 }, () => "8")]); // 4 prefixes over the limit
     for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
     assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(0)))).trailers["grpc-status"], "0");
+  });
+
+  test("all clients share the memory for answers that are not read; who reads goes on", async (t) => {
+    const rig = await Rig.start(t, new Backlog(190 << 20)); // nearly three large answers
+    const clients = [await rig.another(t), await rig.another(t), await rig.another(t)];
+    const ask = async (client: Rig) => {
+      const call = client.open("/t.T/Big");
+      const head = once(call, "response") as Promise<[Record<string, unknown>]>;
+      call.end(framed(Buffer.alloc(0)));
+      return (await head)[0]["grpc-status"];
+    };
+    const first = [];
+    for (const client of clients) first.push(await ask(client));
+    assert.deepEqual(first, [undefined, undefined, undefined]);
+    for (const client of clients) assert.equal(await ask(client), "8");
+    assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(9)))).body.length, 14);
+    for (const { session } of clients) session.destroy();
+    await until("the memory is free", async () => (await ask(await rig.another(t))) === undefined);
+    assert.equal(await ask(await rig.another(t)), undefined);
   });
 
   test("an answer to a call that is gone goes nowhere", async (t) => {

@@ -269,6 +269,36 @@ onEachTransport((startApi) => {
     });
   });
 
+  test("Watch: readers that are slow together lose their streams, nobody an event", async (t) => {
+    const api = await startApi(t, { watchBacklogBytes: 1 << 30, backlogBytes: 8 << 20 });
+    const quick = new Watches(t, api);
+    const slow = Array.from({ length: 12 }, () => new Watches(t, { ...api, client: api.connect() }));
+    for (const watches of [quick, ...slow]) await watches.create({ key: "/a" });
+    for (const { stream } of slow) stream.pause();
+    const value = "x".repeat(1 << 19);
+    const last = 21;
+    for (let at = 2; at <= last; at++) {
+      await quick.put("/a", value);
+      assert.equal((await quick.take()).events[0]?.kv?.mod, at);
+    }
+    let cut = 0;
+    for (const watches of slow) {
+      let source = watches;
+      source.stream.resume();
+      for (let expected = 2; expected <= last;) {
+        try {
+          for (const { kv } of (await source.take()).events) assert.equal(kv?.mod, expected++);
+        } catch (error) {
+          assert.match(String(error), /14 UNAVAILABLE.*too slow/);
+          cut++;
+          source = new Watches(t, api);
+          await source.create({ key: "/a", start: expected });
+        }
+      }
+    }
+    assert.ok(cut >= 6 && cut <= slow.length, `${cut} of ${slow.length} were cut off`);
+  });
+
   test("Watch: history comes no faster than it is read, however much there is", async (t) => {
     const watches = await startWatches(t, { watchBacklogBytes: 1 << 20 });
     const value = "x".repeat(8_000);

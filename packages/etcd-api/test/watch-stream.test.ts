@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { nextTurn } from "@k3s/async";
 import type { OpenStore } from "@k3s/datastore";
+import { Backlog } from "../src/backlog.ts";
 import { Outbox } from "../src/outbox.ts";
 import { RpcError } from "../src/rpc-error.ts";
 import { WatchStream } from "../src/watch-stream.ts";
@@ -18,7 +19,8 @@ async function put(store: OpenStore, key: string): Promise<void> {
 
 async function openWatches(t: TestContext) {
   const store = await emptyStore(t, await temporaryFolder(t));
-  const outbox = new Outbox(NO_LIMIT);
+  const backlog = new Backlog(NO_LIMIT);
+  const outbox = new Outbox(NO_LIMIT, backlog);
   const watches = new WatchStream(
     {
       store,
@@ -27,6 +29,7 @@ async function openWatches(t: TestContext) {
       member: { name: "node1", peerUrls: [], clientUrls: [] },
       progressIntervalMs: 1000,
       watchBacklogBytes: NO_LIMIT,
+      backlog,
       header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
     },
     outbox,
@@ -72,9 +75,9 @@ describe("WatchStream", () => {
 
 describe("Outbox", () => {
   test("gives messages in order and holds at most its limit, but always one", async () => {
-    const outbox = new Outbox(10);
-    outbox.push(Buffer.alloc(50, 1));
-    assert.equal((await outbox.take()).length, 50);
+    const outbox = new Outbox(510, new Backlog(NO_LIMIT)); // 250 for each message
+    outbox.push(Buffer.alloc(1000, 1));
+    assert.equal((await outbox.take()).length, 1000);
     outbox.push(Buffer.alloc(4, 2));
     outbox.push(Buffer.alloc(6, 3));
     assert.equal((await outbox.take())[0], 2);
@@ -87,7 +90,7 @@ describe("Outbox", () => {
   });
 
   test("gives one turn after the other, each when little is left to read", async () => {
-    const outbox = new Outbox(160);
+    const outbox = new Outbox(5500, new Backlog(NO_LIMIT));
     const order: string[] = [];
     const addInTurn = async (name: string) => {
       using _turn = await outbox.takeTurn();
@@ -108,7 +111,7 @@ describe("Outbox", () => {
   });
 
   test("gives what is pushed while somebody waits", async () => {
-    const outbox = new Outbox(10);
+    const outbox = new Outbox(10, new Backlog(NO_LIMIT));
     const waiting = outbox.take();
     outbox.push(Buffer.of(7));
     assert.equal((await waiting)[0], 7);

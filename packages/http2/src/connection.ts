@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { ByteCount } from "./byte-count.ts";
 import {
   goawayFrame,
   pingFrame,
@@ -28,6 +29,8 @@ export interface ConnectionOptions {
   /** Called for each request that is well-formed. Must not throw. */
   readonly onRequest: (stream: ServerStream, head: RequestHead) => StreamListener;
   readonly output: FrameOutput;
+  /** What waits on all connections. */
+  readonly queued: ByteCount;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Called once, when nothing of the connection is left. */
@@ -60,7 +63,7 @@ export class Connection {
 
   /** `socket` is connected, and may be paused; what it has read before is put back into it. */
   constructor(socket: Socket, options: ConnectionOptions) {
-    const { limits, output, clock } = options;
+    const { limits, output, queued, clock } = options;
     const now = clock();
     this.#socket = socket;
     this.#options = options;
@@ -71,6 +74,7 @@ export class Connection {
     this.#phaseSince = now;
     this.#sender = new Sender({
       output,
+      queued,
       write: (chunks) => this.#write(chunks),
       onEnd: (stream) => this.#streams.answered(stream),
       onAnswer: () => this.#pings.forgive(),
@@ -86,6 +90,16 @@ export class Connection {
     });
     this.#listen();
     this.#control(announcement(limits));
+  }
+
+  /** Bytes of bodies that wait. */
+  get queuedBytes(): number {
+    return this.#sender.queuedBytes;
+  }
+
+  /** For how long it has taken nothing of them, as the last {@link sweep} knew. */
+  get stalledMs(): number {
+    return this.#options.clock() - this.#watchdog.movedAt;
   }
 
   /** Asks the client to go, lets its streams end, then closes. */

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { aborted, repeat } from "@k3s/async";
+import { ByteCount } from "./byte-count.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { FrameOutput } from "./frame-output.ts";
 import { completeLimits, type Limits } from "./limits.ts";
@@ -16,6 +17,7 @@ export class Http2Server {
   readonly #connections = new Set<Connection>();
   /** One for all: each write is put together and handed over within one call. */
   readonly #output = new FrameOutput();
+  readonly #queued = new ByteCount();
   readonly #closed = new AbortController();
   #empty = Promise.withResolvers<void>();
 
@@ -31,6 +33,11 @@ export class Http2Server {
     return this.#connections.size;
   }
 
+  /** Bytes of answers that wait on all connections, because the peers do not take them. */
+  get queuedBytes(): number {
+    return this.#queued.bytes;
+  }
+
   /** Takes over a connected socket; it may come from net or tls, and may have bytes that were read and put back. */
   accept(socket: Socket): void {
     if (this.#closed.signal.aborted) {
@@ -41,6 +48,7 @@ export class Http2Server {
       limits: this.#limits,
       onRequest: this.#onRequest,
       output: this.#output,
+      queued: this.#queued,
       clock: () => performance.now(),
       onClose: (closed) => this.#forget(closed),
     });
@@ -63,5 +71,14 @@ export class Http2Server {
 
   #sweep(): void {
     for (const connection of this.#connections) connection.sweep();
+    const { queuedBytesMax, pressedStallMs } = this.#limits;
+    let excess = this.queuedBytes - queuedBytesMax;
+    if (excess <= 0) return;
+    const stalled = [...this.#connections].filter(({ stalledMs }) => stalledMs > pressedStallMs);
+    for (const connection of stalled.sort((a, b) => b.queuedBytes - a.queuedBytes)) {
+      if (excess <= 0) return;
+      excess -= connection.queuedBytes;
+      connection.destroy();
+    }
   }
 }

@@ -16,6 +16,12 @@ export interface Limits {
   readonly unreadBytesMax: number;
   /** A stream with this much waiting asks its user to stop, and asks for more at half of it. */
   readonly sendQueueBytes: number;
+  /**
+   * With more than this waiting on all connections, those that have taken nothing for {@link Limits.pressedStallMs} are
+   * cut, the fullest first.
+   */
+  readonly queuedBytesMax: number;
+  readonly pressedStallMs: number;
   /** Streams the peer resets. */
   readonly resets: Rate;
   /** Frames that carry nothing: SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown types. */
@@ -47,6 +53,8 @@ const DEFAULT_LIMITS: Limits = {
   connectionWindowBytes: 4 << 20,
   unreadBytesMax: 256 << 20,
   sendQueueBytes: 64 << 10,
+  queuedBytesMax: 256 << 20,
+  pressedStallMs: 5_000,
   resets: { burst: 20_000, perSecond: 2_000 },
   idleFrames: { burst: 1_000, perSecond: 100 },
   pings: { intervalMinMs: 5_000, idleIntervalMinMs: 2 * HOUR_MS, strikesMax: 2 },

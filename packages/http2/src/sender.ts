@@ -1,4 +1,5 @@
 import { FRAME_PAYLOAD_MAX, Flag, FrameType, WINDOW_DEFAULT, WINDOW_MAX } from "./frame.ts";
+import type { ByteCount } from "./byte-count.ts";
 import type { FrameOutput } from "./frame-output.ts";
 import { HpackEncoder } from "./hpack/hpack-encoder.ts";
 import type { Stream } from "./stream.ts";
@@ -7,6 +8,8 @@ export interface SenderOptions {
   readonly output: FrameOutput;
   /** Takes bytes in order; false when it has enough for now, until {@link Sender.drained}. */
   readonly write: (chunks: readonly Uint8Array[]) => boolean;
+  /** What waits on all connections. */
+  readonly queued: ByteCount;
   /** The end of the stream's answer is on its way. */
   readonly onEnd: (stream: Stream) => void;
   /** A header or data frame is on its way. */
@@ -68,7 +71,7 @@ export class Sender {
 
   /** The stream's queue or its window has changed, by `added` bytes of body. */
   submit(stream: Stream, added: number): void {
-    this.#queuedBytes += added;
+    this.#count(added);
     if (stream.out.isListed || !stream.out.canSend) return;
     stream.out.isListed = true;
     this.#ready.push(stream);
@@ -77,7 +80,7 @@ export class Sender {
 
   /** Takes back what a stream that is gone has not sent. */
   drop(stream: Stream): void {
-    this.#queuedBytes -= stream.out.bytes;
+    this.#count(-stream.out.bytes);
     stream.out.clear();
     if (!stream.out.isListed) return;
     this.#dropped++;
@@ -134,6 +137,11 @@ export class Sender {
     this.#control = [];
     this.#ready = [];
     this.#starved = [];
+  }
+
+  #count(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#options.queued.bytes += bytes;
   }
 
   get #hasReady(): boolean {
@@ -212,7 +220,7 @@ export class Sender {
     out.take(length, output.copy);
     out.window -= length;
     this.#window -= length;
-    this.#queuedBytes -= length;
+    this.#count(-length);
     this.#progress++;
     this.#options.onAnswer();
   }

@@ -34,6 +34,11 @@ export class Watchdog {
     this.#settledAt = now;
   }
 
+  /** When something was sent last, or nothing waited, as the last check knew. */
+  get movedAt(): number {
+    return this.#movedAt;
+  }
+
   /** Something came in. */
   heard(): void {
     this.#hasHeard = true;

@@ -174,6 +174,20 @@ describe("Connection: time", () => {
     await until("the stream is aborted", () => Promise.resolve(aborted.includes("/bytes/100000")));
   });
 
+  test("when much waits, those that take nothing are cut, the fullest first, and nobody else", async (t) => {
+    const limits = { queuedBytesMax: 3_500_000, pressedStallMs: 50 };
+    const { port, http2, aborted } = await startServer(t, { limits });
+    const [full, fuller, quick] = [await Peer.open(t, port), await Peer.open(t, port), await Peer.open(t, port)];
+    fuller.write(send.headers(1, request("/bytes/3000000"), { end: true }));
+    await until("one has an answer", () => Promise.resolve(http2.queuedBytes > 2_900_000));
+    full.write(send.headers(1, request("/bytes/2000000"), { end: true }));
+    await fuller.closed();
+    await quick.assertAlive(1);
+    await until("the fullest is gone", () => Promise.resolve(aborted.includes("/bytes/3000000")));
+    assert.ok(http2.queuedBytes > 1_900_000 && http2.queuedBytes < 2_000_000);
+    assert.deepEqual([http2.connectionCount, aborted], [2, ["/bytes/3000000"]]);
+  });
+
   test("a connection without streams is asked to go after a while", async (t) => {
     const { port } = await startServer(t, { limits: { idleMs: 50, lingerMs: 20 } });
     const peer = await Peer.open(t, port);

@@ -50,13 +50,25 @@ interface Call {
 /** Talks to one API server over one keep-alive pool. Every method rejects with ApiError when the server says no. */
 export class KubeClient {
   readonly #options: KubeClientOptions;
-  readonly #agent: Agent;
+  #agent: Agent;
 
   constructor(options: KubeClientOptions) {
     this.#options = options;
-    const { ca, cert, key, serverName: servername } = options;
+    this.#agent = this.#agentWith(options);
+  }
+
+  /** From the next request on; those under way go on as they are. */
+  useCredentials(credentials: Pick<KubeClientOptions, "ca" | "cert" | "key">): void {
+    const before = this.#agent;
+    this.#agent = this.#agentWith(credentials);
+    before.maxFreeSockets = 0;
+    for (const sockets of Object.values(before.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+
+  #agentWith({ ca, cert, key }: Pick<KubeClientOptions, "ca" | "cert" | "key">): Agent {
+    const { serverName: servername } = this.#options;
     const name = servername === undefined ? {} : { servername };
-    this.#agent = new Agent({ ca, cert, key, ...name, keepAlive: true, maxSockets: 16 });
+    return new Agent({ ca, cert, key, ...name, keepAlive: true, maxSockets: 16 });
   }
 
   /** GET `path`, which begins with `/api` or `/apis` and may carry a query. */

@@ -1,4 +1,5 @@
-import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
+import { repeat } from "@k3s/async";
+import { RenewableClient, type KubeClient } from "@k3s/kube-client";
 import type { Component } from "@k3s/lifecycle";
 import type { CertificatePair } from "@k3s/pki";
 
@@ -14,11 +15,15 @@ export interface ApiClientsOptions {
   readonly identities: readonly Identity[];
 }
 
-/** The house's own clients of kube-apiserver, one for each identity; usable between start and stop. */
+const REFRESH_MS = 30_000;
+
+/** The house's own clients of kube-apiserver, one for each identity, with the certificates that are on disk; usable between start and stop. */
 export class ApiClients implements Component {
   readonly name = "api-clients";
   readonly #options: ApiClientsOptions;
-  readonly #clients = new Map<string, KubeClient>();
+  readonly #clients = new Map<string, RenewableClient>();
+  readonly #stopping = new AbortController();
+  #refreshing: Promise<void> = Promise.resolve();
 
   constructor(options: ApiClientsOptions) {
     this.#options = options;
@@ -28,19 +33,26 @@ export class ApiClients implements Component {
     const { server, caFile, identities } = this.#options;
     for (const { name, pair } of identities) {
       const files = { server, caFile, certFile: pair.cert, keyFile: pair.key, userAgent: `k3s-${name}` };
-      this.#clients.set(name, await kubeClientFromFiles(files));
+      this.#clients.set(name, await RenewableClient.load(files));
     }
+    this.#refreshing = repeat(REFRESH_MS, () => this.refresh(), this.#stopping.signal);
   }
 
-  stop(): Promise<void> {
-    for (const client of this.#clients.values()) client.close();
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#refreshing;
+    for (const { client } of this.#clients.values()) client.close();
     this.#clients.clear();
-    return Promise.resolve();
+  }
+
+  /** Takes renewed certificates; done by itself now and then. Never rejects: what is not whole yet is read again. */
+  async refresh(): Promise<void> {
+    await Promise.allSettled(Array.from(this.#clients.values(), (client) => client.refresh()));
   }
 
   get(name: string): KubeClient {
-    const client = this.#clients.get(name);
-    if (client === undefined) throw new Error(`Cannot use API client "${name}": it is not there before start`);
-    return client;
+    const found = this.#clients.get(name);
+    if (found === undefined) throw new Error(`Cannot use API client "${name}": it is not there before start`);
+    return found.client;
   }
 }

@@ -5,6 +5,7 @@ export { writeAgentKubeconfigs } from "./make-agent-pki.ts";
 export { parseCertificates, type Certificate } from "./certificate.ts";
 export { DynamicCertificate, type DynamicCertificateOptions } from "./dynamic-certificate.ts";
 export { PkiError } from "./errors.ts";
+export { canonicalIp } from "./ip-address.ts";
 export { agentPaths, serverCredPaths, serverTlsPaths } from "./paths.ts";
 export type { CertificatePair, ServerTlsPaths } from "./paths.ts";
 export { ensureServerPki, type ServerPki, type ServerPkiOptions } from "./server-pki.ts";

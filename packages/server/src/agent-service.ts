@@ -6,6 +6,7 @@ import {
   NodeNames,
   NodePasswordKeeper,
   NodePasswords,
+  ServerNames,
   TokenReviewer,
 } from "@k3s/agent-endpoints";
 import { encodeClusterConfig } from "@k3s/cluster-config";
@@ -19,6 +20,7 @@ import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 import type { ApiHealth } from "./api-health.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
+import { guardOwnName } from "./guard-own-name.ts";
 import type { ServerParts } from "./server-parts.ts";
 
 /** Members of the group of nodes that are no node; as k3s answers them. */
@@ -33,6 +35,7 @@ export class AgentService {
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
   readonly #addresses: ApiServerAddresses;
+  readonly #servers: ServerNames;
   readonly #tunnels: TunnelServer;
   readonly #egress: Egress;
   #isCoreReady = false;
@@ -43,6 +46,11 @@ export class AgentService {
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
+    this.#servers = new ServerNames({
+      servingSans: parts.config.servingSans,
+      externalIps: parts.config.nodeExternalIp,
+      apiServers: () => this.#addresses.addresses,
+    });
     this.#tunnels = new TunnelServer({ log: this.#log });
     this.#egress = this.#makeEgress();
     this.tokens = new TokenReviewer(this.#client);
@@ -70,7 +78,7 @@ export class AgentService {
 
   /** Runs once the API serves; after its start agents may go on. */
   get component(): Component {
-    const keeper = new NodePasswordKeeper(this.#client, this.#log);
+    const keeper = new NodePasswordKeeper({ client: this.#client, log: this.#log });
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
   }
 
@@ -82,23 +90,30 @@ export class AgentService {
   #nodeNames(): NodeNames {
     const { config } = this.#parts;
     return new NodeNames({
-      servingSans: config.servingSans,
-      externalIps: config.nodeExternalIp,
+      servers: this.#servers,
       serviceCidrs: config.serviceCidr,
-      apiServers: () => this.#addresses.addresses,
       holderOf: (ip) => this.#egress.holderOf(ip),
-      localNode: config.disableAgent ? undefined : config.nodeName,
+      localNode: this.#localNode,
       log: this.#log,
     });
+  }
+
+  get #localNode(): string | undefined {
+    const { disableAgent, nodeName } = this.#parts.config;
+    return disableAgent ? undefined : nodeName;
   }
 
   #makeEgress(): Egress {
     const { config, host } = this.#parts;
     // Where pods have a network of the user's own, they may have addresses among those of the nodes.
-    const podRanges = config.flannelBackend === "none" ? [] : config.clusterCidr;
+    const arePodsInRanges = config.flannelBackend !== "none";
+    const podRanges = arePodsInRanges ? config.clusterCidr : [];
     return new Egress({
       mode: config.egressSelectorMode,
       local: { nodeName: config.nodeName, kubeletHost: config.bindAddress ?? config.loopbackAddress },
+      localNode: this.#localNode,
+      servers: this.#servers,
+      arePodsInRanges,
       foreignRanges: [...config.serviceCidr, ...podRanges],
       tunnels: this.#tunnels,
       client: this.#client,
@@ -109,21 +124,25 @@ export class AgentService {
   #tunnelRoute(): UpgradeRoute {
     return {
       groups: ["system:nodes"],
-      upgrade: ({ caller, request, accept }) => {
+      upgrade: ({ caller, remoteAddress, request, accept }) => {
         const nodeName = /^system:node:(.+)$/.exec(caller.name)?.[1];
         if (nodeName === undefined) throw new RouteRefusal(NOT_A_NODE);
         if (!this.#health.isGood) throw new RouteRefusal(failures.apiserverNotReady);
         const { socket, early: head } = accept();
-        this.#tunnels.accept({ request, socket, head, nodeName });
+        this.#tunnels.accept({ request, socket, head, nodeName, remoteAddress });
       },
     };
   }
 
   #opening(): Component {
+    const { config, datastore } = this.#parts;
+    const passwords = this.#passwords;
+    const client = this.#client;
     return {
       name: "agents-welcome",
       start: async ({ signal }) => {
-        await this.#guardOwnName(signal);
+        if (!config.disableAgent)
+          await guardOwnName({ config, isShared: datastore.isShared, passwords, client, log: this.#log }, signal);
         this.#isCoreReady = true;
       },
       stop: async () => {
@@ -132,19 +151,6 @@ export class AgentService {
         await this.#tunnels.close();
       },
     };
-  }
-
-  /** Nobody else shall join under the name of the node on this machine. */
-  async #guardOwnName(signal: AbortSignal): Promise<void> {
-    const { config } = this.#parts;
-    if (config.disableAgent) return;
-    const credentials = { name: config.nodeName, password: await this.#localPassword() };
-    const verdict = await this.#passwords.verify(this.#client(), credentials, signal);
-    if (verdict !== "wrong") return;
-    this.#log.warn(
-      { node: config.nodeName, file: config.paths.nodePasswordFile },
-      "another machine joined under this node's name before: give one of the two another --node-name, or delete its node-password secret",
-    );
   }
 
   #client = (): KubeClient => this.#parts.clients.get("supervisor");

@@ -1,5 +1,5 @@
 import type { ServerConfig } from "@k3s/config";
-import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
+import { kubeApiserver, KubernetesEndpoint, kubernetesMinor, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
 import { AccessReviewer, diagnosticRoutes } from "@k3s/diagnostics";
 import { EtcdApiServer } from "@k3s/etcd-api";
@@ -10,6 +10,7 @@ import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { ApiHealth } from "./api-health.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
+import { EarlierServers } from "./earlier-servers.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverRoutes } from "./server-routes.ts";
 import { MasterLeases, onlyServer } from "./serving-addresses.ts";
@@ -45,8 +46,8 @@ export function api(parts: ServerParts): Component {
     opened(supervisor),
     new ClusterObjects({
       client,
-      manifests: ["rolebindings.yaml"],
       readManifest: host.readManifest,
+      kubernetesMinor: kubernetesMinor(set.versions.kubernetes.text),
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
       log: log("cluster-objects"),
@@ -57,6 +58,7 @@ export function api(parts: ServerParts): Component {
       port: config.advertisePort,
       log: log("kubernetes-endpoint"),
     }),
+    new EarlierServers(parts),
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     adminAccess(config),
     health,

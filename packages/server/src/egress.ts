@@ -1,8 +1,9 @@
 import { BlockList, isIP, isIPv4 } from "node:net";
-import type { AddressHolder } from "@k3s/agent-endpoints";
+import type { AddressHolder, ServerNames } from "@k3s/agent-endpoints";
 import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
+import { canonicalIp } from "@k3s/pki";
 import { failures, RouteRefusal, type ConnectRoute } from "@k3s/supervisor-api";
 import {
   EgressError,
@@ -11,15 +12,21 @@ import {
   type EgressMode,
   type NodeEntry,
   type PodEntry,
+  type Standing,
   type TunnelServer,
 } from "@k3s/tunnel";
 
 export interface EgressOptions {
   readonly mode: EgressMode;
   readonly local: { readonly nodeName: string; readonly kubeletHost: string };
+  /** The node on this server's own machine, if there is one. */
+  readonly localNode: string | undefined;
+  readonly servers: Pick<ServerNames, "has" | "servesApiAt">;
   /** Where no node can be: services, and pods where their network is this product's own. */
   readonly foreignRanges: readonly string[];
-  readonly tunnels: TunnelServer;
+  /** Whether pods have addresses of their node's ranges: not where their network is the user's. */
+  readonly arePodsInRanges: boolean;
+  readonly tunnels: Pick<TunnelServer, "dial" | "comesFrom">;
   readonly client: () => KubeClient;
   readonly log: Logger;
 }
@@ -27,6 +34,7 @@ export interface EgressOptions {
 type Dated = KubeObject & { readonly metadata: { readonly creationTimestamp?: string } };
 
 type Node = Dated & {
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly daemonEndpoints?: { readonly kubeletEndpoint?: { readonly Port?: number } };
@@ -42,18 +50,21 @@ type Pod = Dated & {
 const NOBODYS = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "ff00::/8"];
 const KUBELET_PORT = 10_250;
 const CLUSTER_LABEL = "egress.k3s.io/cluster";
-const SERVER_LABEL = "node-role.kubernetes.io/control-plane";
 const EXTERNAL = "ExternalIP";
 const IP_TYPES = new Set(["InternalIP", EXTERNAL]);
 
-type Entry = NodeEntry & { readonly externalAddresses: readonly string[] };
+type Entry = NodeEntry & { readonly externalAddresses: readonly string[]; readonly podRanges: readonly string[] };
 
 /** How kube-apiserver reaches nodes: it asks the one port for a connection, which goes through the tunnel of the node. */
 export class Egress implements Component {
   readonly name = "egress";
   readonly #options: EgressOptions;
-  readonly #table = new EgressTable<Entry>();
-  readonly #foreign = new BlockList();
+  readonly #table = new EgressTable<Entry>(
+    (nodeName, address) => this.#standing(nodeName, address),
+    // Kubelets write the addresses of their pods, kube-controller-manager the ranges of nodes.
+    ({ podRanges }, address) => !this.#options.arePodsInRanges || isWithin(podRanges, address),
+  );
+  readonly #foreign: BlockList;
   #isListed = false;
   readonly #proxy: EgressProxy;
   readonly #stopping = new AbortController();
@@ -61,25 +72,31 @@ export class Egress implements Component {
 
   constructor(options: EgressOptions) {
     this.#options = options;
-    const { mode, local, foreignRanges, tunnels, log } = options;
-    for (const range of [...NOBODYS, ...foreignRanges]) {
-      const [address = "", length = ""] = range.split("/");
-      this.#foreign.addSubnet(address, Number(length), familyOf(address));
-    }
-    this.#proxy = new EgressProxy({ settings: { mode, local }, knowledge: this.#table, tunnels, log });
+    const { mode, local, foreignRanges, tunnels } = options;
+    this.#foreign = blockList([...NOBODYS, ...foreignRanges]);
+    this.#proxy = new EgressProxy({ settings: { mode, local }, knowledge: this.#table, tunnels });
   }
 
   /** Undefined where kube-apiserver connects by itself. */
   get route(): ConnectRoute | undefined {
     if (this.#options.mode === "disabled") return undefined;
-    return { groups: ["system:masters"], dial: (target) => this.#dial(target) };
+    return { groups: ["system:masters"], dial: (target, signal) => this.#dial(target, signal) };
   }
 
   /** The node that has an address. Throws RouteRefusal while the nodes are not known. */
   holderOf(ip: string): AddressHolder | undefined {
     if (!this.#isListed) throw new RouteRefusal(failures.coreNotReady);
     const node = this.#table.nodeByAddress(ip);
-    return node === undefined ? undefined : { name: node.name, isExternal: node.externalAddresses.includes(ip) };
+    const nodes = node === undefined ? this.#table.rivalsFor(ip) : [node];
+    if (nodes.length === 0) return undefined;
+    return {
+      name: nodes
+        .map(({ name }) => name)
+        .sort()
+        .join(" and "),
+      isExternal: nodes.every(({ externalAddresses }) => externalAddresses.includes(ip)),
+      isShown: node !== undefined && this.#standing(node.name, ip) === "shown",
+    };
   }
 
   start(): Promise<void> {
@@ -96,9 +113,9 @@ export class Egress implements Component {
     await this.#following;
   }
 
-  async #dial(target: string) {
+  async #dial(target: string, signal: AbortSignal) {
     try {
-      return await this.#proxy.dial(target);
+      return await this.#proxy.dial(target, signal);
     } catch (error) {
       if (!(error instanceof EgressError)) throw error;
       const base = error.status === 400 ? failures.badTarget : failures.badGateway;
@@ -112,8 +129,7 @@ export class Egress implements Component {
       return Promise.resolve();
     };
     const onListed = (nodes: readonly Node[]) => {
-      this.#table.retainNodes(new Set(nodes.map(({ metadata }) => metadata.name)));
-      for (const node of nodes) this.#table.setNode(this.#entryOf(node));
+      this.#table.setNodes(nodes.map((node) => this.#entryOf(node)));
       this.#isListed = true;
     };
     const onDeleted = (node: Node) => this.#table.removeNode(node.metadata.name);
@@ -127,14 +143,16 @@ export class Egress implements Component {
       else this.#table.setPod(entry);
       return Promise.resolve();
     };
-    const onListed = (pods: readonly Pod[]) => this.#table.retainPods(new Set(pods.map(uidOf)));
+    const onListed = (pods: readonly Pod[]) =>
+      this.#table.setPods(pods.flatMap((pod) => (isOver(pod) ? [] : (podEntryOf(pod) ?? []))));
     const onDeleted = (pod: Pod) => this.#table.removePod(uidOf(pod));
     return { path: "/api/v1/pods", onListed, onObject, onDeleted, log: this.#options.log };
   }
 
-  #entryOf({ metadata, status }: Node): Entry {
+  #entryOf({ metadata, spec, status }: Node): Entry {
     const isPossible = (address: string) => isIP(address) !== 0 && !this.#foreign.check(address, familyOf(address));
-    const all = status?.addresses?.filter(({ type, address }) => IP_TYPES.has(type) && isPossible(address)) ?? [];
+    const said = status?.addresses?.filter(({ type, address }) => IP_TYPES.has(type) && isPossible(address)) ?? [];
+    const all = said.map(({ type, address }) => ({ type, address: canonicalIp(address) ?? address }));
     const internal = new Set(all.filter(({ type }) => type !== EXTERNAL).map(({ address }) => address));
     return {
       name: metadata.name,
@@ -142,10 +160,39 @@ export class Egress implements Component {
       takesClusterTraffic: metadata.labels?.[CLUSTER_LABEL] !== undefined,
       addresses: all.map(({ address }) => address),
       externalAddresses: all.map(({ address }) => address).filter((address) => !internal.has(address)),
-      createdAt: metadata.creationTimestamp ?? "",
-      isServer: metadata.labels?.[SERVER_LABEL] !== undefined,
+      podRanges: podRangesOf(spec),
     };
   }
+
+  /**
+   * An agent's word does not make an address of a server its own: another server's node comes from there, and what else
+   * servers are known by, such as a balancer, is nobody's.
+   */
+  #standing(nodeName: string, address: string): Standing {
+    const { localNode, servers, tunnels } = this.#options;
+    if (nodeName === localNode) return "shown";
+    const isShown = tunnels.comesFrom(nodeName, address);
+    if (servers.servesApiAt(address)) return isShown ? "shown" : "void";
+    if (servers.has(address)) return "void";
+    return isShown ? "shown" : "said";
+  }
+}
+
+function podRangesOf({ podCIDR, podCIDRs }: NonNullable<Node["spec"]> = {}): readonly string[] {
+  return podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
+}
+
+function isWithin(ranges: readonly string[], ip: string): boolean {
+  return blockList(ranges).check(ip, familyOf(ip));
+}
+
+function blockList(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = "", length = ""] = range.split("/");
+    list.addSubnet(address, Number(length), familyOf(address));
+  }
+  return list;
 }
 
 function familyOf(ip: string): "ipv4" | "ipv6" {

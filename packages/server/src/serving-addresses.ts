@@ -79,8 +79,28 @@ export class MasterLeases implements ServingAddresses {
 
 /** The addresses of all servers that hold a lease, in order. Rejects with EtcdCallError. */
 export async function servingAddresses(client: EtcdClient): Promise<readonly string[]> {
+  return (await holders(client)).map(({ address }) => address).sort();
+}
+
+/** Those that were there before `own` held its lease; all of them while it holds none. Rejects with EtcdCallError. */
+export async function earlierAddresses(client: EtcdClient, own: string): Promise<readonly string[]> {
+  const all = await holders(client);
+  const since = all.find(({ address }) => address === own)?.since ?? Number.POSITIVE_INFINITY;
+  return all.filter((holder) => holder.since < since).map(({ address }) => address);
+}
+
+/** Where the supervisor of another server listens: all of a cluster use the same port. */
+export function serverUrl(address: string, port: number): string {
+  return `https://${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
+/** `since`: the revision with which the lease's key came to be; renewing keeps it. */
+async function holders(client: EtcdClient): Promise<readonly { readonly address: string; readonly since: number }[]> {
   const { kvs } = await client.range({ key: Buffer.from(PREFIX), rangeEnd: END, keysOnly: true });
-  return kvs.map(({ key }) => key.toString().slice(PREFIX.length)).sort();
+  return kvs.map(({ key, createRevision }) => ({
+    address: key.toString().slice(PREFIX.length),
+    since: createRevision,
+  }));
 }
 
 /** The one server of a datastore that nobody shares. */

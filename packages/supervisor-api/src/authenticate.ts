@@ -10,7 +10,7 @@ export interface PasswordCheck {
 
 /** Asks whoever issues bearer tokens; undefined: nobody knows this one. */
 export interface TokenCheck {
-  check(token: string): Promise<Identity | "busy" | undefined>;
+  check(token: string, remoteAddress: string): Promise<Identity | "busy" | undefined>;
 }
 
 /** Somebody known, and how we know. */
@@ -73,7 +73,7 @@ async function tokenFinding(exchange: Exchange, { tokens }: Authenticators): Pro
   if (token === undefined) return { kind: "unknown" };
   if (tokens === undefined) return { kind: "unavailable" };
   try {
-    const identity = await tokens.check(token);
+    const identity = await tokens.check(token, exchange.connection.remoteAddress);
     if (identity === "busy") return { kind: "busy" };
     return identity === undefined ? { kind: "refused" } : known(exchange, identity, "token");
   } catch (error) {

@@ -140,7 +140,12 @@ export class HttpsEndpoint {
       const detached = this.#detach(request, socket);
       if (detached === undefined) return;
       const { exchange, accept } = detached;
-      this.#handle(exchange, () => router.connect(exchange, { protocol: "", request, early, accept }));
+      const stay = endOnEnd(socket);
+      const take = () => {
+        stay();
+        return accept();
+      };
+      this.#handle(exchange, () => router.connect(exchange, { protocol: "", request, early, accept: take }));
     });
   }
 
@@ -193,6 +198,17 @@ export class HttpsEndpoint {
  */
 function useContext(server: TlsServer, context: SecureContext): void {
   Object.assign(server, { _sharedCreds: context });
+}
+
+/**
+ * Closes the socket of a client that leaves before it has its answer: a connection that it cannot speak on is of no use to
+ * it. Returns what calls this off. Who is not read from cannot be seen leaving.
+ */
+function endOnEnd(socket: Duplex): () => void {
+  const leave = () => socket.destroy();
+  socket.once("end", leave);
+  socket.read(0);
+  return () => socket.off("end", leave);
 }
 
 /** Path and query, also of a request that names the whole URL (RFC 9112, 3.2.2). */

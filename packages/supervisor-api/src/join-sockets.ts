@@ -20,6 +20,7 @@ function connect({ socket: from, early }: Side, to: Duplex): void {
   from.pipe(to);
   from.on("error", () => to.destroy());
   from.once("close", () => finish(to));
+  if (from.closed) finish(to);
 }
 
 /** Lets what is written go out, then closes. */

@@ -114,7 +114,9 @@ export class OwnRoutes {
     if (caller === undefined) return failure;
     if (route === undefined || request === undefined) return failures.methodNotAllowed;
     return this.#carry(exchange, async () => {
-      const backend = await route.dial(request.target, goneSignal(exchange));
+      const gone = goneSignal(exchange);
+      const backend = await route.dial(request.target, gone);
+      if (gone.aborted) return void backend.destroy();
       const socket = request.switchTo.accept();
       socket.write("HTTP/1.1 200 OK\r\n\r\n"); // kube-apiserver takes no byte more before it has sent something
       joinSockets({ socket, early: request.switchTo.early }, { socket: backend, early: Buffer.alloc(0) });

@@ -70,7 +70,7 @@ export interface UpgradeRoute {
 /** Connections that kube-apiserver asks for (`CONNECT host:port`). */
 export interface ConnectRoute {
   readonly groups: readonly string[];
-  /** Connects, or rejects with RouteRefusal. */
+  /** Connects, or rejects with RouteRefusal. `signal` aborts when the client is gone. */
   dial(target: string, signal: AbortSignal): Promise<Duplex>;
 }
 

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { createServer, type AddressInfo } from "node:net";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { describe, test, type TestContext } from "node:test";
-import { ANYBODY_KNOWN, failures, RouteRefusal, type Route, type Routes } from "../src/index.ts";
+import { aborted } from "@k3s/async";
+import { ANYBODY_KNOWN, failures, RouteRefusal, type ConnectRoute, type Route, type Routes } from "../src/index.ts";
 import { Client, protocols } from "./support/client.ts";
 import { fileScope } from "./support/scope.ts";
 import { startListener } from "./support/start-listener.ts";
@@ -95,8 +96,11 @@ describe("own routes", async () => {
 
   test("take a bearer token that kube-apiserver knows, but only while that answers", async (t) => {
     const tokens = {
-      check: (token: string) =>
-        Promise.resolve(token === "abcdef.0123456789abcdef" ? { name: "b", groups: ["k3s:agent"] } : undefined),
+      check: (token: string, remoteAddress: string) => {
+        assert.equal(remoteAddress, "127.0.0.1");
+        const isKnown = token === "abcdef.0123456789abcdef";
+        return Promise.resolve(isKnown ? { name: "b", groups: ["k3s:agent"] } : undefined);
+      },
     };
     const answer: Route["answer"] = ({ caller }) => Promise.resolve({ body: caller.proof });
     const { listener, port } = await startListener(t, { pki, tokens, routes: routeOf(answer) });
@@ -153,6 +157,27 @@ describe("own routes", async () => {
     assert.equal(most, 20);
   });
 
+  test("carry out ten writers of a lane at a time, beside which readers are served, and the others in their turn", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    let writing = 0;
+    const answer: Route["answer"] = async ({ method }) => {
+      if (method === "GET") return { body: String(writing) };
+      writing += 1;
+      await gate.promise;
+      return { body: "" };
+    };
+    const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
+    const client = new Client(pki, port);
+    const read = async () => (await client.ask("http/1.1", { path: PATH, headers: agent })).text;
+    const ask = { path: PATH, method: "POST", headers: agent };
+    const writers = Array.from({ length: 14 }, () => client.ask("http/1.1", ask));
+    while (writing < 10) await read();
+    for (let round = 0; round < 10; round++) assert.equal(await read(), "10");
+    gate.resolve();
+    assert.deepEqual(new Set((await Promise.all(writers)).map(({ status }) => status)), new Set([200]));
+    assert.equal(writing, 14);
+  });
+
   test("switch the protocol for a member of the group, with what the client sent early", async (t) => {
     const upgrades: Routes["upgrades"] = new Map([
       [
@@ -202,7 +227,47 @@ describe("own routes", async () => {
     assert.match(await speak(t, { pki, port, as: node, text: ask("10.0.0.7:10250") }), /^HTTP\/1\.1 403 /);
     assert.deepEqual(dialled, ["10.0.0.7:10250", "nowhere:1"]);
   });
+
+  test("keep no connection for a client that left while it was made", async (t) => {
+    const backend = await connected(t);
+    const asked = Promise.withResolvers<AbortSignal>();
+    const made = Promise.withResolvers<Duplex>();
+    const dial: ConnectRoute["dial"] = (_target, signal) => {
+      asked.resolve(signal);
+      return made.promise;
+    };
+    const { port } = await startListener(t, { pki, routes: routes({ connect: { groups: ["system:masters"], dial } }) });
+    const client = await new Client(pki, port).tls(t, admin);
+    client.write("CONNECT 10.0.0.7:10250 HTTP/1.1\r\nHost: x\r\n\r\n");
+    const signal = await asked.promise;
+    client.destroy();
+    await aborted(signal);
+    const closed = once(backend, "close");
+    made.resolve(backend);
+    await closed;
+  });
+
+  test("let a client go whose connection was over before it got it", async (t) => {
+    const backend = await connected(t);
+    backend.destroy();
+    await once(backend, "close");
+    const connect: ConnectRoute = { groups: ["system:masters"], dial: () => Promise.resolve(backend) };
+    const { port } = await startListener(t, { pki, routes: routes({ connect }) });
+    const text = "CONNECT 10.0.0.7:10250 HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert.equal(await speak(t, { pki, port, as: admin, text }), "HTTP/1.1 200 OK\r\n\r\n");
+  });
 });
+
+/** A connection to somebody who listens and says nothing. */
+async function connected(t: TestContext): Promise<Socket> {
+  const server = createServer((socket) => void socket.resume().on("error", () => undefined)).listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  await once(socket, "connect");
+  return socket;
+}
 
 interface Stall {
   readonly client: Client;

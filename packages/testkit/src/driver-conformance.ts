@@ -307,4 +307,16 @@ function sharedConformance(open: OpenDriver): void {
     await second.release();
     await driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] });
   });
+
+  test("clockMs() is one clock that goes on, for all servers", async (t) => {
+    const drivers = [await open(t), await open(t)];
+    const told: number[] = [];
+    for (const driver of [...drivers, ...drivers])
+      if (driver.shared !== undefined) told.push(await driver.shared.clockMs());
+    assert.deepEqual(
+      told,
+      told.toSorted((a, b) => a - b),
+    );
+    for (const ms of told) assert.ok(ms > Date.UTC(2020), `${ms} ms since the epoch`);
+  });
 }

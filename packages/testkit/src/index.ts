@@ -37,6 +37,8 @@ export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
+export { contents, creations, EVERYTHING, isUnavailable, query, rangeOf, remove, write } from "./store-ops.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { until } from "./until.ts";
+export { WatchRecorder } from "./watch-recorder.ts";

@@ -17,6 +17,8 @@ export interface EgressNode {
 export interface EgressKnowledge {
   /** The node with this address (InternalIP or ExternalIP). */
   nodeByAddress(ip: string): EgressNode | undefined;
+  /** Where no node has the address: those that say they have it, none of which is believed. */
+  rivalsFor(ip: string): readonly EgressNode[];
   /** The node of the pod with this address; host-network pods do not count. Asked in modes `cluster` and `pod`. */
   nodeByPodAddress(ip: string): EgressNode | undefined;
 }
@@ -31,8 +33,9 @@ export interface EgressSettings {
   };
 }
 
-/** How to get to a target: directly, or from a node. `isKubelet`: nothing but the tunnel gets there. */
+/** How to get to a target: directly, or from a node; or, for a kubelet, not at all, since several nodes say it is theirs. `isKubelet`: nothing but the tunnel gets there. */
 export type EgressRoute =
+  | { readonly via: "nobody"; readonly rivals: readonly string[] }
   | { readonly via: "direct"; readonly to: HostPort }
   | { readonly via: "tunnel"; readonly nodeName: string; readonly address: string; readonly isKubelet: boolean };
 
@@ -47,6 +50,9 @@ export function decideEgress(target: HostPort, knowledge: EgressKnowledge, setti
   if (isIP(target.host) === 0) return toKubelet(target.host, target.port, settings);
   const node = knowledge.nodeByAddress(target.host);
   if (node !== undefined && isKubeletPort(target.port, node)) return toKubelet(node.name, target.port, settings);
+  const rivals = knowledge.rivalsFor(target.host);
+  if (rivals.some((rival) => isKubeletPort(target.port, rival)))
+    return { via: "nobody", rivals: rivals.map(({ name }) => name) };
   if (settings.mode === "agent") return direct; // agents end the session of who asks for more
   const host = node ?? knowledge.nodeByPodAddress(target.host);
   if (host === undefined || !host.takesClusterTraffic || host.name === settings.local.nodeName) return direct;

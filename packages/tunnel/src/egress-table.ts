@@ -1,14 +1,10 @@
-import { AddressClaims, type Claimant } from "./address-claims.ts";
+import { AddressClaims, type Claimant, type Standing } from "./address-claims.ts";
 import type { EgressKnowledge, EgressNode } from "./decide-egress.ts";
 
 /** A node as its object says. */
 export interface NodeEntry extends EgressNode {
   /** InternalIP and ExternalIP, as far as a node can have them. */
   readonly addresses: readonly string[];
-  /** When its object was made, RFC 3339. */
-  readonly createdAt: string;
-  /** It carries the label of the control plane, which no kubelet can give itself. */
-  readonly isServer: boolean;
 }
 
 /** A pod that has addresses of its own. */
@@ -21,48 +17,77 @@ export interface PodEntry {
 }
 
 /**
- * What watches of nodes and pods have told, by address. Kubelets write the addresses of their own node and pods, so of
- * two that claim one address a server's node counts before others, and then the older object: nobody gets the traffic
- * of a node that is there by taking its address.
+ * What watches of nodes and pods have told, by address. Kubelets write the addresses of their own node and pods, so nobody
+ * gets the traffic of a node that is there by naming its address: that takes something which `standing` goes by. Of nodes
+ * that all just say they have an address, and were first seen together, none is believed.
  */
 export class EgressTable<T extends NodeEntry = NodeEntry> implements EgressKnowledge {
-  readonly #nodes = new AddressClaims<Claimant & { readonly node: T }>();
-  readonly #pods = new AddressClaims<Claimant & { readonly nodeName: string }>();
+  readonly #nodes: AddressClaims<Claimant & { readonly node: T }>;
+  readonly #pods: AddressClaims<Claimant & PodEntry>;
+
+  /** `hasPod`: whether a pod of the node can have the address; asked anew each time. */
+  constructor(
+    standing: (nodeName: string, address: string) => Standing = () => "said",
+    hasPod: (node: T, address: string) => boolean = () => true,
+  ) {
+    const ofPod = ({ nodeName }: PodEntry, address: string) => {
+      const node = this.#nodes.get(nodeName)?.node;
+      return node === undefined || hasPod(node, address) ? "said" : "void";
+    };
+    this.#pods = new AddressClaims<Claimant & PodEntry>({ standing: ofPod, choose: oldest });
+    this.#nodes = new AddressClaims({ standing: ({ key }, address) => standing(key, address), choose: theOnlyOne });
+  }
 
   /** A node was added or has changed. */
   setNode(node: T): void {
-    const { name, addresses, createdAt, isServer } = node;
-    this.#nodes.set({ key: name, rank: `${isServer ? 0 : 1} ${createdAt} ${name}`, addresses, node });
+    this.#nodes.set(claimOfNode(node));
+  }
+
+  /** These are all nodes. */
+  setNodes(nodes: readonly T[]): void {
+    this.#nodes.setAll(nodes.map(claimOfNode));
   }
 
   removeNode(name: string): void {
     this.#nodes.remove(name);
   }
 
-  /** Forgets all nodes but these. */
-  retainNodes(names: ReadonlySet<string>): void {
-    this.#nodes.retain(names);
+  /** A pod was added or has changed; pods of the host's network and pods that are done do not belong here. */
+  setPod(pod: PodEntry): void {
+    this.#pods.set({ ...pod, key: pod.uid });
   }
 
-  /** A pod was added or has changed; pods of the host's network and pods that are done do not belong here. */
-  setPod({ uid, nodeName, addresses, createdAt }: PodEntry): void {
-    this.#pods.set({ key: uid, rank: `${createdAt} ${uid}`, addresses, nodeName });
+  /** These are all pods. */
+  setPods(pods: readonly PodEntry[]): void {
+    this.#pods.setAll(pods.map((pod) => ({ ...pod, key: pod.uid })));
   }
 
   removePod(uid: string): void {
     this.#pods.remove(uid);
   }
 
-  /** Forgets all pods but these. */
-  retainPods(uids: ReadonlySet<string>): void {
-    this.#pods.retain(uids);
-  }
-
   nodeByAddress(ip: string): T | undefined {
     return this.#nodes.holderOf(ip)?.node;
+  }
+
+  rivalsFor(ip: string): readonly T[] {
+    return this.nodeByAddress(ip) === undefined ? this.#nodes.rivalsFor(ip).map(({ node }) => node) : [];
   }
 
   nodeByPodAddress(ip: string): T | undefined {
     return this.#nodes.get(this.#pods.holderOf(ip)?.nodeName ?? "")?.node;
   }
+}
+
+function claimOfNode<T extends NodeEntry>(node: T): Claimant & { readonly node: T } {
+  return { key: node.name, addresses: node.addresses, node };
+}
+
+function theOnlyOne<T>(rivals: readonly T[]): T | undefined {
+  return rivals.length === 1 ? rivals[0] : undefined;
+}
+
+function oldest<T extends PodEntry>(rivals: readonly T[]): T | undefined {
+  const rank = ({ createdAt, uid }: PodEntry) => `${createdAt} ${uid}`;
+  return rivals.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1))[0];
 }

@@ -23,6 +23,16 @@ export class NoSessionError extends Error {
   }
 }
 
+/** Several nodes say that they have an address, and nothing tells whose it is. */
+export class DisputedAddressError extends Error {
+  override readonly name = "DisputedAddressError";
+
+  constructor(address: string, nodeNames: readonly string[]) {
+    const rivals = nodeNames.toSorted().join(" and ");
+    super(`nodes ${rivals} all have address ${address}, and not just one of them connects to this server from it`);
+  }
+}
+
 /** A tunnel cannot be opened; the client says so and tries again. */
 export class TunnelError extends NodeError {
   override readonly name = "TunnelError";

@@ -1,3 +1,4 @@
+export type { Standing } from "./address-claims.ts";
 export { decideEgress, type EgressKnowledge, type EgressMode, type EgressRoute } from "./decide-egress.ts";
 export { isDialAllowed, type DialNetworks } from "./dial-rules.ts";
 export { EgressError, EgressProxy } from "./egress-proxy.ts";

@@ -15,6 +15,8 @@ export interface TunnelRequest {
   readonly head: Buffer;
   /** Who it is, by its certificate. */
   readonly nodeName: string;
+  /** Where it connects from; an IPv4 address as such. */
+  readonly remoteAddress: string;
 }
 
 export interface TunnelServerOptions {
@@ -32,6 +34,7 @@ export class TunnelServer {
   readonly #webSockets = new WebSocketServer({ ...WEB_SOCKET_OPTIONS, noServer: true, clientTracking: false });
   /** By node, oldest first. */
   readonly #sessions = new Map<string, TunnelSession[]>();
+  readonly #sources = new WeakMap<TunnelSession, string>();
   #sessionKeys = 0;
   #isClosed = false;
 
@@ -45,7 +48,7 @@ export class TunnelServer {
   }
 
   /** Answers the handshake (400 when it is none) and serves the session until it ends. The caller has authenticated the node. */
-  accept({ request, socket, head, nodeName }: TunnelRequest): void {
+  accept({ request, socket, head, nodeName, remoteAddress }: TunnelRequest): void {
     if (this.#isClosed) return void socket.destroy();
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       webSocket.on("error", () => undefined); // the channel listens as well
@@ -56,6 +59,7 @@ export class TunnelServer {
         key: `${nodeName}/${++this.#sessionKeys}`,
         log: this.#log,
       });
+      this.#sources.set(session, remoteAddress);
       void this.#keep(nodeName, session); // `ended` never rejects
     });
   }
@@ -67,6 +71,12 @@ export class TunnelServer {
 
   hasSession(nodeName: string): boolean {
     return this.#sessions.has(nodeName);
+  }
+
+  /** Whether a tunnel of the node comes from this very address now: the one thing about its addresses that a node does not just say. */
+  comesFrom(nodeName: string, address: string): boolean {
+    const sessions = this.#sessions.get(nodeName) ?? [];
+    return sessions.some((session) => !session.isOver && this.#sources.get(session) === address);
   }
 
   /**

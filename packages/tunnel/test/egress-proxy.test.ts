@@ -7,6 +7,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { TLSSocket } from "node:tls";
 import { ensureAgentPki, ensureServerPki } from "@k3s/pki";
@@ -62,14 +63,15 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   const tunnels = new TunnelServer({ log: quietLog });
   const table = new EgressTable();
   const settings = { mode: "cluster", local: { nodeName: "own", kubeletHost: "127.0.0.1" } } as const;
-  const egress = new EgressProxy({ settings, knowledge: table, tunnels, log: quietLog });
+  const egress = new EgressProxy({ settings, knowledge: table, tunnels });
   const https = createServer({ ...certificates().server, requestCert: true, rejectUnauthorized: true });
   https.on("upgrade", (incoming, socket, head) => {
     assert.ok(incoming.socket instanceof TLSSocket);
     const subject = incoming.socket.getPeerX509Certificate()?.subject ?? "";
-    tunnels.accept({ request: incoming, socket, head, nodeName: /CN=system:node:(.*)$/m.exec(subject)?.[1] ?? "" });
+    const nodeName = /CN=system:node:(.*)$/m.exec(subject)?.[1] ?? "";
+    tunnels.accept({ request: incoming, socket, head, nodeName, remoteAddress: incoming.socket.remoteAddress ?? "" });
   });
-  https.on("connect", (incoming, socket, head) => void egress.serve({ target: incoming.url ?? "", socket, head }));
+  https.on("connect", (incoming, socket) => void carry(egress, { target: incoming.url ?? "", socket }));
   https.listen(0, "127.0.0.1");
   t.after(async () => {
     https.close();
@@ -80,8 +82,6 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   const kubelet = await startTarget(t, greet);
   const kubeletPort = Number(kubelet.split(":")[1]);
   table.setNode({
-    createdAt: "",
-    isServer: false,
     name: "far",
     kubeletPort,
     takesClusterTraffic: true,
@@ -89,6 +89,18 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   });
   if (hasTunnel) await startAgent(t, port);
   return { port, table, tunnels, kubeletPort };
+}
+
+/** The port's part of a CONNECT. */
+async function carry(egress: EgressProxy, { target, socket }: { target: string; socket: Duplex }): Promise<void> {
+  try {
+    const remote = await egress.dial(target);
+    socket.write("HTTP/1.1 200 OK\r\n\r\n");
+    await pipeline(socket, remote, socket).catch(() => undefined);
+  } catch (error) {
+    assert.ok(error instanceof EgressError);
+    socket.end(`HTTP/1.1 ${error.status} Refused\r\nConnection: close\r\n\r\n${error.message}`);
+  }
 }
 
 async function startAgent(t: TestContext, port: number): Promise<void> {
@@ -156,6 +168,19 @@ describe("EgressProxy over mutual TLS", () => {
     assert.match(String(head) + (await textOf(socket)), /failed to find Session for client far/);
   });
 
+  test("answers 502 with both names when two nodes have one address", async (t) => {
+    const rig = await startRig(t);
+    const far = { name: "far", kubeletPort: rig.kubeletPort, takesClusterTraffic: true, addresses: ["127.0.0.1"] };
+    const both = [far, { ...far, name: "other" }];
+    rig.table.setNodes(both);
+    const { response, socket, head } = await connectTo(rig, `127.0.0.1:${rig.kubeletPort}`);
+    assert.equal(response.statusCode, 502);
+    assert.match(String(head) + (await textOf(socket)), /nodes far and other all have address 127\.0\.0\.1/);
+    assert.ok(rig.tunnels.comesFrom("far", "127.0.0.1"));
+    assert.ok(!rig.tunnels.comesFrom("far", "10.0.0.2"));
+    assert.ok(!rig.tunnels.comesFrom("other", "127.0.0.1"));
+  });
+
   test("dials a pod directly when its node has no tunnel", async (t) => {
     const rig = await startRig(t, { hasTunnel: false });
     const pod = await startTarget(t, greet);
@@ -175,10 +200,23 @@ describe("EgressProxy over mutual TLS", () => {
   test("dial() rejects with EgressError, for those who answer by other means", async () => {
     const settings = { mode: "agent", local: { nodeName: "own", kubeletHost: "127.0.0.1" } } as const;
     const tunnels = new TunnelServer({ log: quietLog });
-    const egress = new EgressProxy({ settings, knowledge: new EgressTable(), tunnels, log: quietLog });
+    const egress = new EgressProxy({ settings, knowledge: new EgressTable(), tunnels });
     const isOf = (status: number) => (error: unknown) => error instanceof EgressError && error.status === status;
     await assert.rejects(egress.dial("nowhere"), isOf(400));
     await assert.rejects(egress.dial("far:10250"), isOf(502));
+  });
+
+  test("dial() does not go on for somebody who has left", async (t) => {
+    const settings = { mode: "agent", local: { nodeName: "own", kubeletHost: "127.0.0.1" } } as const;
+    const tunnels = new TunnelServer({ log: quietLog });
+    const egress = new EgressProxy({ settings, knowledge: new EgressTable(), tunnels });
+    const accepted = Promise.withResolvers<Socket>();
+    const target = await startTarget(t, (socket) => accepted.resolve(socket.resume()));
+    const leaving = new AbortController();
+    const dialled = egress.dial(target, leaving.signal);
+    leaving.abort(new Error("the client is gone"));
+    await assert.rejects(dialled, /the client is gone/);
+    await assert.rejects(egress.dial(target, leaving.signal), /the client is gone/);
   });
 
   test("answers 400 to a target that is none", async (t) => {

@@ -8,17 +8,18 @@ import {
   type EgressRoute,
   type NodeEntry,
   type PodEntry,
+  type Standing,
 } from "../src/index.ts";
 import { formatHostPort, parseHostPort, type HostPort } from "../src/host-port.ts";
 
-function aged(day: number): { readonly createdAt: string; readonly isServer: boolean } {
-  return { createdAt: `2026-01-0${day}T00:00:00Z`, isServer: false };
+function aged(day: number): { readonly createdAt: string } {
+  return { createdAt: `2026-01-0${day}T00:00:00Z` };
 }
 
 /** Node `far` takes cluster traffic, `plain` does not, `own` is the server's. */
-function table(): EgressTable {
-  const made = new EgressTable();
-  const node = { kubeletPort: 10_250, takesClusterTraffic: true, ...aged(1) };
+function table(standing?: (nodeName: string, address: string) => Standing): EgressTable {
+  const made = new EgressTable(standing);
+  const node = { kubeletPort: 10_250, takesClusterTraffic: true };
   made.setNode({ ...node, name: "far", addresses: ["10.0.0.2", "fd00::2"] });
   made.setNode({ ...node, name: "plain", addresses: ["10.0.0.3"], kubeletPort: 10_260, takesClusterTraffic: false });
   made.setNode({ ...node, name: "own", addresses: ["10.0.0.1"] });
@@ -28,6 +29,7 @@ function table(): EgressTable {
   return made;
 }
 
+const local = { nodeName: "own", kubeletHost: "127.0.0.9" };
 const direct = (text: string): EgressRoute => ({ via: "direct", to: hostPort(text) });
 const kubelet = (nodeName: string, port = 10_250): EgressRoute => ({
   via: "tunnel",
@@ -75,22 +77,19 @@ const CASES: readonly (readonly [modes: readonly EgressMode[], target: string, r
 describe("decideEgress()", () => {
   for (const [modes, target, route] of CASES)
     for (const mode of modes)
-      test(`mode ${mode}: ${target} goes ${route.via === "direct" ? "directly" : `through ${route.nodeName}`}`, () => {
-        const settings = { mode, local: { nodeName: "own", kubeletHost: "127.0.0.9" } };
+      test(`mode ${mode}: ${target} goes ${route.via === "tunnel" ? `through ${route.nodeName}` : "directly"}`, () => {
+        const settings = { mode, local };
         const knowledge: EgressKnowledge = table();
         assert.deepEqual(decideEgress(hostPort(target), knowledge, settings), route);
       });
 });
 
 describe("EgressTable", () => {
-  const far: NodeEntry = {
-    ...aged(1),
-    ...{ name: "far", kubeletPort: 10_250, takesClusterTraffic: true, addresses: ["10.0.0.9"] },
-  };
+  const far: NodeEntry = { name: "far", kubeletPort: 10_250, takesClusterTraffic: true, addresses: ["10.0.0.9"] };
 
-  test("a younger node gets no address of another one before that one has lost it", () => {
+  test("a node gets no address of another one before that one has lost it", () => {
     const made = table();
-    made.setNode({ ...far, ...aged(2), name: "thief", addresses: ["10.0.0.2", "fd00::2", "10.0.0.8"] });
+    made.setNode({ ...far, name: "thief", addresses: ["10.0.0.2", "fd00::2", "10.0.0.8"] });
     assert.equal(made.nodeByAddress("10.0.0.2")?.name, "far");
     assert.equal(made.nodeByAddress("10.0.0.8")?.name, "thief");
     made.setNode({ ...far, addresses: ["10.0.0.2"] });
@@ -100,19 +99,76 @@ describe("EgressTable", () => {
     assert.equal(made.nodeByAddress("10.0.0.2")?.name, "thief");
   });
 
-  test("a server's node keeps its address from older nodes as well", () => {
+  test("nor does one that was there before, by claiming it later", () => {
     const made = table();
-    made.setNode({ ...far, ...aged(2), isServer: true, name: "server", addresses: ["10.0.0.2"] });
-    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "server");
+    made.setNode({ ...far, name: "young", addresses: ["10.0.0.7"] });
+    made.setNode({ ...far, name: "plain", addresses: ["10.0.0.3", "10.0.0.7"] });
+    assert.equal(made.nodeByAddress("10.0.0.7")?.name, "young");
+    made.setNodes([
+      { ...far, name: "plain", addresses: ["10.0.0.7"] },
+      { ...far, name: "young", addresses: ["10.0.0.7"] },
+    ]);
+    assert.equal(made.nodeByAddress("10.0.0.7")?.name, "young", "also after a list of all");
   });
 
-  test("retainNodes() and retainPods() forget what is gone", () => {
+  test("a node that shows an address takes it from one that just says so, and keeps it when it shows it no more", () => {
+    const shown = new Set<string>();
+    const made = table((nodeName, address) => (shown.has(`${nodeName} ${address}`) ? "shown" : "said"));
+    made.removeNode("far");
+    made.setNode({ ...far, name: "thief", addresses: ["10.0.0.2"] });
+    made.setNode({ ...far, addresses: ["10.0.0.2"] });
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "thief");
+    shown.add("far 10.0.0.2").add("thief 10.0.0.9");
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "far");
+    shown.clear();
+    made.setNode({ ...far, name: "thief", addresses: ["10.0.0.2", "10.0.0.9"] });
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "far");
+  });
+
+  test("of two that are first seen together and just say so none is believed, until one shows it or is alone", () => {
+    const shown = new Set<string>();
+    const made = new EgressTable((nodeName) => (shown.has(nodeName) ? "shown" : "said"));
+    const both = [far, { ...far, name: "other" }];
+    made.setNodes(both);
+    const route = () => decideEgress(hostPort("10.0.0.9:10250"), made, { mode: "agent", local });
+    assert.equal(made.nodeByAddress("10.0.0.9"), undefined);
+    assert.deepEqual(route(), { via: "nobody", rivals: ["far", "other"] });
+    shown.add("other");
+    assert.deepEqual(route(), kubelet("other"));
+    shown.clear();
+    made.setNodes([]);
+    made.setNodes(both);
+    assert.deepEqual(route(), { via: "nobody", rivals: ["far", "other"] });
+    made.removeNode("other");
+    assert.deepEqual(route(), kubelet("far"));
+  });
+
+  test("a claim that never counts gets nothing, also where it is the only one", () => {
+    const made = table((nodeName) => (nodeName === "far" ? "void" : "said"));
+    assert.equal(made.nodeByAddress("10.0.0.2"), undefined);
+    assert.deepEqual(made.rivalsFor("10.0.0.2"), []);
+    assert.equal(made.nodeByAddress("10.0.0.3")?.name, "plain");
+  });
+
+  test("setNodes() and setPods() forget what is gone", () => {
     const made = table();
-    made.retainNodes(new Set(["plain"]));
-    made.retainPods(new Set(["b"]));
+    made.setNodes([{ ...far, name: "plain", addresses: ["10.0.0.3"] }]);
+    made.setPods([{ ...aged(1), uid: "b", nodeName: "plain", addresses: ["10.42.3.7"] }]);
     assert.equal(made.nodeByAddress("10.0.0.2"), undefined);
     assert.equal(made.nodeByPodAddress("10.42.2.7"), undefined);
     assert.equal(made.nodeByPodAddress("10.42.3.7")?.name, "plain");
+  });
+
+  test("of pods that are first seen together with one address the older one has it, and keeps it", () => {
+    const made = table();
+    const pod = { nodeName: "plain", addresses: ["10.42.3.9"] };
+    made.setPods([
+      { ...pod, ...aged(2), uid: "x" },
+      { ...pod, ...aged(1), uid: "y", nodeName: "far" },
+    ]);
+    assert.equal(made.nodeByPodAddress("10.42.3.9")?.name, "far");
+    made.setPod({ ...pod, createdAt: "2025-01-01T00:00:00Z", uid: "z" });
+    assert.equal(made.nodeByPodAddress("10.42.3.9")?.name, "far");
   });
 
   test("a pod's address is the next pod's once that is the only one", () => {

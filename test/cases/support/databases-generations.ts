@@ -14,6 +14,8 @@ const QUERIES = [
   "CREATE INDEX kine_prev_revision_index ON kine (prev_revision)",
 ];
 const ALL = [NAME, NAME_ID, ...QUERIES, UNIQUE];
+const COMPACTION = `CREATE INDEX kine_id_compact_rev_key_with_prev_revision_index ON kine (id, name, prev_revision)
+  WHERE name != 'compact_rev_key' AND prev_revision != 0`;
 
 function sqlite(name: "INTEGER" | "TEXT"): string {
   return `CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name ${name}, created INTEGER, deleted INTEGER,
@@ -40,20 +42,16 @@ function postgres(id: "SERIAL" | "BIGSERIAL", name: string): string {
 
 const ASCII = "VARCHAR(630) CHARACTER SET ascii";
 
-/** Every layout in kine's history, by database, oldest first. */
+/** Every layout in kine's history up to v0.16.4, by database, oldest first. */
 export const GENERATIONS: Readonly<Record<"SQLite" | "MariaDB" | "PostgreSQL", readonly Generation[]>> = {
   SQLite: [
     { name: "v0.1: INTEGER names, no unique index", statements: [sqlite("INTEGER"), NAME] },
     { name: "v0.6: INTEGER names, all indexes", statements: [sqlite("INTEGER"), ...ALL] },
     {
       name: "v0.14.14: INTEGER names, an index for compaction",
-      statements: [
-        ...[sqlite("INTEGER"), ...ALL],
-        `CREATE INDEX kine_id_compact_rev_key_with_prev_revision_index ON kine (id, name, prev_revision)
-         WHERE name != 'compact_rev_key' AND prev_revision != 0`,
-      ],
+      statements: [sqlite("INTEGER"), ...ALL, COMPACTION],
     },
-    { name: "v0.16.3: TEXT names", statements: [sqlite("TEXT"), ...ALL] },
+    { name: "v0.16.3: TEXT names", statements: [sqlite("TEXT"), ...ALL, COMPACTION] },
   ],
   MariaDB: [
     {

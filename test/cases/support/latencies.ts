@@ -1,4 +1,4 @@
-/** How long many things took, for people to read: a busy machine may take longer, so no test depends on it. */
+/** How long many things took, for people to read: a busy machine may take longer, so no test depends on it unless it runs alone. */
 export class Latencies {
   readonly #ms: number[] = [];
 
@@ -8,6 +8,11 @@ export class Latencies {
 
   get maxMs(): number {
     return Math.max(0, ...this.#ms);
+  }
+
+  get medianMs(): number {
+    const sorted = this.#ms.toSorted((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)] ?? 0;
   }
 
   add(ms: number): void {

@@ -11,7 +11,7 @@ import type { OwnServerSettings } from "./own-server.ts";
 const STOP_WITHIN_MS = 5000;
 
 const settings = JSON.parse(process.argv[2] ?? "") as OwnServerSettings; // sound: written by own-server.ts
-const { folder, port, transport, progressIntervalMs, watchBacklogBytes } = settings;
+const { folder, port, transport, progressIntervalMs, watchBacklogBytes, backlogBytes } = settings;
 const log = createLogger({ level: "error", format: "text", write: (line) => process.stderr.write(line) });
 const metrics = new MetricsRegistry();
 processMetrics(metrics);
@@ -26,6 +26,7 @@ const server = new EtcdApiServer({
   memberName: "case",
   progressIntervalMs,
   ...(watchBacklogBytes === undefined ? {} : { watchBacklogBytes }),
+  backlogBytes,
   log,
 });
 await server.start({ signal: new AbortController().signal });

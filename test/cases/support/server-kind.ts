@@ -15,6 +15,8 @@ export interface ServerOptions {
   readonly progressIntervalMs?: number;
   /** What may wait for one watch stream; only ours can be told. */
   readonly watchBacklogBytes?: number;
+  /** What may wait for all clients together; likewise. */
+  readonly backlogBytes?: number;
   readonly tls?: ServerTls;
 }
 

@@ -23,6 +23,8 @@ export interface Behaviour {
   status: number;
   /** When it was asked for, on the clock of performance.now(). */
   readonly askedAtMs: number[];
+  /** What kubelets' certificates were asked for, as the header says it. */
+  readonly nodeIps: string[];
 }
 
 /** A server's own paths on the product's port, with the product's certificates; there is no Kubernetes behind it. */
@@ -49,7 +51,7 @@ export async function startCluster(t: TestContext): Promise<Cluster> {
     apiServerUrl: "https://127.0.0.1:1",
   });
   await ensurePasswd({ serverDir, token: "secret", agentToken: undefined });
-  const behaviour: Behaviour = { document: documentOfServer(), status: 200, askedAtMs: [] };
+  const behaviour: Behaviour = { document: documentOfServer(), status: 200, askedAtMs: [], nodeIps: [] };
   const lines: string[] = [];
   const log = createLogger({ level: "debug", format: "text", write: (line) => void lines.push(line) });
   const port = await freePort();
@@ -107,6 +109,7 @@ function routes(serverDir: string, behaviour: Behaviour): ReadonlyMap<string, Ro
   });
   const leaf = (name: (typeof LEAVES)[number]) =>
     route(async (request) => {
+      behaviour.nodeIps.push(...[request.header("k3s-node-ip") ?? []].flat());
       const subject = { serverDir, name, nodeName: NAME, nodeIps: ["127.0.0.1"] };
       return { body: await signAgentCertificate({ ...subject, csr: await request.body() }) };
     });
@@ -129,6 +132,14 @@ async function agentConfig(folder: string, url: string): Promise<AgentConfig> {
     signal,
   });
   return { ...config, paths: { ...config.paths, nodePasswordFile: join(folder, "etc/password") } };
+}
+
+/** A range as the document has it. */
+export function goNetwork(cidr: string): { readonly IP: string; readonly Mask: string } {
+  const [ip = "", length = ""] = cidr.split("/");
+  const bits = "1".repeat(Number(length)).padEnd(ip.includes(":") ? 128 : 32, "0");
+  const bytes = bits.match(/.{8}/g)?.map((byte) => Number.parseInt(byte, 2)) ?? [];
+  return { IP: ip, Mask: Buffer.from(bytes).toString("base64") };
 }
 
 /** As a server of this version writes it. */

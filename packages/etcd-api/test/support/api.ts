@@ -13,6 +13,8 @@ export interface TestApi {
   readonly store: OpenStore;
   readonly server: EtcdApiServer;
   readonly client: RawClient;
+  /** A client with a connection of its own. */
+  readonly connect: () => RawClient;
   readonly folder: string;
   readonly socketPath: string;
 }
@@ -56,5 +58,6 @@ export async function startApi(t: TestContext, options: Partial<EtcdApiServerOpt
   const server = new EtcdApiServer({ store: () => store, socketPath, memberName: "node1", log: quietLog, ...options });
   await server.start({ signal: new AbortController().signal });
   t.after(() => server.stop(AbortSignal.timeout(2000)));
-  return { store, server, client: new RawClient(t, `unix:${socketPath}`), folder, socketPath };
+  const connect = () => new RawClient(t, `unix:${socketPath}`);
+  return { store, server, client: connect(), connect, folder, socketPath };
 }

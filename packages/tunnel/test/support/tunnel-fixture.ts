@@ -42,7 +42,7 @@ export async function startServer(t: TestContext, options: ServerOptions = {}): 
   http.on("upgrade", (request, socket, head) => {
     if (options.flowControl === "shared") delete request.headers["k3s-tunnel-flow-control"];
     const nodeName = String(request.headers["test-node"]);
-    tunnels.accept({ request, socket, head, nodeName });
+    tunnels.accept({ request, socket, head, nodeName, remoteAddress: request.socket.remoteAddress ?? "" });
   });
   http.listen(0, "127.0.0.1");
   t.after(async () => {
