@@ -44,7 +44,7 @@ export interface Target {
 }
 
 /** The machine that builds. */
-export function hostTarget(): Target {
+function hostTarget(): Target {
   return {
     architecture: process.arch,
     nodePackage: packageFolder(ROOT, `node-linux-${process.arch}`),

@@ -10,7 +10,7 @@ import { cacheDirectory, COMPONENT_OPTIONS, readComponentOptions } from "./compo
 import { licenseText } from "./license-text.ts";
 import { npmPackages, readPackage } from "./npm-packages.ts";
 import { packComponents } from "./pack-components.ts";
-import { compressedSize, writeRelease } from "./release-files.ts";
+import { writeRelease } from "./release-files.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -104,8 +104,10 @@ interface Published {
 async function publish({ executable, program, manifest, documents }: Published, progress: Progress): Promise<void> {
   const { architecture } = manifest;
   const sizes = await writeRelease({ executable, architecture, documents, folder: join(DIST, "release"), progress });
-  const bare = await compressedSize(program.path);
-  progress({ step: "Release", note: `without upstream programs ${(bare / 1e6).toFixed(1)} MB as zstd` });
+  // The programs are compressed already: what is appended takes as much again.
+  const appended = (await stat(executable)).size - (await stat(program.path)).size;
+  const zstd = [...sizes].find(([name]) => name.endsWith(".zst"))?.[1] ?? 0;
+  progress({ step: "Release", note: `without upstream programs ${((zstd - appended) / 1e6).toFixed(1)} MB as zstd` });
   for (const [name, size] of sizes) progress({ step: "Release", note: `${name} ${(size / 1e6).toFixed(1)} MB` });
 }
 

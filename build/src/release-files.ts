@@ -17,20 +17,12 @@ export interface ReleaseOptions {
   readonly progress: Progress;
 }
 
-const LEVEL = 19;
+/** Takes minutes; what it saves is downloaded again and again. */
+const LEVEL = 22;
 
 /** What k3s's installer asks for on each architecture. */
 function executableName(architecture: string): string {
   return architecture === "amd64" ? "k3s" : `k3s-${architecture}`;
-}
-
-/** How much a file takes as zstd at the level of a release. */
-export async function compressedSize(path: string): Promise<number> {
-  let size = 0;
-  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL };
-  for await (const chunk of createReadStream(path).pipe(createZstdCompress({ params })))
-    size += (chunk as Buffer).length;
-  return size;
 }
 
 /** Fills the folder, replaced as a whole, with everything that is published of one executable; answers with sizes by name. */

@@ -28,13 +28,15 @@ module.exports = libraries;`;
 /** Leaves those libraries out of a bundle: whoever imports one gets it from the asset. */
 export const separateLibraries: Plugin = {
   name: "separate-libraries",
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^[@a-z]/ }, ({ path }) => (LIBRARIES.has(path) ? { path, namespace: "library" } : undefined));
-    onResolve({ filter: /^k3s:libraries$/ }, ({ path }) => ({ path, namespace: "loader" }));
-    onLoad({ filter: /.*/, namespace: "library" }, ({ path }) => ({
+  setup: (bundler) => {
+    bundler.onResolve({ filter: /^[@a-z]/ }, ({ path }) =>
+      LIBRARIES.has(path) ? { path, namespace: "library" } : undefined,
+    );
+    bundler.onResolve({ filter: /^k3s:libraries$/ }, ({ path }) => ({ path, namespace: "loader" }));
+    bundler.onLoad({ filter: /.*/, namespace: "library" }, ({ path }) => ({
       contents: `module.exports = require("k3s:libraries")["${path}"]();`,
     }));
-    onLoad({ filter: /.*/, namespace: "loader" }, () => ({ contents: LOADER }));
+    bundler.onLoad({ filter: /.*/, namespace: "loader" }, () => ({ contents: LOADER }));
   },
 };
 
@@ -42,11 +44,11 @@ export const separateLibraries: Plugin = {
 export function libraryOwners(root: string): Plugin {
   return {
     name: "library-owners",
-    setup: ({ onResolve, resolve }) => {
-      onResolve({ filter: /^[@a-z]/, namespace: "file" }, async ({ path, kind, pluginData }) => {
+    setup: (bundler) => {
+      bundler.onResolve({ filter: /^[@a-z]/, namespace: "file" }, async ({ path, kind, pluginData }) => {
         const owner = LIBRARIES.get(path);
         if (owner === undefined || pluginData === "found") return undefined;
-        return await resolve(path, { kind, resolveDir: join(root, "packages", owner), pluginData: "found" });
+        return await bundler.resolve(path, { kind, resolveDir: join(root, "packages", owner), pluginData: "found" });
       });
     },
   };
