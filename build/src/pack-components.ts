@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { access, copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { readGoVersion, type Manifest, type Progress } from "@k3s/components";
 import { appendPayload, compressBlock, type BlockMember, type PackedBlock } from "@k3s/payload";
@@ -25,6 +25,7 @@ const KUBERNETES = ["kube-apiserver", "kube-controller-manager", "kubelet", "kub
 const RUNTIME = ["containerd", "ctr", "containerd-shim-runc-v2", "runc"];
 /** Reaches back over the largest program; unpacking needs as much memory. */
 const WINDOW_LOG = 27;
+const UNUSED_MS = 14 * 24 * 60 * 60_000;
 const FAST = 1;
 const SMALL = 19;
 
@@ -73,7 +74,18 @@ async function packBlock(members: readonly Member[], options: PackOptions): Prom
   await mkdir(folder, { recursive: true });
   const path = join(folder, `${createHash("sha256").update(recipe.join("\n")).digest("hex")}.zst`);
   if (!(await exists(path))) await compress(members, path, { ...settings, progress });
+  await utimes(path, new Date(), new Date());
+  await removeOldBlocks(folder);
   return { path, members: members.map(({ name, size }) => ({ name, size })) };
+}
+
+/** Blocks of sets that nobody has built for two weeks, and what interrupted builds left. */
+async function removeOldBlocks(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined); // another build may have removed it
+    if (found !== undefined && Date.now() - found.mtimeMs > UNUSED_MS) await rm(path, { force: true });
+  }
 }
 
 interface Settings {
