@@ -16,6 +16,7 @@ import {
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
+import type { LateCheck } from "./late-check.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -29,6 +30,7 @@ interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
   readonly snapshots: FileSnapshots;
+  readonly lateCheck: LateCheck | undefined;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   readonly reserve: SpaceReserve;
@@ -176,8 +178,9 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, keeper, snapshots, release, reserve, log } = this.#parts;
+    const { reader, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
+    await lateCheck?.idle();
     await snapshots.idle();
     await reserve.idle();
     await this.#keepLog();
