@@ -49,7 +49,8 @@ export class Etcdctl {
       .replaceAll(this.#endpoint, "ENDPOINT")
       .replace(/compacted revision \d+/, "compacted revision N")
       .replace(/took = [\d.]+.?s/, "took = TIME")
-      .replace(/remaining\(\d+s\)/, "remaining(TIME)");
+      .replace(/remaining\(\d+s\)/, "remaining(TIME)")
+      .replace(/(?<=attached keys\(\[)[^\]]*/, sortWords); // etcd lists them in the random order of a Go map
   }
 
   async #noteRevision(): Promise<void> {
@@ -134,4 +135,8 @@ function eventsIn(text: string): unknown[] {
 
 function eventsOf(messages: readonly unknown[]): unknown[] {
   return messages.flatMap((message) => (message as { readonly Events?: readonly unknown[] }).Events ?? []);
+}
+
+function sortWords(text: string): string {
+  return text.split(" ").toSorted().join(" ");
 }

@@ -3,22 +3,11 @@ import { cp, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { DriverError, openStore, type CommitBatch, type Driver, type NewRow } from "@k3s/datastore";
+import { DriverError, emptyBatch, openStore, type Driver, type NewRow } from "@k3s/datastore";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
 import { driverConformance, until } from "@k3s/testkit";
 import { DatastoreMetrics, openDatastore, parseEndpoint, type DriverEndpoint } from "../src/index.ts";
-
-const emptyBatch: CommitBatch = {
-  after: 0,
-  rows: [],
-  spans: [],
-  leases: [],
-  endedLeases: [],
-  requiredLeases: [],
-  rowLeases: [],
-  compactRevision: undefined,
-};
 
 async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-endpoint-"));

@@ -1,4 +1,5 @@
 import { sleep } from "@k3s/async";
+import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { CheckpointResult } from "./worker-protocol.ts";
 
@@ -9,12 +10,18 @@ const FULL_BYTES = 8 * 1024 * 1024;
 /** A log file beyond this is cut although somebody may have to wait a moment. */
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
 const IDLE_MS = 10_000;
+/** What may wait in the log on a disk with little room: writing it back takes as much again. */
+const SHORT_BYTES = 1024 * 1024;
 
 interface CheckpointerParts {
   /** Writes back beside the commits. */
   readonly run: (options: { readonly truncate: boolean }) => Promise<CheckpointResult>;
   /** Writes the rest back while no commit runs. */
   readonly finish: () => Promise<CheckpointResult>;
+  /** Whether the disk has little room. */
+  readonly isShort: () => Promise<boolean>;
+  /** There was no room to write back in. Answers whether there is some now. */
+  readonly makeRoom: () => Promise<boolean>;
   readonly log: Logger;
 }
 
@@ -27,6 +34,9 @@ export class Checkpointer {
   readonly #parts: CheckpointerParts;
   readonly #stop = new AbortController();
   #pendingBytes = 0;
+  /** About what is in the log and nowhere else. */
+  #unwrittenBytes = 0;
+  #isShort = false;
   #commits = 0;
   #running: Promise<void> | undefined;
   #idle: Promise<void> | undefined;
@@ -39,10 +49,18 @@ export class Checkpointer {
   note(bytes: number): void {
     this.#commits++;
     this.#pendingBytes += bytes;
+    this.#unwrittenBytes += bytes;
     if (this.#pendingBytes >= PASSIVE_BYTES) this.#start(false);
     this.#idle ??= this.#whenIdle().finally(() => {
       this.#idle = undefined;
     });
+  }
+
+  /** Before a commit that adds data: on a disk with little room it waits until the log has been written back. */
+  async ready(): Promise<void> {
+    if (!this.#isShort || this.#unwrittenBytes < SHORT_BYTES) return;
+    this.#start(false);
+    await this.#running;
   }
 
   /** Resolves when none runs and none will. */
@@ -68,17 +86,35 @@ export class Checkpointer {
   }
 
   async #run(truncate: boolean): Promise<void> {
-    const { run, finish, log } = this.#parts;
+    const { isShort, log } = this.#parts;
     this.#pendingBytes = 0;
+    const unwritten = this.#unwrittenBytes;
     try {
-      const { walBytes } = await run({ truncate });
-      if (walBytes <= FULL_BYTES) return;
-      await finish();
-      if (walBytes <= MAX_WAL_BYTES) return;
-      const after = await run({ truncate: true });
-      if (after.busy) log.warn({ walBytes }, "another program keeps the log of the datastore from being written back");
+      this.#isShort = await isShort();
+      await this.#writeBackWithRoom(truncate);
+      this.#unwrittenBytes -= unwritten;
     } catch (error) {
       log.warn({ error }, "cannot write back the log of the datastore, the next commits try again");
     }
+  }
+
+  async #writeBackWithRoom(truncate: boolean): Promise<void> {
+    try {
+      await this.#writeBack(truncate);
+    } catch (error) {
+      const isFull = error instanceof DriverError && error.kind === "noSpace";
+      if (!isFull || !(await this.#parts.makeRoom())) throw error;
+      await this.#writeBack(true);
+    }
+  }
+
+  async #writeBack(truncate: boolean): Promise<void> {
+    const { run, finish, log } = this.#parts;
+    const { walBytes } = await run({ truncate });
+    if (walBytes <= FULL_BYTES) return;
+    await finish();
+    if (walBytes <= MAX_WAL_BYTES) return;
+    const after = await run({ truncate: true });
+    if (after.busy) log.warn({ walBytes }, "another program keeps the log of the datastore from being written back");
   }
 }

@@ -6,7 +6,7 @@ import { isDamage, SqliteError } from "./errors.ts";
 import { keepDamaged } from "./keep-damaged.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 
-/** After an unclean stop, files up to this size are checked before they are used: about a second. */
+/** After an unclean stop, files up to this size are checked before they are used, about a second; larger ones while they are. */
 const QUICK_CHECK_BYTES = 64 * 1024 * 1024;
 
 interface Leftovers {
@@ -19,13 +19,16 @@ interface Leftovers {
   readonly quickCheck: () => Promise<readonly string[]>;
 }
 
+/** `toBeChecked`: the file may be used, but nobody has looked whether it is whole. */
+export type Inspected = "sound" | "toBeChecked";
+
 /**
  * Looks at what a server that was not closed has left, before there is a connection that writes: from then on SQLite forgets what it could
  * not use of the log. Rejects with SqliteError on damage, with a copy kept and the files as they were.
  */
-export async function inspectLeftovers(leftovers: Leftovers): Promise<void> {
+export async function inspectLeftovers(leftovers: Leftovers): Promise<Inspected> {
   const { path, log, synchronous, wasClosed, quickCheck } = leftovers;
-  if ((await sizeOf(`${path}-wal`)) === 0) return;
+  if ((await sizeOf(`${path}-wal`)) === 0) return "sound";
   const { state, hasCommits } = await checkWal(`${path}-wal`);
   const bytes = await sizeOf(path);
   if (bytes === 0 && (hasCommits || state !== "sound")) throw SqliteError.fileGone(path);
@@ -36,17 +39,13 @@ export async function inspectLeftovers(leftovers: Leftovers): Promise<void> {
     const copy = await keepDamaged(path, { logOnly: true });
     log.warn({ file: path, copy }, "the end of the datastore's log is not whole and was left out, a copy was kept");
   }
-  if (wasClosed) return;
-  if (bytes > QUICK_CHECK_BYTES) {
-    const cure = "k3s datastore check";
-    log.warn(
-      { file: path, bytes, cure },
-      "the datastore was not closed, and it is too large to be checked at the start",
-    );
-    return;
-  }
-  log.info({ file: path }, "the datastore was not closed, checking it");
+  if (wasClosed) return "sound";
+  const isLarge = bytes > QUICK_CHECK_BYTES;
+  const when = isLarge ? "checking it while it is served" : "checking it";
+  log.info({ file: path, bytes }, `the datastore was not closed, ${when}`);
+  if (isLarge) return "toBeChecked";
   await assertSound(path, quickCheck);
+  return "sound";
 }
 
 /** What to tell of damage that was met in spite of the check: the log is copied before SQLite writes it back. */

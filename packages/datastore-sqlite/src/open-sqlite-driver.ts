@@ -7,6 +7,7 @@ import { markClosed, takeClosedMark } from "./closed-mark.ts";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
+import { LateCheck } from "./late-check.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -49,7 +50,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   };
   const wasClosed = await takeClosedMark(path);
   const check = () => quickCheck({ ...writing, isReadOnly: true });
-  await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
+  const inspected = await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
   await createPrivate(path);
   const writer = new WorkerChannel(writing);
   const reader = new WorkerChannel({
@@ -68,7 +69,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
       if (keeper !== undefined) await tryToMark(path, log);
       await lock.release();
     };
-    return new SqliteDriver({ writer, reader, keeper, snapshots, log, checkpoints, reserve, release });
+    const lateCheck = inspected === "toBeChecked" ? new LateCheck({ path, log, quickCheck: check }) : undefined;
+    return new SqliteDriver({ writer, reader, keeper, snapshots, lateCheck, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();

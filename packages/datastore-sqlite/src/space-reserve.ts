@@ -6,8 +6,12 @@ import type { Logger } from "@k3s/log";
 
 /** Room for writing the log back (about 4 MiB of it are not) and for deletes and compactions after that. */
 const RESERVE_BYTES = 8 * 1024 * 1024;
+/** What the log takes at most while it is written back often, and then a delete beside it. */
+const LOG_BYTES = 4 * 1024 * 1024;
 /** What must stay free beside it: else the next put finds the disk full again. More than a log that is written back sets free. */
 const MARGIN_BYTES = 8 * 1024 * 1024;
+/** Below this a log that grows and the file that it is written back to may both want what is left. */
+const SHORT_BYTES = 64 * 1024 * 1024;
 /** Random, so that no file system stores less than it promises. */
 const PIECE_BYTES = 1024 * 1024;
 
@@ -64,9 +68,14 @@ export class SpaceReserve {
     return true;
   }
 
-  /** Whether what it gave away, or as much, is still free. */
+  /** Whether enough of what it gave away, or as much, is still free for puts that need no room but in the log. */
   async isFree(): Promise<boolean> {
-    return (await freeBytes(dirname(this.#path))) >= RESERVE_BYTES;
+    return (await freeBytes(dirname(this.#path))) >= LOG_BYTES;
+  }
+
+  /** Whether the disk has little room left. */
+  async isShort(): Promise<boolean> {
+    return (await freeBytes(dirname(this.#path))) < SHORT_BYTES;
   }
 
   /** Resolves when nothing is being written. */

@@ -16,6 +16,7 @@ import {
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
+import type { LateCheck } from "./late-check.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -29,6 +30,7 @@ interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
   readonly snapshots: FileSnapshots;
+  readonly lateCheck: LateCheck | undefined;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   readonly reserve: SpaceReserve;
@@ -53,7 +55,9 @@ export class SqliteDriver implements Driver {
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
     const finish = () => parts.writer.call("checkpoint", { truncate: false });
     const isOurs = parts.checkpoints === "own";
-    this.#checkpointer = isOurs ? new Checkpointer({ run, finish, log: parts.log }) : undefined;
+    const { reserve, log } = parts;
+    const room = { isShort: () => reserve.isShort(), makeRoom: () => reserve.release() };
+    this.#checkpointer = isOurs ? new Checkpointer({ run, finish, ...room, log }) : undefined;
   }
 
   heads(after: number, limit: number): Promise<readonly RowHead[]> {
@@ -71,6 +75,7 @@ export class SqliteDriver implements Driver {
   async commit(batch: CommitBatch): Promise<void> {
     const { reserve } = this.#parts;
     if (!hasPuts(batch)) return this.#makingRoom(() => this.#commit(batch));
+    await this.#checkpointer?.ready();
     if (reserve.isReleased && !(await reserve.build()) && !(await this.#hasRoomInside())) throw noRoom();
     try {
       await this.#commit(batch);
@@ -123,12 +128,13 @@ export class SqliteDriver implements Driver {
     this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
   }
 
-  /** Carries out what adds no data: on a full disk once more, in the space that was held free for it. */
+  /** Carries out what adds no data: on a full disk once more, in the space that was held free for it, or that the log sets free. */
   async #makingRoom(work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
-      if (!isNoSpace(error) || !(await this.#releaseReserve())) throw error;
+      if (!isNoSpace(error)) throw error;
+      if (!(await this.#releaseReserve())) await this.#tryToShrink(() => this.#truncateLog());
       await work();
     }
   }
@@ -176,8 +182,9 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, keeper, snapshots, release, reserve, log } = this.#parts;
+    const { reader, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
+    await lateCheck?.idle();
     await snapshots.idle();
     await reserve.idle();
     await this.#keepLog();

@@ -21,15 +21,29 @@ const CRASH_WRITER = fileURLToPath(new URL("./fixtures/crash-writer.ts", import.
 interface Opened {
   readonly store: OpenStore;
   /** What was logged as a warning or worse. */
-  readonly warnings: string[];
+  readonly warnings: readonly string[];
+  /** All that was logged. */
+  readonly lines: readonly string[];
 }
+
+/** More than a start waits for. */
+const LARGE_BYTES = 65 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+/** First byte of a page that ends an index: sqlite.org/fileformat2.html, 1.6. */
+const INDEX_LEAF = 10;
+const WAL_HEADER_BYTES = 32;
 
 async function openImage(t: TestContext, path: string, settings: SqliteSettings = {}): Promise<Opened> {
   const warnings: string[] = [];
-  const log = createLogger({ level: "warn", format: "json", write: (line) => warnings.push(line) });
+  const lines: string[] = [];
+  const write = (line: string): void => {
+    lines.push(line);
+    if (!/"level":"(?:debug|info)"/.test(line)) warnings.push(line);
+  };
+  const log = createLogger({ level: "info", format: "json", write });
   const store = await openStore(await openSqliteDriver({ path, log, settings }), { log });
   t.after(() => store.close());
-  return { store, warnings };
+  return { store, warnings, lines };
 }
 
 /** Opening rejects with this code, time after time; answers the one copy, which is what the files were and still are. */
@@ -169,12 +183,31 @@ describe("a log that a crash left", () => {
     assert.equal((await copiesOf(path)).length, 1);
   });
 
-  test("of a file too large to be checked is told with the command that checks it", async (t) => {
-    const path = await crashImage(t, 5);
-    await truncate(path, 65 * 1024 * 1024);
-    const { store, warnings } = await openImage(t, path);
-    assert.equal(await keptKeys(store), 5);
-    assert.match(warnings.join(), /k3s datastore check/);
+  test("of a file too large for the start to wait for is checked while the file is served", async (t) => {
+    const path = await crashImage(t, 300, async (store, source) => {
+      await sql(source, "PRAGMA wal_checkpoint(RESTART)");
+      await store.txn(create("/kept/more", "1"));
+    });
+    await truncate(path, LARGE_BYTES);
+    const { store, lines } = await openImage(t, path);
+    assert.equal(await keptKeys(store), 301);
+    await store.close();
+    assert.match(lines.join(), /checking it while it is served.*it is sound/s);
+
+    const file = await readFile(path);
+    const indexed = Array.from({ length: file.length / PAGE_BYTES }, (_, page) => page * PAGE_BYTES).find(
+      (at) => file[at] === INDEX_LEAF && file.subarray(at, at + PAGE_BYTES).includes("/kept/100"),
+    );
+    assert.ok(indexed !== undefined);
+    await writeFile(path, file.fill(0x5a, indexed, indexed + PAGE_BYTES));
+    await truncate(path, LARGE_BYTES);
+    const log = await readFile(`${await crashImage(t, 1)}-wal`);
+    await writeFile(`${path}-wal`, log.subarray(0, WAL_HEADER_BYTES + 100)); // as a kill leaves it within the first frame
+    const damaged = await openImage(t, path);
+    assert.equal(await keptKeys(damaged.store), 301);
+    await damaged.store.close();
+    assert.match(damaged.warnings.join(), /"error".*the datastore is damaged/);
+    assert.match(damaged.warnings.join(), /Restore the file from a backup/);
   });
 });
 

@@ -1,6 +1,7 @@
 export { hasPuts } from "./batch.ts";
 export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
+  emptyBatch,
   CLAIM_LIMIT_MS,
   DriverError,
   tableTraits,

@@ -1,4 +1,5 @@
 import {
+  emptyBatch,
   StoreError,
   type CommitBatch,
   type KeyRange,
@@ -55,14 +56,5 @@ export function isUnavailable(error: unknown): boolean {
 export function creations(after: number, ...names: readonly string[]): CommitBatch {
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
   const rows = names.map((name, i): NewRow => ({ id: after + i + 1, name, ...plain, value: Buffer.from(name) }));
-  return {
-    after,
-    rows,
-    spans: [],
-    leases: [],
-    endedLeases: [],
-    requiredLeases: [],
-    rowLeases: [],
-    compactRevision: undefined,
-  };
+  return { ...emptyBatch, after, rows };
 }
