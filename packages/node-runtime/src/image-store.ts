@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { isClosedPipe } from "./closed-pipe.ts";
 import { runProgram } from "./run-program.ts";
 
 export interface ImageStoreOptions {
@@ -87,10 +88,4 @@ function parseImageList(text: string): StoredImage[] {
     .slice(1)
     .map((line) => line.trim().split(/\s+/))
     .flatMap(([name, , digest]) => (name && digest?.startsWith("sha256:") ? [{ name, digest }] : []));
-}
-
-function isClosedPipe(error: unknown): boolean {
-  return (
-    error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE")
-  );
 }
