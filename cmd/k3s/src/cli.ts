@@ -1,5 +1,6 @@
 import { nearest } from "@k3s/config";
 import { Command, CommanderError } from "commander";
+import { checkConfigCommand, normalizeCheckConfigArguments } from "./check-config-command.ts";
 import type { CommandContext } from "./context.ts";
 import { datastoreCommand, normalizeDatastoreArguments } from "./datastore-command.ts";
 import { UsageError } from "./errors.ts";
@@ -32,6 +33,7 @@ export async function runCli(context: CommandContext): Promise<number> {
 /** What makes of Go's spellings those that we know. */
 function normalizerOf(command: string | undefined): (args: readonly string[]) => readonly string[] {
   if (command === "datastore") return normalizeDatastoreArguments;
+  if (command === "check-config") return normalizeCheckConfigArguments;
   return command === "token" ? normalizeTokenArguments : normalizeArguments;
 }
 
@@ -51,7 +53,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
     else
-      throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "token", "help", ...TOOLS]));
+      throw UsageError.unknownCommand(
+        name,
+        nearest(name, ["server", "agent", "check-config", "datastore", "token", "help", ...TOOLS]),
+      );
   });
   for (const role of ["server", "agent"] as const) {
     const command = nodeCommand(role, async (parsed) => {
@@ -60,6 +65,7 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     });
     program.addCommand(command.copyInheritedSettings(program));
   }
+  program.addCommand(checkConfigCommand(context, exit).copyInheritedSettings(program));
   for (const group of [datastoreCommand(context, exit), tokenCommand(context, exit)]) {
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
