@@ -1,16 +1,11 @@
-import { stat } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
-import { repeat, retry } from "@k3s/async";
+import { retry } from "@k3s/async";
 import { NodeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
-import { ArchiveNames } from "./archive-names.ts";
 import { archiveState, type ArchiveState } from "./archive-state.ts";
-import { archivePacking, openArchive } from "./archive-stream.ts";
-import { NodeRuntimeError } from "./errors.ts";
 import type { ImageStore } from "./image-store.ts";
+import { importArchive } from "./import-archive.ts";
 import type { ImportCache } from "./import-cache.ts";
 
-const PROGRESS_MS = 5_000;
 /** containerd may be restarted at any moment: what it refuses then is asked again. */
 const RETRY = { delayMinMs: 200, delayMaxMs: 5_000 } as const;
 
@@ -84,7 +79,10 @@ export class ArchiveImporter {
       return { outcome: "unchanged", names: remembered };
     }
     const startedAt = performance.now();
-    const names = await this.#copyIn(archive, signal);
+    const names = await importArchive(archive, {
+      ...{ store: this.#store, path: this.#path, signal },
+      onProgress: (bytes, percent) => this.#log.info({ archive, bytes, percent }, "importing image archive"),
+    });
     const pinned = await this.#pin(names, signal);
     const durationMs = Math.round(performance.now() - startedAt);
     this.#log.info({ archive, images: names, durationMs }, "image archive imported");
@@ -102,36 +100,6 @@ export class ArchiveImporter {
     } catch (error) {
       const effect = "the archive is imported again at the next start";
       this.#log.warn({ archive, error, effect }, "import could not be remembered");
-    }
-  }
-
-  async #copyIn(archive: string, signal: AbortSignal): Promise<readonly string[]> {
-    const packing = archivePacking(archive);
-    if (packing === undefined) return [];
-    const { size } = await stat(archive);
-    const opened = openArchive(archive, packing, this.#path);
-    const names = new ArchiveNames();
-    const done = new AbortController();
-    const report = () => {
-      const percent = Math.floor((100 * opened.bytesRead()) / Math.max(size, 1));
-      this.#log.info({ archive, bytes: size, percent }, "importing image archive");
-    };
-    const progress = repeat(PROGRESS_MS, report, done.signal);
-    try {
-      await Promise.all([pipeline(opened.tar, names, { signal }), this.#store.import(names, signal)]);
-      return names.names();
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof NodeRuntimeError) throw error;
-      // The first to fail may be the one that was fed: what could not be read or unpacked is the reason.
-      const damage = opened.failure();
-      if (damage instanceof NodeRuntimeError) throw damage;
-      throw damage === undefined
-        ? NodeRuntimeError.imageImport(archive, error)
-        : NodeRuntimeError.imageDamaged(archive, damage);
-    } finally {
-      done.abort();
-      await progress;
     }
   }
 

@@ -8,7 +8,8 @@ export interface ImageStoreOptions {
   /** The program ctr that belongs to the running containerd. */
   readonly ctr: string;
   readonly socket: string;
-  readonly snapshotter: string;
+  /** Where images are unpacked for containers; undefined: they are kept packed. */
+  readonly snapshotter: string | undefined;
 }
 
 export interface StoredImage {
@@ -39,10 +40,11 @@ export class ImageStore {
     return list.split("\n").filter(Boolean);
   }
 
-  /** Reads images from a tar and unpacks them for this platform. */
+  /** Reads images from a tar, and unpacks them for this platform where there is a snapshotter. */
   async import(tar: Readable, signal: AbortSignal): Promise<void> {
     const { ctr, snapshotter } = this.#options;
-    const args = [...this.#base(), "import", "--snapshotter", snapshotter, "-"];
+    const unpacking = snapshotter === undefined ? ["--no-unpack"] : ["--snapshotter", snapshotter];
+    const args = [...this.#base(), "import", ...unpacking, "-"];
     const child = spawn(ctr, args, { stdio: ["pipe", "ignore", "pipe"], env: {}, signal });
     let complaint = "";
     child.stderr.on("data", (data: Buffer) => (complaint = (complaint + data.toString()).slice(-1000)));

@@ -1,5 +1,9 @@
+export { normalizeImageName } from "./archive-names.ts";
+export { archivePacking } from "./archive-stream.ts";
 export { containerd } from "./containerd.ts";
 export { ImageImport } from "./image-import.ts";
+export { ImageStore, type StoredImage } from "./image-store.ts";
+export { importArchive } from "./import-archive.ts";
 export { inspectMachine, inUserNamespace } from "./inspect-machine.ts";
 export { inspectModules, type ModuleGroupFacts } from "./kernel-modules.ts";
 export { inspectSysctls, setUpKernel, wantedSysctls, type SysctlFacts } from "./kernel-setup.ts";
