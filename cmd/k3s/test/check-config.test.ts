@@ -115,6 +115,7 @@ describe("k3s check-config", () => {
     [["-o", "xml"], /"xml" is no output format/],
     [["--role", "king"], /"king" is no role/],
     [["--fast"], /unknown option/],
+    [["/nowhere/config"], /kernel configuration "\/nowhere\/config" cannot be read/],
   ] as const)
     test(`refuses ${args.join(" ")}`, async (t) => {
       const { code, stderr } = await run(t, ["check-config", ...args]);

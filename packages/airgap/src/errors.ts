@@ -4,6 +4,12 @@ import { NodeError } from "@k3s/errors";
 export class AirgapError extends NodeError {
   override readonly name = "AirgapError";
 
+  static notRoot(): AirgapError {
+    return new AirgapError("ERR_AIRGAP_NOT_ROOT", "Cannot collect images: containerd runs only as root", {
+      hint: "Run it with sudo",
+    });
+  }
+
   static unreachable(reference: string, cause: unknown): AirgapError {
     return new AirgapError("ERR_AIRGAP_IMAGE_UNREACHABLE", `Cannot get image "${reference}": its registry failed`, {
       hint: "Name a mirror in a folder of hosts.toml files with --hosts-dir, or give an archive that has the image with --from",

@@ -39,6 +39,7 @@ export async function makeImageArchive(options: ImageArchiveOptions): Promise<re
   const { output, set, path, architecture, log, onStep, signal } = options;
   const archives = (await Promise.all(options.from.map(findArchives))).flat();
   const packer = createPacker(output);
+  if (process.geteuid?.() !== 0) throw AirgapError.notRoot();
   const folder = await mkdtemp(join(tmpdir(), "k3s-airgap-"));
   try {
     await using workshop = await ImageWorkshop.open({ set, path, folder, architecture, log }, signal);

@@ -14,7 +14,7 @@ export const GROUPS = [
   "Other software",
   "Security",
 ] as const;
-export type Group = (typeof GROUPS)[number];
+type Group = (typeof GROUPS)[number];
 
 /** Without what is required no node runs; what is recommended costs speed, safety or a feature; the rest serves those who ask for it. */
 export type Severity = "required" | "recommended" | "optional";

@@ -118,7 +118,7 @@ describe("evaluate() of single facts", () => {
     },
     {
       title: "a clock from before the build",
-      facts: { ...base, clock: { ...base.clock, notBeforeMs: base.clock.nowMs + 1 } },
+      facts: { ...base, clock: { ...base.clock, notBeforeMs: base.clock.nowMs + 2 * 24 * 3600 * 1000 } },
       id: "clock",
     },
     {

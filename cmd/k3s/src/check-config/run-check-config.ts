@@ -1,4 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { deadline } from "@k3s/async";
 import { checksFor, evaluate, formatReport, inspectHost, type PortFacts, type ProgramFacts } from "@k3s/check-config";
@@ -33,12 +34,13 @@ export async function runCheckConfig(texts: CheckTexts, context: CommandContext)
   using requests = listenForStop();
   using signal = deadline(LIMIT_MS, "k3s check-config", requests.shutdown);
   const isJson = wantsJson(texts);
+  const kernelConfig = await findKernelConfig(texts.kernelConfig ?? context.env["CONFIG"]);
   const { plan, problem } = await loadSettings(texts, context, signal);
   const facts = await inspectHost({
     ...(await inspectInstallation(plan, context)),
     settingsProblem: problem,
     settingsWarnings: plan.config.warnings,
-    kernelConfig: texts.kernelConfig ?? (context.env["CONFIG"] || undefined),
+    kernelConfig,
     signal,
   });
   const report = evaluate(facts, checksFor(facts));
@@ -48,6 +50,14 @@ export async function runCheckConfig(texts: CheckTexts, context: CommandContext)
       : formatReport(report, { kernelConfig: facts.kernel.configFile }),
   );
   return report.status === "pass" ? 0 : 1;
+}
+
+async function findKernelConfig(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined || file === "") return undefined;
+  await access(file, constants.R_OK).catch(() => {
+    throw UsageError.wrongArguments(`the kernel configuration "${file}" cannot be read`, "k3s check-config");
+  });
+  return file;
 }
 
 function wantsJson({ output, json }: CheckTexts): boolean {
