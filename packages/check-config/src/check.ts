@@ -39,6 +39,8 @@ export interface Check {
   readonly severity: Severity;
   /** What the operator can do about a miss; one line. */
   readonly cure: string;
+  /** Without privileges a miss says nothing: what was tried is refused to everybody but root. */
+  readonly needsRoot?: boolean;
   /** Undefined: it does not concern this machine. */
   readonly examine: (facts: HostFacts) => Answer | undefined;
 }

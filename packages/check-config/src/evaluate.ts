@@ -1,4 +1,4 @@
-import type { Answer, Check } from "./check.ts";
+import { unknown, type Answer, type Check } from "./check.ts";
 import type { HostFacts } from "./host-facts.ts";
 
 /** One check and its outcome. */
@@ -21,7 +21,9 @@ export interface Report {
 export function evaluate(facts: HostFacts, checks: readonly Check[]): Report {
   const findings = checks.flatMap((check) => {
     const answer = check.examine(facts);
-    return answer === undefined ? [] : [finding(check, answer)];
+    if (answer === undefined) return [];
+    const isHidden = answer.status === "missing" && check.needsRoot === true && facts.system.uid !== 0;
+    return [finding(check, isHidden ? unknown("only root can tell") : answer)];
   });
   const count = (severity: Check["severity"]) =>
     findings.filter((found) => found.status === "missing" && found.severity === severity).length;

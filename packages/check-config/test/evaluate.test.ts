@@ -139,6 +139,22 @@ describe("evaluate() of single facts", () => {
     assert.deepEqual(misses(lowKeys(base)), ["kubelet-sysctls", "root-maxkeys"]);
   });
 
+  test("a user without privileges is told what only root can tell, not that it is missing", () => {
+    const machine = { ...base.machine, canLowerOomScore: false, overlayfs: false };
+    const facts = {
+      ...base,
+      machine,
+      system: { ...base.system, uid: 1000 },
+      disk: { ...base.disk, isWritable: false },
+    };
+    assert.deepEqual(misses(facts), ["user"]);
+    const hidden = reportOf(facts).findings.filter(({ found }) => found === "only root can tell");
+    assert.deepEqual(
+      hidden.map(({ id }) => id),
+      ["oom-score", "disk-writable", "overlayfs"],
+    );
+  });
+
   test("ufw that lets in everything is fine", () => {
     assert.deepEqual(misses({ ...base, firewall: { ...base.firewall, ufw: ["Anywhere"] } }), []);
   });

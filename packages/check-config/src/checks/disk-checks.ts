@@ -15,11 +15,12 @@ const REMOTE = /^(nfs|nfs4|cifs|smb3|9p|ceph|glusterfs|fuse\.(sshfs|glusterfs|ce
 export const DISK_CHECKS: readonly Check[] = [
   {
     ...{ id: "disk-writable", group: "Disk", title: "data dir", severity: "required" },
+    needsRoot: true,
     cure: "Mount that file system writable and without noexec, or choose another --data-dir",
-    examine: ({ disk, system }) => {
+    examine: ({ disk }) => {
       if (disk.mountOptions.includes("noexec")) return missing(`"${disk.mountPoint}" is mounted noexec`);
       if (disk.isWritable) return ok(`${disk.dataDir} on ${disk.filesystem} at ${disk.mountPoint}`);
-      return system.uid === 0 ? missing(`"${disk.place}" cannot be written`) : unknown("only root can tell");
+      return missing(`"${disk.place}" cannot be written`);
     },
   },
   {
@@ -46,7 +47,7 @@ export const DISK_CHECKS: readonly Check[] = [
       return ok(filesystem);
     },
   },
-  ...machineRule("overlayfs", "overlay mounts", { group: "Disk", severity: "recommended" }),
+  ...machineRule("overlayfs", "overlay mounts", { group: "Disk", severity: "recommended", needsRoot: true }),
   {
     ...{ id: "disk-sync", group: "Disk", title: "time until a write is durable", severity: "recommended" },
     cure: "Use an SSD, keep other writers off this disk, or use a database server with --datastore-endpoint",

@@ -5,7 +5,11 @@ import { missing, ok, type Check } from "../check.ts";
 const NOTHING_CHOSEN: ChosenByUser = { snapshotter: undefined, underSystemd: true };
 
 /** A rule by which the node itself warns, as a check: both say the same. No check when there is no such rule. */
-export function machineRule(id: string, title: string, place: Pick<Check, "group" | "severity">): Check[] {
+export function machineRule(
+  id: string,
+  title: string,
+  place: Pick<Check, "group" | "severity" | "needsRoot">,
+): Check[] {
   return MACHINE_RULES.filter((rule) => rule.id === id).map((rule) => ({
     ...{ id, title, cure: rule.cure, ...place },
     examine: ({ machine }: { readonly machine: MachineFacts }) =>

@@ -62,12 +62,14 @@ export const SYSTEM_CHECKS: readonly Check[] = [
   ...machineRule("kubelet-sysctls", "settings that the kubelet writes", {
     group: "Kernel modules and settings",
     severity: "required",
+    needsRoot: true,
   }),
   ...machineRule("kernel-log", "/dev/kmsg", { group: "System", severity: "required" }),
-  ...machineRule("oom-score", "kill scores of pods", { group: "System", severity: "recommended" }),
+  ...machineRule("oom-score", "kill scores of pods", { group: "System", severity: "recommended", needsRoot: true }),
   ...machineRule("swap", "swap", { group: "System", severity: "recommended" }),
   {
     ...{ id: "kernel-modules", group: "Kernel modules and settings", title: "modules", severity: "required" },
+    needsRoot: true,
     cure: "Load them on the host (modprobe), and name them in /etc/modules-load.d/k3s.conf",
     examine: ({ moduleGroups }) => {
       const lacking = moduleGroups.filter(({ works, missing: absent }) => !works && absent.length > 0);
@@ -78,6 +80,7 @@ export const SYSTEM_CHECKS: readonly Check[] = [
   },
   {
     ...{ id: "sysctls", group: "Kernel modules and settings", title: "network settings", severity: "recommended" },
+    needsRoot: true,
     cure: "Set them on the host, in /etc/sysctl.d/90-k3s.conf",
     examine: ({ sysctls }) => {
       // What belongs to a module comes with it.
