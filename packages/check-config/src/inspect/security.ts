@@ -3,10 +3,12 @@ import type { LimitFacts, SecurityFacts } from "../host-facts.ts";
 import { isThere, readNumber, readText } from "./read-file.ts";
 
 /** Where the policies for containers are when they are installed. */
-const CONTAINER_POLICIES = ["container", "k3s"].map((name) =>
-  `/var/lib/selinux/targeted/active/modules`.concat(`/200/${name}`),
-);
-const MORE_POLICIES = ["/usr/share/selinux/packages/container.pp.bz2", "/usr/share/selinux/packages/k3s.pp"];
+const CONTAINER_POLICIES = [
+  "/var/lib/selinux/targeted/active/modules/200/container",
+  "/var/lib/selinux/targeted/active/modules/200/k3s",
+  "/usr/share/selinux/packages/container.pp.bz2",
+  "/usr/share/selinux/packages/k3s.pp",
+];
 
 /** Looks at the security modules of the kernel and at what belongs to them. `path`: search path for programs. */
 export async function inspectSecurity(path: string): Promise<SecurityFacts> {
@@ -16,7 +18,7 @@ export async function inspectSecurity(path: string): Promise<SecurityFacts> {
     appArmor: (await readText("/sys/module/apparmor/parameters/enabled")) === "Y",
     appArmorParser: (await Promise.all(parsers.map(isThere))).includes(true),
     seLinux: enforce === undefined ? "off" : enforce === "1" ? "enforcing" : "permissive",
-    containerPolicy: (await Promise.all([...CONTAINER_POLICIES, ...MORE_POLICIES].map(isThere))).includes(true),
+    containerPolicy: (await Promise.all(CONTAINER_POLICIES.map(isThere))).includes(true),
   };
 }
 
