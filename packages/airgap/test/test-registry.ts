@@ -5,6 +5,7 @@ import type { TestContext } from "node:test";
 import { formatTar } from "@k3s/components";
 
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
 
 interface Content {
   readonly type: string;
@@ -40,39 +41,41 @@ export async function startRegistry(t: TestContext, authorization: string): Prom
   return { host: `127.0.0.1:${address.port}`, requests };
 }
 
-/** By path. */
+/** By path: an index of two processors; only what is for this one is there, as with an image that was copied in part. */
 function imageContents(): Map<string, Content> {
+  const architecture = process.arch === "x64" ? "amd64" : process.arch;
   const layer = formatTar([{ type: "file", path: "app", mode: 0o755, data: Buffer.from("app") }]);
-  const config = Buffer.from(
-    JSON.stringify({
-      ...{
-        architecture: process.arch === "x64" ? "amd64" : process.arch,
-        os: "linux",
-        config: { Entrypoint: ["/app"] },
-      },
-      rootfs: { type: "layers", diff_ids: [digestOf(layer)] },
-    }),
-  );
-  const describe = (mediaType: string, data: Buffer) => ({ mediaType, size: data.length, digest: digestOf(data) });
-  const manifest = Buffer.from(
-    JSON.stringify({
-      ...{ schemaVersion: 2, mediaType: MANIFEST_TYPE },
-      config: describe("application/vnd.oci.image.config.v1+json", config),
-      layers: [describe("application/vnd.oci.image.layer.v1.tar", layer)],
-    }),
-  );
+  const rootfs = { type: "layers", diff_ids: [digestOf(layer)] };
+  const config = toJson({ architecture, os: "linux", config: { Entrypoint: ["/app"] }, rootfs });
+  const manifest = toJson({
+    ...{ schemaVersion: 2, mediaType: MANIFEST_TYPE },
+    config: describe("application/vnd.oci.image.config.v1+json", config),
+    layers: [describe("application/vnd.oci.image.layer.v1.tar", layer)],
+  });
+  const index = toJson({
+    ...{ schemaVersion: 2, mediaType: INDEX_TYPE },
+    manifests: [
+      { ...describe(MANIFEST_TYPE, Buffer.from("of another")), platform: { architecture: "s390x", os: "linux" } },
+      { ...describe(MANIFEST_TYPE, manifest), platform: { architecture, os: "linux" } },
+    ],
+  });
   const base = "/v2/team/app";
-  const blobs = [layer, config].map(
-    (data) => [`${base}/blobs/${digestOf(data)}`, { type: "application/octet-stream", data }] as const,
-  );
-  const named = ["1", digestOf(manifest)].map(
-    (name) => [`${base}/manifests/${name}`, { type: MANIFEST_TYPE, data: manifest }] as const,
-  );
   return new Map<string, Content>([
     ["/v2/", { type: "application/json", data: Buffer.from("{}") }],
-    ...blobs,
-    ...named,
+    ...[layer, config].map(
+      (data) => [`${base}/blobs/${digestOf(data)}`, { type: "application/octet-stream", data }] as const,
+    ),
+    [`${base}/manifests/${digestOf(manifest)}`, { type: MANIFEST_TYPE, data: manifest }],
+    ...["1", digestOf(index)].map((name) => [`${base}/manifests/${name}`, { type: INDEX_TYPE, data: index }] as const),
   ]);
+}
+
+function toJson(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function describe(mediaType: string, data: Buffer) {
+  return { mediaType, size: data.length, digest: digestOf(data) };
 }
 
 function digestOf(data: Buffer): string {
