@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs a built k3s (the folder dist/) on this machine as a systemd service.
+# Installs a built k3s (dist/k3s) on this machine as a systemd service.
 #
 #   ./install.sh [server flags…]
 #
 # Variables, as in k3s:
-#   INSTALL_K3S_DIST          folder that `build` left; default: dist beside this script
+#   INSTALL_K3S_DIST          folder with the executable; default: dist beside this script
 #   INSTALL_K3S_BIN_DIR       where the command goes; default /usr/local/bin
 #   INSTALL_K3S_SYSTEMD_DIR   where unit and environment go; default /etc/systemd/system
 #   INSTALL_K3S_NAME          the service becomes k3s-<name>; default k3s
@@ -39,18 +39,12 @@ check_machine() {
     fi
 }
 
-# The new folder is complete before the command points to it; the one in use before is removed last.
+# The new file is complete before it takes the place of the old one, which runs on until it is restarted.
 install_files() {
-    mkdir -p "$lib_dir" "$bin_dir"
-    release=$(mktemp -d "$lib_dir/release-XXXXXX")
-    chmod 755 "$release"
-    cp -a "$dist/." "$release/"
-    before=$(readlink "$bin_dir/k3s" 2>/dev/null || true)
-    ln -sfn "$release/k3s" "$bin_dir/.k3s-new"
+    mkdir -p "$bin_dir"
+    cp "$dist/k3s" "$bin_dir/.k3s-new"
+    chmod 755 "$bin_dir/.k3s-new"
     mv -fT "$bin_dir/.k3s-new" "$bin_dir/k3s"
-    case $before in
-        "$lib_dir"/release-*/k3s) rm -rf "${before%/k3s}" ;;
-    esac
     for tool in kubectl crictl ctr; do
         if ! command -v "$tool" >/dev/null 2>&1; then ln -s k3s "$bin_dir/$tool"; fi
     done
@@ -116,7 +110,6 @@ main() {
     here=$(cd "$(dirname "$0")" && pwd)
     dist=${INSTALL_K3S_DIST:-$here/dist}
     bin_dir=${INSTALL_K3S_BIN_DIR:-/usr/local/bin}
-    lib_dir=$(dirname "$bin_dir")/lib/k3s
     systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-/etc/systemd/system}
     skip_enable=${INSTALL_K3S_SKIP_ENABLE:-false}
     skip_start=${INSTALL_K3S_SKIP_START:-false}

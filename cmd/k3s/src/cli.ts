@@ -57,7 +57,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     else
       throw UsageError.unknownCommand(
         name,
-        nearest(name, ["server", "agent", "airgap", "check-config", "datastore", "token", "help", ...TOOLS]),
+        nearest(name, [
+          ...["server", "agent", "airgap", "check-config", "datastore", "token", "licenses", "help"],
+          ...TOOLS,
+        ]),
       );
   });
   for (const role of ["server", "agent"] as const) {
@@ -72,6 +75,11 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
   }
+  program
+    .command("licenses")
+    .description("Print the licences of everything in this executable")
+    .copyInheritedSettings(program)
+    .action(async () => context.write(await context.licenses()));
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;
@@ -81,7 +89,7 @@ function ignoreText(): void {
   // Mistakes are thrown, and printed once by main.ts.
 }
 
-async function loadVersion({ componentsDir }: CommandContext): Promise<string> {
+async function loadVersion({ components }: CommandContext): Promise<string> {
   const { formatVersion } = await import("./version.ts");
-  return await formatVersion(componentsDir);
+  return await formatVersion(components);
 }

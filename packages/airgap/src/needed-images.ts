@@ -1,23 +1,18 @@
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { normalizeImageName } from "@k3s/node-runtime";
 import { parseAllDocuments } from "yaml";
 
 interface Release {
   /** The image that holds the network of each pod. */
   readonly pauseImage: string;
-  /** Folder with the manifests that a server applies. */
-  readonly manifestsDir: string;
+  /** Texts of the manifests that a server applies. */
+  readonly manifests: readonly string[];
   /** Further references, as users write them. */
   readonly more: readonly string[];
 }
 
 /** References of every image that a node of this release may start without being asked to, and of `more`, in full form and sorted. */
-export async function neededImages({ pauseImage, manifestsDir, more }: Release): Promise<string[]> {
-  const entries = await readdir(manifestsDir, { recursive: true }).catch(() => []);
-  const files = entries.filter((name) => /\.ya?ml$/.test(name));
-  const texts = await Promise.all(files.map((name) => readFile(join(manifestsDir, name), "utf8")));
-  const named = texts.flatMap((text) => parseAllDocuments(text).flatMap((document) => findImages(document.toJS())));
+export function neededImages({ pauseImage, manifests, more }: Release): string[] {
+  const named = manifests.flatMap((text) => parseAllDocuments(text).flatMap((document) => findImages(document.toJS())));
   return [...new Set([pauseImage, ...named, ...more].map(normalizeImageName))].sort();
 }
 

@@ -61,18 +61,15 @@ async function contentOf(t: TestContext, file: string): Promise<Map<string, stri
 }
 
 describe("neededImages()", () => {
-  test("names the pause image, what manifests run and what is wanted besides", async (t) => {
-    const manifestsDir = await folder(t);
-    await mkdir(join(manifestsDir, "addon"));
+  test("names the pause image, what manifests run and what is wanted besides", () => {
     const template = (image: string) =>
       `{spec: {containers: [{image: ${image}}], initContainers: [{image: "init:2"}]}}`;
-    await writeFile(
-      join(manifestsDir, "addon/all.yaml"),
-      `kind: Deployment\nspec: {template: ${template("rancher/dns:1")}}\n---\n---\nkind: List\nitems:\n- {spec: {jobTemplate: {spec: {template: ${template("example.org/job:3")}}}}}\n`,
-    );
-    await writeFile(join(manifestsDir, "other.yml"), "kind: ConfigMap\ndata: {image: not-an-image}\n");
-    await writeFile(join(manifestsDir, "notes.txt"), "containers: [{image: no}]");
-    assert.deepEqual(await neededImages({ pauseImage: "rancher/pause:3", manifestsDir, more: ["busybox", "init:2"] }), [
+    const job = `{spec: {jobTemplate: {spec: {template: ${template("example.org/job:3")}}}}}`;
+    const manifests = [
+      `kind: Deployment\nspec: {template: ${template("rancher/dns:1")}}\n---\n---\nkind: List\nitems:\n- ${job}\n`,
+      "kind: ConfigMap\ndata: {image: not-an-image}\n",
+    ];
+    assert.deepEqual(neededImages({ pauseImage: "rancher/pause:3", manifests, more: ["busybox", "init:2"] }), [
       "docker.io/library/busybox:latest",
       "docker.io/library/init:2",
       "docker.io/rancher/dns:1",
@@ -81,9 +78,9 @@ describe("neededImages()", () => {
     ]);
   });
 
-  test("goes without a folder of manifests", async () => {
-    const release = { pauseImage: "pause:3", manifestsDir: "/nowhere", more: [] };
-    assert.deepEqual(await neededImages(release), ["docker.io/library/pause:3"]);
+  test("needs no manifest", () => {
+    const release = { pauseImage: "pause:3", manifests: [], more: [] };
+    assert.deepEqual(neededImages(release), ["docker.io/library/pause:3"]);
   });
 });
 

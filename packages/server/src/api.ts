@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
 import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
@@ -11,6 +10,7 @@ import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { ApiHealth } from "./api-health.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
+import { MANIFESTS } from "./manifests.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverRoutes } from "./server-routes.ts";
 import { MasterLeases, onlyServer } from "./serving-addresses.ts";
@@ -46,7 +46,8 @@ export function api(parts: ServerParts): Component {
     opened(supervisor),
     new ClusterObjects({
       client,
-      manifests: [join(host.manifestsDir, "rolebindings.yaml")],
+      manifests: MANIFESTS,
+      readManifest: host.readManifest,
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
       log: log("cluster-objects"),

@@ -1,12 +1,14 @@
 import { access, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { makeBundle, makeImageArchive, neededImages, type ImageArchiveOptions } from "@k3s/airgap";
-import { executablePath, loadComponentSet } from "@k3s/components";
+import { executablePath } from "@k3s/components";
 import { settingEntries } from "@k3s/config";
+import { MANIFESTS } from "@k3s/server";
 import { createLogger } from "@k3s/log";
 import { buildInfo } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
 import { listenForStop } from "../signals.ts";
+import { toolSet } from "../tools/tool-set.ts";
 
 export type AirgapAction = "list" | "images" | "bundle";
 
@@ -29,8 +31,8 @@ export async function runAirgap(action: AirgapAction, texts: AirgapTexts, contex
   using requests = listenForStop();
   const signal = requests.shutdown;
   try {
-    const release = { pauseImage: defaultPauseImage(), manifestsDir: context.manifestsDir };
-    const references = await neededImages({ ...release, more: texts.image ?? [] });
+    const manifests = await Promise.all(MANIFESTS.map((name) => context.readManifest(name)));
+    const references = neededImages({ pauseImage: defaultPauseImage(), manifests, more: texts.image ?? [] });
     if (action === "list") context.write(references.map((name) => `${name}\n`).join(""));
     else await make(action, references, { texts, context, signal });
     return 0;
@@ -52,7 +54,7 @@ interface Order {
 
 async function make(action: "images" | "bundle", references: readonly string[], order: Order): Promise<void> {
   const { texts, context } = order;
-  const set = await loadComponentSet(context.componentsDir);
+  const set = await toolSet(context, []);
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const what = action === "images" ? "images" : `v${set.versions.kubernetes.text}-${buildInfo.release}`;
   const name = `k3s-airgap-${what}-${architecture}${action === "images" ? ".tar.zst" : ".tar"}`;

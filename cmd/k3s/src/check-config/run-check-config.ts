@@ -3,7 +3,7 @@ import { access, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { deadline } from "@k3s/async";
 import { checksFor, evaluate, formatReport, inspectHost, type PortFacts, type ProgramFacts } from "@k3s/check-config";
-import { executablePath, loadComponentSet, type ComponentSet } from "@k3s/components";
+import { executablePath, findUnpacked, loadComponentSet, type ComponentSet } from "@k3s/components";
 import { readHostFacts, type Role } from "@k3s/config";
 import { describeError, NodeError } from "@k3s/errors";
 import { isLeftover, ownerOf } from "@k3s/process";
@@ -105,14 +105,15 @@ function oneLine(error: unknown): string {
 
 async function inspectInstallation({ config, ports, ranges }: NodePlan, context: CommandContext) {
   const { dataDir } = config;
-  const set = await loadComponentSet(context.componentsDir).catch((error: unknown) => oneLine(error));
+  const programs = await describePrograms(context);
+  const set = await findPrograms(context, dataDir).catch(() => undefined);
   const owner = await ownerOf(dataDir);
   const ownPid = await runningOn(config.paths.lockFile);
   const isOurs = async (pid: number) => pid === ownPid || (await isLeftover(owner, pid));
   return {
     ...{ dataDir, ownPid, isOurs },
     path: searchPath(set, context.env["PATH"] ?? ""),
-    programs: describePrograms(set),
+    programs,
     ports: await inspectPorts(ports, isOurs),
     ranges,
     notBeforeMs: await installedAt(context),
@@ -127,16 +128,25 @@ async function runningOn(lockFile: string): Promise<number | undefined> {
   return name.startsWith("k3s") ? Number(pid) : undefined;
 }
 
-function searchPath(set: ComponentSet | string, inherited: string): string {
-  // Users without privileges often lack the folders of the system's tools.
-  const path = [inherited, "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean).join(":");
-  return typeof set === "string" ? path : executablePath({ set, inherited: path, preferBundled: false });
+/** The programs where they can be run; undefined where nobody has unpacked them yet. */
+async function findPrograms({ components }: CommandContext, dataDir: string): Promise<ComponentSet | undefined> {
+  if (components.folder !== undefined) return await loadComponentSet(components.folder);
+  return await findUnpacked(components, [dataDir]);
 }
 
-function describePrograms(set: ComponentSet | string): ProgramFacts {
-  if (typeof set === "string") return { problem: set };
-  const { kubernetes, containerd, runc } = set.versions;
-  return { versions: `Kubernetes ${kubernetes.text}, containerd ${containerd.text}, runc ${runc.text}` };
+function searchPath(set: ComponentSet | undefined, inherited: string): string {
+  // Users without privileges often lack the folders of the system's tools.
+  const path = [inherited, "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean).join(":");
+  return set === undefined ? path : executablePath({ set, inherited: path, preferBundled: false });
+}
+
+async function describePrograms({ components }: CommandContext): Promise<ProgramFacts> {
+  try {
+    const { kubernetes, containerd, runc } = (await components.manifest()).versions;
+    return { versions: `Kubernetes ${kubernetes.text}, containerd ${containerd.text}, runc ${runc.text}` };
+  } catch (error) {
+    return { problem: oneLine(error) };
+  }
 }
 
 async function inspectPorts(
@@ -154,10 +164,10 @@ async function inspectPorts(
 }
 
 /** When the newest part of this program was made or put here: its file times. */
-async function installedAt({ executable, componentsDir }: CommandContext): Promise<number> {
-  const files = [executable, join(componentsDir, "components.json"), process.execPath];
+async function installedAt({ executable, components }: CommandContext): Promise<number> {
+  const list = components.folder === undefined ? [] : [join(components.folder, "components.json")];
   const times = await Promise.all(
-    files.map((file) =>
+    [executable, process.execPath, ...list].map((file) =>
       stat(file).then(
         ({ mtimeMs }) => mtimeMs,
         () => 0,
