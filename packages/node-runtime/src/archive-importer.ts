@@ -1,5 +1,5 @@
 import { retry } from "@k3s/async";
-import { NodeError } from "@k3s/errors";
+import { describeError, NodeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { archiveState, type ArchiveState } from "./archive-state.ts";
 import type { ImageStore } from "./image-store.ts";
@@ -8,6 +8,10 @@ import type { ImportCache } from "./import-cache.ts";
 
 /** containerd may be restarted at any moment: what it refuses then is asked again. */
 const RETRY = { delayMinMs: 200, delayMaxMs: 5_000 } as const;
+
+const COLLISION_RETRY = { delayMinMs: 50, delayMaxMs: 500 } as const;
+/** As many as there can be imports beside this one, and some more. */
+const COLLISIONS_MAX = 8;
 
 export interface ArchiveImporterOptions {
   readonly store: ImageStore;
@@ -41,7 +45,7 @@ export class ArchiveImporter {
   /** Never rejects for the archive's sake: what is wrong with it is logged. Rejects with the reason of `signal`. */
   async import(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
     try {
-      return await this.#importOnce(archive, signal).catch(async (error: unknown) => {
+      return await this.#importUnlessCollision(archive, signal).catch(async (error: unknown) => {
         if (await this.#isThere(signal)) throw error;
         await this.answered(() => this.#store.pinned(signal), signal);
         return await this.#importOnce(archive, signal);
@@ -60,6 +64,13 @@ export class ArchiveImporter {
       if (attempt === 1) this.#log.warn({ error }, "containerd does not answer; asking again");
     };
     return await retry(ask, { ...RETRY, onRetry, isRetryable: (error) => !isUnknownImage(error) }, signal);
+  }
+
+  /** Two archives with the same image, at the same time: one of them finds that the other has just made its name. */
+  async #importUnlessCollision(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
+    let collisions = 0;
+    const isRetryable = (error: unknown) => isCollision(error) && ++collisions <= COLLISIONS_MAX;
+    return await retry(() => this.#importOnce(archive, signal), { ...COLLISION_RETRY, isRetryable }, signal);
   }
 
   async #isThere(signal: AbortSignal): Promise<boolean> {
@@ -123,6 +134,11 @@ export class ArchiveImporter {
     const stored = new Set((await this.#store.list(signal)).map(({ name }) => name));
     return names.every((name) => stored.has(name));
   }
+}
+
+/** ctr's answer when another import was faster between its look for a name and its making it. */
+function isCollision(error: unknown): boolean {
+  return /already exists/.test(describeError(error));
 }
 
 /** ctr's answer about a name that is not, or not any more, in the store. */

@@ -38,7 +38,7 @@ export async function importArchive(archive: string, options: ImportArchiveOptio
     signal.throwIfAborted();
     if (error instanceof NodeRuntimeError) throw error;
     // The first to fail may be the one that was fed: what could not be read or unpacked is the reason.
-    const damage = opened.failure();
+    const damage = await opened.giveUp();
     if (damage instanceof NodeRuntimeError) throw damage;
     throw damage === undefined
       ? NodeRuntimeError.imageImport(archive, error)
