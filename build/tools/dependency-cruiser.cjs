@@ -34,7 +34,7 @@ const LAYERS = [
     "network",
     "controllers",
   ],
-  ["config", "node", "agent", "server"],
+  ["config", "check-config", "airgap", "node", "agent", "server"],
 ];
 const inside = (names) => `^packages/(${names.join("|")})/src/`;
 const above = (i) => [...LAYERS.slice(i + 1).map((names) => `^packages/(${names.join("|")})/`), "^cmd/"];

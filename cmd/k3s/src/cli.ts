@@ -1,5 +1,7 @@
 import { nearest } from "@k3s/config";
 import { Command, CommanderError } from "commander";
+import { airgapCommand, normalizeAirgapArguments } from "./airgap-command.ts";
+import { checkConfigCommand, normalizeCheckConfigArguments } from "./check-config-command.ts";
 import type { CommandContext } from "./context.ts";
 import { datastoreCommand, normalizeDatastoreArguments } from "./datastore-command.ts";
 import { UsageError } from "./errors.ts";
@@ -32,6 +34,8 @@ export async function runCli(context: CommandContext): Promise<number> {
 /** What makes of Go's spellings those that we know. */
 function normalizerOf(command: string | undefined): (args: readonly string[]) => readonly string[] {
   if (command === "datastore") return normalizeDatastoreArguments;
+  if (command === "airgap") return normalizeAirgapArguments;
+  if (command === "check-config") return normalizeCheckConfigArguments;
   return command === "token" ? normalizeTokenArguments : normalizeArguments;
 }
 
@@ -53,7 +57,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     else
       throw UsageError.unknownCommand(
         name,
-        nearest(name, ["server", "agent", "datastore", "token", "licenses", "help", ...TOOLS]),
+        nearest(name, [
+          ...["server", "agent", "airgap", "check-config", "datastore", "token", "licenses", "help"],
+          ...TOOLS,
+        ]),
       );
   });
   for (const role of ["server", "agent"] as const) {
@@ -63,7 +70,8 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     });
     program.addCommand(command.copyInheritedSettings(program));
   }
-  for (const group of [datastoreCommand(context, exit), tokenCommand(context, exit)]) {
+  program.addCommand(checkConfigCommand(context, exit).copyInheritedSettings(program));
+  for (const group of [airgapCommand, datastoreCommand, tokenCommand].map((make) => make(context, exit))) {
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
   }

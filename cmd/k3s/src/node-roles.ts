@@ -27,6 +27,8 @@ export interface NodePlan {
   readonly ports: readonly NeededPort[];
   /** Files that are written outside of the data dir. */
   readonly places: readonly string[];
+  /** Ranges of pods and services. An agent learns its own only from its server: these are the defaults. */
+  readonly ranges: readonly string[];
   readonly components: (host: Host) => Promise<readonly Component[]>;
   /** What the log says once everything has started. */
   readonly upMessage: string;
@@ -45,6 +47,7 @@ function serverPlan(config: ServerConfig): NodePlan {
     config,
     ports: serverPorts(config),
     places: [config.writeKubeconfig],
+    ranges: [...config.clusterCidr, ...config.serviceCidr],
     components: async (host) => (await import("@k3s/server")).serverComponents(config, host),
     upMessage: "k3s is up, see the cluster with: k3s kubectl get nodes",
   };
@@ -56,6 +59,7 @@ function agentPlan(config: AgentConfig): NodePlan {
     config,
     ports: [balancer, ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],
+    ranges: ["10.42.0.0/16", "10.43.0.0/16"],
     components: async (host) => (await import("@k3s/agent")).agentComponents(config, host),
     upMessage: "k3s agent is up, its node is a member of the cluster",
   };

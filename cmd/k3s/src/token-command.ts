@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { CommandContext } from "./context.ts";
+import { normalizeGoFlags } from "./normalize-go-flags.ts";
 import type { TokenTexts } from "./token/read-new-token.ts";
 import type { TokenAction } from "./token/run-token.ts";
 
@@ -92,29 +93,7 @@ function tokenSubcommand(name: TokenAction): Command {
     .addOption(new Option("--debug [boolean]").preset("true").hideHelp());
 }
 
-/** Spellings that Go programs accept: one dash before a long name, `-o=value`. What is the value of a flag stays as it is. */
+/** Spellings that Go programs accept, for these commands. */
 export function normalizeTokenArguments(args: readonly string[]): readonly string[] {
-  const result: string[] = [];
-  let isValueNext = false;
-  for (const text of args) {
-    const flag: Flag | undefined = isValueNext ? undefined : parseFlag(text);
-    result.push(...(flag === undefined ? [text] : spellFlag(flag)));
-    isValueNext = flag !== undefined && flag.value === undefined && VALUE_FLAGS.includes(flag.name);
-  }
-  return result;
-}
-
-interface Flag {
-  readonly name: string;
-  readonly value: string | undefined;
-}
-
-function parseFlag(text: string): Flag | undefined {
-  const [, name, value] = /^--?([a-z][\w-]*)(?:=(.*))?$/s.exec(text) ?? [];
-  return name === undefined ? undefined : { name, value };
-}
-
-function spellFlag({ name, value }: Flag): readonly string[] {
-  if (name.length === 1) return value === undefined ? [`-${name}`] : [`-${name}`, value];
-  return [value === undefined ? `--${name}` : `--${name}=${value}`];
+  return normalizeGoFlags(args, VALUE_FLAGS);
 }

@@ -7,7 +7,6 @@ import { NodeError } from "@k3s/errors";
 import { PreflightError } from "../src/errors.ts";
 import { failureFields, formatFailure } from "../src/format-failure.ts";
 import { arrangeGlobalFlags } from "../src/global-flags.ts";
-import { findMount } from "../src/preflight/check-data-dir.ts";
 import { checkIdentity } from "../src/preflight/check-identity.ts";
 import { nodeCommand, normalizeArguments } from "../src/node-flags.ts";
 import { run, temporaryFolder } from "./cli-process.ts";
@@ -130,26 +129,6 @@ describe("checkIdentity()", () => {
     assert.equal(code({ ...fine, nowMs: Date.UTC(1979, 11, 31) }), "ERR_CLOCK");
     assert.equal(code({ ...fine, nowMs: Date.UTC(1980, 0, 1) }), undefined);
   });
-});
-
-describe("findMount()", () => {
-  const table = [
-    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
-    "30 22 8:2 / /var rw,nosuid - ext4 /dev/sda2 rw",
-    "31 30 0:40 / /var/lib/with\\040space rw,noexec - tmpfs tmpfs rw",
-    "32 30 0:41 / /var/lib rw - tmpfs tmpfs rw",
-    "33 30 0:42 / /var/lib rw,noexec - tmpfs tmpfs rw",
-  ].join("\n");
-  const cases = [
-    ["/var/lib/rancher", "/var/lib", ["rw", "noexec"]],
-    ["/var/lib", "/var/lib", ["rw", "noexec"]],
-    ["/var/library", "/var", ["rw", "nosuid"]],
-    ["/var/lib/with space/x", "/var/lib/with space", ["rw", "noexec"]],
-    ["/srv", "/", ["rw", "relatime"]],
-  ] as const;
-  for (const [path, point, options] of cases) {
-    test(path, () => assert.deepEqual(findMount(table, path), { point, options }));
-  }
 });
 
 /** A little ELF file with one section, .go.buildinfo, and one segment that maps the whole file at 0x400000. */

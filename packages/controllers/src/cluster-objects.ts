@@ -17,6 +17,8 @@ export interface ClusterObjectsOptions {
 const RBAC = "rolebindings.yaml";
 /** Lets agents of k3s write what they need to where a kubelet may not read other nodes, and no more than that. */
 const FLANNEL = "flannel-annotations.yaml";
+/** Names of every manifest that a server applies before anything else, with old or new Kubernetes. */
+export const MANIFESTS: readonly string[] = [RBAC, FLANNEL];
 /** First release with AuthorizeNodeWithSelectors, by which kubelets see no other nodes; on from 1.32. */
 const SELECTORS_MINOR = 31;
 
@@ -33,7 +35,7 @@ export class ClusterObjects implements Component {
   async start({ signal }: StartContext): Promise<void> {
     const { readManifest, kubernetesMinor } = this.#options;
     const client = this.#options.client();
-    for (const name of kubernetesMinor < SELECTORS_MINOR ? [RBAC] : [RBAC, FLANNEL]) {
+    for (const name of kubernetesMinor < SELECTORS_MINOR ? [RBAC] : MANIFESTS) {
       const yaml = await readManifest(name);
       await this.#insist(name, (inner) => applyManifests(client, yaml, inner), signal);
     }

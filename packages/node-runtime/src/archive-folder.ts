@@ -1,7 +1,8 @@
-import { readdir, stat, watch } from "node:fs/promises";
+import { readdir, watch } from "node:fs/promises";
 import { join } from "node:path";
 import { deadline, Latest, sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
+import { archiveState, isSameState, type ArchiveState } from "./archive-state.ts";
 import { archivePacking } from "./archive-stream.ts";
 
 /** A copy into the folder raises many events; it is looked at when it has been quiet for this long (k3s). */
@@ -23,8 +24,8 @@ export class ArchiveFolder {
   readonly #rescanMs: number;
   readonly #events = new Latest(0);
   readonly #lists = new Set<string>();
-  /** Size and time of change of each archive when it was last handed out. */
-  #known = new Map<string, string>();
+  /** The state of each archive when it was last handed out. */
+  #known = new Map<string, ArchiveState>();
 
   constructor({ path, log, rescanMs = RESCAN_MS }: ArchiveFolderOptions) {
     this.#path = path;
@@ -39,16 +40,16 @@ export class ArchiveFolder {
   async changed(settledMs = 0): Promise<string[]> {
     const names = (await filesBelow(this.#path)).sort();
     this.#mentionLists(names);
-    const known = new Map<string, string>();
+    const known = new Map<string, ArchiveState>();
     const changed: string[] = [];
     for (const path of names.filter((name) => archivePacking(name) !== undefined)) {
-      const found = await stat(path).catch(() => undefined);
-      if (found?.isFile() !== true) continue;
+      const now = await archiveState(path).catch(() => undefined);
+      if (now === undefined) continue;
       const before = this.#known.get(path);
-      const now = `${found.size} ${found.mtimeMs}`;
-      const isSettled = Math.abs(Date.now() - found.mtimeMs) >= settledMs;
-      if (before !== now && isSettled) changed.push(path);
-      if (before === now || isSettled) known.set(path, now);
+      const isSame = before !== undefined && isSameState(before, now);
+      const isSettled = Math.abs(Date.now() - Date.parse(now.modTime)) >= settledMs;
+      if (!isSame && isSettled) changed.push(path);
+      if (isSame || isSettled) known.set(path, now);
     }
     this.#known = known;
     return changed;

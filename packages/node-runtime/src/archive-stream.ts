@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { isClosedPipe } from "./closed-pipe.ts";
 import { NodeRuntimeError } from "./errors.ts";
 
 /** How an archive is packed, by the end of its name (k3s). */
@@ -26,18 +27,32 @@ export interface ArchiveStream {
   readonly tar: Readable;
   /** Bytes of the file read so far. */
   bytesRead(): number;
+  /** Gives up reading. Why the file could not be read or unpacked so far; undefined when it was only the reader that went away. */
+  giveUp(): Promise<Error | undefined>;
 }
 
 /** Opens an image archive as a plain tar stream. `path` is the search path for programs that unpack. */
 export function openArchive(file: string, packing: Packing, path: string): ArchiveStream {
   const source = createReadStream(file, { highWaterMark: 1 << 20 });
   const tar = new PassThrough();
-  const finish = (work: Promise<void>) => void work.catch((error: unknown) => tar.destroy(asError(error)));
+  const fed = Promise.withResolvers<Error | undefined>();
+  const finish = (work: Promise<void>) =>
+    void work.then(
+      () => fed.resolve(undefined),
+      (error: unknown) => {
+        tar.destroy(asError(error));
+        fed.resolve(isClosedPipe(error) ? undefined : asError(error));
+      },
+    );
   if (packing === "none") finish(pipeline(source, tar));
   else if (packing === "gzip") finish(pipeline(source, createGunzip(), tar));
   else if (packing === "zstd") finish(pipeline(source, createZstdDecompress(), tar));
   else finish(unpackWith(packing, { source, tar, file, path }));
-  return { tar, bytesRead: () => source.bytesRead };
+  const giveUp = async () => {
+    tar.destroy();
+    return await fed.promise;
+  };
+  return { tar, bytesRead: () => source.bytesRead, giveUp };
 }
 
 /** Node knows neither bzip2 nor lz4: the programs of the same names unpack them. */

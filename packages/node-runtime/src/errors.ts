@@ -27,6 +27,13 @@ export class NodeRuntimeError extends NodeError {
     });
   }
 
+  static imageDamaged(path: string, cause: unknown): NodeRuntimeError {
+    return new NodeRuntimeError("ERR_IMAGE_ARCHIVE_DAMAGED", `Cannot read image archive "${path}": it is damaged`, {
+      cause,
+      hint: "Copy the file anew and compare checksums; the next start, or the new file, imports it",
+    });
+  }
+
   static kubeletConfig(path: string, cause: unknown): NodeRuntimeError {
     return new NodeRuntimeError("ERR_KUBELET_CONFIG", `Cannot read kubelet configuration "${path}": not usable`, {
       cause,

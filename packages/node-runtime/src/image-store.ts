@@ -1,13 +1,15 @@
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { isClosedPipe } from "./closed-pipe.ts";
 import { runProgram } from "./run-program.ts";
 
 export interface ImageStoreOptions {
   /** The program ctr that belongs to the running containerd. */
   readonly ctr: string;
   readonly socket: string;
-  readonly snapshotter: string;
+  /** Where images are unpacked for containers; undefined: they are kept packed. */
+  readonly snapshotter: string | undefined;
 }
 
 export interface StoredImage {
@@ -38,10 +40,11 @@ export class ImageStore {
     return list.split("\n").filter(Boolean);
   }
 
-  /** Reads images from a tar and unpacks them for this platform. */
+  /** Reads images from a tar, and unpacks them for this platform where there is a snapshotter. */
   async import(tar: Readable, signal: AbortSignal): Promise<void> {
     const { ctr, snapshotter } = this.#options;
-    const args = [...this.#base(), "import", "--snapshotter", snapshotter, "-"];
+    const unpacking = snapshotter === undefined ? ["--no-unpack"] : ["--snapshotter", snapshotter];
+    const args = [...this.#base(), "import", ...unpacking, "-"];
     const child = spawn(ctr, args, { stdio: ["pipe", "ignore", "pipe"], env: {}, signal });
     let complaint = "";
     child.stderr.on("data", (data: Buffer) => (complaint = (complaint + data.toString()).slice(-1000)));
@@ -87,10 +90,4 @@ function parseImageList(text: string): StoredImage[] {
     .slice(1)
     .map((line) => line.trim().split(/\s+/))
     .flatMap(([name, , digest]) => (name && digest?.startsWith("sha256:") ? [{ name, digest }] : []));
-}
-
-function isClosedPipe(error: unknown): boolean {
-  return (
-    error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE")
-  );
 }

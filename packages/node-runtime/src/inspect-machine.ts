@@ -75,8 +75,8 @@ export async function inUserNamespace(): Promise<boolean> {
 /** Tries on ourselves: raising the value back is always allowed. */
 async function tryLowerOomScore(): Promise<boolean> {
   const file = "/proc/self/oom_score_adj";
-  const before = (await readFile(file, "utf8")).trim();
   try {
+    const before = (await readFile(file, "utf8")).trim();
     await writeFile(file, String(SANDBOX_OOM_SCORE));
     await writeFile(file, before);
     return true;
@@ -95,8 +95,10 @@ async function inspectIptables(path: string): Promise<IptablesFacts> {
 }
 
 async function tryOverlayMount({ overlayDirectory, path }: InspectOptions): Promise<boolean> {
-  await makeDirectory(overlayDirectory, 0o700);
-  const directory = await mkdtemp(join(overlayDirectory, ".overlay-check-"));
+  const directory = await makeDirectory(overlayDirectory, 0o700)
+    .then(() => mkdtemp(join(overlayDirectory, ".overlay-check-")))
+    .catch(() => undefined);
+  if (directory === undefined) return false;
   const part = (name: string) => join(directory, name);
   try {
     for (const name of ["lower", "upper", "work", "merged"]) await mkdir(part(name));

@@ -1,11 +1,11 @@
-import { access, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { CGROUP_ROOT, inspectCgroups } from "./inspect-cgroups.ts";
+import { loadModules } from "./kernel-modules.ts";
 import { leaveRootCgroup } from "./leave-root-cgroup.ts";
-import { runProgram } from "./run-program.ts";
 
 interface KernelSetupOptions {
   readonly log: Logger;
@@ -19,43 +19,6 @@ interface KernelSetupOptions {
   readonly conntrack: boolean;
 }
 
-/** Finds out whether the feature of a module is there, be it as a module or built in. */
-type Evidence = (path: string) => Promise<boolean>;
-
-const file =
-  (name: string): Evidence =>
-  () =>
-    exists(name);
-/** Listing the tables works with either backend of iptables, and only when the kernel has what that backend needs. */
-const tables =
-  (program: string): Evidence =>
-  async (path) =>
-    await Promise.all(
-      ["nat", "filter"].map((table) => runProgram([program, "-w", "5", "-t", table, "-S"], { path })),
-    ).then(
-      () => true,
-      () => false,
-    );
-
-interface ModuleGroup {
-  readonly names: readonly string[];
-  readonly evidence: Evidence;
-}
-
-/** The modules that k3s loads, in its order. */
-const MODULES: readonly ModuleGroup[] = [
-  { names: ["overlay"], evidence: async () => (await readFile("/proc/filesystems", "utf8")).includes("\toverlay\n") },
-  { names: ["nf_conntrack"], evidence: file("/proc/sys/net/netfilter/nf_conntrack_max") },
-  { names: ["br_netfilter"], evidence: file("/proc/sys/net/bridge/bridge-nf-call-iptables") },
-  {
-    names: ["iptable_nat", "iptable_filter", "nft-expr-counter", "nfnetlink-subsys-11", "nft-chain-2-nat"],
-    evidence: tables("iptables"),
-  },
-];
-const MODULES_IPV6: readonly ModuleGroup[] = [
-  { names: ["ip6table_nat", "ip6table_filter"], evidence: tables("ip6tables") },
-];
-
 /** kube-proxy's defaults: it is told to leave these alone, so that a refusal is a warning and not its end. */
 const CONNTRACK_PER_CPU = 32_768;
 const CONNTRACK_MIN = 131_072;
@@ -63,7 +26,7 @@ const CONNTRACK_MIN = 131_072;
 /** Loads modules and sets sysctls for pod networking; as process 1 of a container makes room for the cgroups of pods. A refusal is one warning each kind, never an error. */
 export async function setUpKernel(options: KernelSetupOptions): Promise<void> {
   if (process.pid === 1 && (await inspectCgroups()).version === "v2") await leaveRootCgroupLogged(options.log);
-  const missing = await loadModules([...MODULES, ...(options.ipv6 ? MODULES_IPV6 : [])], options.path);
+  const missing = await loadModules(options);
   if (missing.length > 0) {
     const effect = "services and pod networking do not work";
     const cure = "load them on the host (modprobe) before this node starts";
@@ -108,22 +71,34 @@ export function wantedSysctls(
   return wanted;
 }
 
-/** The modules that are neither loaded nor built in. */
-async function loadModules(groups: readonly ModuleGroup[], path: string): Promise<string[]> {
-  const missing: string[] = [];
-  for (const { names, evidence } of groups) {
-    const refused: string[] = [];
-    for (const name of names) if (!(await loadModule(name, path))) refused.push(name);
-    if (refused.length > 0 && !(await evidence(path))) missing.push(...refused);
-  }
-  return missing;
+/** A setting of the kernel as the node wants it and as it is. */
+export interface SysctlFacts {
+  /** Path below /proc/sys. */
+  readonly name: string;
+  readonly wanted: string;
+  /** Undefined: the kernel, or what is loaded of it, has no such setting. */
+  readonly current: string | undefined;
+  /** May it be written? Tried with the value that it has. */
+  readonly isWritable: boolean;
 }
 
-async function loadModule(name: string, path: string): Promise<boolean> {
-  if (await exists(`/sys/module/${name.replaceAll("-", "_")}`)) return true;
-  return await runProgram(["modprobe", name], { path }).then(
-    () => true,
-    () => false,
+/** How the settings of {@link wantedSysctls} are; changes none. */
+export async function inspectSysctls(wanted: Readonly<Record<string, string>>): Promise<SysctlFacts[]> {
+  return await Promise.all(
+    Object.entries(wanted).map(async ([name, value]) => {
+      const file = join("/proc/sys", name);
+      const current = await readFile(file, "utf8").then(
+        (text) => text.trim(),
+        () => undefined,
+      );
+      const isWritable =
+        current !== undefined &&
+        (await writeFile(file, current).then(
+          () => true,
+          () => false,
+        ));
+      return { name, wanted: value, current, isWritable };
+    }),
   );
 }
 
@@ -138,11 +113,4 @@ async function writeSysctls(wanted: Readonly<Record<string, string>>) {
     }
   }
   return refused;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

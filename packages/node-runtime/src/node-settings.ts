@@ -48,60 +48,88 @@ export function chooseSettings(facts: MachineFacts, user: ChosenByUser): NodeSet
   };
 }
 
-/** Everything the operator should know about this machine, worst first. */
-export function machineWarnings(facts: MachineFacts, user: ChosenByUser): MachineWarning[] {
-  const { cgroups } = facts;
-  const rules: readonly (MachineWarning & { readonly applies: boolean })[] = [
-    {
-      applies: facts.iptables.backend === "missing",
-      found: "The program iptables is not installed",
-      effect: "Services and pod networking do not work",
-      cure: "Install the package iptables",
-    },
-    {
-      applies: facts.refusedKubeletSysctls.length > 0,
-      found: `The kernel refuses to change ${facts.refusedKubeletSysctls.join(", ")}`,
-      effect: "The kubelet cannot start its container manager",
-      cure: "Set these values on the host, or pass --kubelet-arg=feature-gates=KubeletInUserNamespace=true (Kubernetes 1.22 or newer)",
-    },
-    {
-      applies: !facts.kernelLog,
-      found: "There is no /dev/kmsg",
-      effect: "The kubelet cannot watch for processes killed for lack of memory and ends",
-      cure: "Give the container that runs this node the device /dev/kmsg",
-    },
-    {
-      applies: !facts.overlayfs && user.snapshotter === undefined,
-      found: "An overlay mount in the data folder failed",
-      effect: "Every container gets a full copy of its image (snapshotter native): slow, and much disk",
-      cure: "Put the data folder on ext4 or xfs, on btrfs or zfs with the --snapshotter of that name, or accept the copies with --snapshotter=native",
-    },
-    {
-      applies: !facts.canLowerOomScore,
-      found: "The score for killing processes cannot be lowered (no CAP_SYS_RESOURCE)",
-      effect: "When memory runs out system pods are not preferred to others",
-      cure: "Grant CAP_SYS_RESOURCE to the container that runs this node",
-    },
-    {
-      applies: !cgroups.controllers.includes("cpu"),
-      found: "cgroups have no cpu controller",
-      effect: "CPU limits of pods are not enforced",
-      cure: "Enable the cpu controller",
-    },
-    {
-      applies: facts.swapOn,
-      found: "Swap is on",
-      effect: "Pods may be swapped out; memory limits count without swap",
-      cure: "Turn swap off (swapoff -a) unless that is wanted",
-    },
-  ];
-  return rules.filter(({ applies }) => applies).map(({ found, effect, cure }) => ({ found, effect, cure }));
+/** Something that a machine may lack, and a node goes on without. */
+export interface MachineRule {
+  /** Stable: it appears in reports. */
+  readonly id: string;
+  readonly isMissing: (facts: MachineFacts, user: ChosenByUser) => boolean;
+  readonly found: (facts: MachineFacts) => string;
+  readonly effect: string;
+  readonly cure: string;
 }
 
-function assertControllers({ version, controllers }: CgroupFacts): void {
+/** What is looked at before a node starts and when a machine is examined, worst first. */
+export const MACHINE_RULES: readonly MachineRule[] = [
+  {
+    id: "iptables",
+    isMissing: ({ iptables }) => iptables.backend === "missing",
+    found: () => "The program iptables is not installed",
+    effect: "Services and pod networking do not work",
+    cure: "Install the package iptables",
+  },
+  {
+    id: "kubelet-sysctls",
+    isMissing: ({ refusedKubeletSysctls }) => refusedKubeletSysctls.length > 0,
+    found: ({ refusedKubeletSysctls }) => `The kernel refuses to change ${refusedKubeletSysctls.join(", ")}`,
+    effect: "The kubelet cannot start its container manager",
+    cure: "Set these values on the host, or pass --kubelet-arg=feature-gates=KubeletInUserNamespace=true (Kubernetes 1.22 or newer)",
+  },
+  {
+    id: "kernel-log",
+    isMissing: ({ kernelLog }) => !kernelLog,
+    found: () => "There is no /dev/kmsg",
+    effect: "The kubelet cannot watch for processes killed for lack of memory and ends",
+    cure: "Give the container that runs this node the device /dev/kmsg",
+  },
+  {
+    id: "overlayfs",
+    isMissing: ({ overlayfs }, { snapshotter }) => !overlayfs && snapshotter === undefined,
+    found: () => "An overlay mount in the data folder failed",
+    effect: "Every container gets a full copy of its image (snapshotter native): slow, and much disk",
+    cure: "Put the data folder on ext4 or xfs, on btrfs or zfs with the --snapshotter of that name, or accept the copies with --snapshotter=native",
+  },
+  {
+    id: "oom-score",
+    isMissing: ({ canLowerOomScore }) => !canLowerOomScore,
+    found: () => "The score for killing processes cannot be lowered (no CAP_SYS_RESOURCE)",
+    effect: "When memory runs out system pods are not preferred to others",
+    cure: "Grant CAP_SYS_RESOURCE to the container that runs this node",
+  },
+  {
+    id: "cpu-controller",
+    isMissing: ({ cgroups }) => !cgroups.controllers.includes("cpu"),
+    found: () => "cgroups have no cpu controller",
+    effect: "CPU limits of pods are not enforced",
+    cure: "Enable the cpu controller",
+  },
+  {
+    id: "swap",
+    isMissing: ({ swapOn }) => swapOn,
+    found: () => "Swap is on",
+    effect: "Pods may be swapped out; memory limits count without swap",
+    cure: "Turn swap off (swapoff -a) unless that is wanted",
+  },
+];
+
+/** Everything the operator should know about this machine, worst first. */
+export function machineWarnings(facts: MachineFacts, user: ChosenByUser): MachineWarning[] {
+  return MACHINE_RULES.filter(({ isMissing }) => isMissing(facts, user)).map(({ found, effect, cure }) => ({
+    found: found(facts),
+    effect,
+    cure,
+  }));
+}
+
+/** Controllers without which no pod runs and which the machine does not offer. */
+export function missingControllers({ version, controllers }: Pick<CgroupFacts, "version" | "controllers">): string[] {
   const needed = version === "v2" ? ["cpu", "cpuset", "memory", "pids"] : ["memory", "pids"];
-  const missing = needed.filter((name) => !controllers.includes(name));
-  if (missing.length > 0) throw NodeRuntimeError.cgroupControllersMissing(missing, version === "v2" ? "v2" : "v1");
+  return needed.filter((name) => !controllers.includes(name));
+}
+
+function assertControllers(cgroups: CgroupFacts): void {
+  const missing = missingControllers(cgroups);
+  if (missing.length > 0)
+    throw NodeRuntimeError.cgroupControllersMissing(missing, cgroups.version === "v2" ? "v2" : "v1");
 }
 
 function canUseSystemdDriver(facts: MachineFacts, user: ChosenByUser): boolean {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Latest } from "@k3s/async";
 import { parseVersion, writeImageArchive, type ComponentSet, type Version } from "@k3s/components";
 import { createLogger } from "@k3s/log";
@@ -133,20 +134,86 @@ describe("ImageImport", () => {
     assert.ok((await store.list(limit())).some(({ name }) => name === "example.org/gone:1"));
   });
 
-  test("skips an unchanged archive when the user keeps a cache file", async (t) => {
-    const { options, paths, lines } = await node(t);
+  test("remembers an archive across starts until it changes", async (t) => {
+    const { options, paths, lines, store } = await node(t);
     const imports = () => lines.get().filter((line) => line.includes('"image archive imported"')).length;
-    const cache = join(paths.images, ".cache.json");
-    await archive(join(paths.images, "one.tar"), "example.org/one:1");
-    await writeFile(cache, "{}");
+    const file = join(paths.images, "one.tar");
+    await archive(file, "example.org/one:1");
     await (await startImport(t, options)).stop();
     assert.equal(imports(), 1);
-    assert.ok((await readFile(cache, "utf8")).includes("example.org/one:1"));
+    assert.ok((await readFile(join(paths.images, ".cache.json"), "utf8")).includes("example.org/one:1"));
     await (await startImport(t, options)).stop();
     assert.equal(imports(), 1);
-    await archive(join(paths.images, "one.tar"), "example.org/other:1");
+    assert.ok((await store.pinned(limit())).includes("example.org/one:1"));
+    // Another content of the same size and time.
+    const before = await stat(file);
+    await archive(file, "example.org/two:1");
+    await utimes(file, before.atime, before.mtime);
+    assert.equal((await stat(file)).size, before.size);
     await (await startImport(t, options)).stop();
     assert.equal(imports(), 2);
+    assert.ok((await store.pinned(limit())).includes("example.org/two:1"));
+  });
+
+  test("imports a remembered archive again when its images are gone", async (t) => {
+    const { options, paths, lines, store } = await node(t);
+    await archive(join(paths.images, "one.tar"), "example.org/one:1");
+    await (await startImport(t, options)).stop();
+    const { containerdSocket } = paths;
+    const ctr = [options.set.path("ctr"), "-a", containerdSocket, "-n", "k8s.io"] as const;
+    await runProgram([...ctr, "images", "rm", "example.org/one:1"], {});
+    await (await startImport(t, options)).stop();
+    assert.equal(lines.get().filter((line) => line.includes('"image archive imported"')).length, 2);
+    assert.ok((await store.list(limit())).some(({ name }) => name === "example.org/one:1"));
+  });
+
+  test("imports many archives at once, the same images among them, in every packing", async (t) => {
+    const { options, paths, store, lines } = await node(t);
+    const plain = join(paths.images, "image-0.tar");
+    await archive(plain, "example.org/image-0:1");
+    const content = await readFile(plain);
+    await writeFile(join(paths.images, "again.tar.gz"), gzipSync(content));
+    await writeFile(join(paths.images, "again.tar.zst"), zstdCompressSync(content));
+    for (let n = 1; n < 8; n++) await archive(join(paths.images, `image-${n}.tar`), `example.org/image-${n}:1`);
+    await startImport(t, options);
+    const pinned = await store.pinned(limit());
+    for (let n = 0; n < 8; n++) assert.ok(pinned.includes(`example.org/image-${n}:1`));
+    const outcome = lines.get().find((line) => line.includes("gone through"));
+    const failed = lines.get().filter((line) => line.includes("could not be imported"));
+    assert.match(outcome ?? "", /"imported":10,"unchanged":0,"failed":0/, failed.join(""));
+  });
+
+  test("names each archive that was cut off or damaged, and imports the others", async (t) => {
+    const { folder, options, paths, store, lines } = await node(t);
+    await archive(join(folder, "whole.tar"), "example.org/whole:1");
+    const content = await readFile(join(folder, "whole.tar"));
+    const noise = { type: "file", path: "noise", mode: 0o644, data: randomBytes(100_000) } as const;
+    await writeImageArchive(join(folder, "large.tar"), { tags: ["example.org/large:1"], entries: [noise], config: {} });
+    const large = await readFile(join(folder, "large.tar"));
+    const cut = (data: Buffer) => data.subarray(0, data.length - 50_000);
+    const flipped = gzipSync(large);
+    flipped.fill(0, 40_000, 40_100);
+    const broken = {
+      "cut.tar": cut(large),
+      "cut.tar.gz": cut(gzipSync(large)),
+      "cut.tar.zst": cut(zstdCompressSync(large)),
+    };
+    for (const [name, data] of Object.entries({ ...broken, "flipped.tgz": flipped, "whole.tar": content }))
+      await writeFile(join(paths.images, name), data);
+    await startImport(t, options);
+    assert.ok((await store.pinned(limit())).includes("example.org/whole:1"));
+    const errors = lines.get().filter((line) => line.includes("could not be imported"));
+    for (const [name, code] of [
+      ["cut.tar", "ERR_IMAGE_IMPORT"],
+      ["cut.tar.gz", "ERR_IMAGE_ARCHIVE_DAMAGED"],
+      ["cut.tar.zst", "ERR_IMAGE_ARCHIVE_DAMAGED"],
+      ["flipped.tgz", "ERR_IMAGE_ARCHIVE_DAMAGED"],
+    ] as const)
+      assert.ok(
+        errors.some((line) => line.includes(`${name}"`) && line.includes(code)),
+        `${name}: ${errors.join("\n")}`,
+      );
+    assert.equal(errors.length, 4);
   });
 
   test("imports an archive that is put into the folder later", async (t) => {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { access, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Latest } from "@k3s/async";
 import { parseVersion, writeImageArchive, type ComponentSet } from "@k3s/components";
 import { createLogger } from "@k3s/log";
@@ -27,7 +29,9 @@ done
 case "$*" in
   "images ls -q"*) cat pinned ;;
   "images ls") printf 'REF TYPE DIGEST\nexample.org/one:1 type sha256:1\n' ;;
-  "images import"*) [ ! -e refuse ] || { echo "ctr: unrecognized image format" >&2; exit 1; } ;;
+  "images import"*)
+    if [ -e collide ]; then rm collide; echo 'ctr: image "example.org/one:1": already exists' >&2; exit 1; fi
+    [ ! -e refuse ] || { echo "ctr: unrecognized image format" >&2; exit 1; } ;;
 esac
 `;
 
@@ -101,6 +105,46 @@ test("ImageImport keeps every image while an archive cannot be imported", async 
     (await calls()).filter((call) => call.startsWith("images label")),
     [],
   );
+});
+
+test("ImageImport tries again when another import has just made the same image", async (t) => {
+  const { start, calls, images, file, lines } = await importer(t, { pinned: "" });
+  await archive(join(images, "one.tar"));
+  await writeFile(file("collide"), "");
+  await start();
+  assert.equal((await calls()).filter((call) => call.startsWith("images import")).length, 2);
+  assert.ok(lines.get().some((line) => line.includes('"imported":1,"unchanged":0,"failed":0')));
+});
+
+test("ImageImport does not try for ever when an image always exists already", async (t) => {
+  const { start, calls, images, file, lines } = await importer(t, { pinned: "" });
+  await archive(join(images, "one.tar"));
+  await writeFile(file("ctr"), CTR.replace("rm collide;", ""));
+  await writeFile(file("collide"), "");
+  await start();
+  assert.equal((await calls()).filter((call) => call.startsWith("images import")).length, 9);
+  assert.equal(lines.get().filter((line) => line.includes("could not be imported")).length, 1);
+});
+
+describe("ImageImport of archives that were cut off or damaged", () => {
+  const broken = [
+    ["cut.tar.gz", (data: Buffer) => gzipSync(data).subarray(0, -30)],
+    ["cut.tar.zst", (data: Buffer) => zstdCompressSync(data).subarray(0, -30)],
+    ["flipped.tgz", (data: Buffer) => gzipSync(data).fill(0, 100, 140)],
+  ] as const;
+  for (const [name, damage] of broken)
+    test(`names ${name} and goes on with the others`, async (t) => {
+      const { start, images, lines } = await importer(t, { pinned: "" });
+      await archive(join(images, "one.tar"));
+      const content = await readFile(join(images, "one.tar"));
+      await writeFile(join(images, name), damage(Buffer.concat([content, randomBytes(50_000)])));
+      await start();
+      const [error = "", ...more] = lines.get().filter((line) => line.includes("could not be imported"));
+      assert.deepEqual(more, []);
+      assert.match(error, /"code":"ERR_IMAGE_ARCHIVE_DAMAGED"/);
+      assert.ok(error.includes(name));
+      assert.ok(lines.get().some((line) => line.includes('"imported":1,"unchanged":0,"failed":1')));
+    });
 });
 
 describe("ImageImport of a folder", () => {

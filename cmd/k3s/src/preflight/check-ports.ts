@@ -1,6 +1,6 @@
 import { endianness } from "node:os";
 import { parseAddress, type NodeConfig, type ServerConfig } from "@k3s/config";
-import { PreflightError } from "../errors.ts";
+import { PreflightError, type PortOwner } from "../errors.ts";
 import { findOwner, readListeners, type Listener } from "./listeners.ts";
 
 /** A port that a node will listen on. */
@@ -57,6 +57,32 @@ function unlessMoved(args: readonly string[], name: string, port: NeededPort): r
   return isMoved ? [] : [port];
 }
 
+/** A needed port, and the process that listens on it. */
+export interface PortUse extends NeededPort {
+  readonly isTaken: boolean;
+  /** Undefined: free, or taken by a process that cannot be seen from here. */
+  readonly owner: PortOwner | undefined;
+}
+
+/** Who listens on the ports, in their order; of several listeners on a port the first that `isOurs` does not hold for. */
+export async function findPortUses(
+  needed: readonly NeededPort[],
+  isOurs: (pid: number) => Promise<boolean>,
+): Promise<PortUse[]> {
+  const listeners = await readListeners();
+  return await Promise.all(
+    needed.map(async (port) => {
+      const uses = listeners.filter((candidate) => candidate.port === port.port && collides(candidate, port.address));
+      let use: PortUse = { ...port, isTaken: uses.length > 0, owner: undefined };
+      for (const { inode } of uses) {
+        use = { ...use, owner: await findOwner(inode) };
+        if (use.owner === undefined || !(await isOurs(use.owner.pid))) break;
+      }
+      return use;
+    }),
+  );
+}
+
 /**
  * Rejects with PreflightError when a port is taken. Processes for which `isOurs` holds are children that an earlier
  * k3s left behind; they are ended before anything starts, so their ports count as free.
@@ -65,13 +91,9 @@ export async function checkPorts(
   needed: readonly NeededPort[],
   isOurs: (pid: number) => Promise<boolean>,
 ): Promise<void> {
-  const listeners = await readListeners();
-  for (const { port, purpose, address } of needed) {
-    for (const listener of listeners.filter((candidate) => candidate.port === port && collides(candidate, address))) {
-      const owner = await findOwner(listener.inode);
-      if (owner === undefined || !(await isOurs(owner.pid))) throw PreflightError.portTaken(port, { purpose, owner });
-    }
-  }
+  for (const { port, purpose, isTaken, owner } of await findPortUses(needed, isOurs))
+    if (isTaken && (owner === undefined || !(await isOurs(owner.pid))))
+      throw PreflightError.portTaken(port, { purpose, owner });
 }
 
 /** Two sockets of one port collide when one of them takes every address, or both take the same. */

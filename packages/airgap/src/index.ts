@@ -1,0 +1,3 @@
+export { makeBundle } from "./bundle.ts";
+export { makeImageArchive, type ImageArchiveOptions } from "./image-archive.ts";
+export { neededImages } from "./needed-images.ts";
