@@ -51,7 +51,10 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
     else
-      throw UsageError.unknownCommand(name, nearest(name, ["server", "agent", "datastore", "token", "help", ...TOOLS]));
+      throw UsageError.unknownCommand(
+        name,
+        nearest(name, ["server", "agent", "validate", "datastore", "token", "help", ...TOOLS]),
+      );
   });
   for (const role of ["server", "agent"] as const) {
     const command = nodeCommand(role, async (parsed) => {
@@ -60,6 +63,7 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     });
     program.addCommand(command.copyInheritedSettings(program));
   }
+  program.addCommand(validateCommand(program, context));
   for (const group of [datastoreCommand(context, exit), tokenCommand(context, exit)]) {
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
@@ -67,6 +71,21 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;
+}
+
+/** Says whether a server or an agent would take these arguments, and starts nothing. */
+function validateCommand(program: Command, context: CommandContext): Command {
+  const group = new Command("validate")
+    .description("Check the arguments, variables and config file of a server or an agent")
+    .copyInheritedSettings(program);
+  for (const role of ["server", "agent"] as const) {
+    const command = nodeCommand(role, async (parsed) => {
+      const { validateNodeCommand } = await import("./validate-node-command.ts");
+      await validateNodeCommand(role, parsed, context);
+    });
+    group.addCommand(command.copyInheritedSettings(program));
+  }
+  return group;
 }
 
 function ignoreText(): void {
