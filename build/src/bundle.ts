@@ -9,6 +9,8 @@ export interface BundleOptions {
   readonly lib: string;
   readonly release: string;
   readonly commit: string;
+  /** Whether tests may let it fail at the points that the sources name. A release may not. Default: false. */
+  readonly failpoints?: boolean;
 }
 
 // Libraries in CommonJS call require() for Node's own modules, which a module has not by itself.
@@ -16,7 +18,8 @@ const REQUIRE_BANNER =
   'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
 
 /** Bundles the product for the pinned Node. Files are replaced one by one, whole; those of earlier builds go last. */
-export async function bundleProduct({ root, lib, release, commit }: BundleOptions): Promise<void> {
+export async function bundleProduct(options: BundleOptions): Promise<void> {
+  const { root, lib, release, commit, failpoints = false } = options;
   const result = await build({
     entryPoints: [join(root, "cmd/k3s/src/main.ts"), ...(await findWorkers(root))],
     entryNames: "[name]",
@@ -33,7 +36,7 @@ export async function bundleProduct({ root, lib, release, commit }: BundleOption
     lineLimit: 200, // an uncaught error prints its source line
     legalComments: "none",
     banner: { js: REQUIRE_BANNER },
-    define: { K3S_BUILD: JSON.stringify({ release, commit }), K3S_FAILPOINTS: "false" },
+    define: { K3S_BUILD: JSON.stringify({ release, commit }), K3S_FAILPOINTS: String(failpoints) },
     logLevel: "warning",
   });
   const packageFile = { path: join(lib, "package.json"), contents: Buffer.from('{ "type": "module" }\n') };

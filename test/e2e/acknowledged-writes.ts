@@ -4,7 +4,7 @@ import type { K3sServer } from "@k3s/testkit";
 export type ClusterAccess = Pick<K3sServer, "kubectl">;
 
 /** Creates ConfigMaps, one after the other, whatever happens to the server, and remembers those that it acknowledged. */
-export class AcknowledgedWrites {
+export class AcknowledgedWrites implements AsyncDisposable {
   /** Names of the ConfigMaps. */
   readonly names: string[] = [];
   readonly #cluster: ClusterAccess;
@@ -20,6 +20,10 @@ export class AcknowledgedWrites {
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#done;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   async #run(): Promise<void> {

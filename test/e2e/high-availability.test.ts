@@ -7,7 +7,16 @@ import { sleep } from "@k3s/async";
 import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
 import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
-import { cutOff, FROZEN, killed, type ServerFault } from "./server-faults.ts";
+import {
+  API_BACK,
+  API_DEAD,
+  API_FROZEN,
+  cutOff,
+  FROZEN,
+  killed,
+  withoutDatabase,
+  type ServerFault,
+} from "./server-faults.ts";
 
 const SECONDS = 1_000;
 const LIMIT_MS = 120 * SECONDS;
@@ -17,6 +26,7 @@ const OUTAGE_MS = 20 * SECONDS;
 const SPREAD_LIMIT_MS = 180 * SECONDS;
 const IMAGE = "docker.io/library/busybox:local";
 const WEB = "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www";
+const DATABASE_ADDRESS = "10.99.0.20";
 const ADMIN = "/var/lib/admin.yaml";
 const NODE_STATES = `jsonpath={range .items[*]}{.metadata.name} {range .status.conditions[?(@.type=="Ready")]}{.status} {.lastTransitionTime}{end}{"\\n"}{end}`;
 
@@ -34,7 +44,7 @@ interface Plan {
   /** Brings what stands behind that name. */
   readonly register: (cluster: Cluster) => Promise<void>;
   /** Which server each fault happens to. */
-  readonly faults: readonly (readonly [string, "killed" | "frozen" | "cut off"])[];
+  readonly faults: readonly (readonly [string, string])[];
   /** Settings that another server of the cluster may not have, and what is said of them. */
   readonly mismatch: { readonly args: readonly string[]; readonly said: RegExp };
 }
@@ -51,6 +61,8 @@ const TWO_SERVERS: Plan = {
     ["srv1", "killed"],
     ["srv2", "frozen"],
     ["srv1", "cut off"],
+    ["srv2", "left with a frozen API"],
+    ["srv1", "left without its database"],
   ],
   mismatch: { args: ["--cluster-cidr=10.50.0.0/16"], said: /cluster-cidr.*10\.(?:42|50)\.0\.0.*10\.(?:42|50)\.0\.0/ },
 };
@@ -71,6 +83,8 @@ const THREE_SERVERS: Plan = {
     ["srv2", "killed"],
     ["srv3", "frozen"],
     ["srv1", "cut off"],
+    ["srv2", "left without its database"],
+    ["srv3", "left with a frozen API"],
   ],
   mismatch: {
     args: ["--cluster-domain=else.test"],
@@ -107,7 +121,7 @@ class Cluster {
       await k3s.provideImages();
       return k3s;
     };
-    const { namespace, address } = await host("db", "10.99.0.20");
+    const { namespace, address } = await host("db", DATABASE_ADDRESS);
     const start = CLUSTER_DATABASES[plan.database];
     assert.ok(start !== undefined);
     const database = await start({ folder, network: namespace, address, undo });
@@ -115,6 +129,10 @@ class Cluster {
     for (const { name, address: its } of plan.servers) servers.push(await machine(name, its));
     const agents = [await machine("agt1", "10.99.0.21"), await machine("agt2", "10.99.0.22")];
     return new Cluster({ plan, servers, agents, network }, { undo, database });
+  }
+
+  get database(): ClusterDatabase {
+    return this.#database;
   }
 
   get machines(): readonly K3sServer[] {
@@ -276,6 +294,25 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
         for (const { name, args } of servers) if (args !== undefined) assert.ok(!on.split(" ").includes(name));
       });
 
+      const withNodes = servers.filter(({ args = [] }) => args !== DEDICATED);
+      if (withNodes.length > 1)
+        test("each server reaches the pods of every other server", async () => {
+          for (const { name } of withNodes) {
+            const overrides = JSON.stringify({ spec: { nodeName: name, terminationGracePeriodSeconds: 0 } });
+            const options = [`--image=${IMAGE}`, "--image-pull-policy=Never", "--overrides", overrides];
+            await admin.kubectl("run", `on-${name}`, ...options, "--", "sh", "-c", `echo hello; ${WEB}`);
+          }
+          const pods = withNodes.map(({ name }) => `on-${name}`);
+          await admin.kubectl("wait", "--for=condition=Ready", ...pods.map((pod) => `pod/${pod}`), "--timeout=55s");
+          for (const server of cluster.servers)
+            for (const pod of pods) {
+              const isLogged = async () => (await server.kubectl("logs", pod)) === "hello";
+              await untilTrue(`${server.host.name} has the logs of ${pod}`, isLogged);
+              assert.equal(await server.kubectl("exec", pod, "--", "hostname"), pod);
+            }
+          await admin.kubectl("delete", "pod", ...pods);
+        });
+
       test("a server with other settings is refused, with both values", async () => {
         const last = cluster.servers.at(-1);
         assert.ok(last !== undefined);
@@ -291,7 +328,7 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
       async function survive(fault: ServerFault, server: K3sServer): Promise<string> {
         const { name } = server.host;
         const known = await nodes(name);
-        const writes = new AcknowledgedWrites(admin);
+        await using writes = new AcknowledgedWrites(admin);
         await until("writes are served", () => Promise.resolve(writes.names.length > 2));
         const begunAt = performance.now();
         await fault.begin(server);
@@ -302,7 +339,8 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
         const told = (await Promise.all(waits)).join(", ");
         const count = writes.names.length;
         await untilTrue("writes are served again", () => Promise.resolve(writes.names.length > count + 2));
-        await sleep(Math.max(0, begunAt + OUTAGE_MS - performance.now()));
+        await sleep(Math.max(0, begunAt + (fault.lastsMs ?? OUTAGE_MS) - performance.now()));
+        if (fault.said !== undefined) assert.match(server.log, fault.said);
         assert.deepEqual(await nodes(name), known);
         await untilTrue("exec reaches an agent", async () => (await fetch("on-agt1", "on-agt2")) === "on-agt2");
         await fault.end(server);
@@ -321,11 +359,33 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
 
       for (const [name, what] of faults)
         test(`${name} is ${what}: the others go on, nothing is lost, and it comes back`, async (t: TestContext) => {
-          const all = [killed((server) => cluster.startServer(server)), FROZEN, cutOff(cluster.network)];
+          const kill = killed((server) => cluster.startServer(server));
+          const all = [kill, FROZEN, cutOff(cluster.network), API_FROZEN, withoutDatabase(DATABASE_ADDRESS)];
           const fault = all.find((one) => one.what === what);
           assert.ok(fault !== undefined);
           t.diagnostic(await survive(fault, cluster.server(name)));
         });
+
+      test("when all servers lose the database, agents wait for any of them, and come back", async () => {
+        const heard = cluster.servers.map((server) => ({ server, from: server.log.length }));
+        const said = (text: RegExp) =>
+          Promise.resolve(heard.every(({ server, from }) => text.test(server.log.slice(from))));
+        await cluster.database.freeze();
+        try {
+          await untilTrue("all servers close their tunnels", () => said(API_DEAD));
+        } finally {
+          await cluster.database.thaw();
+        }
+        await untilTrue("all servers take agents again", () => said(API_BACK));
+        for (const agent of cluster.agents)
+          await untilTrue(`the API answers on ${agent.host.name}`, () => answers(agent));
+        for (const server of cluster.servers)
+          await untilTrue(`${server.host.name} reaches an agent`, async () => {
+            await server.kubectl("logs", "on-agt2");
+            return true;
+          });
+        await untilTrue("all nodes are Ready", async () => (await nodes()).every((line) => line.includes(" True ")));
+      });
 
       if (plan === TWO_SERVERS)
         test("the load spreads again: each agent goes back to a server of its own", async () => {

@@ -4,8 +4,9 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { ClusterClient, ClusterError, trustCluster } from "@k3s/cluster-client";
-import { ApiError, type KubeObject } from "@k3s/kube-client";
+import { ApiError, isConflict, type KubeObject } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
+import { until } from "@k3s/testkit";
 import { matchesHash, TokenError } from "@k3s/token";
 import { startOnePort, type OnePort } from "./port-6443.ts";
 
@@ -100,6 +101,46 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     );
   });
 
+  test("a name that can be no node's gets no certificate", async () => {
+    const client = await clientOf();
+    for (const name of ["foo_bar", "-a", "a..b", "x".repeat(236)]) {
+      const request = { keyFile: keyFile("no-node"), proof: proofOf(name) };
+      const asked = client.certificate("/v1-k3s/client-kubelet.crt", request, limit());
+      await assert.rejects(asked, /node name is no DNS subdomain \(400/);
+    }
+  });
+
+  test("while a webhook is down a node is let in, no other in its name, and its password is stored later", async () => {
+    const webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    const refusal = { name: "refuse-secrets", url: "https://127.0.0.1:1/", condition: 'startsWith("hooked")' };
+    await one.client.create(webhooks, brokenWebhook(refusal), limit());
+    await until("the webhook counts", async () => !(await canStore("hooked-probe")));
+    await ask("hooked");
+    await ask("hooked");
+    await assert.rejects(
+      ask("hooked", proofOf("hooked", "other")),
+      (error) => error instanceof ClusterError && error.code === "ERR_NODE_PASSWORD",
+    );
+    await one.client.delete(`${webhooks}/refuse-secrets`, limit());
+    const secret = await until("the password is stored", () =>
+      one.client.get<Secret>(`${SECRETS}/hooked.node-password.k3s`, limit()),
+    );
+    assert.ok(await matchesHash("pw", Buffer.from(secret.data.hash, "base64").toString()));
+    const events = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dhooked";
+    await until("the event is stored", async () => {
+      const { items } = await one.client.get<{ items: readonly { reason: string }[] }>(events, limit());
+      return items.some(({ reason }) => reason === "NodePasswordValidationComplete");
+    });
+  });
+
+  async function canStore(name: string): Promise<boolean> {
+    const secret = { apiVersion: "v1", kind: "Secret", metadata: { name } };
+    return await one.client.create(`${SECRETS}?dryRun=All`, secret, limit()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   test("two that come at the same time with different passwords: one is the node", async () => {
     const outcomes = await Promise.allSettled([ask("race", proofOf("race", "a")), ask("race", proofOf("race", "b"))]);
     assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
@@ -163,7 +204,16 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     const client = await clientOf("abcdef.0123456789abcdef");
     await client.get("/v1-k3s/config", limit());
     const wrong = await clientOf("abcdef.0123456789abcdeX".toLowerCase().replace("x", "0"));
-    await assert.rejects(wrong.get("/v1-k3s/config", limit()), (error) => error instanceof ClusterError);
+    await assert.rejects(
+      wrong.get("/v1-k3s/config", limit()),
+      (error) => error instanceof ClusterError && !error.isFinal && error.code === "ERR_BOOTSTRAP_TOKEN_REFUSED",
+    );
+    one.listener.setApiserverReady(false);
+    try {
+      await assert.rejects(client.get("/v1-k3s/config", limit()), /apiserver not ready \(503/);
+    } finally {
+      one.listener.setApiserverReady(true);
+    }
   });
 
   test("what is no certificate request gets a key with its certificate, as agents of old expect", async () => {
@@ -180,6 +230,31 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     assert.match(answer, /invalid node IP address nowhere/);
   });
 
+  test("a kubelet's certificate takes no name or address of servers, services or other nodes", async () => {
+    const cases = [
+      ["kubernetes.default.svc", [], /is a name of the servers/],
+      ["Kubernetes.Default.svc", [], /is a name of the servers/],
+      ["10.0.0.1", [], /10\.0\.0\.1 is that of a server/],
+      ["n8", ["10.0.0.8", "10.0.0.1"], /10\.0\.0\.1 is that of a server/],
+      ["n8", ["10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["n8", ["::ffff:10.0.0.99"], /10\.0\.0\.99 is that of a server/],
+      ["n8", ["10.43.0.1"], /10\.43\.0\.1 is one of the services'/],
+      ["n8", ["10.0.0.66"], /10\.0\.0\.66 is that of node n-old; delete that node if it is gone/],
+    ] as const;
+    for (const [name, ips, reason] of cases)
+      await assert.rejects(ask(name, { ...proofOf(name), ips: [...ips] }), reason, ips.join());
+  });
+
+  test("a kubelet's certificate has every address of its own, and leaves out those that a NAT gives others as well", async () => {
+    const sansOf = async (name: string, ips: string[]) =>
+      new X509Certificate(await ask(name, { ...proofOf(name), ips })).subjectAltName ?? "";
+    const shared = await sansOf("n9", ["10.0.0.9", "192.0.2.66", "192.0.2.1"]);
+    assert.match(shared, /IP Address:10\.0\.0\.9$/);
+    assert.match(await sansOf("n-old", ["10.0.0.66", "192.0.2.66"]), /10\.0\.0\.66, IP Address:192\.0\.2\.66$/);
+    const proof = { ...proofOf("local", "local-password"), ips: ["10.0.0.1"] };
+    assert.match(new X509Certificate(await ask("local", proof)).subjectAltName ?? "", /10\.0\.0\.1$/);
+  });
+
   test("twenty nodes that come at once all get their certificates", async () => {
     const names = Array.from({ length: 20 }, (_, index) => `rack-${index}`);
     const all = await Promise.all(names.map((name) => ask(name)));
@@ -189,6 +264,15 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     );
   });
 
+  test("only the very object that was meant is deleted", async () => {
+    await ask("n7");
+    const path = `${SECRETS}/n7.node-password.k3s`;
+    const { metadata } = await one.client.get<Secret>(path, limit());
+    await assert.rejects(one.client.delete(path, limit(), "00000000-0000-0000-0000-000000000000"), isConflict);
+    await one.client.delete(path, limit(), metadata.uid);
+    await assert.rejects(one.client.get(path, limit()), ApiError);
+  });
+
   test("an absent secret of a node is an ApiError for us too", async () => {
     await assert.rejects(
       one.client.get(`${SECRETS}/none`, limit()),
@@ -196,3 +280,23 @@ describe("what a server answers agents, on a real kube-apiserver", { timeout: 30
     );
   });
 });
+
+/** A webhook that nobody serves, for Secrets whose name fulfils the condition. */
+function brokenWebhook(of: { readonly name: string; readonly url: string; readonly condition: string }): object {
+  return {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingWebhookConfiguration",
+    metadata: { name: of.name },
+    webhooks: [
+      {
+        name: `${of.name}.example.com`,
+        clientConfig: { url: of.url },
+        rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["secrets"] }],
+        matchConditions: [{ name: "name", expression: `object.metadata.name.${of.condition}` }],
+        sideEffects: "None",
+        failurePolicy: "Fail",
+        admissionReviewVersions: ["v1"],
+      },
+    ],
+  };
+}

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { agentRoutes, NodeCheck, NodePasswords, TokenReviewer } from "@k3s/agent-endpoints";
+import { agentRoutes, NodeCheck, NodeNames, NodePasswords, TokenReviewer } from "@k3s/agent-endpoints";
 import { bootstrapStoreOn, saveBootstrap, type BootstrapStore } from "@k3s/bootstrap-data";
 import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import { createLogger } from "@k3s/log";
@@ -50,6 +50,12 @@ export interface OnePort extends AsyncDisposable {
 
 /** The password of servers and of agents. */
 const TOKEN = "secret";
+
+/** Who has which address in the cluster. */
+const HOLDERS = new Map([
+  ["10.0.0.66", { name: "n-old", isExternal: false }],
+  ["192.0.2.66", { name: "n-old", isExternal: true }],
+]);
 
 export async function startOnePort(): Promise<OnePort> {
   await using undo = new AsyncDisposableStack();
@@ -157,6 +163,15 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
     apiServers: () => ["10.0.0.1:6443"],
     isCoreReady: () => core.isReady,
     nodeCheck,
+    nodeNames: new NodeNames({
+      servingSans: ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.99"],
+      externalIps: ["192.0.2.1"],
+      serviceCidrs: ["10.43.0.0/16"],
+      apiServers: () => ["10.0.0.1:6443"],
+      holderOf: (ip) => HOLDERS.get(ip),
+      localNode: "local",
+      log,
+    }),
   });
   const rotation = new TokenRotation({ serverDir, hasAgentToken: false, store: () => parts.bootstrapStore, log });
   const ofServers = serverRoutes({ changeToken: (newToken) => rotation.change(newToken), log });
@@ -171,7 +186,7 @@ async function startListener(serverDir: string, parts: ListenerParts): Promise<S
       proxyKey: tls.authProxy.key,
     },
     certificate: await DynamicCertificate.open({ serverDir, configuredNames, log }),
-    passwords: await PasswordAuthenticator.create(await readPasswd(serverCredPaths(serverDir).passwd)),
+    passwords: new PasswordAuthenticator(await readPasswd(serverCredPaths(serverDir).passwd)),
     tokens: new TokenReviewer(() => client),
     routes: { paths: new Map([...paths, ...ofServers]), upgrades: new Map(), connect: undefined },
     apiserver: { host: "127.0.0.1", port: apiserverPort },

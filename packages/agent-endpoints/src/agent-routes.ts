@@ -3,6 +3,7 @@ import { serverTlsPaths, type AgentLeafName } from "@k3s/pki";
 import { failures, RouteRefusal, type Route, type RouteAnswer } from "@k3s/supervisor-api";
 import { certificateAnswer } from "./certificate-answer.ts";
 import type { NodeCheck } from "./node-check.ts";
+import type { NodeNames } from "./node-names.ts";
 
 export interface AgentRoutesOptions {
   readonly serverDir: string;
@@ -13,6 +14,7 @@ export interface AgentRoutesOptions {
   /** Whether agents may go on: the controllers' caches are there. */
   readonly isCoreReady: () => boolean;
   readonly nodeCheck: NodeCheck;
+  readonly nodeNames: NodeNames;
 }
 
 /** Who may ask what an agent needs (k3s). */

@@ -3,21 +3,25 @@ import { isIP } from "node:net";
 import { createCsr, PkiError, serverTlsPaths, signAgentCertificate, type AgentLeafName } from "@k3s/pki";
 import { RouteRefusal, type RouteAnswer, type RouteRequest } from "@k3s/supervisor-api";
 import type { NodeCheck } from "./node-check.ts";
+import type { NodeNames } from "./node-names.ts";
 
 export interface CertificateOptions {
   readonly serverDir: string;
   readonly nodeCheck: NodeCheck;
+  readonly nodeNames: NodeNames;
 }
 
 /** Signs one of an agent's certificates. The two that name a node are for who knows that node's password. */
 export async function certificateAnswer(
   name: AgentLeafName,
   request: RouteRequest,
-  { serverDir, nodeCheck }: CertificateOptions,
+  { serverDir, nodeCheck, nodeNames }: CertificateOptions,
 ): Promise<RouteAnswer> {
   const isOfNode = name === "serving-kubelet" || name === "client-kubelet";
   const nodeName = isOfNode ? await nodeCheck.check(request) : "";
-  const nodeIps = name === "serving-kubelet" ? readAddresses(request.header("k3s-node-ip")) : [];
+  const wanted = { nodeName, remoteAddress: request.remoteAddress };
+  const nodeIps =
+    name === "serving-kubelet" ? nodeNames.grant({ ...wanted, ips: readAddresses(request.header("k3s-node-ip")) }) : [];
   const csr = request.method === "POST" ? await request.body() : Buffer.alloc(0);
   const subject = { serverDir, name, nodeName, nodeIps };
   try {

@@ -1,7 +1,7 @@
 import { ApiError, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Logger } from "@k3s/log";
 import { failures, RouteRefusal, type RouteRequest } from "@k3s/supervisor-api";
-import type { NodePasswords } from "./node-passwords.ts";
+import { SECRET_SUFFIX, type NodePasswords } from "./node-passwords.ts";
 
 export interface NodeCheckOptions {
   /** Undefined until kube-apiserver answers and the controllers run. */
@@ -13,6 +13,9 @@ export interface NodeCheckOptions {
 }
 
 const NODE_USER = "system:node:";
+/** What Kubernetes takes as the name of an object (RFC 1123), and the longest that leaves room for its Secret's. */
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const NAME_LENGTH_MAX = 253 - SECRET_SUFFIX.length;
 
 /**
  * Lets nobody have the certificates of a node but the machine that first joined under its name: that machine has the
@@ -31,6 +34,7 @@ export class NodeCheck {
     const password = request.header("k3s-node-password") ?? "";
     if (name === "") throw badRequest("node name not set");
     if (password === "") throw badRequest("node password not set");
+    if (name.length > NAME_LENGTH_MAX || !SUBDOMAIN.test(name)) throw badRequest("node name is no DNS subdomain");
     const { name: user, proof } = request.caller;
     const isNode = proof === "certificate" && user.startsWith(NODE_USER);
     if (isNode && user.slice(NODE_USER.length) !== name)

@@ -1,5 +1,5 @@
 import { repeat } from "@k3s/async";
-import { ApiError, follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
+import { ApiError, follow, isConflict, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { SECRET_SUFFIX, SECRET_TYPE, SECRETS } from "./node-passwords.ts";
@@ -56,7 +56,7 @@ export class NodePasswordKeeper implements Component {
       const names = new Set(nodes.items.map(({ metadata }) => `${metadata.name}${SECRET_SUFFIX}`));
       for (const { metadata } of secrets.items) {
         const ageMs = Date.now() - Date.parse(metadata.creationTimestamp ?? "");
-        if (!names.has(metadata.name) && ageMs > ORPHAN_AGE_MS) await remove(client, metadata.name, signal);
+        if (!names.has(metadata.name) && ageMs > ORPHAN_AGE_MS) await remove(client, metadata, signal);
       }
     } catch (error) {
       if (!signal.aborted) this.#log.warn({ error }, "passwords of nodes could not be tidied up");
@@ -73,8 +73,13 @@ async function own(client: KubeClient, { metadata }: KubeObject, signal: AbortSi
   await unlessAbsent(client.patch(path, { type: "merge", body: { metadata: { ownerReferences } } }, signal));
 }
 
-async function remove(client: KubeClient, name: string, signal: AbortSignal): Promise<void> {
-  await unlessAbsent(client.delete(`${SECRETS}/${encodeURIComponent(name)}`, signal));
+/** Not the one that a node has made meanwhile under the same name. */
+async function remove(client: KubeClient, { name, uid }: Secret["metadata"], signal: AbortSignal): Promise<void> {
+  try {
+    await unlessAbsent(client.delete(`${SECRETS}/${encodeURIComponent(name)}`, signal, uid));
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+  }
 }
 
 async function unlessAbsent<T>(call: Promise<T>): Promise<T | undefined> {

@@ -1,13 +1,17 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { retry } from "@k3s/async";
 import { ApiError, isConflict, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Logger } from "@k3s/log";
 import { hashPassword, matchesHash } from "@k3s/token";
+import { DeferredPasswords, isOutage } from "./deferred-passwords.ts";
 
 /** A node and the password it shows. */
 export interface NodeCredentials {
   readonly name: string;
   readonly password: string;
+}
+
+interface HashedCredentials extends NodeCredentials {
+  readonly hash: string;
 }
 
 /** `busy`: too many wait to be checked; try later. */
@@ -21,14 +25,13 @@ export const SECRET_SUFFIX = ".node-password.k3s";
 const QUEUE_LIMIT = 256;
 /** Remembered proofs; each saves the slow hash for the second certificate of a join. */
 const PROVEN_MAX = 4096;
-const RETRY = { delayMinMs: 5_000, delayMaxMs: 5_000 };
 
 type Secret = KubeObject & { readonly data?: Readonly<Record<string, string>> };
 
 /** The passwords of nodes, as scrypt hashes in Secrets of kube-system (k3s's format). */
 export class NodePasswords {
   readonly #log: Logger;
-  readonly #stopping: AbortSignal;
+  readonly #deferred: DeferredPasswords;
   readonly #digestKey = randomBytes(32);
   /** Hash in the Secret to the keyed digest of the password that was found to match it. */
   readonly #proven = new Map<string, Buffer>();
@@ -38,30 +41,33 @@ export class NodePasswords {
   /** Work in the background ends with `stopping`. */
   constructor(log: Logger, stopping: AbortSignal) {
     this.#log = log;
-    this.#stopping = stopping;
+    this.#deferred = new DeferredPasswords(log, stopping);
   }
 
   /**
-   * Compares with the Secret of the node, which is made with the first password shown. When it cannot be made for a
-   * reason of the API (a webhook that is down), the node is let in and the Secret is made later, as k3s does.
+   * Compares with the Secret of the node, which is made with the first password shown. When it cannot be made because
+   * the API fails (a webhook that is down), the node is let in and the Secret is made later, as k3s does; until then
+   * that password is the node's. Rejects with ApiError for what the API refuses.
    */
   async verify(client: KubeClient, credentials: NodeCredentials, signal: AbortSignal): Promise<PasswordVerdict> {
-    const hash = await readHash(client, credentials.name, signal);
-    if (hash !== undefined) return await this.#compare(credentials.password, hash);
+    const { name, password } = credentials;
+    const hash = await readHash(client, name, signal);
+    if (hash !== undefined) return await this.#compare(password, hash);
+    const letInBy = this.#deferred.digestOf(name);
+    if (letInBy !== undefined) return timingSafeEqual(letInBy, this.#digest(password)) ? "right" : "wrong";
+    const fresh = await this.#inTurn(() => hashPassword(password));
+    if (fresh === "busy") return "busy";
     try {
-      return await this.#create(client, credentials, signal);
+      return await this.#store(client, { name, password, hash: fresh }, signal);
     } catch (error) {
-      if (signal.aborted || this.#stopping.aborted) throw error;
-      this.#log.warn({ error, node: credentials.name }, "node let in before its password could be stored");
-      void this.#createLater(client, credentials);
-      return "right";
+      if (error instanceof ApiError && error.status === 429) return "busy";
+      if (signal.aborted || !isOutage(error)) throw error;
+      return this.#letIn(client, { name, password, hash: fresh }, error);
     }
   }
 
-  async #create(client: KubeClient, credentials: NodeCredentials, signal: AbortSignal): Promise<PasswordVerdict> {
-    const { name, password } = credentials;
-    const hash = await this.#inTurn(() => hashPassword(password));
-    if (hash === "busy") return "busy";
+  async #store(client: KubeClient, credentials: HashedCredentials, signal: AbortSignal): Promise<PasswordVerdict> {
+    const { name, password, hash } = credentials;
     try {
       await client.create(SECRETS, secretOf(name, hash), signal);
       this.#remember(password, hash);
@@ -73,12 +79,19 @@ export class NodePasswords {
     }
   }
 
-  async #createLater(client: KubeClient, credentials: NodeCredentials): Promise<void> {
-    try {
-      await retry((attempt) => this.#create(client, credentials, attempt), RETRY, this.#stopping);
-    } catch {
-      // We are being stopped; the node shows its password again at its next start.
-    }
+  #letIn(client: KubeClient, credentials: HashedCredentials, error: unknown): PasswordVerdict {
+    const { name, password } = credentials;
+    const letInBy = this.#deferred.digestOf(name); // somebody else may have come meanwhile
+    const digest = this.#digest(password);
+    if (letInBy !== undefined) return timingSafeEqual(letInBy, digest) ? "right" : "wrong";
+    const settle = async (signal: AbortSignal) => {
+      const verdict = await this.#store(client, credentials, signal);
+      if (verdict === "busy") throw new Error("too many passwords wait to be checked");
+      return verdict;
+    };
+    if (!this.#deferred.add(client, { name, digest, settle })) return "busy";
+    this.#log.warn({ error, node: name }, "node let in before its password could be stored");
+    return "right";
   }
 
   async #compare(password: string, hash: string): Promise<PasswordVerdict> {

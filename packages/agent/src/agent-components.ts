@@ -47,10 +47,10 @@ async function memberWithNode(member: Member, { config, host, signal }: AgentPar
 }
 
 function networkOf(cluster: ClusterConfig): ClusterNetwork {
-  const { clusterDns, clusterDomain, flannelBackend, flannelExternalIp } = cluster;
+  const { clusterDns, clusterDomain, flannelBackend, flannelExternalIp, egressSelectorMode } = cluster;
   const { disableKubeProxy, disableCloudController, disableServiceLb } = cluster;
   return {
-    ...{ clusterDns, clusterDomain, flannelBackend, flannelExternalIp },
+    ...{ clusterDns, clusterDomain, flannelBackend, flannelExternalIp, egressSelectorMode },
     ...{ disableKubeProxy, disableCloudController, disableServiceLb },
     clusterCidr: cluster.clusterCidrs,
     serviceCidr: cluster.serviceCidrs,

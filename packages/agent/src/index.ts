@@ -1,2 +1,3 @@
 export { agentComponents } from "./agent-components.ts";
 export { Member } from "./member.ts";
+export { nodeTunnels } from "./node-tunnels.ts";

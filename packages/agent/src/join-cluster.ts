@@ -3,11 +3,11 @@ import { retry } from "@k3s/async";
 import { ClusterClient, ClusterError, trustCluster, type ClusterTrust } from "@k3s/cluster-client";
 import { parseClusterConfig, type ClusterConfig } from "@k3s/cluster-config";
 import type { AgentConfig } from "@k3s/config";
-import { describeError, NodeError } from "@k3s/errors";
 import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { agentPaths, writeAgentKubeconfigs } from "@k3s/pki";
 import { ensureNodePassword, parseServerUrl, TokenError } from "@k3s/token";
+import { WaitingLog } from "./waiting-log.ts";
 
 export interface JoinOptions {
   readonly config: AgentConfig;
@@ -27,14 +27,8 @@ const SECRET = { mode: 0o600 };
 export async function joinCluster(options: JoinOptions, signal: AbortSignal): Promise<ClusterConfig> {
   const { config, log } = options;
   await makeDirectory(config.paths.agentDir, 0o700);
-  let last = "";
-  const onRetry = (what: string) => (error: unknown) => {
-    const reason = describeError(error);
-    const hint = error instanceof NodeError ? error.hint : undefined;
-    // The same once more says nothing new; it is there for who looks closely.
-    log[reason === last ? "debug" : "warn"]({ reason, hint }, what);
-    last = reason;
-  };
+  const waits = new WaitingLog(log);
+  const onRetry = (what: string) => (error: unknown) => waits.failed(what, error);
   const trust = await retry(
     (attempt) => establishTrust(options, attempt),
     { ...FIRST_RETRY, isRetryable, onRetry: onRetry("waiting for a server of the cluster") },

@@ -7,12 +7,10 @@ import { LoadBalancer } from "@k3s/loadbalancer";
 import type { Logger } from "@k3s/log";
 import { ApiClients } from "@k3s/node";
 import { agentPaths } from "@k3s/pki";
-import { dialRules } from "./dial-rules.ts";
 import { Membership } from "./membership.ts";
-import { ServerDirectory } from "./server-directory.ts";
+import { nodeTunnels } from "./node-tunnels.ts";
 
 const BALANCER = "k3s-agent-load-balancer";
-const KUBELET_PORT = 10_250;
 
 /** What a machine has once it is a member of a cluster. */
 export interface Joined {
@@ -50,41 +48,27 @@ export class Member {
     const files = agentPaths(config.paths.agentDir);
     const identities = [{ name: "k3s-controller", pair: files.clientK3sController }];
     const clients = new ApiClients({ server, caFile: files.serverCa, identities });
-    return { cluster, components: [membership, clients, await this.#directory(cluster, clients)] };
+    return { cluster, components: [membership, clients, this.#tunnels(cluster, clients)] };
   }
 
-  async #directory(cluster: ClusterConfig, clients: ApiClients): Promise<Component> {
+  #tunnels(cluster: ClusterConfig, clients: ApiClients): Component {
     const files = agentPaths(this.#config.paths.agentDir);
     const log = this.#log.child({ component: "servers" });
-    const [ca, cert, key] = await Promise.all(
-      [files.serverCa, files.clientKubelet.cert, files.clientKubelet.key].map((path) => readFile(path)),
-    );
-    const trust = { server: new URL(this.balancer.localUrl), ca, token: undefined };
-    const supervisor = new ClusterClient({ trust, pair: files.clientKubelet, log });
-    const rules = dialRules({
-      kubeletPort: kubeletPort(this.#config.kubeletArg),
-      kubeletHost: this.#config.bindAddress ?? this.#config.loopbackAddress,
-      ranges: cluster.egressSelectorMode === "cluster" ? [...cluster.clusterCidrs, ...this.#ownRanges()] : [],
-    });
-    return new ServerDirectory({
-      balancer: this.balancer,
+    const server = new URL(this.balancer.localUrl);
+    const ask = async (signal: AbortSignal) => {
+      const trust = { server, ca: await readFile(files.serverCa), token: undefined };
+      const supervisor = new ClusterClient({ trust, pair: files.clientKubelet, log });
+      return parseAddresses(await supervisor.get("/v1-k3s/apiservers", signal));
+    };
+    return nodeTunnels({
+      config: this.#config,
+      egressSelectorMode: cluster.egressSelectorMode,
+      clusterCidrs: cluster.clusterCidrs,
       client: () => clients.get("k3s-controller"),
-      ask: async (signal) => parseAddresses(await supervisor.get("/v1-k3s/apiservers", signal)),
-      rules,
-      tls: () => ({ ca, cert, key }),
+      servers: { balancer: this.balancer, ask },
       log,
     });
   }
-
-  #ownRanges(): readonly string[] {
-    return this.#config.nodeIp.map((ip) => `${ip}/${ip.includes(":") ? 128 : 32}`);
-  }
-}
-
-/** `port` of the kubelet's arguments; the last one counts. */
-function kubeletPort(args: readonly string[]): number {
-  const given = args.findLast((argument) => argument.startsWith("port="));
-  return given === undefined ? KUBELET_PORT : Number(given.slice("port=".length));
 }
 
 function parseAddresses(text: Buffer): readonly string[] {

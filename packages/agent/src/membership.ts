@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { sleep } from "@k3s/async";
 import { parseClusterConfig, type ClusterConfig } from "@k3s/cluster-config";
 import { describeError } from "@k3s/errors";
@@ -37,7 +38,11 @@ export class Membership implements Component {
     if (joined !== undefined) return joined;
     log.warn({}, "no server answers: the node goes on with what its last start left on disk, and keeps trying");
     joining.then(
-      () => log.info({}, "a server answers again: certificates are renewed"),
+      (renewed) => {
+        log.info({}, "a server answers again: certificates are renewed");
+        if (!isDeepStrictEqual(renewed, known))
+          log.warn({}, "the settings of the cluster have changed: they take effect at the next start of this agent");
+      },
       (error: unknown) => {
         if (!this.#stopping.signal.aborted)
           log.error({ reason: describeError(error) }, "the cluster does not take this node back");

@@ -3,18 +3,27 @@ import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
 import type { Health, LoadBalancer } from "@k3s/loadbalancer";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
-import { CONNECT_PATH, TunnelClient, type TunnelClientOptions, type TunnelStatus } from "@k3s/tunnel";
+import {
+  CONNECT_PATH,
+  TunnelClient,
+  type TunnelClientOptions,
+  type TunnelEndpoint,
+  type TunnelStatus,
+} from "@k3s/tunnel";
 
 export interface ServerDirectoryOptions {
-  readonly balancer: LoadBalancer;
-  /** As `system:k3s-controller`, through the balancer. */
+  /** Takes the list and the health of each server; undefined on a server, which talks to itself. */
+  readonly balancer?: Pick<LoadBalancer, "servers" | "update" | "setHealthCheck" | "healthChanged">;
+  /** Whose identity may watch the service `default/kubernetes`. */
   readonly client: () => KubeClient;
-  /** Addresses as a server tells them, `host:port` each; empty while it does not know. */
-  readonly ask: (signal: AbortSignal) => Promise<readonly string[]>;
+  /** Addresses as a server tells them, `host:port` each; empty while it does not know. Undefined: the watch has to do. */
+  readonly ask?: (signal: AbortSignal) => Promise<readonly string[]>;
+  /** Address of the server on this machine, which needs no tunnel. */
+  readonly own?: string;
   /** What servers may reach on this node. */
   readonly rules: TunnelClientOptions["rules"];
   /** What the node shows when it opens a tunnel: its certificate, and the CA it trusts. */
-  readonly tls: () => NonNullable<ReturnType<TunnelClientOptions["endpoint"]>["tls"]>;
+  readonly tls: () => Promise<NonNullable<TunnelEndpoint["tls"]>>;
   readonly log: Logger;
 }
 
@@ -31,8 +40,8 @@ const QUIET_MS = 3_000;
 const KUBERNETES = "/api/v1/namespaces/default/endpoints?fieldSelector=metadata.name%3Dkubernetes";
 
 /**
- * The servers this node knows: a tunnel to each, whose pings tell the balancer how that server is, and the list itself kept
- * up to date, first by asking a server, then by watching the service `default/kubernetes`.
+ * The servers this node knows: a tunnel to each but its own, whose pings tell the balancer how that server is, and the list
+ * itself kept up to date, first by asking a server, then by watching the service `default/kubernetes`.
  */
 export class ServerDirectory implements Component {
   readonly name = "server-directory";
@@ -48,9 +57,9 @@ export class ServerDirectory implements Component {
 
   start(): Promise<void> {
     const { balancer, log } = this.#options;
-    const known = balancer.servers().map(({ address }) => address);
+    const known = balancer?.servers().map(({ address }) => address) ?? [];
     this.#reconcile(known);
-    log.info({ servers: known.join() }, "opening tunnels");
+    if (known.length > 0) log.info({ servers: known.join() }, "opening tunnels");
     this.#work = this.#learn();
     return Promise.resolve();
   }
@@ -64,22 +73,28 @@ export class ServerDirectory implements Component {
 
   async #learn(): Promise<void> {
     const { signal } = this.#stopping;
-    const { client, log } = this.#options;
-    const first = new AbortController();
-    const asking = AbortSignal.any([signal, first.signal]);
-    const ask = async () => {
-      const addresses = await this.#options.ask(asking).catch(() => []);
-      if (addresses.length === 0) return;
-      first.abort();
-      await this.#apply(addresses);
-    };
-    await ask();
-    await repeat(ASK_MS, ask, asking);
+    const { client, ask, log } = this.#options;
+    if (ask !== undefined) await this.#askFirst(ask);
+    if (signal.aborted) return;
     const onObject = (endpoints: Endpoints) => {
       this.#changed(addressesOf(endpoints));
       return Promise.resolve();
     };
     await follow<Endpoints>(client(), { path: KUBERNETES, onObject, log }, signal);
+  }
+
+  /** Resolves once a server has told of at least one. */
+  async #askFirst(ask: NonNullable<ServerDirectoryOptions["ask"]>): Promise<void> {
+    const first = new AbortController();
+    const asking = AbortSignal.any([this.#stopping.signal, first.signal]);
+    const attempt = async () => {
+      const addresses = await ask(asking).catch(() => []);
+      if (addresses.length === 0) return;
+      first.abort();
+      await this.#apply(addresses);
+    };
+    await attempt();
+    await repeat(ASK_MS, attempt, asking);
   }
 
   /** Applies the newest list once it has been quiet for a while. */
@@ -88,7 +103,8 @@ export class ServerDirectory implements Component {
     const pending = new AbortController();
     this.#pending = pending;
     if (addresses.length === 0) return;
-    const applied = sleep(QUIET_MS, pending.signal).then(
+    const quietMs = this.#tunnels.size === 0 ? 0 : QUIET_MS;
+    const applied = sleep(quietMs, pending.signal).then(
       () => this.#apply(addresses),
       () => undefined, // a newer list came
     );
@@ -98,40 +114,46 @@ export class ServerDirectory implements Component {
   async #apply(addresses: readonly string[]): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     this.#reconcile(addresses);
-    await this.#options.balancer.update(addresses);
+    await this.#options.balancer?.update(addresses);
   }
 
   /** A tunnel to each of the addresses, and to nobody else. */
   #reconcile(addresses: readonly string[]): void {
-    const { balancer } = this.#options;
+    const { balancer, own } = this.#options;
+    const others = addresses.filter((address) => address !== own);
     for (const [address, tunnel] of this.#tunnels) {
-      if (addresses.includes(address)) continue;
+      if (others.includes(address)) continue;
       this.#tunnels.delete(address);
-      balancer.setHealthCheck(address, undefined);
+      balancer?.setHealthCheck(address, undefined);
       void tunnel.stop();
     }
-    for (const address of addresses) if (!this.#tunnels.has(address)) this.#open(address);
+    for (const address of others) if (!this.#tunnels.has(address)) this.#open(address);
   }
 
   #open(address: string): void {
     const { balancer, rules, tls, log } = this.#options;
     const tunnel = new TunnelClient({
-      endpoint: () => ({ url: `wss://${address}${CONNECT_PATH}`, tls: tls() }),
+      endpoint: async () => ({ url: `wss://${address}${CONNECT_PATH}`, tls: await tls() }),
       rules,
       log: log.child({ server: address }),
     });
     this.#tunnels.set(address, tunnel);
+    if (balancer === undefined) return;
     balancer.setHealthCheck(address, () => healthOf(tunnel.status.get()));
-    void this.#tell(address, tunnel);
+    void this.#tell(balancer, address, tunnel);
   }
 
   /** Passes each change of a tunnel on at once, until it is stopped. Never rejects. */
-  async #tell(address: string, tunnel: TunnelClient): Promise<void> {
+  async #tell(
+    balancer: NonNullable<ServerDirectoryOptions["balancer"]>,
+    address: string,
+    tunnel: TunnelClient,
+  ): Promise<void> {
     let known = tunnel.status.get();
     while (known.state !== "stopped") {
       known = await tunnel.status.until((status) => status !== known, this.#stopping.signal).catch(() => known);
       if (this.#stopping.signal.aborted) return;
-      this.#options.balancer.healthChanged(address);
+      balancer.healthChanged(address);
     }
   }
 }

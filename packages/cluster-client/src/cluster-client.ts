@@ -1,4 +1,4 @@
-import { readIfExists } from "@k3s/files";
+import { readIfExists, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { createCsr, type CertificatePair } from "@k3s/pki";
 import { authorizationHeader, parseToken } from "@k3s/token";
@@ -73,7 +73,9 @@ export class ClusterClient {
       throw ClusterError.nodePassword({ node: proof.name, file: proof.passwordFile });
     }
     if (answer.status !== 200) throw this.#failure(call, answer);
-    return answer.body.toString("utf8");
+    const { certificates, key } = splitPem(answer.body.toString("utf8"));
+    if (key !== "") await writeFileAtomic(keyFile, key, { mode: 0o600 });
+    return certificates;
   }
 
   async #ask({ path, method, headers = {}, body, signal }: Call, pair: Pair | undefined): Promise<HttpsAnswer> {
@@ -102,9 +104,15 @@ export class ClusterClient {
   #failure({ path }: Call, { status, statusLine, body }: HttpsAnswer): ClusterError {
     const url = `${this.#options.trust.server.origin}${path}`;
     const message = statusMessage(body);
-    if (status === 401) return ClusterError.wrongToken(this.#options.trust.server.origin);
+    if (status === 401) return this.#unauthorized();
     if (status === 403) return ClusterError.forbidden(url, message);
     return ClusterError.failed(url, { line: statusLine, message });
+  }
+
+  #unauthorized(): ClusterError {
+    const { token, server } = this.#options.trust;
+    const isBootstrap = token !== undefined && parseToken(token).credentials.kind === "bootstrap";
+    return isBootstrap ? ClusterError.bootstrapToken(server.origin) : ClusterError.wrongToken(server.origin);
   }
 
   async #pair(): Promise<Pair | undefined> {
@@ -123,6 +131,13 @@ interface Pair {
 function nodeHeaders({ name, password, ips }: NodeProof): Readonly<Record<string, string>> {
   const address = ips.length === 0 ? {} : { "k3s-Node-IP": ips.join(",") };
   return { "k3s-Node-Name": name, "k3s-Node-Password": password, ...address };
+}
+
+const PRIVATE_KEY = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----\r?\n?/gs;
+
+/** A private key that a server sends belongs into no certificate file. */
+function splitPem(pem: string): { readonly certificates: string; readonly key: string } {
+  return { certificates: pem.replace(PRIVATE_KEY, ""), key: pem.match(PRIVATE_KEY)?.join("") ?? "" };
 }
 
 /** The text of each `Warning: 299 agent "text"`. */

@@ -45,6 +45,14 @@ export class ClusterError extends NodeError {
     return new ClusterError({ code: "ERR_TOKEN_REFUSED", message, hint, isFinal: true });
   }
 
+  /** A bootstrap token may come into force yet: kube-apiserver has to know it, and it can be made anew under its name. */
+  static bootstrapToken(url: string): ClusterError {
+    const hint =
+      "Look at the token on a server (k3s token list): it may have ended; k3s token create makes another one";
+    const message = `Cannot join at ${url}: the server does not know the bootstrap token (401 Unauthorized)`;
+    return new ClusterError({ code: "ERR_BOOTSTRAP_TOKEN_REFUSED", message, hint });
+  }
+
   static forbidden(url: string, detail: string): ClusterError {
     const hint = "Agents join with the node or agent token, servers with the server token";
     const message = `Cannot use ${url}: the server refuses it to the holder of this token (403 Forbidden): ${detail}`;

@@ -18,7 +18,7 @@ export class ClusterConfigError extends NodeError {
 
   static downLevel(minimum: string): ClusterConfigError {
     const hint = `Upgrade the servers to at least ${minimum}, or restart them with --disable-network-policy`;
-    const message = "Cannot join the cluster: incompatible down-level server detected";
+    const message = "Cannot join the cluster: the server is too old: incompatible down-level server detected";
     return new ClusterConfigError("ERR_SERVER_DOWN_LEVEL", message, { hint });
   }
 }

@@ -6,6 +6,7 @@ interface Unsupported {
 
 const JOINING = "a server runs its own control plane";
 const ETCD = "there is no embedded etcd";
+const VPN = "nodes reach each other at their own addresses";
 const RUNTIME = "the container runtime is the bundled containerd";
 
 /** Flags that k3s has and this version does not serve. Setting one is refused by name instead of being ignored. */
@@ -58,8 +59,8 @@ export const unsupportedFlags: ReadonlyMap<string, Unsupported> = new Map<string
   ["node-external-dns", { reason: "use --node-external-ip" }],
   ["enable-pprof", { reason: "the process is not a Go program" }],
   ["rootless", { reason: "it has to run as root" }],
-  ["vpn-auth", { reason: "there is one node", env: "K3S_VPN_AUTH" }],
-  ["vpn-auth-file", { reason: "there is one node", env: "K3S_VPN_AUTH_FILE" }],
+  ["vpn-auth", { reason: VPN, env: "K3S_VPN_AUTH" }],
+  ["vpn-auth-file", { reason: VPN, env: "K3S_VPN_AUTH_FILE" }],
   ["no-flannel", { reason: "use --flannel-backend=none" }],
   ["no-deploy", { reason: "use --disable" }],
   ["cluster-secret", { reason: "use --token", env: "K3S_CLUSTER_SECRET" }],

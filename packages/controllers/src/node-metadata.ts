@@ -12,6 +12,8 @@ export interface NodeMetadataOptions {
   readonly client: () => KubeClient;
   readonly nodeName: string;
   readonly labels: Pairs;
+  /** Labels that are taken away when they are there. */
+  readonly unwantedLabels?: readonly string[];
   readonly annotations: Pairs;
   readonly log: Logger;
 }
@@ -48,7 +50,13 @@ export class NodeMetadata implements Component {
   }
 
   async #reconcile(client: KubeClient, node: Node, signal: AbortSignal): Promise<void> {
-    const labels = missing(this.#options.labels, node.metadata.labels);
+    const present = node.metadata.labels ?? {};
+    const unwanted = (this.#options.unwantedLabels ?? []).filter((label) => label in present);
+    // Null takes away: JSON merge patch (RFC 7396).
+    const labels: Record<string, string | null> = {
+      ...missing(this.#options.labels, present),
+      ...Object.fromEntries(unwanted.map((label) => [label, null])),
+    };
     const annotations = missing(this.#options.annotations, node.metadata.annotations);
     if (Object.keys(labels).length + Object.keys(annotations).length === 0) return;
     const body = { metadata: { labels, annotations } };

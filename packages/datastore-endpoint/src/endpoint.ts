@@ -1,5 +1,6 @@
 import { EndpointError } from "./errors.ts";
 import { parseEtcdServers } from "./etcd-servers.ts";
+import { quotePart } from "./redact-endpoint.ts";
 import { parseLitestreamDsn, parseSqliteDsn, type SqliteDsn } from "./sqlite-dsn.ts";
 
 /** Databases whose drivers read their own form of address. */
@@ -42,7 +43,8 @@ export function parseEndpoint(text: string): Endpoint {
   if (end === -1) throw EndpointError.unknownScheme(text, 'it has no scheme, such as "mysql://"');
   const scheme = text.slice(0, end);
   const parse = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
-  if (parse === undefined) throw EndpointError.unknownScheme(text, `its scheme is not known: "${scheme}"`);
+  if (parse === undefined)
+    throw EndpointError.unknownScheme(text, `its scheme is not known: ${quotePart(text, scheme)}`);
   return parse(text.slice(end + 3), text);
 }
 

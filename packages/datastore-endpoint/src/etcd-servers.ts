@@ -1,4 +1,5 @@
 import { EndpointError } from "./errors.ts";
+import { quotePart } from "./redact-endpoint.ts";
 
 const SECURE: ReadonlySet<string> = new Set(["https", "unixs"]);
 const SCHEMES: ReadonlySet<string> = new Set(["http", "https", "unix", "unixs"]);
@@ -8,12 +9,13 @@ const SCHEMES: ReadonlySet<string> = new Set(["http", "https", "unix", "unixs"])
  * the one before. Throws EndpointError.
  */
 export function parseEtcdServers(endpoint: string): readonly string[] {
-  const fail = (reason: string) => EndpointError.malformed(endpoint, reason);
+  const quote = (part: string) => quotePart(endpoint, part);
+  const fail: Fail = (reason) => EndpointError.malformed(endpoint, typeof reason === "string" ? reason : reason(quote));
   const servers: string[] = [];
   let scheme = "";
   for (const item of endpoint.split(",").map((text) => text.trim())) {
     const [, own, rest = ""] = /^(?:([a-z]+):\/\/)?(.*)$/s.exec(item) ?? [];
-    if (own !== undefined && !SCHEMES.has(own)) throw fail(`"${own}" is no scheme of an etcd`);
+    if (own !== undefined && !SCHEMES.has(own)) throw fail((quote) => `${quote(own)} is no scheme of an etcd`);
     if (own !== undefined && scheme !== "" && SECURE.has(own) !== SECURE.has(scheme))
       throw fail("some servers are reached by TLS and others are not, and clients of etcd decide it once for all");
     scheme = own ?? scheme;
@@ -22,7 +24,8 @@ export function parseEtcdServers(endpoint: string): readonly string[] {
   return servers;
 }
 
-type Fail = (reason: string) => EndpointError;
+/** A reason that shows parts of the endpoint has them quoted by the function it is given. */
+type Fail = (reason: string | ((quote: (part: string) => string) => string)) => EndpointError;
 
 function readSocket(scheme: string, path: string, fail: Fail): string {
   if (path === "") throw fail(`there is no path behind ${scheme}://`);
@@ -32,11 +35,11 @@ function readSocket(scheme: string, path: string, fail: Fail): string {
 function readHost(scheme: string, text: string, fail: Fail): string {
   if (text === "") throw fail("there is an empty item among the servers");
   if (text.includes("@")) throw fail("an etcd takes no user and password here, only a client certificate");
-  const [, host, port, rest] = /^(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d+))?(.*)$/is.exec(text) ?? [];
-  if (host === undefined) throw fail(`"${text}" is no host with a port`);
-  if (port === undefined) throw fail(`"${host}" has no port; it is usually 2379`);
+  const [, host, port, rest = ""] = /^(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d+))?(.*)$/is.exec(text) ?? [];
+  if (host === undefined) throw fail((quote) => `${quote(text)} is no host with a port`);
+  if (port === undefined) throw fail((quote) => `${quote(host)} has no port; it is usually 2379`);
   if (Number(port) < 1 || Number(port) > 65_535)
-    throw fail(`the port of "${host}" is ${port}, it must be from 1 to 65535`);
-  if (rest !== "" && rest !== "/") throw fail(`"${rest}" stands behind the port of "${host}"`);
+    throw fail((quote) => `the port of ${quote(host)} is ${port}, it must be from 1 to 65535`);
+  if (rest !== "" && rest !== "/") throw fail((quote) => `${quote(rest)} stands behind the port of ${quote(host)}`);
   return `${scheme}://${host}:${port}`;
 }

@@ -1,6 +1,7 @@
 const HIDDEN = "********";
 const SECRET_PARAMETER = /[?&][^=&?]*(?:pass|pwd|token|secret|crypt|auth)[^=&?]*=([^&]*)/dgi;
-const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+/** One that is misspelt or doubled counts as well. */
+const SCHEME = /^:*[^:@]*:\/\/(?::?\/\/)*/;
 const FILE_SCHEME = /^(?:sqlite|litestream):\/\//;
 /** A user name and a colon; what follows is no port. */
 const BARE_PASSWORD = /^[\w.-]+:(?!\d)/;
@@ -24,6 +25,11 @@ export function redactEndpoint(endpoint: string): string {
   return result + endpoint.slice(shown);
 }
 
+/** A part of the endpoint in quotes, as it may stand in a message: one that {@link redactEndpoint} hides is not told. */
+export function quotePart(endpoint: string, part: string): string {
+  return redactEndpoint(endpoint).includes(part) ? `"${part}"` : `"${HIDDEN}"`;
+}
+
 function credentialSpans(endpoint: string): readonly Span[] {
   if (FILE_SCHEME.test(endpoint)) return [];
   const start = SCHEME.exec(endpoint)?.[0].length ?? 0;
@@ -32,7 +38,7 @@ function credentialSpans(endpoint: string): readonly Span[] {
   const end = at === -1 ? rest.length : at;
   if (at === -1 && !BARE_PASSWORD.test(rest)) return [];
   // Without a colon it may be a token as well as a user.
-  const user = /^[\w.-]+:/.exec(rest.slice(0, end))?.[0] ?? "";
+  const user = /^[\w.-]+:(?!\/\/)/.exec(rest.slice(0, end))?.[0] ?? "";
   return [[start + user.length, start + end]];
 }
 

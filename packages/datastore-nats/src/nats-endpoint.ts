@@ -37,7 +37,8 @@ const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
 
 /** Reads `nats://…` or its old alias `jetstream://…`. Throws NatsError that lists all that is wrong with it. */
 export function parseNatsEndpoint(text: string): NatsEndpoint {
-  const problems: string[] = [];
+  const shown = hideSecrets(text);
+  const problems = new Problems(shown);
   const [first = "", ...others] = text.split(",").map((part, index) => splitUrl(part, index, problems));
   const parameters = first === "" ? new URLSearchParams() : first.query;
   const rest = others.filter((part) => part !== "");
@@ -47,21 +48,44 @@ export function parseNatsEndpoint(text: string): NatsEndpoint {
     ...(first === "" ? { user: undefined, password: undefined, token: undefined } : readUser(first.userInfo, problems)),
     ...readParameters(parameters, problems),
     ignored: [...ignored, ...rest.flatMap((part) => (part.hasQuery ? ["parameters behind the first host"] : []))],
-    shown: hideSecrets(text),
+    shown,
   };
-  if (endpoint.contextFile === undefined && endpoint.servers.length === 0 && problems.length === 0)
-    problems.push("it names no host");
+  if (endpoint.contextFile === undefined && endpoint.servers.length === 0 && problems.list.length === 0)
+    problems.add("it names no host");
   if (endpoint.contextFile !== undefined && endpoint.servers.length > 0)
-    problems.push("a contextFile names the hosts, so none may stand here");
-  if (problems.length > 0) throw NatsError.badEndpoint(endpoint.shown, problems);
+    problems.add("a contextFile names the hosts, so none may stand here");
+  if (problems.list.length > 0) throw NatsError.badEndpoint(shown, problems.list);
   return endpoint;
 }
 
-/** An endpoint without what may be a secret: everything before the last `@`. */
+const HIDDEN = "********";
+
+/** An endpoint without what may be a secret: everything before the last `@`; without one, what follows a colon and is no port. */
 function hideSecrets(text: string): string {
-  const scheme = /^\w+:\/\//.exec(text)?.[0] ?? "";
+  const scheme = /^:*[^:@]*:\/\/(?::?\/\/)*/.exec(text)?.[0] ?? "";
   const at = text.lastIndexOf("@");
-  return at < 0 ? text : `${scheme}********${text.slice(at)}`;
+  if (at >= 0) return `${scheme}${HIDDEN}${text.slice(at)}`;
+  const user = /^[\w.-]+:(?!\d)/.exec(text.slice(scheme.length))?.[0];
+  return user === undefined ? text : `${scheme}${user}${HIDDEN}`;
+}
+
+/** What is wrong with an endpoint, told without its secrets. */
+class Problems {
+  readonly list: string[] = [];
+  readonly #shown: string;
+
+  constructor(shown: string) {
+    this.#shown = shown;
+  }
+
+  add(text: string): void {
+    this.list.push(text);
+  }
+
+  /** A part of the endpoint in quotes; one that is hidden in the endpoint is hidden here. */
+  quote(part: string): string {
+    return this.#shown.includes(part) ? `"${part}"` : `"${HIDDEN}"`;
+  }
 }
 
 interface UrlPart {
@@ -72,10 +96,10 @@ interface UrlPart {
   readonly ignored: readonly string[];
 }
 
-function splitUrl(part: string, index: number, problems: string[]): UrlPart | "" {
+function splitUrl(part: string, index: number, problems: Problems): UrlPart | "" {
   const scheme = SCHEME.exec(part)?.[0];
   if (scheme === undefined && (index === 0 || part.includes("://"))) {
-    problems.push(index === 0 ? "it does not begin with nats://" : `host ${index + 1} has another scheme than nats`);
+    problems.add(index === 0 ? "it does not begin with nats://" : `host ${index + 1} has another scheme than nats`);
     return "";
   }
   const rest = part.slice(scheme?.length ?? 0);
@@ -91,17 +115,17 @@ function splitUrl(part: string, index: number, problems: string[]): UrlPart | ""
   };
 }
 
-function readServers(parts: readonly UrlPart[], problems: string[]): string[] {
+function readServers(parts: readonly UrlPart[], problems: Problems): string[] {
   return parts.flatMap(({ host }) => {
     if (host === "") return [];
     const [, name, port = String(DEFAULT_PORT)] = HOST.exec(host) ?? [];
     if (name !== undefined && Number(port) >= 1 && Number(port) <= 65_535) return [`${name}:${port}`];
-    problems.push(`"${host}" is no host with a port from 1 to 65535`);
+    problems.add(`${problems.quote(host)} is no host with a port from 1 to 65535`);
     return [];
   });
 }
 
-function readUser(text: string | undefined, problems: string[]): Pick<NatsEndpoint, "user" | "password" | "token"> {
+function readUser(text: string | undefined, problems: Problems): Pick<NatsEndpoint, "user" | "password" | "token"> {
   const none = { user: undefined, password: undefined, token: undefined };
   if (text === undefined || text === "") return none;
   const colon = text.indexOf(":");
@@ -113,18 +137,18 @@ function readUser(text: string | undefined, problems: string[]): Pick<NatsEndpoi
       password: decodeURIComponent(text.slice(colon + 1)),
     };
   } catch {
-    problems.push("user, password or token has a % that is not followed by two hexadecimal digits");
+    problems.add("user, password or token has a % that is not followed by two hexadecimal digits");
     return none;
   }
 }
 
-function unknownParameters(parameters: URLSearchParams, problems: string[]): string[] {
+function unknownParameters(parameters: URLSearchParams, problems: Problems): string[] {
   const names = [...new Set(parameters.keys())].filter((name) => !KNOWN.has(name));
   for (const name of names.filter((known) => EMBEDDED.has(known)))
-    problems.push(
+    problems.add(
       `"${name}" is for a server inside of k3s, which there is not: run nats-server beside it and leave "${name}" out`,
     );
-  return names.filter((name) => !EMBEDDED.has(name)).map((name) => `parameter "${name}"`);
+  return names.filter((name) => !EMBEDDED.has(name)).map((name) => `parameter ${problems.quote(name)}`);
 }
 
 type Parameters = Pick<
@@ -132,20 +156,20 @@ type Parameters = Pick<
   "bucket" | "replicas" | "revHistory" | "slowMethodMs" | "credsFile" | "contextFile"
 >;
 
-function readParameters(parameters: URLSearchParams, problems: string[]): Parameters {
+function readParameters(parameters: URLSearchParams, problems: Problems): Parameters {
   const text = (name: string) => parameters.get(name) || undefined; // kine takes an empty value for none
   const count = (name: string, range: { readonly least: number; readonly most: number; readonly fallback: number }) => {
     const value = text(name);
     if (value === undefined) return range.fallback;
     if (/^\d+$/.test(value) && Number(value) >= range.least && Number(value) <= range.most) return Number(value);
-    problems.push(`${name} must be a number from ${range.least} to ${range.most}, not "${value}"`);
+    problems.add(`${name} must be a number from ${range.least} to ${range.most}, not ${problems.quote(value)}`);
     return range.fallback;
   };
   const bucket = text("bucket") ?? "kine";
-  if (!BUCKET.test(bucket)) problems.push(`bucket must be letters, digits, "-" and "_", not "${bucket}"`);
+  if (!BUCKET.test(bucket)) problems.add(`bucket must be letters, digits, "-" and "_", not ${problems.quote(bucket)}`);
   const slow = parseDuration(text("slowMethod") ?? "500ms");
   if (slow === undefined)
-    problems.push(`slowMethod must be a duration such as 500ms, not "${text("slowMethod") ?? ""}"`);
+    problems.add(`slowMethod must be a duration such as 500ms, not ${problems.quote(text("slowMethod") ?? "")}`);
   return {
     bucket,
     replicas: count("replicas", { least: 1, most: 5, fallback: 1 }),

@@ -10,14 +10,20 @@ export interface GoUrl {
   readonly query: ReadonlyMap<string, string>;
 }
 
-/** A part of the URL is not as it must be. `part` names it; the text shows no more than that part. */
+/** A part of the URL is not as it must be. `part` names it. */
 export class GoUrlError extends Error {
   override readonly name = "GoUrlError";
   readonly part: string;
+  /** What stands there, when it is known. It may be a piece of a password that is not written as it must be. */
+  readonly value: string | undefined;
+  /** What is wrong with it, to stand behind the value or "it". */
+  readonly state: string;
 
-  constructor(part: string, state: string) {
-    super(state);
+  constructor(part: string, state: string, value?: string) {
+    super(value === undefined ? state : `"${value}" ${state}`);
     this.part = part;
+    this.value = value;
+    this.state = state;
   }
 }
 

@@ -63,19 +63,25 @@ export function parsePostgresDsn(dsn: string, environment: PostgresEnvironment):
     const settings = settingsOf(toUrl(dsn), environment);
     return { ...interpret(settings, environment), shown };
   } catch (error) {
-    if (error instanceof GoUrlError) throw PostgresError.badDsn(shown, error.part, error.message);
+    if (error instanceof GoUrlError) throw PostgresError.badDsn(shown, error.part, reasonOf(error, shown));
     throw error;
   }
 }
 
+/** A value is told only where the string shows it as well. */
+function reasonOf({ value, state, message }: GoUrlError, shown: string): string {
+  return value === undefined || shown.includes(value) ? message : `it ${state}`;
+}
+
 /** The string with everything that may be a password replaced, also where it is not well formed. */
 function hidePassword(dsn: string): string {
-  const parameters = dsn.replace(/([?&](?:ssl)?password=)[^&#]*/gi, "$1***");
+  const parameters = dsn.replace(/([?&](?:ssl)?password=)[^&]*/gi, "$1***");
   const start = parameters.indexOf("://") + 3;
   const at = parameters.lastIndexOf("@");
   const colon = parameters.indexOf(":", start);
   if (at >= start && colon >= start && colon < at) return `${parameters.slice(0, colon)}:***${parameters.slice(at)}`;
-  return parameters;
+  const user = at < 0 ? /^:*[^:@]*:\/\/(?::?\/\/)*[\w.-]+:(?!\d)/.exec(parameters)?.[0] : undefined;
+  return user === undefined ? parameters : `${user}***`;
 }
 
 function toUrl(dsn: string): GoUrl {
@@ -121,7 +127,7 @@ function splitHosts(text: string): { readonly hosts: readonly string[]; readonly
     const whole = isIP(item) === 0 ? item : `[${item}]`;
     const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::([^:]*))?$/.exec(whole) ?? [];
     if (bracketed === undefined && plain === undefined)
-      throw new GoUrlError("the host", `"${item}" has several colons and no brackets`);
+      throw new GoUrlError("the host", "has several colons and no brackets", item);
     hosts.push(...[bracketed ?? plain ?? ""].filter(Boolean));
     ports.push(...[port ?? ""].filter(Boolean));
   }
@@ -206,12 +212,12 @@ function portOf(text: string): number {
 }
 
 function wholeNumber(part: string, text: string): number {
-  if (!/^[0-9]{1,15}$/.test(text)) throw new GoUrlError(part, `"${text}" is no whole number`);
+  if (!/^[0-9]{1,15}$/.test(text)) throw new GoUrlError(part, "is no whole number", text);
   return Number(text);
 }
 
 function oneOf<Choice extends string>(choices: readonly Choice[], part: string, text: string): Choice {
   const choice = choices.find((known) => known === text);
-  if (choice === undefined) throw new GoUrlError(part, `"${text}" is none of ${choices.join(", ")}`);
+  if (choice === undefined) throw new GoUrlError(part, `is none of ${choices.join(", ")}`, text);
   return choice;
 }

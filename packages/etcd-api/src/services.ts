@@ -6,7 +6,7 @@ import { healthService } from "./health-service.ts";
 import { kvService } from "./kv-service.ts";
 import { leaseService } from "./lease-service.ts";
 import { maintenanceService } from "./maintenance-service.ts";
-import type { Method, MethodTable } from "./method.ts";
+import type { MessageStream, Method, MethodTable } from "./method.ts";
 import { Code, RpcError, toRpcError } from "./rpc-error.ts";
 import type { ServiceContext, ServiceOptions } from "./service-context.ts";
 import { watchService } from "./watch-service.ts";
@@ -45,7 +45,15 @@ function guard(path: string, method: Method, log: Logger): Method {
     return { kind: "unary", handle: async (request, call) => handle(request, call).catch(fail) };
   }
   const { handle } = method;
-  return { kind: "stream", handle: async (stream) => handle(stream).catch(fail) };
+  return {
+    kind: "stream",
+    handle: async (stream) => handle(stream).catch((error: unknown) => fail(endOf(stream, error))),
+  };
+}
+
+/** A client that leaves in the middle of an answer is no bug of ours. */
+function endOf({ signal }: MessageStream, error: unknown): unknown {
+  return signal.aborted && error === signal.reason ? RpcError.abandoned() : error;
 }
 
 function stableId(text: string): bigint {

@@ -1,6 +1,13 @@
 import type { Compare, Op, RangeQuery, Txn } from "@k3s/datastore";
 import { toRangeQuery, type RangeRequest } from "./messages/range.ts";
-import { compareResults, compareTargets, decodeTxn, type CompareRequest, type RequestOp } from "./messages/txn.ts";
+import {
+  compareResults,
+  compareTargets,
+  decodeTxn,
+  longestTxnList,
+  type CompareRequest,
+  type RequestOp,
+} from "./messages/txn.ts";
 import { Code, RpcError } from "./rpc-error.ts";
 
 /** Most operations in any list of a transaction, as etcd's default --max-txn-ops. */
@@ -23,9 +30,9 @@ export function toQuery(request: RangeRequest): RangeQuery {
 
 /** `opsMax` shrinks with each level, as in etcd: a nested list takes what its parent left. So depth is limited too. */
 function translate(bytes: Buffer, opsMax: number): Txn {
-  const { compare, success, failure } = decodeTxn(bytes);
-  const longest = Math.max(compare.length, success.length, failure.length);
+  const longest = longestTxnList(bytes);
   if (longest > opsMax) throw RpcError.of("tooManyOps");
+  const { compare, success, failure } = decodeTxn(bytes);
   const toOps = (ops: readonly RequestOp[]) => ops.map((op) => toOp(op, opsMax - longest));
   return { success: toOps(success), failure: toOps(failure), compare: compare.map(toCompare) };
 }

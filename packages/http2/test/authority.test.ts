@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Random } from "@k3s/testkit";
 import { HeaderList } from "../src/hpack/header-list.ts";
 import { HpackEncoder } from "../src/hpack/hpack-encoder.ts";
 import { Flag, FrameType } from "../src/frame.ts";
 import { frame, Peer, request, send } from "./support/peer.ts";
-import { Random } from "./support/random.ts";
 import { startServer } from "./support/server.ts";
 import { testIdentity } from "./support/identity.ts";
 

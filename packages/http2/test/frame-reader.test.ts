@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Random } from "@k3s/testkit";
 import { FRAME_PAYLOAD_MAX } from "../src/frame.ts";
 import { FrameReader } from "../src/frame-reader.ts";
 import { frame } from "./support/peer.ts";
-import { Random } from "./support/random.ts";
 
 const FRAME_SIZE_ERROR = 6;
 

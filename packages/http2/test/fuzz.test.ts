@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { deadline } from "@k3s/async";
-import { until } from "@k3s/testkit";
+import { Random, until } from "@k3s/testkit";
 import { ConnectionError } from "../src/error-code.ts";
 import { FrameReader } from "../src/frame-reader.ts";
 import { FrameType, PREFACE } from "../src/frame.ts";
@@ -11,7 +11,6 @@ import { HeaderList } from "../src/hpack/header-list.ts";
 import { HpackDecoder } from "../src/hpack/hpack-decoder.ts";
 import { HpackEncoder } from "../src/hpack/hpack-encoder.ts";
 import { frame, Peer, request, send } from "./support/peer.ts";
-import { Random } from "./support/random.ts";
 import { startServer, type TestServer } from "./support/server.ts";
 
 const SESSION_MS = 20_000;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Random } from "@k3s/testkit";
 import { HeaderList } from "../src/hpack/header-list.ts";
 import { HpackDecoder } from "../src/hpack/hpack-decoder.ts";
 import { HpackEncoder } from "../src/hpack/hpack-encoder.ts";
 import { huffmanDecode, huffmanDecodedMax } from "../src/hpack/huffman-decoder.ts";
 import { huffmanEncode, huffmanLength } from "../src/hpack/huffman-encoder.ts";
-import { Random } from "./support/random.ts";
 
 const LIMIT = 1 << 20;
 const COMPRESSION_ERROR = 9;

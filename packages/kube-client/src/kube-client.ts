@@ -74,8 +74,11 @@ export class KubeClient {
     })) as T;
   }
 
-  async delete(path: string, signal: AbortSignal): Promise<void> {
-    await this.#json({ method: "DELETE", path, signal });
+  /** With `uid` only the object that has it; another one under its name is a conflict. */
+  async delete(path: string, signal: AbortSignal, uid?: string): Promise<void> {
+    const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid } };
+    const body = uid === undefined ? {} : { body: JSON.stringify(options), contentType: "application/json" };
+    await this.#json({ method: "DELETE", path, ...body, signal });
   }
 
   async patch(
@@ -119,6 +122,7 @@ export class KubeClient {
     const headers: Record<string, string> = { accept: "application/json", "user-agent": userAgent };
     if (bearerToken !== undefined) headers["authorization"] = `Bearer ${bearerToken}`;
     if (call.contentType !== undefined) headers["content-type"] = call.contentType;
+    if (call.body !== undefined) headers["content-length"] = String(Buffer.byteLength(call.body)); // not added to DELETE
     return new Promise((resolve, reject) => {
       const url = new URL(call.path, this.#options.server);
       const request = httpsRequest(

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { resetSocket } from "./reset-socket.ts";
 
 /**
  * A client and a server joined for good: bytes both ways at the pace of the slower one, the end of one direction is passed
@@ -27,8 +28,8 @@ export class Connection {
 
   /** Resets both sides, so that a truncated answer cannot pass for a whole one. */
   cut(): void {
-    this.#client.resetAndDestroy();
-    this.#server.resetAndDestroy();
+    resetSocket(this.#client);
+    resetSocket(this.#server);
   }
 
   /** Lets out what was read already, then closes both sides. */
@@ -46,7 +47,7 @@ export class Connection {
       if (from.isPaused()) from.resume();
     });
     from.on("end", () => to.end());
-    from.on("error", () => to.resetAndDestroy());
+    from.on("error", () => resetSocket(to));
     from.on("close", () => {
       // Closed without an end of its own: nothing more can pass in either direction.
       if (!from.readableEnded || !from.writableFinished) to.destroySoon();

@@ -7,6 +7,7 @@ import { containerd, ImageImport, kubelet, kubeProxy, type NodeRuntimeOptions } 
 import { agentPaths } from "@k3s/pki";
 import { ApiClients } from "./api-clients.ts";
 import { Milestone } from "./milestone.ts";
+import { nodeLabels } from "./node-labels.ts";
 import { nodeOptions } from "./node-options.ts";
 import type { NodeParts } from "./node-parts.ts";
 import { prepareMachine } from "./prepare-machine.ts";
@@ -106,7 +107,7 @@ function registration({ config, cluster, host }: NodeParts, client: () => KubeCl
     name: "node-registration",
     client,
     nodeName: config.nodeName,
-    labels: Object.fromEntries(config.nodeLabel.map(({ key, value }) => [key, value])),
+    ...nodeLabels({ config, cluster }),
     annotations: {
       ...(cluster.disableCloudController ? {} : addressAnnotations(addresses)),
       ...nodeArgumentAnnotations(host.args, env),

@@ -26,6 +26,8 @@ export interface ClusterNetwork {
   readonly flannelBackend: string;
   /** Whether nodes reach each other at their external addresses. */
   readonly flannelExternalIp: boolean;
+  /** What servers reach through the tunnels of nodes: `cluster` and `pod` are more than kubelets. */
+  readonly egressSelectorMode: string;
   readonly disableKubeProxy: boolean;
   readonly disableCloudController: boolean;
   readonly disableServiceLb: boolean;

@@ -13,6 +13,7 @@ const cluster: ClusterNetwork = {
   clusterDns: ["10.43.0.10"],
   flannelBackend: "vxlan",
   flannelExternalIp: false,
+  egressSelectorMode: "agent",
   disableKubeProxy: false,
   disableCloudController: false,
   disableServiceLb: false,

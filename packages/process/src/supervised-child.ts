@@ -139,6 +139,12 @@ export class SupervisedChild implements Component {
     }
   }
 
+  /** Rejects with how the last process ended while there is no other, and with what the readiness check says. */
+  async checkHealth(signal: AbortSignal): Promise<void> {
+    if (this.state.get().pid === undefined) throw new Error(this.#problem);
+    await this.#options.isReady(signal);
+  }
+
   async #supervise(session: Session): Promise<void> {
     try {
       await runForever(

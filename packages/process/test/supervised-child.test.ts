@@ -151,6 +151,23 @@ describe("SupervisedChild that dies", () => {
     assert.deepEqual(warning["lastLines"], ["unknown flag: --foo"]);
   });
 
+  test("checkHealth() asks the child that runs", async (t) => {
+    const { child, folder } = supervise(t, SERVE);
+    await child.start(startContext());
+    await child.checkHealth(limit());
+    rmSync(join(folder, "ready"));
+    await assert.rejects(child.checkHealth(limit()), /ready/);
+  });
+
+  test("checkHealth() tells how the last one ended while there is no other", async (t) => {
+    const { child } = supervise(t, SERVE, { policy: SLOW });
+    await assert.rejects(child.checkHealth(limit()), /it has not answered yet/);
+    await child.start(startContext());
+    process.kill(pidOf(child), "SIGKILL");
+    await until(child, "backoff");
+    await assert.rejects(child.checkHealth(limit()), /it ended by signal SIGKILL/);
+  });
+
   test("does not take the supervisor along when onRestarted throws", async (t) => {
     const onRestarted = () => {
       throw new Error("not today");

@@ -3,6 +3,7 @@ import {
   agentRoutes,
   ApiServerAddresses,
   NodeCheck,
+  NodeNames,
   NodePasswordKeeper,
   NodePasswords,
   TokenReviewer,
@@ -12,17 +13,22 @@ import type { KubeClient } from "@k3s/kube-client";
 import { atOnce, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { serverCredPaths } from "@k3s/pki";
-import type { Routes, TokenCheck, UpgradeRoute } from "@k3s/supervisor-api";
+import { failures, RouteRefusal, type Routes, type TokenCheck, type UpgradeRoute } from "@k3s/supervisor-api";
 import { ensureNodePassword } from "@k3s/token";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
+import type { ApiHealth } from "./api-health.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
 import type { ServerParts } from "./server-parts.ts";
+
+/** Members of the group of nodes that are no node; as k3s answers them. */
+const NOT_A_NODE = { code: 401, reason: "Unauthorized", message: "failed authentication" };
 
 /** Everything a server does for agents that join and stay. */
 export class AgentService {
   readonly tokens: TokenCheck;
   readonly #parts: ServerParts;
+  readonly #health: Pick<ApiHealth, "isGood">;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   readonly #passwords: NodePasswords;
@@ -31,8 +37,9 @@ export class AgentService {
   readonly #egress: Egress;
   #isCoreReady = false;
 
-  constructor(parts: ServerParts) {
+  constructor(parts: ServerParts, health: Pick<ApiHealth, "isGood">) {
     this.#parts = parts;
+    this.#health = health;
     this.#log = parts.host.log.child({ component: "agents" });
     this.#passwords = new NodePasswords(this.#log, this.#stopping.signal);
     this.#addresses = new ApiServerAddresses(this.#client, this.#log);
@@ -56,6 +63,7 @@ export class AgentService {
         localNode: config.disableAgent ? undefined : local,
         log: this.#log,
       }),
+      nodeNames: this.#nodeNames(),
     });
     return { paths, upgrades: new Map([[CONNECT_PATH, this.#tunnelRoute()]]), connect: this.#egress.route };
   }
@@ -66,11 +74,32 @@ export class AgentService {
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
   }
 
+  /** Sends agents to other servers: while the API is not good, none is taken. */
+  endTunnels(): void {
+    this.#tunnels.endSessions();
+  }
+
+  #nodeNames(): NodeNames {
+    const { config } = this.#parts;
+    return new NodeNames({
+      servingSans: config.servingSans,
+      externalIps: config.nodeExternalIp,
+      serviceCidrs: config.serviceCidr,
+      apiServers: () => this.#addresses.addresses,
+      holderOf: (ip) => this.#egress.holderOf(ip),
+      localNode: config.disableAgent ? undefined : config.nodeName,
+      log: this.#log,
+    });
+  }
+
   #makeEgress(): Egress {
     const { config, host } = this.#parts;
+    // Where pods have a network of the user's own, they may have addresses among those of the nodes.
+    const podRanges = config.flannelBackend === "none" ? [] : config.clusterCidr;
     return new Egress({
       mode: config.egressSelectorMode,
       local: { nodeName: config.nodeName, kubeletHost: config.bindAddress ?? config.loopbackAddress },
+      foreignRanges: [...config.serviceCidr, ...podRanges],
       tunnels: this.#tunnels,
       client: this.#client,
       log: host.log.child({ component: "egress" }),
@@ -81,7 +110,9 @@ export class AgentService {
     return {
       groups: ["system:nodes"],
       upgrade: ({ caller, request, accept }) => {
-        const nodeName = caller.name.replace(/^system:node:/, "");
+        const nodeName = /^system:node:(.+)$/.exec(caller.name)?.[1];
+        if (nodeName === undefined) throw new RouteRefusal(NOT_A_NODE);
+        if (!this.#health.isGood) throw new RouteRefusal(failures.apiserverNotReady);
         const { socket, early: head } = accept();
         this.#tunnels.accept({ request, socket, head, nodeName });
       },

@@ -8,6 +8,7 @@ import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
 import type { Route } from "@k3s/supervisor-api";
 import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
+import { ApiHealth } from "./api-health.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverRoutes } from "./server-routes.ts";
@@ -22,14 +23,19 @@ const ADMIN_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 /** The datastore's socket, kube-apiserver on it, the one port in front of that, and what has to be in the cluster before anybody uses it. */
 export function api(parts: ServerParts): Component {
   const { config, host, set, env, records, clients } = parts;
-  const agents = new AgentService(parts);
+  const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
+  const log = (component: string) => host.log.child({ component });
+  const health = new ApiHealth({
+    check: (signal) => apiserver.checkHealth(signal),
+    onDead: () => agents.endTunnels(),
+    log: log("api-health"),
+  });
+  const agents = new AgentService(parts, health);
   const { tokens } = agents;
   const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts)]);
   const routes = { ...agents.routes, paths };
   const supervisor = new Supervisor({ config, routes, tokens, log: host.log });
   const client = () => clients.get("supervisor");
-  const log = (component: string) => host.log.child({ component });
-  const apiserver = kubeApiserver(controlPlaneOptions(parts), { set, env, records, log: host.log });
   return inSequence("api", [
     atOnce("api-programs", [
       inSequence("apiserver-on-store", [...etcdApi(parts), agreement(parts), apiserver]),
@@ -46,12 +52,13 @@ export function api(parts: ServerParts): Component {
     }),
     new KubernetesEndpoint({
       client,
-      servers: servingAddresses(parts),
+      servers: servingAddresses(parts, health),
       port: config.advertisePort,
       log: log("kubernetes-endpoint"),
     }),
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     adminAccess(config),
+    health,
     agents.component,
   ]);
 }
@@ -68,10 +75,11 @@ function operatorRoutes({ config, host, datastore }: ServerParts): ReadonlyMap<s
   return serverRoutes({ changeToken: (newToken) => rotation.change(newToken), log });
 }
 
-function servingAddresses({ config, datastore, host }: ServerParts): ServingAddresses {
+function servingAddresses({ config, datastore, host }: ServerParts, health: ApiHealth): ServingAddresses {
   const address = config.advertiseAddress;
   if (!datastore.isShared) return onlyServer(address);
-  return new MasterLeases({ etcd: datastore.etcdAccess, address, log: host.log.child({ component: "master-leases" }) });
+  const log = host.log.child({ component: "master-leases" });
+  return new MasterLeases({ etcd: datastore.etcdAccess, address, isDead: () => health.isDead, log });
 }
 
 /** None where kube-apiserver talks to an etcd of others. */

@@ -4,7 +4,7 @@ import type { ClusterNetwork } from "@k3s/node";
 /** The server's settings, as far as they concern every node. */
 export function clusterNetwork(config: ServerConfig): ClusterNetwork {
   const { clusterCidr, serviceCidr, clusterDns, clusterDomain } = config;
-  const { flannelBackend, disableKubeProxy, disableCloudController } = config;
+  const { flannelBackend, egressSelectorMode, disableKubeProxy, disableCloudController } = config;
   return {
     ...{
       clusterCidr,
@@ -13,6 +13,7 @@ export function clusterNetwork(config: ServerConfig): ClusterNetwork {
       clusterDomain,
       flannelBackend,
       flannelExternalIp: false,
+      egressSelectorMode,
       disableKubeProxy,
       disableCloudController,
     },

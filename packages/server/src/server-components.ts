@@ -19,6 +19,7 @@ import { nodeIdentity } from "./node-identity.ts";
 import type { ServerHost } from "./server-host.ts";
 import { ServerState } from "./server-state.ts";
 import { apiServerAccess, type ServerParts } from "./server-parts.ts";
+import { tunnelsToOthers } from "./tunnels-to-others.ts";
 
 /**
  * A server as an ordered list. It is up once the API serves; the programs of the node go on starting after that, so that a
@@ -56,7 +57,7 @@ async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal
     ...(node === undefined ? [] : [inBackground(node.runtime)]),
     api(common),
     inBackground(controllers(common)),
-    ...(node === undefined ? [] : [inBackground(node.membership)]),
+    ...(node === undefined ? [] : [...tunnelsToOthers(common), inBackground(node.membership)]),
     startMemory(log),
   ];
 }

@@ -6,6 +6,8 @@ export interface MasterLeasesOptions {
   readonly etcd: EtcdClientOptions;
   /** Where this server serves the API. */
   readonly address: string;
+  /** Whether the API does not answer at the moment. */
+  readonly isDead: () => boolean;
   readonly log: Logger;
 }
 
@@ -25,8 +27,9 @@ export class MasterLeases implements ServingAddresses {
     this.#options = options;
   }
 
-  /** Renews this server's own lease as well. */
+  /** Renews this server's own lease as well, unless its API is dead: then it rejects, and the others see the lease end. */
   async current(signal: AbortSignal): Promise<readonly string[]> {
+    if (this.#options.isDead()) throw new Error("Cannot renew lease of this server: its API does not answer");
     const client = await this.#connected();
     signal.throwIfAborted();
     await this.#hold(client);

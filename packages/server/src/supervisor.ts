@@ -33,7 +33,7 @@ export class Supervisor implements Component {
     const { serverDir } = this.#config.paths;
     const [certificate, passwords] = await Promise.all([
       DynamicCertificate.open({ serverDir, configuredNames: this.#config.servingSans, log: this.#log }),
-      readPasswd(serverCredPaths(serverDir).passwd).then((users) => PasswordAuthenticator.create(users)),
+      readPasswd(serverCredPaths(serverDir).passwd).then((users) => new PasswordAuthenticator(users)),
     ]);
     this.#certificate = certificate;
     this.#listener = this.#createListener(certificate, passwords);

@@ -25,9 +25,17 @@ export interface Authenticators {
   readonly tokens: TokenCheck | undefined;
 }
 
-/** `refused`: credentials were shown and none of them held. `unknown`: none were shown. `busy`: try later. */
+/**
+ * `refused`: credentials were shown and none of them held. `unknown`: none were shown. `busy`: try later.
+ * `unavailable`: a token was shown, and kube-apiserver does not say whose it is.
+ */
 export type Authentication =
-  { readonly kind: "known"; readonly caller: Caller } | { readonly kind: "refused" | "unknown" | "busy" };
+  | { readonly kind: "known"; readonly caller: Caller }
+  | { readonly kind: "unavailable"; readonly error?: unknown }
+  | { readonly kind: "refused" | "unknown" | "busy" };
+
+/** What counts when several were found. */
+const RANKS = ["busy", "unavailable", "refused", "unknown"] as const;
 
 /** Who makes the request, for the supervisor's own routes: Basic first, then the client certificate, then a token. */
 export async function authenticate(exchange: Exchange, authenticators: Authenticators): Promise<Authentication> {
@@ -37,8 +45,8 @@ export async function authenticate(exchange: Exchange, authenticators: Authentic
     if (finding.kind === "known") return finding;
     findings.push(finding);
   }
-  const isAny = (kind: Authentication["kind"]) => findings.some((finding) => finding.kind === kind);
-  return { kind: isAny("busy") ? "busy" : isAny("refused") ? "refused" : "unknown" };
+  const ranked = RANKS.flatMap((kind) => findings.filter((finding) => finding.kind === kind));
+  return ranked[0] ?? { kind: "unknown" };
 }
 
 /** What the client certificate says now. */
@@ -63,9 +71,14 @@ function certificateFinding(exchange: Exchange): Authentication {
 async function tokenFinding(exchange: Exchange, { tokens }: Authenticators): Promise<Authentication> {
   const token = /^bearer\s+(\S+)\s*$/i.exec(headerValue(exchange.headers, "authorization") ?? "")?.[1];
   if (token === undefined) return { kind: "unknown" };
-  const identity = await tokens?.check(token);
-  if (identity === "busy") return { kind: "busy" };
-  return identity === undefined ? { kind: "refused" } : known(exchange, identity, "token");
+  if (tokens === undefined) return { kind: "unavailable" };
+  try {
+    const identity = await tokens.check(token);
+    if (identity === "busy") return { kind: "busy" };
+    return identity === undefined ? { kind: "refused" } : known(exchange, identity, "token");
+  } catch (error) {
+    return { kind: "unavailable", error };
+  }
 }
 
 function known(exchange: Exchange, { name, groups }: Identity, proof: Caller["proof"]): Authentication {

@@ -14,6 +14,8 @@ export interface ConnectionLimits {
   readonly unprovenRequestsMax: number;
   /** Between requests of clients that are known. */
   readonly provenIdleMs: number;
+  /** For the body of a request that the supervisor answers itself. */
+  readonly bodyMs: number;
 }
 
 export const defaultLimits: ConnectionLimits = {
@@ -22,6 +24,7 @@ export const defaultLimits: ConnectionLimits = {
   unprovenTotalMs: 90_000,
   unprovenRequestsMax: 256,
   provenIdleMs: 180_000,
+  bodyMs: 10_000,
 };
 
 /** One accepted TCP connection, from its first byte to its last. */

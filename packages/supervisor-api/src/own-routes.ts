@@ -4,9 +4,16 @@ import type { Exchange } from "./exchange.ts";
 import { joinSockets } from "./join-sockets.ts";
 import { Lanes } from "./lanes.ts";
 import { headerValue } from "./raw-headers.ts";
-import { readBody } from "./read-body.ts";
+import { readBody, type BodyLimits } from "./read-body.ts";
 import type { SwitchRequest } from "./relay.ts";
-import { RouteRefusal, type ConnectRoute, type Route, type UpgradeRoute } from "./route.ts";
+import {
+  RouteRefusal,
+  type ConnectRoute,
+  type Lane,
+  type Route,
+  type RouteRequest,
+  type UpgradeRoute,
+} from "./route.ts";
 import { failures, type Failure } from "./status.ts";
 
 /** What the supervisor answers itself, by the exact path. */
@@ -20,6 +27,8 @@ export interface Routes {
 export interface OwnRoutesOptions {
   readonly routes: Routes;
   readonly authenticators: () => Authenticators;
+  /** How long a body may take to arrive. */
+  readonly bodyMs: number;
   readonly log: Logger;
 }
 
@@ -29,6 +38,11 @@ export interface ConnectRequest {
   readonly target: string;
   readonly switchTo: SwitchRequest;
 }
+
+/** The largest body the supervisor takes: certificate bundles are far smaller. */
+const BODY_BYTES_MAX = 1024 * 1024;
+/** The largest one of agents, whose certificate requests have a few hundred bytes. */
+const LANE_BODY_BYTES_MAX = 64 * 1024;
 
 /** The supervisor's own routes behind their door: who may ask, how many at a time. Each method answers, or says why not. */
 export class OwnRoutes {
@@ -54,10 +68,24 @@ export class OwnRoutes {
     const { caller, failure } = await this.#member(exchange, (route ?? upgrades.get(path))?.groups ?? []);
     if (caller === undefined) return failure;
     if (route === undefined) return failures.upgradeNeeded;
-    const leave = route.lane === undefined ? ignore : await this.#lanes.enter(route.lane, exchange.method);
-    if (leave === undefined) return failures.laneFull;
+    const { lane } = route;
+    return this.#carry(exchange, () =>
+      lane === undefined
+        ? answerWith(exchange, { caller, route, body: () => readBody(exchange, this.#bodyLimits(BODY_BYTES_MAX)) })
+        : this.#answerInLane(exchange, { caller, route, lane }),
+    );
+  }
+
+  /** The body comes first: who sends none takes no place. */
+  async #answerInLane(
+    exchange: Exchange,
+    { caller, route, lane }: { readonly caller: Caller; readonly route: Route; readonly lane: Lane },
+  ): Promise<void> {
+    const body = await readBody(exchange, this.#bodyLimits(LANE_BODY_BYTES_MAX));
+    const leave = await this.#lanes.enter(lane, exchange.method);
+    if (leave === undefined) throw new RouteRefusal(failures.laneFull);
     try {
-      return await this.#carry(exchange, () => answerWith(exchange, caller, route));
+      await answerWith(exchange, { caller, route, body: () => Promise.resolve(body) });
     } finally {
       leave();
     }
@@ -92,6 +120,10 @@ export class OwnRoutes {
     });
   }
 
+  #bodyLimits(bytesMax: number): BodyLimits {
+    return { bytesMax, timeMs: this.#options.bodyMs };
+  }
+
   async #carry(exchange: Exchange, work: () => void | Promise<void>): Promise<Failure | undefined> {
     try {
       await work();
@@ -108,6 +140,10 @@ export class OwnRoutes {
     const outcome = await authenticate(exchange, this.#options.authenticators());
     if (outcome.kind === "refused") return { failure: failures.notAuthorized };
     if (outcome.kind === "busy") return { failure: failures.tooManyRequests };
+    if (outcome.kind === "unavailable") {
+      this.#options.log.debug({ error: outcome.error }, "nobody can tell whose a token is");
+      return { failure: failures.apiserverNotReady };
+    }
     const isMember = outcome.kind === "known" && outcome.caller.groups.some((group) => groups.includes(group));
     return isMember ? { caller: outcome.caller } : { failure: failures.forbidden };
   }
@@ -116,13 +152,16 @@ export class OwnRoutes {
 type Membership =
   { readonly caller: Caller; readonly failure?: never } | { readonly caller?: never; readonly failure: Failure };
 
-async function answerWith(exchange: Exchange, caller: Caller, route: Route): Promise<void> {
+async function answerWith(
+  exchange: Exchange,
+  { caller, route, body: readWhole }: { readonly caller: Caller; readonly route: Route } & Pick<RouteRequest, "body">,
+): Promise<void> {
   const { status, contentType, headers, body } = await route.answer({
     method: exchange.method,
     caller,
     remoteAddress: exchange.connection.remoteAddress,
     header: (name) => headerValue(exchange.headers, name),
-    body: () => readBody(exchange),
+    body: readWhole,
     signal: goneSignal(exchange),
   });
   const length = String(Buffer.byteLength(body));
@@ -134,8 +173,4 @@ function goneSignal(exchange: Exchange): AbortSignal {
   const gone = new AbortController();
   exchange.onClose(() => gone.abort(new Error("the client is gone")));
   return gone.signal;
-}
-
-function ignore(): void {
-  // Nothing was taken.
 }

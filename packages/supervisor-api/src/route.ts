@@ -12,7 +12,7 @@ export interface RouteRequest {
   readonly remoteAddress: string;
   /** The first value of a header; `name` is lower-case. */
   header(name: string): string | undefined;
-  /** The whole body. Rejects with RouteRefusal when it is too long. */
+  /** The whole body. Rejects with RouteRefusal when it is too long or too slow. */
   body(): Promise<Buffer>;
   /** Aborts when the client is gone. */
   readonly signal: AbortSignal;

@@ -16,6 +16,7 @@ export const failures = {
   forbidden: { code: 403, reason: "Forbidden", message: "forbidden" },
   methodNotAllowed: { code: 405, reason: "MethodNotAllowed", message: "method not allowed" },
   upgradeNeeded: { code: 400, reason: "BadRequest", message: "websocket upgrade required" },
+  bodyLate: { code: 408, reason: "Timeout", message: "request body did not come in time" },
   tooLarge: { code: 413, reason: "RequestEntityTooLarge", message: "request body is too large" },
   laneFull: {
     code: 429,

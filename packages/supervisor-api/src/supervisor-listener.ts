@@ -117,9 +117,10 @@ export class SupervisorListener implements Component {
   }
 
   #ownRoutes(): OwnRoutes {
-    const { passwords, tokens, routes, log } = this.#options;
+    const { passwords, tokens, routes, limits, log } = this.#options;
     const authenticators = () => ({ passwords, tokens: this.#isApiserverReady ? tokens : undefined });
-    return new OwnRoutes({ routes, authenticators, log });
+    const bodyMs = limits?.bodyMs ?? defaultLimits.bodyMs;
+    return new OwnRoutes({ routes, authenticators, bodyMs, log });
   }
 
   #keepTidy(): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { describe, test, type TestContext } from "node:test";
@@ -82,8 +83,32 @@ describe("own routes", async () => {
     assert.equal(await ask("abcdef.0123456789abcdef"), "token");
     assert.equal(await ask("abcdef.wrong"), 401);
     listener.setApiserverReady(false);
-    assert.equal(await ask("abcdef.0123456789abcdef"), 401);
+    assert.equal(await ask("abcdef.0123456789abcdef"), 503);
   });
+
+  test("say that they are not ready while kube-apiserver does not tell whose a token is", async (t) => {
+    const tokens = { check: () => Promise.reject(new Error("connection refused")) };
+    const { port } = await startListener(t, { pki, tokens, routes: routeOf(() => Promise.resolve({ body: "" })) });
+    const ask = { path: PATH, headers: { authorization: "Bearer abcdef.0123456789abcdef" } };
+    const { status, text } = await new Client(pki, port).ask("http/1.1", ask);
+    assert.equal(status, 503);
+    assert.match(text, /"reason":"ServiceUnavailable"/);
+    assert.equal((await new Client(pki, port).ask("http/1.1", { ...ask, as: node })).status, 403);
+  });
+
+  for (const protocol of protocols) {
+    test(`get nothing of a body that does not come, which takes no place of others, over ${protocol}`, async (t) => {
+      const answer: Route["answer"] = async (request) => ({ body: String((await request.body()).length) });
+      const limits = { bodyMs: 1_000 };
+      const { port } = await startListener(t, { pki, limits, routes: routeOf(answer, { lane: "agents" }) });
+      const client = new Client(pki, port);
+      const head = { path: PATH, method: "POST", headers: { ...agent, "content-length": "10" } };
+      const stalled = Array.from({ length: 12 }, () => stall(t, { client, protocol, head }));
+      const ask = { path: PATH, method: "POST", headers: agent, body: "whole" };
+      assert.equal((await client.ask(protocol, ask)).text, "5");
+      assert.deepEqual(new Set(await Promise.all(stalled)), new Set([408]));
+    });
+  }
 
   test("carry out twenty readers of a lane at a time, and the others in their turn", async (t) => {
     let running = 0;
@@ -153,6 +178,29 @@ describe("own routes", async () => {
     assert.deepEqual(dialled, ["10.0.0.7:10250", "nowhere:1"]);
   });
 });
+
+interface Stall {
+  readonly client: Client;
+  readonly protocol: (typeof protocols)[number];
+  readonly head: { readonly path: string; readonly method: string; readonly headers: Readonly<Record<string, string>> };
+}
+
+/** Sends half of a body; resolves with the status. */
+async function stall(t: TestContext, { client, protocol, head }: Stall): Promise<number> {
+  if (protocol === "h2") {
+    const stream = client.http2(t).request({ ":path": head.path, ":method": head.method, ...head.headers });
+    stream.on("error", () => undefined);
+    stream.write("half!");
+    const [answer] = (await once(stream, "response")) as [Record<string, number>];
+    return answer[":status"] ?? 0;
+  }
+  const request = client.http1(head);
+  t.after(() => request.destroy());
+  request.on("error", () => undefined);
+  request.write("half!");
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  return response.statusCode ?? 0;
+}
 
 interface Speech {
   readonly pki: TestPki;

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { Latest } from "@k3s/async";
+import { resetSocket } from "@k3s/loadbalancer";
 import { DelayedPipe, type Path, type PathOptions } from "./delayed-pipe.ts";
 
 /** Seen from the proxy: towards the server it stands for, and back. */
@@ -108,8 +109,8 @@ export class FaultProxy implements AsyncDisposable {
       socket.once("close", () => this.#forgetIfLost(client, target));
     }
     gone.signal.addEventListener("abort", () => {
-      client.resetAndDestroy();
-      target.resetAndDestroy();
+      resetSocket(client);
+      resetSocket(target);
     });
     const { signal } = gone;
     const there = new DelayedPipe({ from: client, to: target, path: this.#paths.toTarget, gone: signal });

@@ -36,6 +36,7 @@ export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
+export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";

@@ -47,7 +47,8 @@ export function decideEgress(target: HostPort, knowledge: EgressKnowledge, setti
   if (isIP(target.host) === 0) return toKubelet(target.host, target.port, settings);
   const node = knowledge.nodeByAddress(target.host);
   if (node !== undefined && isKubeletPort(target.port, node)) return toKubelet(node.name, target.port, settings);
-  const host = node ?? (settings.mode === "agent" ? undefined : knowledge.nodeByPodAddress(target.host));
+  if (settings.mode === "agent") return direct; // agents end the session of who asks for more
+  const host = node ?? knowledge.nodeByPodAddress(target.host);
   if (host === undefined || !host.takesClusterTraffic || host.name === settings.local.nodeName) return direct;
   return { via: "tunnel", nodeName: host.name, address: formatHostPort(target), isKubelet: false };
 }

@@ -1,9 +1,14 @@
+import { AddressClaims, type Claimant } from "./address-claims.ts";
 import type { EgressKnowledge, EgressNode } from "./decide-egress.ts";
 
 /** A node as its object says. */
 export interface NodeEntry extends EgressNode {
-  /** InternalIP and ExternalIP. */
+  /** InternalIP and ExternalIP, as far as a node can have them. */
   readonly addresses: readonly string[];
+  /** When its object was made, RFC 3339. */
+  readonly createdAt: string;
+  /** It carries the label of the control plane, which no kubelet can give itself. */
+  readonly isServer: boolean;
 }
 
 /** A pod that has addresses of its own. */
@@ -11,42 +16,53 @@ export interface PodEntry {
   readonly uid: string;
   readonly nodeName: string;
   readonly addresses: readonly string[];
+  /** When its object was made, RFC 3339. */
+  readonly createdAt: string;
 }
 
-/** What watches of nodes and pods have told, by address. */
-export class EgressTable implements EgressKnowledge {
-  readonly #nodes = new Map<string, NodeEntry>();
-  readonly #nodeNames = new Map<string, string>();
-  readonly #pods = new Map<string, PodEntry>();
+/**
+ * What watches of nodes and pods have told, by address. Kubelets write the addresses of their own node and pods, so of
+ * two that claim one address a server's node counts before others, and then the older object: nobody gets the traffic
+ * of a node that is there by taking its address.
+ */
+export class EgressTable<T extends NodeEntry = NodeEntry> implements EgressKnowledge {
+  readonly #nodes = new AddressClaims<Claimant & { readonly node: T }>();
+  readonly #pods = new AddressClaims<Claimant & { readonly nodeName: string }>();
 
   /** A node was added or has changed. */
-  setNode(node: NodeEntry): void {
-    this.removeNode(node.name);
-    this.#nodes.set(node.name, node);
-    for (const address of node.addresses) this.#nodeNames.set(address, node.name);
+  setNode(node: T): void {
+    const { name, addresses, createdAt, isServer } = node;
+    this.#nodes.set({ key: name, rank: `${isServer ? 0 : 1} ${createdAt} ${name}`, addresses, node });
   }
 
   removeNode(name: string): void {
-    for (const address of this.#nodes.get(name)?.addresses ?? [])
-      if (this.#nodeNames.get(address) === name) this.#nodeNames.delete(address);
-    this.#nodes.delete(name);
+    this.#nodes.remove(name);
+  }
+
+  /** Forgets all nodes but these. */
+  retainNodes(names: ReadonlySet<string>): void {
+    this.#nodes.retain(names);
   }
 
   /** A pod was added or has changed; pods of the host's network and pods that are done do not belong here. */
-  setPod(pod: PodEntry): void {
-    for (const address of pod.addresses) this.#pods.set(address, pod);
+  setPod({ uid, nodeName, addresses, createdAt }: PodEntry): void {
+    this.#pods.set({ key: uid, rank: `${createdAt} ${uid}`, addresses, nodeName });
   }
 
-  /** Addresses that another pod has got meanwhile stay. */
-  removePod(pod: PodEntry): void {
-    for (const address of pod.addresses) if (this.#pods.get(address)?.uid === pod.uid) this.#pods.delete(address);
+  removePod(uid: string): void {
+    this.#pods.remove(uid);
   }
 
-  nodeByAddress(ip: string): EgressNode | undefined {
-    return this.#nodes.get(this.#nodeNames.get(ip) ?? "");
+  /** Forgets all pods but these. */
+  retainPods(uids: ReadonlySet<string>): void {
+    this.#pods.retain(uids);
   }
 
-  nodeByPodAddress(ip: string): EgressNode | undefined {
-    return this.#nodes.get(this.#pods.get(ip)?.nodeName ?? "");
+  nodeByAddress(ip: string): T | undefined {
+    return this.#nodes.holderOf(ip)?.node;
+  }
+
+  nodeByPodAddress(ip: string): T | undefined {
+    return this.#nodes.get(this.#pods.holderOf(ip)?.nodeName ?? "")?.node;
   }
 }

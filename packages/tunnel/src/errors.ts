@@ -27,6 +27,11 @@ export class NoSessionError extends Error {
 export class TunnelError extends NodeError {
   override readonly name = "TunnelError";
 
+  /** Whether a server answered, and said no. */
+  get isRefusal(): boolean {
+    return this.code === "ERR_TUNNEL_REFUSED";
+  }
+
   static refused(url: string, status: number): TunnelError {
     const message = `Cannot open tunnel to "${url}": server answered ${status}`;
     return new TunnelError("ERR_TUNNEL_REFUSED", message, { hint: REFUSED_HINTS.get(status) ?? OTHER_HINT });
@@ -50,5 +55,5 @@ const REFUSED_HINTS: ReadonlyMap<number, string> = new Map([
     403,
     "The certificate of this node's kubelet is not one of the server's cluster; look at the token and the data directory",
   ],
-  [503, "The server is starting; this goes on by itself"],
+  [503, "The server is starting, or its API does not answer; this goes on by itself"],
 ]);

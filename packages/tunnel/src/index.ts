@@ -5,6 +5,7 @@ export { EgressTable, type NodeEntry, type PodEntry } from "./egress-table.ts";
 export { NoSessionError, TunnelStreamError } from "./errors.ts";
 export type { DialTarget } from "./frame.ts";
 export { CONNECT_PATH } from "./session-defaults.ts";
+export type { TunnelEndpoint } from "./open-web-socket.ts";
 export type { DialRules } from "./tunnel-acceptor.ts";
 export { TunnelClient, type TunnelClientOptions, type TunnelStatus } from "./tunnel-client.ts";
 export { TunnelServer } from "./tunnel-server.ts";

@@ -1,5 +1,6 @@
 import { Latest, sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
+import { TunnelError } from "./errors.ts";
 import { openWebSocket, type TunnelEndpoint } from "./open-web-socket.ts";
 import { CLIENT_TIMES } from "./session-defaults.ts";
 import { TunnelAcceptor, type DialRules } from "./tunnel-acceptor.ts";
@@ -21,7 +22,7 @@ export interface TunnelStatus {
 
 export interface TunnelClientOptions {
   /** Asked before each attempt, since certificates are renewed. */
-  readonly endpoint: () => TunnelEndpoint;
+  readonly endpoint: () => TunnelEndpoint | Promise<TunnelEndpoint>;
   /** What the server may reach through this tunnel. */
   readonly rules: DialRules;
   readonly times?: Partial<SessionTimes>;
@@ -33,11 +34,20 @@ export interface TunnelClientOptions {
 export interface Backoff {
   readonly minMs: number;
   readonly maxMs: number;
+  /** In place of both while a server answers that it takes no tunnels: asking costs it a TLS handshake each time. */
+  readonly refusedMinMs: number;
+  readonly refusedMaxMs: number;
   /** A session that lasted this long makes the next wait the shortest again. */
   readonly healthyAfterMs: number;
 }
 
-const BACKOFF: Backoff = { minMs: 250, maxMs: 3_000, healthyAfterMs: 10_000 };
+const BACKOFF: Backoff = {
+  minMs: 250,
+  maxMs: 3_000,
+  refusedMinMs: 1_000,
+  refusedMaxMs: 10_000,
+  healthyAfterMs: 10_000,
+};
 
 /** Keeps one tunnel to one server open, for as long as it takes. */
 export class TunnelClient {
@@ -76,10 +86,18 @@ export class TunnelClient {
       if (signal.aborted) break;
       if (performance.now() - startedAt >= this.#backoff.healthyAfterMs) delayMs = this.#backoff.minMs;
       this.#report(error);
+      const { minMs, maxMs } = this.#bounds(error);
+      delayMs = Math.min(Math.max(delayMs, minMs), maxMs);
       await sleep(delayMs * (0.5 + Math.random() / 2), signal).catch(() => undefined);
-      delayMs = Math.min(delayMs * 2, this.#backoff.maxMs);
+      delayMs *= 2;
     }
     this.#status.set({ state: "stopped" });
+  }
+
+  #bounds(error: unknown): Pick<Backoff, "minMs" | "maxMs"> {
+    const { refusedMinMs, refusedMaxMs } = this.#backoff;
+    const isRefused = error instanceof TunnelError && error.isRefusal;
+    return isRefused ? { minMs: refusedMinMs, maxMs: refusedMaxMs } : this.#backoff;
   }
 
   /** From one attempt to connect to the end of the session, with its reason. */
@@ -87,7 +105,7 @@ export class TunnelClient {
     const { signal } = this.#stopping;
     const { endpoint, rules, log } = this.#options;
     this.#status.set({ ...this.#status.get(), state: "connecting" });
-    const { channel, flowControl } = await openWebSocket(endpoint(), signal);
+    const { channel, flowControl } = await openWebSocket(await endpoint(), signal);
     const session = new TunnelSession({
       channel,
       flowControl,

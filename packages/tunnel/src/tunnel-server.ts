@@ -22,6 +22,9 @@ export interface TunnelServerOptions {
   readonly log: Logger;
 }
 
+/** Of one node: more than it has ways to this server, few enough that one node cannot use the server up. */
+const SESSIONS_MAX = 8;
+
 /** Takes the tunnels of nodes and dials through them. */
 export class TunnelServer {
   readonly #times: SessionTimes;
@@ -78,16 +81,23 @@ export class TunnelServer {
     });
   }
 
+  /** Ends every session, with all connections; the nodes may come again. */
+  endSessions(): void {
+    for (const session of [...this.#sessions.values()].flat()) session.close();
+  }
+
   /** Ends every session, with all connections, and takes no more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const all = [...this.#sessions.values()].flat();
-    for (const session of all) session.close();
+    this.endSessions();
     await Promise.all(all.map((session) => session.ended));
   }
 
   async #keep(nodeName: string, session: TunnelSession): Promise<void> {
-    this.#sessions.set(nodeName, [...(this.#sessions.get(nodeName) ?? []), session]);
+    const sessions = [...(this.#sessions.get(nodeName) ?? []), session];
+    this.#sessions.set(nodeName, sessions);
+    if (sessions.length > SESSIONS_MAX) sessions[0]?.close();
     this.#log.info({ node: nodeName }, "tunnel of node is open");
     const error = await session.ended;
     const left = (this.#sessions.get(nodeName) ?? []).filter((other) => other !== session);

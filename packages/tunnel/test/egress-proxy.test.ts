@@ -79,7 +79,14 @@ async function startRig(t: TestContext, { hasTunnel = true } = {}): Promise<Rig>
   const { port } = https.address() as AddressInfo;
   const kubelet = await startTarget(t, greet);
   const kubeletPort = Number(kubelet.split(":")[1]);
-  table.setNode({ name: "far", kubeletPort, takesClusterTraffic: true, addresses: ["10.0.0.2"] });
+  table.setNode({
+    createdAt: "",
+    isServer: false,
+    name: "far",
+    kubeletPort,
+    takesClusterTraffic: true,
+    addresses: ["10.0.0.2"],
+  });
   if (hasTunnel) await startAgent(t, port);
   return { port, table, tunnels, kubeletPort };
 }
@@ -134,7 +141,7 @@ describe("EgressProxy over mutual TLS", () => {
   test("reaches a pod through the tunnel of its node", async (t) => {
     const rig = await startRig(t);
     const pod = await startTarget(t, greet);
-    rig.table.setPod({ uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
+    rig.table.setPod({ createdAt: "", uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
     const dialled = t.mock.method(rig.tunnels, "dial");
     const { socket } = await connectTo(rig, pod);
     socket.write("hello");
@@ -152,7 +159,7 @@ describe("EgressProxy over mutual TLS", () => {
   test("dials a pod directly when its node has no tunnel", async (t) => {
     const rig = await startRig(t, { hasTunnel: false });
     const pod = await startTarget(t, greet);
-    rig.table.setPod({ uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
+    rig.table.setPod({ createdAt: "", uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
     const { socket } = await connectTo(rig, pod);
     socket.write("hello");
     assert.match(await textOf(socket), /^hello at/);
@@ -184,7 +191,7 @@ describe("EgressProxy over mutual TLS", () => {
     const rig = await startRig(t);
     const accepted = Promise.withResolvers<Socket>();
     const pod = await startTarget(t, (socket) => accepted.resolve(socket.resume()));
-    rig.table.setPod({ uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
+    rig.table.setPod({ createdAt: "", uid: "a", nodeName: "far", addresses: ["127.0.0.1"] });
     const { socket } = await connectTo(rig, pod);
     const closed = once(await accepted.promise, "close");
     socket.destroy();

@@ -11,16 +11,20 @@ import {
 } from "../src/index.ts";
 import { formatHostPort, parseHostPort, type HostPort } from "../src/host-port.ts";
 
+function aged(day: number): { readonly createdAt: string; readonly isServer: boolean } {
+  return { createdAt: `2026-01-0${day}T00:00:00Z`, isServer: false };
+}
+
 /** Node `far` takes cluster traffic, `plain` does not, `own` is the server's. */
 function table(): EgressTable {
   const made = new EgressTable();
-  const node = { kubeletPort: 10_250, takesClusterTraffic: true };
+  const node = { kubeletPort: 10_250, takesClusterTraffic: true, ...aged(1) };
   made.setNode({ ...node, name: "far", addresses: ["10.0.0.2", "fd00::2"] });
   made.setNode({ ...node, name: "plain", addresses: ["10.0.0.3"], kubeletPort: 10_260, takesClusterTraffic: false });
   made.setNode({ ...node, name: "own", addresses: ["10.0.0.1"] });
-  made.setPod({ uid: "a", nodeName: "far", addresses: ["10.42.2.7"] });
-  made.setPod({ uid: "b", nodeName: "plain", addresses: ["10.42.3.7"] });
-  made.setPod({ uid: "c", nodeName: "own", addresses: ["10.42.1.7"] });
+  made.setPod({ ...aged(1), uid: "a", nodeName: "far", addresses: ["10.42.2.7"] });
+  made.setPod({ ...aged(1), uid: "b", nodeName: "plain", addresses: ["10.42.3.7"] });
+  made.setPod({ ...aged(1), uid: "c", nodeName: "own", addresses: ["10.42.1.7"] });
   return made;
 }
 
@@ -50,8 +54,9 @@ const CASES: readonly (readonly [modes: readonly EgressMode[], target: string, r
   [["agent", "cluster", "pod"], "[fd00::2]:10250", kubelet("far")],
   [["agent", "cluster", "pod"], "10.0.0.3:10260", kubelet("plain", 10_260)],
   [["agent", "cluster", "pod"], "10.0.0.3:10250", direct("10.0.0.3:10250")],
-  [["agent", "cluster", "pod"], "10.0.0.2:9100", from("far", "10.0.0.2:9100")],
-  [["agent", "cluster", "pod"], "[fd00::2]:9100", from("far", "[fd00::2]:9100")],
+  [["cluster", "pod"], "10.0.0.2:9100", from("far", "10.0.0.2:9100")],
+  [["cluster", "pod"], "[fd00::2]:9100", from("far", "[fd00::2]:9100")],
+  [["agent"], "10.0.0.2:9100", direct("10.0.0.2:9100")],
   [["agent"], "10.42.2.7:8443", direct("10.42.2.7:8443")],
   [["cluster", "pod"], "10.42.2.7:8443", from("far", "10.42.2.7:8443")],
   [["cluster", "pod"], "10.42.3.7:8443", direct("10.42.3.7:8443")],
@@ -78,26 +83,46 @@ describe("decideEgress()", () => {
 });
 
 describe("EgressTable", () => {
-  test("forgets addresses that a node has lost, but not those another one has got", () => {
+  const far: NodeEntry = {
+    ...aged(1),
+    ...{ name: "far", kubeletPort: 10_250, takesClusterTraffic: true, addresses: ["10.0.0.9"] },
+  };
+
+  test("a younger node gets no address of another one before that one has lost it", () => {
     const made = table();
-    const far: NodeEntry = { name: "far", kubeletPort: 10_250, takesClusterTraffic: true, addresses: ["10.0.0.9"] };
-    made.setNode({ ...far, name: "other", addresses: ["10.0.0.2"] });
-    made.setNode(far);
-    assert.equal(made.nodeByAddress("fd00::2"), undefined);
-    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "other");
-    assert.equal(made.nodeByAddress("10.0.0.9")?.name, "far");
+    made.setNode({ ...far, ...aged(2), name: "thief", addresses: ["10.0.0.2", "fd00::2", "10.0.0.8"] });
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "far");
+    assert.equal(made.nodeByAddress("10.0.0.8")?.name, "thief");
+    made.setNode({ ...far, addresses: ["10.0.0.2"] });
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "far");
+    assert.equal(made.nodeByAddress("fd00::2")?.name, "thief");
     made.removeNode("far");
-    assert.equal(made.nodeByAddress("10.0.0.9"), undefined);
-    assert.equal(made.nodeByPodAddress("10.42.2.7"), undefined);
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "thief");
   });
 
-  test("removePod() leaves an address that another pod has got", () => {
+  test("a server's node keeps its address from older nodes as well", () => {
     const made = table();
-    const fresh: PodEntry = { uid: "new", nodeName: "plain", addresses: ["10.42.2.7"] };
+    made.setNode({ ...far, ...aged(2), isServer: true, name: "server", addresses: ["10.0.0.2"] });
+    assert.equal(made.nodeByAddress("10.0.0.2")?.name, "server");
+  });
+
+  test("retainNodes() and retainPods() forget what is gone", () => {
+    const made = table();
+    made.retainNodes(new Set(["plain"]));
+    made.retainPods(new Set(["b"]));
+    assert.equal(made.nodeByAddress("10.0.0.2"), undefined);
+    assert.equal(made.nodeByPodAddress("10.42.2.7"), undefined);
+    assert.equal(made.nodeByPodAddress("10.42.3.7")?.name, "plain");
+  });
+
+  test("a pod's address is the next pod's once that is the only one", () => {
+    const made = table();
+    const fresh: PodEntry = { ...aged(2), uid: "new", nodeName: "plain", addresses: ["10.42.2.7"] };
     made.setPod(fresh);
-    made.removePod({ uid: "a", nodeName: "far", addresses: ["10.42.2.7"] });
+    assert.equal(made.nodeByPodAddress("10.42.2.7")?.name, "far");
+    made.removePod("a");
     assert.equal(made.nodeByPodAddress("10.42.2.7")?.name, "plain");
-    made.removePod(fresh);
+    made.removePod("new");
     assert.equal(made.nodeByPodAddress("10.42.2.7"), undefined);
   });
 });

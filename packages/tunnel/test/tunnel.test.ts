@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { FaultProxy, until } from "@k3s/testkit";
@@ -83,6 +85,14 @@ describe("tunnel over real websockets", () => {
     await until("the server knows the new session", () => Promise.resolve(tunnels.hasSession("one")));
   });
 
+  test("a node that opens one session after the other keeps the newest few", async (t) => {
+    const { tunnels, port } = await startServer(t);
+    const closed = untilState(await connectedClient(t, port), "waiting");
+    for (let i = 0; i < 8; i++) await connectedClient(t, port);
+    await closed;
+    assert.ok(tunnels.hasSession("one"));
+  });
+
   test("dial() rejects with k3s's text when the node has no tunnel", async (t) => {
     const { tunnels } = await startServer(t);
     await assert.rejects(
@@ -108,6 +118,32 @@ describe("tunnel over real websockets", () => {
       again.end("x");
       return true;
     });
+  });
+
+  test("TunnelServer can send its nodes away, and takes them again", async (t) => {
+    const { tunnels, port } = await startServer(t);
+    const client = await connectedClient(t, port);
+    tunnels.endSessions();
+    await untilState(client, "waiting");
+    await untilState(client, "connected");
+  });
+
+  test("TunnelClient asks a server that refuses it in a measure of its own", async (t) => {
+    let refusals = 0;
+    const http = createServer().on("upgrade", (_request, socket: Socket) => {
+      refusals += 1;
+      socket.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    });
+    http.listen(0, "127.0.0.1");
+    t.after(() => http.close());
+    await once(http, "listening");
+    const { port } = http.address() as AddressInfo;
+    const never = 1_000_000;
+    const client = startClient(t, port, {
+      backoff: { minMs: never, maxMs: never, refusedMinMs: 1, refusedMaxMs: 1, healthyAfterMs: never },
+    });
+    await until("it has asked often", () => Promise.resolve(refusals > 3));
+    assert.match(String(client.status.get().error), /server answered 503/);
   });
 
   test("TunnelClient keeps trying until there is a server", async (t) => {

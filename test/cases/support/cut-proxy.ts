@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { resetSocket } from "@k3s/loadbalancer";
 import type { TestContext } from "node:test";
 
 /** A way to a server that can be cut at any moment, without a word to either side. */
@@ -29,7 +30,7 @@ export class CutProxy {
 
   /** Resets every connection; new ones are taken. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
   }
 
   #relay(client: Socket, server: Socket): void {

@@ -6,6 +6,10 @@ export class Latencies {
     return this.#ms.length;
   }
 
+  get maxMs(): number {
+    return Math.max(0, ...this.#ms);
+  }
+
   add(ms: number): void {
     this.#ms.push(ms);
   }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { resetSocket } from "@k3s/loadbalancer";
 
 /** A way to a TCP server on loopback on which connections can be cut. */
 export class FaultProxy implements AsyncDisposable {
@@ -24,7 +25,7 @@ export class FaultProxy implements AsyncDisposable {
 
   /** Ends all connections, wherever in a message they are. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

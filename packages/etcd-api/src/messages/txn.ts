@@ -1,5 +1,5 @@
 import type { CompareResult, DeleteOp, OpResult, PutOp, TxnResult } from "@k3s/datastore";
-import { decodeInto, type Fields } from "../proto/proto-reader.ts";
+import { decodeInto, type Fields, type ProtoReader } from "../proto/proto-reader.ts";
 import type { ProtoWriter } from "../proto/proto-writer.ts";
 import { EMPTY, keyValueSize, writeHeader, type Header } from "./common.ts";
 import { decodeRange, rangeResponseSize, writeRangeResponse, type RangeRequest } from "./range.ts";
@@ -63,6 +63,25 @@ const txnFields: Fields<TxnRequest> = {
 /** etcdserverpb.TxnRequest. */
 export function decodeTxn(bytes: Buffer): TxnRequest {
   return decodeInto<TxnRequest>({ compare: [], success: [], failure: [] }, bytes, txnFields);
+}
+
+/**
+ * Entries in the longest list of a TxnRequest, which are not looked at: a message of two megabytes has room for a million of
+ * them, and to read those takes long. Throws ProtoError.
+ */
+export function longestTxnList(bytes: Buffer): number {
+  const counts: [compare: number, success: number, failure: number] = [0, 0, 0];
+  decodeInto(counts, bytes, {
+    1: (m, r) => count(m, 0, r),
+    2: (m, r) => count(m, 1, r),
+    3: (m, r) => count(m, 2, r),
+  });
+  return Math.max(...counts);
+}
+
+function count(counts: [number, number, number], list: 0 | 1 | 2, reader: ProtoReader): void {
+  reader.skip();
+  counts[list]++;
 }
 
 /** Answers inside the answer carry a header with nothing but the revision, as etcd's do. */

@@ -6,7 +6,11 @@ export class ProtoError extends Error {
 const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH = 2;
+const START_GROUP = 3;
+const END_GROUP = 4;
 const FIXED32 = 5;
+/** How deep groups may be in each other; protobuf's own readers stop at the same depth. */
+const GROUP_DEPTH_MAX = 100;
 const TWO_32 = 4_294_967_296;
 
 /** Reads one message field by field. Byte fields are views on the buffer, not copies. */
@@ -14,6 +18,7 @@ export class ProtoReader {
   readonly #bytes: Buffer;
   readonly #end: number;
   #position: number;
+  #field = 0;
   #wireType = VARINT;
   /** The two halves of the last varint. */
   #low = 0;
@@ -31,9 +36,10 @@ export class ProtoReader {
     this.#varint();
     const tag = this.#low;
     this.#wireType = tag & 7;
-    const field = tag >>> 3;
-    if (field === 0) throw new ProtoError("Cannot read message: field number is 0");
-    return field;
+    this.#field = tag >>> 3;
+    if (this.#field === 0) throw new ProtoError("Cannot read message: field number is 0");
+    if (this.#high !== 0) throw new ProtoError("Cannot read message: field number is too large");
+    return this.#field;
   }
 
   /** An int64 or enum. Exact below 2^53, rounded beyond. */
@@ -94,12 +100,32 @@ export class ProtoReader {
         this.#advance(this.#length());
         return;
       }
+      case START_GROUP: {
+        this.#skipGroup();
+        return;
+      }
       case FIXED32: {
         this.#advance(4);
         return;
       }
       default:
         throw new ProtoError(`Cannot read message: wire type is ${this.#wireType}`);
+    }
+  }
+
+  /** A group ends with a tag of its own number; what is in it is fields, and groups again. */
+  #skipGroup(): void {
+    const open = [this.#field];
+    while (open.length > 0) {
+      const field = this.next();
+      if (field === 0) throw truncated();
+      if (this.#wireType === START_GROUP) {
+        open.push(field);
+        if (open.length > GROUP_DEPTH_MAX)
+          throw new ProtoError(`Cannot read message: groups are more than ${GROUP_DEPTH_MAX} deep`);
+      } else if (this.#wireType !== END_GROUP) this.skip();
+      else if (open.pop() !== field)
+        throw new ProtoError(`Cannot read message: group ${field} ends where it is not open`);
     }
   }
 

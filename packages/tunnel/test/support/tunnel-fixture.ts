@@ -62,7 +62,7 @@ export function startClient(t: TestContext, port: number, options: ClientOptions
   const client = new TunnelClient({
     endpoint: () => ({ url: `ws://127.0.0.1:${port}${CONNECT_PATH}`, headers: { "test-node": nodeName } }),
     rules: { authorize: () => true, dial: dialAnything },
-    backoff: { minMs: 10, maxMs: 50, healthyAfterMs: 10_000 },
+    backoff: { minMs: 10, maxMs: 50, refusedMinMs: 10, refusedMaxMs: 50, healthyAfterMs: 10_000 },
     log: quietLog,
     ...rest,
   });

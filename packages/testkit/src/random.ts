@@ -1,8 +1,11 @@
 /** Numbers that look random and are the same for the same seed (mulberry32). */
 export class Random {
+  /** What it was made from: belongs in the message of a test that fails. */
+  readonly seed: number;
   #state: number;
 
   constructor(seed: number) {
+    this.seed = seed;
     this.#state = seed | 0;
   }
 
