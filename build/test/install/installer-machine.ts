@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 
-const SCRIPT = join(import.meta.dirname, "../../../install.sh");
-const CLI = join(import.meta.dirname, "../../../cmd/k3s/src/main.ts");
-/** Binds what programs need; the machine's other mounts are not in the new root. */
+const CHECKOUT = join(import.meta.dirname, "../../..");
+const SCRIPT = join(CHECKOUT, "install.sh");
+const CLI = join(CHECKOUT, "cmd/k3s/src/main.ts");
+/** Binds what programs need, and the checkout; the machine's other mounts are not in the new root. */
 const MOUNTS = `
   set -e
   mount -t tmpfs tmpfs "$1"
@@ -17,7 +18,8 @@ const MOUNTS = `
   for place in /proc /dev; do mount --rbind "$place" "$1/root$place"; done
   mkdir -p "$1/root/sys/fs/cgroup"
   for place in /tmp /run /sys/fs/cgroup; do mount -t tmpfs tmpfs "$1/root$place"; done
-  for place in /work /root; do if mountpoint -q "$place"; then mount --rbind "$place" "$1/root$place"; fi; done
+  mkdir -p "$1/root$2"
+  mount --bind "$2" "$1/root$2"
   mkdir -p "$1/root/fixture"
   echo ready
   exec cat
@@ -42,7 +44,7 @@ export class InstallerMachine {
   static async create(t: TestContext): Promise<InstallerMachine> {
     const folder = await mkdtemp(join(tmpdir(), "k3s-install-"));
     t.after(() => rm(folder, { recursive: true, force: true }));
-    const args = ["--mount", "--net", "--propagation", "private", "sh", "-c", MOUNTS, "sh", folder];
+    const args = ["--mount", "--net", "--propagation", "private", "sh", "-c", MOUNTS, "sh", folder, CHECKOUT];
     const holder = spawn("unshare", args, { stdio: ["pipe", "pipe", "inherit"] });
     const gone = once(holder, "close");
     t.after(async () => {
