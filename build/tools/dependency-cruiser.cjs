@@ -28,6 +28,7 @@ const LAYERS = [
     "supervisor-api",
     "agent-endpoints",
     "cluster-client",
+    "diagnostics",
     "control-plane",
     "node-runtime",
     "network",

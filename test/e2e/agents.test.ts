@@ -32,6 +32,15 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
     });
   const startedAt = (pod: string) =>
     get("pod", pod, "-o", "jsonpath={.status.containerStatuses[0].state.running.startedAt}");
+  /** Of a service account: the one that kube-apiserver makes a secret for, as up to 1.23. */
+  const tokenOf = async (account: string): Promise<string> => {
+    const secret = await until("there is a token", async () => {
+      const name = await get("serviceaccount", account, "-o", "jsonpath={.secrets[0].name}");
+      return name === "" ? undefined : name;
+    });
+    const encoded = await get("secret", secret, "-o", "jsonpath={.data.token}");
+    return Buffer.from(encoded, "base64").toString("utf8");
+  };
   const joinCluster = (agent: K3sServer, ...args: readonly string[]) =>
     agent.join("--server", URL, "--token", token, ...args);
   const supervisorOf = async (k3s: K3sServer): Promise<string> => String((await k3s.supervisors())[0] ?? "");
@@ -40,7 +49,7 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
     const network = undo.use(await TestNetwork.create());
     server = await node("srv", "10.99.0.11", network);
     agents = [await node("agt1", "10.99.0.12", network), await node("agt2", "10.99.0.13", network)];
-    server.start();
+    server.start("--supervisor-metrics", "--enable-pprof");
     await server.untilReady("srv");
     token = (await readFile(server.host.outside("/var/lib/rancher/k3s/server/node-token"), "utf8")).trim();
   });
@@ -79,6 +88,45 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
       "secret/agt2.node-password.k3s",
       "secret/srv.node-password.k3s",
     ]);
+  });
+
+  test("servers and agents show their metrics to whoever may see them, and profiles if they are told to", async () => {
+    const [, other] = agents; // nobody can connect to the first one
+    const fetch = (address: string, path: string, ...args: readonly string[]) =>
+      server.host.run("curl", "-skm", "30", "-w", "\n%{http_code}", ...args, `https://${address}:6443${path}`);
+    const tls = "/var/lib/rancher/k3s/server/tls";
+    const admin = ["--cert", `${tls}/client-admin.crt`, "--key", `${tls}/client-admin.key`];
+    await server.kubectl("create", "serviceaccount", "scraper");
+    const scraper = ["-H", `Authorization: Bearer ${await tokenOf("scraper")}`];
+    assert.match(await fetch(server.host.address, "/metrics", ...admin), /^kine_sql_total\{.*\n200$/ms);
+    const own = await fetch(other.host.address, "/metrics", ...admin);
+    assert.match(
+      own,
+      /^k3s_loadbalancer_server_health\{name="k3s-agent-load-balancer",server="10\.99\.0\.11:6443"\} 7$/m,
+    );
+    for (const { host } of [server, other]) {
+      assert.match(await fetch(host.address, "/metrics"), /\n401$/);
+      assert.match(await fetch(host.address, "/metrics", "-u", `node:${token.split(":").at(-1) ?? ""}`), /\n401$/);
+      assert.match(await fetch(host.address, "/metrics", ...scraper), /\n403$/);
+    }
+    await server.kubectl("create", "clusterrole", "scraper", "--verb=get", "--non-resource-url=/metrics");
+    await server.kubectl(
+      "create",
+      "clusterrolebinding",
+      "scraper",
+      "--clusterrole=scraper",
+      "--serviceaccount=default:scraper",
+    );
+    for (const { host } of [server, other])
+      await until("the scraper is let in", async () =>
+        /\n200$/.test(await fetch(host.address, "/metrics", ...scraper)),
+      );
+    assert.match(
+      await fetch(server.host.address, "/debug/pprof/profile?seconds=1", ...scraper),
+      /"callFrame".*\n200$/s,
+    );
+    assert.match(await fetch(server.host.address, "/debug/pprof/heap?seconds=1", ...scraper), /"callFrame".*\n200$/s);
+    assert.match(await fetch(other.host.address, "/debug/pprof/profile?seconds=1", ...admin), /\n404$/);
   });
 
   test("pods run on the agents; logs, exec and port-forward reach them through the tunnels", async () => {

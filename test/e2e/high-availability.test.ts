@@ -84,7 +84,6 @@ const THREE_SERVERS: Plan = {
     ["srv3", "frozen"],
     ["srv1", "cut off"],
     ["srv2", "left without its database"],
-    ["srv3", "left with a frozen API"],
   ],
   mismatch: {
     args: ["--cluster-domain=else.test"],

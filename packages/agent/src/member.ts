@@ -3,8 +3,9 @@ import { ClusterClient } from "@k3s/cluster-client";
 import type { ClusterConfig } from "@k3s/cluster-config";
 import type { AgentConfig } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
-import { LoadBalancer } from "@k3s/loadbalancer";
+import { LoadBalancer, LoadBalancerMetrics } from "@k3s/loadbalancer";
 import type { Logger } from "@k3s/log";
+import { MetricsRegistry } from "@k3s/metrics";
 import { ApiClients } from "@k3s/node";
 import { agentPaths } from "@k3s/pki";
 import { Membership } from "./membership.ts";
@@ -26,7 +27,7 @@ export class Member {
   readonly #config: AgentConfig;
   readonly #log: Logger;
 
-  constructor(config: AgentConfig, log: Logger) {
+  constructor(config: AgentConfig, log: Logger, metrics = new MetricsRegistry()) {
     this.#config = config;
     this.#log = log;
     this.balancer = new LoadBalancer({
@@ -36,6 +37,7 @@ export class Member {
       listen: { host: config.loopbackAddress, port: config.lbServerPort },
       log: log.child({ component: BALANCER }),
       homeKey: config.nodeName,
+      metrics: new LoadBalancerMetrics(metrics),
     });
   }
 

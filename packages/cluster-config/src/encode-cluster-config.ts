@@ -9,6 +9,7 @@ export interface ClusterFacts {
   readonly serviceNodePortRange: string;
   readonly flannelBackend: string;
   readonly egressSelectorMode: string;
+  readonly supervisorMetrics: boolean;
   readonly disableCloudController: boolean;
   readonly disableHelmController: boolean;
   readonly disableNetworkPolicy: boolean;
@@ -61,7 +62,7 @@ function critical(facts: ClusterFacts) {
     EgressSelectorMode: facts.egressSelectorMode,
     ServiceIPRange: goNetwork(facts.serviceCidrs[0]),
     ServiceIPRanges: facts.serviceCidrs.map(goNetwork),
-    SupervisorMetrics: false,
+    SupervisorMetrics: facts.supervisorMetrics,
   };
 }
 

@@ -11,6 +11,8 @@ export interface ClusterConfig {
   readonly flannelBackend: string;
   readonly flannelExternalIp: boolean;
   readonly egressSelectorMode: string;
+  /** Whether nodes show their metrics on the supervisor's port. */
+  readonly supervisorMetrics: boolean;
   readonly disableCloudController: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly disableKubeProxy: boolean;
@@ -37,6 +39,7 @@ export function parseClusterConfig(text: string): ClusterConfig {
     flannelBackend: text1(fields, "FlannelBackend"),
     flannelExternalIp: flag(fields, "FlannelExternalIP"),
     egressSelectorMode: text1(fields, "EgressSelectorMode"),
+    supervisorMetrics: flag(fields, "SupervisorMetrics"),
     disableCloudController: flag(fields, "DisableCCM"),
     disableNetworkPolicy,
     disableKubeProxy: flag(fields, "DisableKubeProxy"),

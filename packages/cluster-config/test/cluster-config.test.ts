@@ -16,6 +16,7 @@ const facts: ClusterFacts = {
   serviceNodePortRange: "30000-32767",
   flannelBackend: "vxlan",
   egressSelectorMode: "agent",
+  supervisorMetrics: false,
   disableCloudController: false,
   disableHelmController: false,
   disableNetworkPolicy: false,

@@ -8,4 +8,6 @@ export interface AgentConfig extends NodeConfig {
   readonly token: string | undefined;
   /** Loopback port on which programs of the node reach the servers. */
   readonly lbServerPort: number;
+  /** Whether profiles of this process can be had over HTTPS. */
+  readonly enablePprof: boolean;
 }

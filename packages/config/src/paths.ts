@@ -4,7 +4,7 @@ import { join } from "node:path";
 export const NODE_ID_FILE = "/etc/rancher/node/id";
 
 /** Every place on the machine that belongs to a node (layout of k3s). */
-export type NodePaths = ReturnType<typeof nodePaths>;
+export type NodePaths = Readonly<Record<keyof ReturnType<typeof nodePaths>, string>>;
 
 /** All paths follow from the data dir; those outside of it are fixed. */
 export function nodePaths(dataDir: string) {

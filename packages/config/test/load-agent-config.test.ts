@@ -39,6 +39,7 @@ describe("loadAgentConfig()", () => {
       assert.equal(config.nodeName, "box-1.example.org");
       assert.deepEqual(config.nodeIp, ["192.0.2.7"]);
       assert.equal(config.lbServerPort, 6444);
+      assert.equal(config.enablePprof, false);
     }
   });
 

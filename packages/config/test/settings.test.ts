@@ -65,6 +65,8 @@ describe("values that are accepted", () => {
     ["service-node-port-range", "30000+10", "serviceNodePortRange", "30000-30010"],
     ["debug", "TRUE", "debug", true],
     ["debug", "0", "debug", false],
+    ["supervisor-metrics", "true", "supervisorMetrics", true],
+    ["enable-pprof", "true", "enablePprof", true],
     ["bind-address", "0.0.0.0", "bindAddress", undefined],
     ["bind-address", "0:0::0", "bindAddress", undefined],
     ["snapshotter", "native", "snapshotter", "native"],

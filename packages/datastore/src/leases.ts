@@ -39,6 +39,8 @@ export class Leases {
   readonly #clock: LeaseClock;
   readonly #start: LeaseStart;
   #committer: Committer | undefined;
+  /** The last attempt to end expired leases failed, and that was said. */
+  #isLate = false;
 
   constructor(parts: LeasesParts) {
     this.#parts = parts;
@@ -188,9 +190,11 @@ export class Leases {
     try {
       await this.learn(); // a lease that was renewed elsewhere is not due
       for (const { id } of this.book.due(performance.now())) await this.#end(id);
+      this.#isLate = false;
     } catch (error) {
       if (this.#parts.signal.aborted) return;
-      this.#parts.log.warn({ error }, "cannot end expired leases, trying again");
+      this.#parts.log.log(this.#isLate ? "debug" : "warn", { error }, "cannot end expired leases, trying again");
+      this.#isLate = true;
       await sleep(RETRY_MS, this.#parts.signal).catch(() => undefined);
     }
   }

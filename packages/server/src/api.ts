@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
 import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
+import { AccessReviewer, diagnosticRoutes } from "@k3s/diagnostics";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { writeAdminKubeconfig, type AdminKubeconfigOptions } from "@k3s/pki";
@@ -32,7 +33,7 @@ export function api(parts: ServerParts): Component {
   });
   const agents = new AgentService(parts, health);
   const { tokens } = agents;
-  const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts)]);
+  const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts), ...diagnostics(parts)]);
   const routes = { ...agents.routes, paths };
   const supervisor = new Supervisor({ config, routes, tokens, log: host.log });
   const client = () => clients.get("supervisor");
@@ -73,6 +74,15 @@ function operatorRoutes({ config, host, datastore }: ServerParts): ReadonlyMap<s
     log,
   });
   return serverRoutes({ changeToken: (newToken) => rotation.change(newToken), log });
+}
+
+/** What this process tells of itself, if it is told to. */
+function diagnostics({ config, datastore, clients }: ServerParts): ReadonlyMap<string, Route> {
+  return diagnosticRoutes({
+    metrics: config.supervisorMetrics ? datastore.metrics : undefined,
+    hasProfiles: config.enablePprof,
+    access: new AccessReviewer(() => clients.get("supervisor")),
+  });
 }
 
 function servingAddresses({ config, datastore, host }: ServerParts, health: ApiHealth): ServingAddresses {

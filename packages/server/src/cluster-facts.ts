@@ -14,6 +14,7 @@ export function clusterFacts(config: ServerConfig, ipsecPsk: string): ClusterFac
     clusterDns: nonEmpty(config.clusterDns),
     serviceNodePortRange: config.serviceNodePortRange,
     egressSelectorMode: config.egressSelectorMode,
+    supervisorMetrics: config.supervisorMetrics,
     disableHelmController: config.disableHelmController,
     disableNetworkPolicy: config.disableNetworkPolicy,
     disableScheduler: config.disableScheduler,

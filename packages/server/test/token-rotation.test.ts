@@ -132,6 +132,7 @@ describe("TokenRotation", () => {
 describe("serverRoutes()", () => {
   const request = (method: string, body = ""): RouteRequest => ({
     ...{ method, remoteAddress: "127.0.0.1", signal: limit(), header: () => undefined },
+    query: new URLSearchParams(),
     caller: { name: "server", groups: ["k3s:server"], proof: "password" },
     body: () => Promise.resolve(Buffer.from(body)),
   });

@@ -4,6 +4,7 @@ export { SupervisorError } from "./errors.ts";
 export type { Identity } from "./identity.ts";
 export type { Routes } from "./own-routes.ts";
 export {
+  ANYBODY_KNOWN,
   RouteRefusal,
   type ConnectRoute,
   type Route,

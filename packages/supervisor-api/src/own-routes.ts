@@ -7,6 +7,7 @@ import { headerValue } from "./raw-headers.ts";
 import { readBody, type BodyLimits } from "./read-body.ts";
 import type { SwitchRequest } from "./relay.ts";
 import {
+  ANYBODY_KNOWN,
   RouteRefusal,
   type ConnectRoute,
   type Lane,
@@ -144,7 +145,9 @@ export class OwnRoutes {
       this.#options.log.debug({ error: outcome.error }, "nobody can tell whose a token is");
       return { failure: failures.apiserverNotReady };
     }
-    const isMember = outcome.kind === "known" && outcome.caller.groups.some((group) => groups.includes(group));
+    const isForAnybody = groups.includes(ANYBODY_KNOWN);
+    if (outcome.kind !== "known") return { failure: isForAnybody ? failures.unauthorized : failures.forbidden };
+    const isMember = isForAnybody || outcome.caller.groups.some((group) => groups.includes(group));
     return isMember ? { caller: outcome.caller } : { failure: failures.forbidden };
   }
 }
@@ -160,6 +163,7 @@ async function answerWith(
     method: exchange.method,
     caller,
     remoteAddress: exchange.connection.remoteAddress,
+    query: new URLSearchParams(exchange.target.split("?")[1]),
     header: (name) => headerValue(exchange.headers, name),
     body: readWhole,
     signal: goneSignal(exchange),

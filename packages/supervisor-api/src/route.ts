@@ -10,6 +10,8 @@ export interface RouteRequest {
   readonly caller: Caller;
   /** Where the client connects from. */
   readonly remoteAddress: string;
+  /** What stands behind the question mark. */
+  readonly query: URLSearchParams;
   /** The first value of a header; `name` is lower-case. */
   header(name: string): string | undefined;
   /** The whole body. Rejects with RouteRefusal when it is too long or too slow. */
@@ -29,6 +31,9 @@ export interface RouteAnswer {
 
 /** Who a route counts its requests with: k3s holds agents to 20 reading and 10 writing requests at a time. */
 export type Lane = "agents";
+
+/** In {@link Route.groups}: everybody who is known. Those who are not get 401, as from Kubernetes' own servers. */
+export const ANYBODY_KNOWN = "system:authenticated";
 
 /** One path of the supervisor: who may ask, and what is answered. */
 export interface Route {

@@ -8,7 +8,8 @@ import { failures, sendFailure, type Failure } from "./status.ts";
 
 /** What the port can answer once the server's files are there. */
 export interface MainHandler {
-  readonly proxy: ApiserverProxy;
+  /** Undefined: there is no kube-apiserver on this machine. */
+  readonly proxy: ApiserverProxy | undefined;
   readonly own: OwnRoutes;
   /** The server CA as it is now. */
   readonly serverCa: () => Buffer;
@@ -52,7 +53,7 @@ export class Router {
     if (main === undefined) return false;
     if (main.own.hasUpgrade(path)) return true;
     const isOwn = path.startsWith("/db/") || path === "/ping" || path === "/cacerts" || main.own.has(path);
-    return this.#isApiserverReady && !isOwn;
+    return main.proxy !== undefined && this.#isApiserverReady && !isOwn;
   }
 
   async switch(exchange: Exchange, switchTo: SwitchRequest): Promise<void> {
@@ -88,6 +89,7 @@ export class Router {
   #forward(exchange: Exchange, { proxy }: MainHandler, switchTo?: SwitchRequest): Failure | undefined {
     const proof = certificateProof(exchange);
     const isBearer = hasBearer(exchange);
+    if (proxy === undefined) return failures.notFound;
     if (!this.#isApiserverReady) return failures.apiserverNotReady;
     if (!isOriginForm(exchange.target)) return failures.badTarget;
     if (proof.kind === "invalid" && !isBearer) return failures.unauthorized;

@@ -14,6 +14,7 @@ export const failures = {
   notAuthorized: { code: 401, reason: "Unauthorized", message: "not authorized" },
   unauthorized: { code: 401, reason: "Unauthorized", message: "Unauthorized" },
   forbidden: { code: 403, reason: "Forbidden", message: "forbidden" },
+  notFound: { code: 404, reason: "NotFound", message: "the server could not find the requested resource" },
   methodNotAllowed: { code: 405, reason: "MethodNotAllowed", message: "method not allowed" },
   upgradeNeeded: { code: 400, reason: "BadRequest", message: "websocket upgrade required" },
   bodyLate: { code: 408, reason: "Timeout", message: "request body did not come in time" },

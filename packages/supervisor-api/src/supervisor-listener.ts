@@ -24,7 +24,8 @@ export interface SupervisorOptions {
   /** Asked for bearer tokens of the supervisor's own paths while kube-apiserver answers. */
   readonly tokens: TokenCheck;
   readonly routes: Routes;
-  readonly apiserver: UpstreamAddress;
+  /** Undefined on a machine without one: what is not the supervisor's own is not found. */
+  readonly apiserver: UpstreamAddress | undefined;
   readonly tls?: TlsPolicy;
   readonly limits?: Partial<ConnectionLimits>;
   readonly log: Logger;
@@ -81,8 +82,8 @@ export class SupervisorListener implements Component {
     const { files, certificate, tls, apiserver, log, port, bindAddress } = this.#options;
     const credentials = await WatchedCredentials.load(files);
     const context = new ServingContext(certificate, credentials.current, tls ?? {});
-    const upstream = new Upstream(apiserver, credentials.current.get());
-    const proxy = new ApiserverProxy(upstream, log);
+    const upstream = apiserver === undefined ? undefined : new Upstream(apiserver, credentials.current.get());
+    const proxy = upstream === undefined ? undefined : new ApiserverProxy(upstream, log);
     const endpoint = new HttpsEndpoint({ context, table: this.#table, router: this.#router, log });
     this.#credentials = credentials;
     this.#upstream = upstream;

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { describe, test, type TestContext } from "node:test";
-import { failures, RouteRefusal, type Route, type Routes } from "../src/index.ts";
+import { ANYBODY_KNOWN, failures, RouteRefusal, type Route, type Routes } from "../src/index.ts";
 import { Client, protocols } from "./support/client.ts";
 import { fileScope } from "./support/scope.ts";
 import { startListener } from "./support/start-listener.ts";
@@ -66,6 +66,31 @@ describe("own routes", async () => {
       assert.equal(got.status, status);
       assert.equal((JSON.parse(got.text) as { message: string }).message, message);
     }
+  });
+
+  test("for anybody who is known tell strangers that they are not", async (t) => {
+    const answer: Route["answer"] = ({ caller, query }) =>
+      Promise.resolve({ body: `${caller.name} ${query.getAll("x").join()}` });
+    const { port } = await startListener(t, { pki, routes: routeOf(answer, { groups: [ANYBODY_KNOWN] }) });
+    const client = new Client(pki, port);
+    const path = `${PATH}?x=1&x=%32`;
+    for (const protocol of protocols) {
+      assert.equal((await client.ask(protocol, { path })).status, 401);
+      assert.equal((await client.ask(protocol, { path, headers: { authorization: "Bearer x" } })).status, 401);
+      assert.equal((await client.ask(protocol, { path, as: node })).text, "system:node:n1 1,2");
+    }
+  });
+
+  test("are all there is on a machine without kube-apiserver", async (t) => {
+    const answer: Route["answer"] = () => Promise.resolve({ body: "here" });
+    const { port } = await startListener(t, { pki, apiserver: undefined, routes: routeOf(answer) });
+    const client = new Client(pki, port);
+    for (const protocol of protocols) {
+      assert.equal((await client.ask(protocol, { path: PATH, headers: agent })).text, "here");
+      assert.equal((await client.ask(protocol, { path: "/api/v1/pods", as: admin })).status, 404);
+    }
+    const headers = { connection: "Upgrade", upgrade: "websocket" };
+    assert.equal((await client.ask("http/1.1", { path: "/api/v1/pods", as: admin, headers })).status, 404);
   });
 
   test("take a bearer token that kube-apiserver knows, but only while that answers", async (t) => {

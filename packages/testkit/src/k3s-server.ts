@@ -63,11 +63,11 @@ export class K3sServer {
     this.#server = server;
   }
 
-  /** Resolves with the exit code of what was started last. */
+  /** Resolves with the exit code of what was started last; null: a signal ended it. */
   async ended(): Promise<number | null> {
     const server = this.#server;
     if (server === undefined) throw new Error("Cannot wait for the end: never started");
-    if (server.exitCode !== null) return server.exitCode;
+    if (server.exitCode !== null || server.signalCode !== null) return server.exitCode;
     const [code] = (await once(server, "exit")) as [number | null];
     return code;
   }

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { execa } from "execa";
+import { findProgram } from "./programs.ts";
 
 const NAMESPACES = "/run/netns";
 
@@ -30,7 +32,7 @@ export class TestNetwork implements AsyncDisposable {
 
   /** Makes a namespace with `address`/24 on its `eth0`. Returns the namespace's name. */
   async plug(host: string, address: string): Promise<string> {
-    const namespace = `k3s-${this.id}-${host}`;
+    const namespace = this.#namespaceOf(host);
     await ip("netns", "add", namespace);
     this.#hosts.push(namespace);
     const port = portOf(host);
@@ -53,9 +55,53 @@ export class TestNetwork implements AsyncDisposable {
     await this.#inSwitch("link", "set", portOf(host), "master", "br0");
   }
 
+  /**
+   * Drops that share (0 to 1) of the packets that reach the host, and of those that leave it, at random. 0 ends it. A bad
+   * radio link loses some 0.05 each way. Needs iptables; see the README for delay.
+   */
+  async lose(host: string, share: number): Promise<void> {
+    for (const [hook, device] of [
+      ["PREROUTING", "-i"],
+      ["OUTPUT", "-o"],
+    ] as const) {
+      await this.#filter(host, "-F", hook);
+      if (share === 0) continue;
+      const chance = ["-m", "statistic", "--mode", "random", "--probability", share.toFixed(4)];
+      await this.#filter(host, "-A", hook, device, "eth0", ...chance, "-j", "DROP");
+    }
+  }
+
+  /** Packets that {@link lose} has dropped since it was last called. */
+  async lost(host: string): Promise<number> {
+    const rules = await this.#filter(host, "-vnxL");
+    return Array.from(rules.matchAll(/^\s*(\d+)\s+\d+\s+DROP\b/gm), ([, packets]) => Number(packets)).reduce(
+      (sum, packets) => sum + packets,
+      0,
+    );
+  }
+
+  /** Gives the host another address in place of the one it has, which nobody is told. */
+  async readdress(host: string, address: string): Promise<void> {
+    const namespace = this.#namespaceOf(host);
+    await ip("-n", namespace, "addr", "flush", "dev", "eth0", "scope", "global");
+    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+    await ip("-n", namespace, "route", "replace", "default", "via", TestNetwork.gateway);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const namespace of [...this.#hosts.splice(0), this.#namespace]) await ip("netns", "delete", namespace);
     await leaveNoMount();
+  }
+
+  #namespaceOf(host: string): string {
+    return `k3s-${this.id}-${host}`;
+  }
+
+  /** Before anything of the host's own sees a packet, and in a table that nobody else uses. */
+  async #filter(host: string, ...args: readonly string[]): Promise<string> {
+    const iptables = await findProgram(join("aux", "iptables")).catch(() => findProgram("iptables"));
+    const enter = `--net=${NAMESPACES}/${this.#namespaceOf(host)}`;
+    return (await execa("nsenter", [enter, iptables, "-w", "-t", "raw", ...args])).stdout;
   }
 
   async #inSwitch(...args: string[]): Promise<void> {

@@ -4,8 +4,8 @@ import type { WatchMessage } from "../history/watch-session.ts";
 import * as requests from "./requests.ts";
 import * as responses from "./responses.ts";
 
-/** A call that takes longer has an unknown outcome. */
-const CALL_LIMIT_MS = 10_000;
+/** A call that takes longer has an unknown outcome. Longer than a server takes to give a commit up: before that a write may still wait. */
+const CALL_LIMIT_MS = 25_000;
 const RECONNECT_MAX_MS = 100;
 
 interface Call {

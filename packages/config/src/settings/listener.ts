@@ -111,6 +111,19 @@ export const listenerSettings = {
     help: "Further host name or address that the certificate of the API names",
     parse: parseSan,
   }),
+  "supervisor-metrics": switchSetting({
+    category: "Listener",
+    env: "K3S_SUPERVISOR_METRICS",
+    help: "Answer /metrics with what k3s itself counts, on https-listen-port of every server and agent",
+    fallback: false,
+  }),
+  "enable-pprof": switchSetting({
+    category: "Listener",
+    roles: EVERY_ROLE,
+    env: "K3S_ENABLE_PPROF",
+    help: "Answer /debug/pprof/ with profiles of this process in V8's formats, on https-listen-port",
+    fallback: false,
+  }),
   "data-dir": valueSetting({
     category: "Data",
     roles: EVERY_ROLE,

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { readFile, rm, stat } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { ClusterError } from "@k3s/cluster-client";
+import { agentPaths } from "@k3s/pki";
+import { TokenError } from "@k3s/token";
+import { FaultProxy, until } from "@k3s/testkit";
+import { joinCluster } from "../src/join-cluster.ts";
+import { startCluster, type Cluster } from "./support/cluster.ts";
+
+const join = ({ config, url, log }: Cluster) => joinCluster({ config, server: url, log }, AbortSignal.timeout(60_000));
+const linesOf = ({ lines }: Cluster, level: string) => lines.filter((line) => line.includes(level));
+/** The first line that says what it waits for. */
+const waiting = (cluster: Cluster) =>
+  until("it says that it waits", () =>
+    Promise.resolve(linesOf(cluster, "WARN").find((line) => line.includes("waiting"))),
+  );
+
+describe("joinCluster()", { concurrency: true }, () => {
+  test("leaves certificates for this node's own keys, the CAs and the cluster's settings, for root alone", async (t) => {
+    const cluster = await startCluster(t);
+    const settings = await join(cluster);
+    assert.deepEqual(settings.clusterDns, ["10.43.0.10"]);
+    const { paths } = cluster.config;
+    const files = agentPaths(paths.agentDir);
+    const ca = new X509Certificate(await readFile(files.clientCa));
+    const own = new X509Certificate(await readFile(files.clientKubelet.cert));
+    assert.ok(own.verify(ca.publicKey));
+    assert.match(own.subject, /CN=system:node:rack-1/);
+    const secrets = [files.clientKubelet.key, files.servingKubelet.cert, files.kubeletKubeconfig, files.serverCa];
+    for (const path of [...secrets, paths.nodePasswordFile, paths.clusterConfigFile])
+      assert.equal((await stat(path)).mode & 0o777, 0o600, path);
+    assert.deepEqual(linesOf(cluster, "ERROR"), []);
+  });
+
+  test("asks a server that is not ready again and again, after longer and longer waits", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour } = cluster;
+    behaviour.status = 503;
+    const joining = join(cluster);
+    await until("it has asked three times", () => Promise.resolve(behaviour.askedAtMs.length === 3));
+    behaviour.status = 200;
+    await joining;
+    const [first = 0, second = 0, third = 0, fourth = 0] = behaviour.askedAtMs;
+    assert.equal(behaviour.askedAtMs.length, 4);
+    // A timer may fire a little early by this clock.
+    assert.ok(second - first > 1_900, `${second - first} ms`);
+    assert.ok(third - second > 3_900, `${third - second} ms`);
+    assert.ok(fourth - third > 7_900, `${fourth - third} ms`);
+    assert.match(linesOf(cluster, "WARN").join(""), /waiting to join the cluster.*not yet/s);
+  });
+
+  test("says of a server that is too old what to do, and joins once that is done", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour } = cluster;
+    const good = behaviour.document;
+    behaviour.document = { ...good, ServiceNodePortRange: { Base: 0, Size: 0 } };
+    const joining = join(cluster);
+    const warning = await waiting(cluster);
+    assert.match(warning, /incompatible down-level server detected/);
+    assert.match(warning, /Upgrade the servers to at least v1\.22/);
+    behaviour.document = good;
+    await joining;
+  });
+
+  test("waits for a server that is not there yet", async (t) => {
+    const cluster = await startCluster(t);
+    await cluster.stop();
+    const joining = join(cluster);
+    const warning = await waiting(cluster);
+    assert.match(warning, /waiting for a server of the cluster/);
+    assert.match(warning, /ECONNREFUSED/);
+    await cluster.start();
+    await joining;
+  });
+
+  test("joins over a path on which every byte is late", async (t) => {
+    const cluster = await startCluster(t);
+    const late = { delayMs: 250 };
+    const target = { port: Number(new URL(cluster.url).port) };
+    const proxy = await FaultProxy.start({ target, toTarget: late, toClient: late });
+    t.after(() => proxy.stop());
+    await join({ ...cluster, url: `https://127.0.0.1:${proxy.port}` });
+    assert.deepEqual(linesOf(cluster, "waiting"), []);
+  });
+
+  test("ends at once where waiting cannot help", async (t) => {
+    const cluster = await startCluster(t);
+    const asked = (token: string | undefined) => join({ ...cluster, config: { ...cluster.config, token } });
+    const foreign = asked(`K10${"0".repeat(64)}::node:secret`);
+    await assert.rejects(foreign, (error) => error instanceof TokenError && error.code === "ERR_TOKEN_CA_MISMATCH");
+    await assert.rejects(asked("wrong"), (error) => error instanceof ClusterError && error.isFinal);
+    await assert.rejects(asked(undefined), TokenError);
+  });
+
+  test("needs no token where an earlier join left a certificate", async (t) => {
+    const cluster = await startCluster(t);
+    await join(cluster);
+    const files = agentPaths(cluster.config.paths.agentDir);
+    const before = await readFile(files.servingKubelet.cert, "utf8");
+    await rm(cluster.config.paths.clusterConfigFile);
+    await join({ ...cluster, config: { ...cluster.config, token: undefined } });
+    assert.notEqual(await readFile(files.servingKubelet.cert, "utf8"), before);
+  });
+});

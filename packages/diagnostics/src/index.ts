@@ -1,0 +1,2 @@
+export { AccessReviewer } from "./access-reviewer.ts";
+export { diagnosticRoutes } from "./diagnostic-routes.ts";
