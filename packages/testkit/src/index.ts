@@ -38,6 +38,7 @@ export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
+export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { until } from "./until.ts";
