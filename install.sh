@@ -33,6 +33,7 @@
 #   INSTALL_K3S_KEEP              false: forget flags and environment of the earlier installation
 #   INSTALL_K3S_READY_TIMEOUT     seconds to wait until the node is ready; default 300; 0: do not wait
 #   INSTALL_K3S_DRY_RUN           true: as --dry-run
+#   KILLALL_K3S_SH, UNINSTALL_K3S_SH  where those scripts go; default: k3s-killall.sh and k3s-uninstall.sh in the folder of commands
 # All exported K3S_*, CONTAINERD_*, KINE_* and proxy variables are kept in the service's environment file; one that is
 # exported empty is removed from it.
 set -eu
@@ -41,7 +42,10 @@ set -eu
 RELEASES_URL=
 
 DEFAULT_DATA_DIR=/var/lib/rancher/k3s
+DEFAULT_SYSTEMD_DIR=/etc/systemd/system
 OPENRC_RUN=/sbin/openrc-run
+# What the unpacked programs, an empty datastore and the first image take.
+DATA_NEEDED_MIB=700
 
 info() { echo "[INFO]  $*"; }
 warn() { echo "[WARN]  $*" >&2; }
@@ -78,7 +82,26 @@ put() {
     $sudo mv -f "$2.new.$$" "$2"
 }
 
+# As `put`, for what a running service takes notice of by itself.
+place() {
+    changed_before=$changed
+    put "$1" "$2" 644
+    changed=$changed_before
+}
+
 read_privileged() { $sudo cat "$1" 2>/dev/null || true; }
+
+# Sets `tmp`, a folder of ours from which programs may run.
+make_temporary_folder() {
+    for folder in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/root}"; do
+        tmp=$(mktemp -d "$folder/k3s-install.XXXXXX" 2>/dev/null) || continue
+        trap 'rm -rf "$tmp"' EXIT
+        trap 'exit 1' HUP INT TERM
+        { echo '#!/bin/sh' >"$tmp/try" && chmod 700 "$tmp/try" && "$tmp/try"; } 2>/dev/null && return 0
+        rm -rf "$tmp"
+    done
+    fatal "Cannot install k3s: no folder for temporary files can be written and holds programs" "Name one in TMPDIR"
+}
 
 # --- the machine ---
 
@@ -106,6 +129,7 @@ check_machine() {
     if ! grep -qw memory /proc/cgroups /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then
         warn "The kernel offers no memory cgroup; on a Raspberry Pi add cgroup_memory=1 cgroup_enable=memory to its command line"
     fi
+    if [ -n "${GITHUB_URL:-}" ]; then warn "GITHUB_URL is not read; name the address of the releases in INSTALL_K3S_ARTIFACT_URL"; fi
 }
 
 check_selinux() {
@@ -140,7 +164,7 @@ read_arguments() {
         case $word in
             --dry-run) dry_run=true ;;
             *"
-"*) fatal "Cannot install an argument with a line break" "Put its value into $config_file" ;;
+"*) fatal "Cannot install an argument with a line break" "Put its value into the config file" ;;
             *) printf '%s\n' "$word" >>"$tmp/given" ;;
         esac
     done
@@ -207,6 +231,11 @@ choose_service() {
         *) fatal "Cannot join \"$K3S_URL\": not an https address" "Set K3S_URL=https://SERVER:6443" ;;
     esac
     service_file=$(service_file_of "$service")
+    earlier_file=$service_file
+    # A unit in the usual folder would win over ours, or come back.
+    if [ "$init" = systemd ] && [ ! -f "$service_file" ] && [ -f "$DEFAULT_SYSTEMD_DIR/$service.service" ]; then
+        earlier_file=$DEFAULT_SYSTEMD_DIR/$service.service
+    fi
     if [ "$init" = openrc ]; then env_file=/etc/rancher/k3s/$service.env; else env_file=$service_file.env; fi
 }
 
@@ -284,11 +313,12 @@ collect_settings() {
     : >"$tmp/flags.before"
     : >"$tmp/environment.before"
     installed=false
-    if $sudo test -f "$service_file"; then
+    if $sudo test -f "$earlier_file"; then
         installed=true
-        read_privileged "$service_file" >"$tmp/earlier"
+        read_privileged "$earlier_file" >"$tmp/earlier"
         recorded_words "$tmp/earlier" | sed 1d >"$tmp/flags.before"
-        read_privileged "$env_file" >"$tmp/environment.before"
+        if [ "$earlier_file" = "$service_file" ]; then earlier_env=$env_file; else earlier_env=$earlier_file.env; fi
+        read_privileged "$earlier_env" >"$tmp/environment.before"
     fi
     if [ "$keep" = true ]; then
         merge_flags "$tmp/flags.before" "$tmp/flags" >"$tmp/flags.after"
@@ -298,19 +328,6 @@ collect_settings() {
         : >"$tmp/environment.kept"
     fi
     merge_environment "$tmp/environment.kept" >"$tmp/environment.after"
-    data_dir=$(find_data_dir)
-}
-
-# Command line, then config file, then environment, then default: the order of k3s.
-find_data_dir() {
-    found=$(awk '
-        value { dir = $0; value = 0 }
-        /^(-d|--?data-dir)$/ { value = 1 }
-        /^(-d|--?data-dir)=/ { sub(/^[^=]*=/, ""); dir = $0 }
-        END { print dir }' "$tmp/flags.after")
-    if [ -z "$found" ]; then found=$(read_privileged "$config_file" | sed -n "s/^data-dir: *[\"']\\{0,1\\}\\([^\"']*\\)[\"']\\{0,1\\} *\$/\\1/p" | tail -n 1); fi
-    if [ -z "$found" ]; then found=$(sed -n 's/^K3S_DATA_DIR=//p' "$tmp/environment.after" | tr -d '"'); fi
-    echo "${found:-$DEFAULT_DATA_DIR}"
 }
 
 show_changes() {
@@ -327,7 +344,7 @@ show_changes() {
     fi
 }
 
-# Two k3s with one data folder would destroy each other's state.
+# Two k3s on one machine want the same ports, interfaces and rules. One that only starts with the machine counts as well.
 check_other_services() {
     if [ "$skip_enable" = true ] || [ "$skip_start" = true ]; then return 0; fi
     for other_file in "$(service_file_of 'k3s')" "$(dirname "$service_file")"/k3s-*; do
@@ -336,9 +353,9 @@ check_other_services() {
         esac
         if [ ! -f "$other_file" ] || [ "$other_file" = "$service_file" ]; then continue; fi
         other=$(basename "$other_file" .service)
-        if is_running "$other"; then
-            fatal "Cannot install service \"$service\": service \"$other\" of k3s runs on this machine" \
-                "Stop or uninstall $other first, change it with INSTALL_K3S_NAME=${other#k3s-}, or set INSTALL_K3S_SKIP_START=true"
+        if is_running "$other" || is_enabled "$other"; then
+            fatal "Cannot install service \"$service\": service \"$other\" of k3s is on this machine" \
+                "Uninstall $other first ($(uninstaller_of "$other")), or set INSTALL_K3S_SKIP_START=true"
         fi
     done
 }
@@ -353,6 +370,16 @@ is_running() {
         esac
     fi
 }
+
+is_enabled() {
+    if [ "$init" = openrc ]; then
+        rc-update show default 2>/dev/null | grep -qw -- "$1"
+    else
+        systemctl is-enabled --quiet "$1" 2>/dev/null
+    fi
+}
+
+uninstaller_of() { echo "$bin_dir/$1-uninstall.sh"; }
 
 # --- the executable ---
 
@@ -424,12 +451,13 @@ choose_release() {
 download() {
     releases=${INSTALL_K3S_MIRROR:-${INSTALL_K3S_ARTIFACT_URL:-$RELEASES_URL}}
     releases=${releases%/}
-    [ -n "$releases" ] || fatal "Cannot download k3s: no address of releases" "Name one in INSTALL_K3S_MIRROR, or a built folder in INSTALL_K3S_DIST"
+    [ -n "$releases" ] || fatal "Cannot download k3s: no address of releases" "Set INSTALL_K3S_MIRROR to one, for instance https://HOST/releases; or INSTALL_K3S_DIST to a folder that was built"
     fetcher=
     for tool in wget curl; do
         if command -v "$tool" >/dev/null 2>&1; then fetcher=$tool; fi
     done
     [ -n "$fetcher" ] || fatal "Cannot download k3s: neither curl nor wget is here" "Install one of them"
+    command -v sha256sum >/dev/null 2>&1 || fatal "Cannot verify k3s: sha256sum is not here" "Install coreutils"
     choose_release
     base=$releases/$(printf '%s' "$release" | sed 's/+/%2B/g')
     fetch "$base/sha256sum-$arch.txt" "$tmp/sums" || fatal "Cannot download $base/sha256sum-$arch.txt" "Check the address, the release and the network"
@@ -451,17 +479,24 @@ download_executable() {
         if [ -n "$ending" ]; then name=k3s$suffix.$ending; fi
         if [ -z "$(sum_of "$name")" ] || ! command -v "$unpacker" >/dev/null 2>&1; then continue; fi
         info "Downloading $base/$name"
-        fetch "$base/$name" "$tmp/download" || fatal "Cannot download $base/$name: it ended early, or the disk is full" "Run this script again; $(free_space "$tmp") MiB are free in $tmp"
+        fetch "$base/$name" "$tmp/download" || download_failed "$base/$name"
         verify "$tmp/download" "$name"
         case $unpacker in
             cat) mv "$tmp/download" "$tmp/k3s" ;;
-            *) "$unpacker" -dc <"$tmp/download" >"$tmp/k3s" || fatal "Cannot unpack $name" "Free some space; $(free_space "$tmp") MiB are free in $tmp" ;;
+            *) "$unpacker" -dc <"$tmp/download" >"$tmp/k3s" || fatal "Cannot unpack $name into \"$tmp\": $(free_space "$tmp") MiB are free" "Free some space, or name another folder in TMPDIR" ;;
         esac
         rm -f "$tmp/download"
         verify "$tmp/k3s" "k3s$suffix"
         chmod 755 "$tmp/k3s"
         return 0
     done
+}
+
+download_failed() {
+    if [ "$(free_space "$tmp")" = 0 ]; then
+        fatal "Cannot download $1: the disk of \"$tmp\" is full" "Free some space, or name another folder in TMPDIR"
+    fi
+    fatal "Cannot download $1: it ended early" "Run this script again; nothing was changed"
 }
 
 sum_of() { awk -v name="$1" '{ sub(/^\*/, "", $2) } $2 == name || $2 == "dist/artifacts/" name { print $1; exit }' "$tmp/sums"; }
@@ -480,13 +515,21 @@ free_space() {
 }
 
 check_space() {
+    if [ "$kind" = present ]; then return 0; fi
     case $kind in
-        present) return 0 ;;
         folder) needed=$(du -sk "$dist" | awk '{ print int($1 / 1024) + 1 }') place=$lib_dir ;;
         file) needed=$(du -k "$candidate" | awk '{ print int($1 / 1024) + 1 }') place=$bin_dir ;;
     esac
     free=$(free_space "$place")
     [ "$free" -ge "$needed" ] || fatal "Cannot install k3s into \"$place\": $free MiB are free, $needed MiB are needed" "Free some space, or name another folder in INSTALL_K3S_BIN_DIR"
+}
+
+# A new node only: an old one has made room for itself.
+check_data_space() {
+    if $sudo test -d "$data_dir/data"; then return 0; fi
+    free=$(free_space "$data_dir")
+    [ "$free" -ge "$DATA_NEEDED_MIB" ] || fatal "Cannot install k3s with its data in \"$data_dir\": $free MiB are free, $DATA_NEEDED_MIB MiB are needed" \
+        "Free some space, or name another folder with --data-dir"
 }
 
 # With the settings that the service will have. The running service is not touched yet.
@@ -499,8 +542,11 @@ validate_arguments() {
         set +a
         set --
         while IFS= read -r word; do set -- "$@" "$word"; done <"$tmp/flags.after"
-        "$candidate" validate "$subcommand" "$@"
+        "$candidate" validate "$subcommand" "$@" >"$tmp/facts"
     ) || fatal "Cannot install service \"$service\": k3s refuses its settings" "Correct what is named above; nothing was changed"
+    sed -n 's/^Warning: //p' "$tmp/facts" | while IFS= read -r line; do warn "$line"; done
+    data_dir=$(sed -n 's/^Data directory: //p' "$tmp/facts")
+    data_dir=${data_dir:-$DEFAULT_DATA_DIR}
 }
 
 install_executable() {
@@ -556,13 +602,12 @@ install_images() {
     target=$data_dir/agent/images
     if [ -n "$images" ]; then
         [ -e "$images" ] || fatal "Cannot install images: \"$images\" is missing" "Name an image archive, or a folder of them, in INSTALL_K3S_IMAGES"
-        run mkdir -p "$target"
         if [ -d "$images" ]; then
-            for archive in "$images"/*.tar "$images"/*.tar.* "$images"/*.t?z; do
-                if [ -f "$archive" ]; then run cp "$archive" "$target/"; fi
+            for archive in "$images"/*.tar "$images"/*.tar.* "$images"/*.t?z "$images"/*.tzst; do
+                if [ -f "$archive" ]; then place "$archive" "$target/$(basename "$archive")"; fi
             done
         else
-            run cp "$images" "$target/"
+            place "$images" "$target/$(basename "$images")"
         fi
     fi
 }
@@ -583,6 +628,7 @@ make_unit() {
     cat <<EOF
 [Unit]
 Description=Lightweight Kubernetes
+Documentation=https://k3s.io
 Wants=network-online.target
 After=network-online.target
 
@@ -612,7 +658,7 @@ ExecStartPre=-/sbin/modprobe br_netfilter
 ExecStartPre=-/sbin/modprobe overlay
 EOF
     # Pods outlive a stop of the service; when the machine goes down they end here, while their network and disks are there.
-    if [ "$bin_dir_read_only" = false ]; then echo "ExecStopPost=-$bin_dir/k3s-killall.sh --if-shutdown"; fi
+    if [ "$bin_dir_read_only" = false ]; then echo "ExecStopPost=-$killall_script --if-shutdown"; fi
     printf 'ExecStart=%s \\\n    %s' "$bin_dir/k3s" "$subcommand"
     while IFS= read -r word; do printf ' \\\n\t%s' "$(unit_quote "$word")"; done <"$tmp/flags.after"
     echo
@@ -674,6 +720,10 @@ EOF
         if [ "$dry_run" = false ] && command -v restorecon >/dev/null 2>&1; then $sudo restorecon -R -i "$service_file" || true; fi
     fi
     put "$tmp/environment.after" "$env_file" 600
+    if [ "$earlier_file" != "$service_file" ]; then
+        run systemctl disable "$service" 2>/dev/null || true
+        run rm -f "$earlier_file" "$earlier_file.env"
+    fi
 }
 
 # --- the scripts that end and remove it ---
@@ -696,9 +746,13 @@ set -u
 RUN_DIR=/run/k3s
 KUBELET_DIR=/var/lib/kubelet
 CGROUPS=/sys/fs/cgroup
+# For each of two groups of pods; together less than the service may take to stop.
 SHUTDOWN_GRACE_SECONDS=30
 
 if [ "$(id -u)" != 0 ]; then exec sudo --preserve-env=K3S_DATA_DIR "$0" "$@"; fi
+
+# Where the machine has no iptables, the rules were made with those that k3s brings.
+for tools in "$data_dir"/data/current/bin/aux "$data_dir"/data/*/bin/aux; do PATH=$PATH:$tools; done
 
 # Names of the services of k3s on this machine.
 services() {
@@ -824,25 +878,37 @@ remove_network() {
     done
 }
 
-# When the machine goes down: asks each container to end, and waits. Their runtime has gone, so none is started again.
-end_pods_gently() {
-    if [ "$(systemctl is-system-running 2>/dev/null)" != stopping ]; then return 0; fi
-    first=
+# Prints "PLACE PID" for each container that runs: first the pods of users, then those of the system, on which the others lean.
+# Sandboxes hold the network, and stay.
+running_containers() {
     for id in $(containers); do
         for file in "$RUN_DIR"/containerd/io.containerd.runtime.v*/k8s.io/"$id"/init.pid; do
             pid=$(cat "$file" 2>/dev/null) || continue
             # The number may have been given to another process since.
             if ! grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null; then continue; fi
-            # Sandboxes hold the network: last.
-            if grep -q '"io.kubernetes.cri.container-type": *"sandbox"' "${file%init.pid}config.json" 2>/dev/null; then continue; fi
-            first="$first $pid"
+            case $(tr -d '[:space:]' <"${file%init.pid}config.json" 2>/dev/null) in
+                *'"io.kubernetes.cri.container-type":"sandbox"'*) ;;
+                *'"io.kubernetes.cri.sandbox-namespace":"kube-system"'*) echo "2 $pid" ;;
+                *) echo "1 $pid" ;;
+            esac
         done
     done
-    # shellcheck disable=SC2086 # one word each
-    if [ -n "$first" ]; then kill -TERM $first 2>/dev/null; fi
-    ends=$(($(date +%s) + SHUTDOWN_GRACE_SECONDS))
-    for pid in $first; do
-        while [ -d "/proc/$pid" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null && [ "$(date +%s)" -lt "$ends" ]; do pause; done
+}
+
+is_alive() { [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
+
+# When the machine goes down: asks each container to end, and waits. Their runtime has gone, so none is started again.
+end_pods_gently() {
+    if [ "$(systemctl is-system-running 2>/dev/null)" != stopping ]; then return 0; fi
+    running=$(running_containers)
+    for turn in 1 2; do
+        pids=$(echo "$running" | sed -n "s/^$turn //p")
+        # shellcheck disable=SC2086 # one word each
+        if [ -n "$pids" ]; then kill -TERM $pids 2>/dev/null; fi
+        ends=$(($(date +%s) + SHUTDOWN_GRACE_SECONDS))
+        for pid in $pids; do
+            while is_alive "$pid" && [ "$(date +%s)" -lt "$ends" ]; do pause; done
+        done
     done
 }
 
@@ -864,7 +930,7 @@ remove_network
 exit 0
 EOF
     } >"$tmp/killall"
-    put "$tmp/killall" "$bin_dir/k3s-killall.sh" 755
+    put "$tmp/killall" "$killall_script" 755
 }
 
 write_uninstall() {
@@ -876,6 +942,7 @@ write_uninstall() {
         echo "service_file=$(shell_quote "$service_file")"
         echo "env_file=$(shell_quote "$env_file")"
         echo "bin_dir=$(shell_quote "$bin_dir")"
+        echo "killall_script=$(shell_quote "$killall_script")"
         echo "lib_dir=$(shell_quote "$lib_dir")"
         cat <<'EOF'
 # Removes k3s from this machine.
@@ -932,7 +999,7 @@ remove_programs() {
     for tool in kubectl crictl ctr; do
         if [ -L "$bin_dir/$tool" ] && [ "$(readlink "$bin_dir/$tool")" = k3s ]; then rm -f "$bin_dir/$tool"; fi
     done
-    rm -f "$bin_dir/k3s" "$bin_dir/k3s-killall.sh"
+    rm -f "$bin_dir/k3s" "$killall_script"
     rm -rf "$lib_dir"
 }
 
@@ -955,7 +1022,7 @@ remove_data() {
     if [ -d /etc/rancher/node ]; then echo "Kept: /etc/rancher/node, with which this machine may join again under its name (--purge removes it)"; fi
 }
 
-if [ -x "$bin_dir/k3s-killall.sh" ]; then K3S_DATA_DIR=$data_dir "$bin_dir/k3s-killall.sh"; fi
+if [ -x "$killall_script" ]; then K3S_DATA_DIR=$data_dir "$killall_script"; fi
 remove_service
 left=$(other_services)
 if [ -n "$left" ]; then
@@ -966,8 +1033,7 @@ remove_programs
 remove_data
 EOF
     } >"$tmp/uninstall"
-    if [ "$service" = k3s ]; then uninstall=k3s-uninstall.sh; else uninstall=$service-uninstall.sh; fi
-    put "$tmp/uninstall" "$bin_dir/$uninstall" 755
+    put "$tmp/uninstall" "${UNINSTALL_K3S_SH:-$(uninstaller_of "$service")}" 755
 }
 
 # --- starting ---
@@ -987,6 +1053,7 @@ start_service() {
     fi
     log_file=/var/log/$service.log
     log_size=$(wc -c <"$log_file" 2>/dev/null || echo 0)
+    started_at=$(date +%s)
     info "Starting $service"
     if [ "$init" = openrc ]; then
         run rc-service "$service" restart
@@ -1023,8 +1090,8 @@ recent_errors() {
     if [ "$init" = openrc ]; then
         new_log
     else
-        $sudo journalctl -u "$service" -n 400 --no-pager -o cat 2>/dev/null
-    fi | grep -iE 'error|fatal|cannot|failed|refused' | tail -n 8 | cut -c 1-400 | sed 's/^/          /'
+        $sudo journalctl -u "$service" --since "@$started_at" --no-pager -o cat 2>/dev/null
+    fi | grep -E '(^|[[:space:]])(WARN|ERROR)[[:space:]]|^Error |cannot' | tail -n 8 | cut -c 1-400 | sed 's/^/          /'
 }
 
 wait_until_ready() {
@@ -1064,19 +1131,17 @@ main() {
     ready_timeout=${INSTALL_K3S_READY_TIMEOUT:-300}
     bin_dir_read_only=${INSTALL_K3S_BIN_DIR_READ_ONLY:-false}
     if [ "$bin_dir_read_only" = true ]; then skip_download=true; fi
-    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-/etc/systemd/system}
-    config_file=${K3S_CONFIG_FILE:-/etc/rancher/k3s/config.yaml}
+    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-$DEFAULT_SYSTEMD_DIR}
     changed=false
 
-    tmp=$(mktemp -d -t k3s-install.XXXXXX)
-    trap 'rm -rf "$tmp"' EXIT
-    trap 'exit 1' HUP INT TERM
     umask 022
+    make_temporary_folder
 
     check_machine
     read_arguments "$@"
     choose_bin_dir
     lib_dir=$(dirname "$bin_dir")/lib/k3s
+    killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
     choose_service
     if [ "$init" = openrc ]; then follow="tail -f /var/log/$service.log"; else follow="journalctl -fu $service"; fi
     collect_settings
@@ -1085,6 +1150,7 @@ main() {
     obtain_executable
     check_space
     validate_arguments
+    check_data_space
     show_changes
 
     install_executable
@@ -1097,4 +1163,5 @@ main() {
     remove_before
 }
 
-main "$@"
+# In braces, so that a script that was cut off in this line does nothing either.
+{ main "$@"; }
