@@ -29,7 +29,7 @@ export {
   type WatchArgs,
 } from "./etcd-wire.ts";
 export { freePort } from "./free-port.ts";
-export { DIST, K3sServer } from "./k3s-server.ts";
+export { K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
@@ -41,4 +41,5 @@ export { SmallDisk } from "./small-disk.ts";
 export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
+export { DIST, writeImages } from "./test-images.ts";
 export { until } from "./until.ts";

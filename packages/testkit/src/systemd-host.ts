@@ -12,6 +12,7 @@ import { until } from "./until.ts";
 const ROOT_VARIABLE = "K3S_TEST_HOST_ROOT";
 const RUN_LIMIT_MS = 600_000;
 const HALT_LIMIT_MS = 150_000;
+const LISTING_CHARS_MAX = 64 << 20;
 
 /** What a program in a host printed, and how it ended. */
 export interface Outcome {
@@ -117,6 +118,18 @@ export class SystemdHost implements AsyncDisposable {
       env: { PATH: "/usr/local/bin:/usr/sbin:/usr/bin", HOME: "/root", LC_ALL: "C.UTF-8" },
     });
     return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** Its whole disk: paths from the root, each with kind, mode, owner and, but for folders, size, link target and time of change. */
+  async files(): Promise<ReadonlyMap<string, string>> {
+    const format = String.raw`%p\t%y %m %U:%G\t%s %l %T@\n`;
+    const { stdout } = await execa("find", [".", "-printf", format], { cwd: this.#root, maxBuffer: LISTING_CHARS_MAX });
+    return new Map(
+      stdout.split("\n").map((line) => {
+        const [path = "", kind = "", content = ""] = line.split("\t");
+        return [path.slice(1), kind.startsWith("d") ? kind : `${kind} ${content}`];
+      }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
