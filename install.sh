@@ -411,19 +411,21 @@ find_dist() {
 }
 
 # fetch ADDRESS FILE
+# shellcheck disable=SC2086 # patience: one word each
 fetch() {
     case $fetcher in
         curl) curl -fsSL --connect-timeout 20 --speed-limit 1000 --speed-time 60 -o "$2" "$1" ;;
-        wget) wget -q -T 60 -O "$2" "$1" ;;
+        wget) wget -q $patience -O "$2" "$1" ;;
     esac
 }
 
 # Prints the release that a channel stands for: where it redirects to, else what it says.
+# shellcheck disable=SC2086 # patience: one word each
 resolve_channel() {
     address=$1
     case $fetcher in
         curl) effective=$(curl -fsSL --connect-timeout 20 -w '%{url_effective}' -o "$tmp/channel" "$address") ;;
-        wget) effective=$(wget -S -T 60 -O "$tmp/channel" "$address" 2>&1 | sed -n 's/^ *[Ll]ocation: *\([^ ]*\).*/\1/p' | tail -n 1) ;;
+        wget) effective=$(wget -S $patience -O "$tmp/channel" "$address" 2>&1 | sed -n 's/^ *[Ll]ocation: *\([^ ]*\).*/\1/p' | tail -n 1) ;;
     esac || return 1
     case ${effective##*/} in
         v[0-9]*) echo "${effective##*/}" ;;
@@ -457,6 +459,9 @@ download() {
         if command -v "$tool" >/dev/null 2>&1; then fetcher=$tool; fi
     done
     [ -n "$fetcher" ] || fatal "Cannot download k3s: neither curl nor wget is here" "Install one of them"
+    # That of busybox has its own limit, and builds of it that cannot take another one.
+    patience=
+    if [ "$fetcher" = wget ] && wget --version 2>/dev/null | grep -q GNU; then patience="-T 60"; fi
     command -v sha256sum >/dev/null 2>&1 || fatal "Cannot verify k3s: sha256sum is not here" "Install coreutils"
     choose_release
     base=$releases/$(printf '%s' "$release" | sed 's/+/%2B/g')

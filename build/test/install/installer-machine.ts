@@ -14,7 +14,7 @@ const MOUNTS = `
   set -e
   mount -t tmpfs tmpfs "$1"
   mkdir "$1/upper" "$1/work" "$1/root"
-  mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+  mount -t overlay overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" "$1/root"
   for place in /proc /dev; do mount --rbind "$place" "$1/root$place"; done
   mkdir -p "$1/root/sys/fs/cgroup"
   for place in /tmp /run /sys/fs/cgroup; do mount -t tmpfs tmpfs "$1/root$place"; done
@@ -31,7 +31,10 @@ interface Result {
   readonly stderr: string;
 }
 
-/** A file tree that begins as that of this machine and takes every change for itself. Nothing of it is left after the test. */
+/**
+ * A file tree that begins as that of this machine, or as a folder, and takes every change for itself. Nothing of it is left
+ * after the test.
+ */
 export class InstallerMachine {
   readonly #folder: string;
   readonly #pid: number;
@@ -41,10 +44,10 @@ export class InstallerMachine {
     this.#pid = pid;
   }
 
-  static async create(t: TestContext): Promise<InstallerMachine> {
+  static async create(t: TestContext, lower = "/"): Promise<InstallerMachine> {
     const folder = await mkdtemp(join(tmpdir(), "k3s-install-"));
     t.after(() => rm(folder, { recursive: true, force: true }));
-    const args = ["--mount", "--net", "--propagation", "private", "sh", "-c", MOUNTS, "sh", folder, CHECKOUT];
+    const args = ["--mount", "--net", "--propagation", "private", "sh", "-c", MOUNTS, "sh", folder, CHECKOUT, lower];
     const holder = spawn("unshare", args, { stdio: ["pipe", "pipe", "inherit"] });
     const gone = once(holder, "close");
     t.after(async () => {
@@ -113,9 +116,14 @@ export class InstallerMachine {
     await execute(["nsenter", "--mount", `--target=${this.#pid}`, "mount", "--bind", source, target], {});
   }
 
+  /** Lays the installer down as /fixture/install.sh. */
+  async provideScript(): Promise<void> {
+    await this.write("/fixture/install.sh", await readFile(SCRIPT, "utf8"));
+  }
+
   /** Runs the installer as `curl … | sh -s - ARGUMENTS` does. There is no service manager unless a test brings one. */
   async install(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
-    await this.write("/fixture/install.sh", await readFile(SCRIPT, "utf8"));
+    await this.provideScript();
     const line = ["dash", "-c", 'dash -s - "$@" </fixture/install.sh', "dash", ...args];
     return await this.run(line, { INSTALL_K3S_SKIP_ENABLE: "true", ...env });
   }
