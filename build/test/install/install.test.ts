@@ -7,6 +7,39 @@ import { startReleaseServer } from "./release-server.ts";
 const UNIT = "/etc/systemd/system/k3s.service";
 const V1 = "v1.30.1+k3s1";
 const V2 = "v1.30.2+k3s1";
+/** install.sh of k3s writes this, but for TimeoutStopSec, WatchdogSec and ExecStopPost. */
+const UNIT_TEXT = `[Unit]
+Description=Lightweight Kubernetes
+Documentation=https://k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Install]
+WantedBy=multi-user.target
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/default/%N
+EnvironmentFile=-/etc/sysconfig/%N
+EnvironmentFile=-/etc/systemd/system/k3s.service.env
+KillMode=process
+Delegate=yes
+User=root
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+TimeoutStopSec=90s
+Restart=always
+RestartSec=5s
+WatchdogSec=3min
+ExecStartPre=-/sbin/modprobe br_netfilter
+ExecStartPre=-/sbin/modprobe overlay
+ExecStopPost=-/usr/local/bin/k3s-killall.sh --if-shutdown
+ExecStart=/usr/local/bin/k3s \\
+    server
+`;
 
 describe("install.sh", () => {
   test("installs the release that the stable channel redirects to", async (t) => {
@@ -30,6 +63,82 @@ describe("install.sh", () => {
       ),
       unit,
     );
+  });
+
+  test("writes the unit of k3s, with a watchdog and an end for pods when the machine goes down", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    assert.equal((await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" })).code, 0);
+    assert.equal(await machine.read(UNIT), UNIT_TEXT);
+  });
+
+  test("names the variable to set when nobody has said where releases are", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    const result = await machine.install([], {});
+    assert.equal(result.code, 1);
+    assert.match(
+      result.stderr,
+      /^\[ERROR\] Cannot download k3s: no address of releases\n {8}Set INSTALL_K3S_MIRROR to one/,
+    );
+    assert.deepEqual(await machine.changedFiles(), []);
+  });
+
+  test("finds another folder for what it downloads when programs may not run from /tmp", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    const server = await startReleaseServer(t);
+    server.publish(V1, executableOf(V1));
+    await machine.run(["mount", "-o", "remount,noexec", "/tmp"]);
+    const env = { INSTALL_K3S_MIRROR: server.url, INSTALL_K3S_VERSION: V1 };
+    const result = await machine.install([], env);
+    assert.equal(result.code, 0, result.stderr);
+    assert.ok(!(await machine.changedFiles()).some((path) => path.startsWith("/var/tmp")));
+  });
+
+  test("refuses an agent without a token", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    const env = { INSTALL_K3S_DIST: "/fixture/dist", K3S_URL: "https://127.0.0.1:6443" };
+    const result = await machine.install([], env);
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /--token/);
+    assert.deepEqual(await machine.changedFiles(), []);
+  });
+
+  test("finds the data folder in config.yaml.d", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    await machine.write("/etc/rancher/k3s/config.yaml.d/place.yaml", "data-dir: /srv/k3s\n");
+    await machine.write("/fixture/images/a.tar", "archive");
+    const env = { INSTALL_K3S_DIST: "/fixture/dist", INSTALL_K3S_IMAGES: "/fixture/images/a.tar" };
+    assert.equal((await machine.install([], env)).code, 0);
+    assert.equal(await machine.read("/srv/k3s/agent/images/a.tar"), "archive");
+    await machine.runApart(["/usr/local/bin/k3s-uninstall.sh"]);
+    assert.deepEqual(await machine.changedFiles(), []);
+  });
+
+  test("moves its service and scripts to where they are asked for, with earlier settings", async (t) => {
+    const machine = await InstallerMachine.create(t);
+    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    const env = { INSTALL_K3S_DIST: "/fixture/dist" };
+    await machine.install(["--disable-scheduler"], { ...env, K3S_NODE_NAME: "one" });
+    for (const script of ["killall", "uninstall"]) await machine.run(["rm", `/usr/local/bin/k3s-${script}.sh`]);
+    const places = {
+      INSTALL_K3S_SYSTEMD_DIR: "/usr/local/lib/systemd/system",
+      KILLALL_K3S_SH: "/opt/end-k3s",
+      UNINSTALL_K3S_SH: "/opt/remove-k3s",
+    };
+    assert.equal((await machine.install([], { ...env, ...places })).code, 0);
+    const files = (await machine.changedFiles()).filter((path) => path.includes("systemd") || path.includes("/opt/"));
+    assert.deepEqual(files, [
+      "/opt/end-k3s",
+      "/opt/remove-k3s",
+      "/usr/local/lib/systemd/system/k3s.service",
+      "/usr/local/lib/systemd/system/k3s.service.env",
+    ]);
+    const unit = await machine.read("/usr/local/lib/systemd/system/k3s.service");
+    assert.match(unit, /ExecStopPost=-\/opt\/end-k3s --if-shutdown\n[^]*"--disable-scheduler"/);
+    await machine.runApart(["/opt/remove-k3s"]);
+    assert.deepEqual(await machine.changedFiles(), []);
   });
 
   test("takes a channel that is a text, by wget, and the form that can be unpacked", async (t) => {
