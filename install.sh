@@ -845,6 +845,12 @@ remove_cgroups() {
     done
 }
 
+# systemd would go on listing the slices that were made for pods.
+stop_slice() {
+    if ! command -v systemctl >/dev/null 2>&1 || [ -n "$(processes_in "$CGROUPS"/kubepods.slice "$CGROUPS"/*/kubepods.slice 2>/dev/null)" ]; then return 0; fi
+    systemctl stop kubepods.slice 2>/dev/null
+}
+
 # Mount points at or below a folder, innermost first.
 mounts_below() {
     awk -v top="$1" '$5 == top || index($5, top "/") == 1 || (top ~ /-$/ && index($5, top) == 1) { print $5 }' /proc/self/mountinfo |
@@ -927,6 +933,7 @@ cgroups=$(own_cgroups)
 stop_services
 # shellcheck disable=SC2046,SC2086 # names without blanks
 kill_cgroups $cgroups $(own_cgroups)
+stop_slice
 # shellcheck disable=SC2046,SC2086
 remove_cgroups $cgroups
 for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins" /run/netns/cni- "$data_dir/agent/containerd"; do unmount_below "$folder"; done

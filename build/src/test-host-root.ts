@@ -29,10 +29,11 @@ const LINKS: readonly (readonly [string, string])[] = [
   ...["iptables", "ip6tables"].flatMap((family) =>
     ["", "-save", "-restore"].map((action) => [`usr/sbin/${family}${action}`, "xtables-nft-multi"] as const),
   ),
-  // Nobody logs in, and there are no devices to wait for.
-  ...["systemd-logind.service", "getty.target", "console-getty.service", "systemd-pcrphase.service"].map(
-    (unit) => [`etc/systemd/system/${unit}`, "/dev/null"] as const,
-  ),
+  // Nobody logs in, there are no devices to wait for, and the kernel is that of the machine of the tests.
+  ...[
+    ...["systemd-logind.service", "getty.target", "console-getty.service", "systemd-pcrphase.service"],
+    ...["systemd-sysctl.service", "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount"],
+  ].map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"] as const),
 ];
 /** The same: files copied from where a package keeps them. */
 const COPIES: readonly (readonly [string, string])[] = [

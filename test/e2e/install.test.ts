@@ -16,21 +16,25 @@ const V2 = "v1.20.2+k3s2";
 const IMAGES = "/var/lib/rancher/k3s/agent/images";
 /** What may not change while k3s starts anew below a pod: its containers. */
 const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}`;
-/** Writes a file on the host's disk when it is asked to end, and not before. */
-const FAREWELL = `
+/** Both write on the host's disk when they are asked to end: the user's takes its time, the system's says whether it has seen that. */
+const FAREWELL = ["default", "kube-system"]
+  .map((namespace) => {
+    const words = namespace === "default" ? "sleep 2; echo farewell >/disk/first" : "cat /disk/first >/disk/last";
+    return `
 apiVersion: v1
 kind: Pod
-metadata: { name: farewell, labels: { app: farewell } }
+metadata: { name: farewell, namespace: ${namespace}, labels: { app: farewell } }
 spec:
   containers:
     - name: farewell
       image: docker.io/library/busybox:local
       imagePullPolicy: Never
-      command: [sh, -c, "trap 'echo farewell >/disk/farewell; exit 0' TERM; while :; do sleep 1; done"]
+      command: [sh, -c, "trap '${words}; exit 0' TERM; while :; do sleep 1; done"]
       volumeMounts: [{ name: disk, mountPath: /disk }]
   volumes: [{ name: disk, hostPath: { path: /var/farewell, type: DirectoryOrCreate } }]
 `;
-const FAREWELL_FILE = "/var/farewell/farewell";
+  })
+  .join("---");
 /** Of a machine that runs, whatever is installed on it. */
 const LIVELY = /^\/(?:var\/(?:lib\/systemd|log\/(?:wtmp|btmp|lastlog|journal)|cache|tmp|farewell)|tmp)(?:\/|$)/;
 
@@ -64,11 +68,18 @@ class Machine {
 
   async untilReady(node: string): Promise<void> {
     const path = `jsonpath={.status.conditions[?(@.type=="Ready")].status}`;
-    await until(
+    await this.#until(
       `node ${node} is Ready`,
       async () => (await this.kubectl("get", "node", node, "-o", path)) === "True",
-      LIMIT_MS,
     );
+  }
+
+  /** With the end of the journal in the error. */
+  async #until(what: string, check: () => Promise<boolean>): Promise<void> {
+    await until(what, check, LIMIT_MS).catch(async (error: unknown) => {
+      const { stdout } = await this.host.attempt("journalctl", "-u", "k3s*", "-n", "80", "--no-pager", "-o", "cat");
+      throw new Error(`${String(error)}; end of the journal:\n${stdout}`, { cause: error });
+    });
   }
 
   /** The pods of the workload with their containers; how often these were restarted is the last word of each line. */
@@ -86,15 +97,11 @@ class Machine {
 
   /** The node is Ready from before until its kubelet has spoken: that it is back shows by what it does. */
   async untilPodsAreBack(earlier: string): Promise<void> {
-    await until(
-      "every pod was started again",
-      async () => {
-        const now = (await this.pods()).trim().split("\n");
-        const ids = now.map((line) => line.split(" ")[1] ?? "");
-        return now.length === 3 && ids.every((id) => id !== "" && !earlier.includes(id));
-      },
-      LIMIT_MS,
-    );
+    await this.#until("every pod was started again", async () => {
+      const now = (await this.pods()).trim().split("\n");
+      const ids = now.map((line) => line.split(" ")[1] ?? "");
+      return now.length === 3 && ids.every((id) => id !== "" && !earlier.includes(id));
+    });
     await this.kubectl("wait", "--for=condition=Ready", "pods", "-l", "app in (web, farewell)", "--timeout=120s");
     const name = (await this.pods()).split(" ")[0] ?? "";
     await until("exec works", () => this.kubectl("exec", name, "--", "echo", "alive"));
@@ -218,7 +225,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
   });
 
   test("the next release takes over while pods run on", async () => {
-    await releases.publish(V2, await buildRelease(V2, undo));
+    await releases.publish(V2, await buildRelease("k3s2", undo));
     const { exitCode, stdout, stderr } = await one.install({});
     assert.equal(exitCode, 0, stderr);
     assert.match(stdout, /Keeping the settings of k3s/);
@@ -255,24 +262,32 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
   test("everything is back after a power cut", async () => {
     await one.host.powerCut();
     await one.host.boot();
-    await until("the API answers", () => one.pods(), LIMIT_MS);
     await one.untilPodsAreBack(identity);
     identity = await one.pods();
   });
 
   test("pods are asked to end when the machine goes down, and are back when it is up", async () => {
-    await one.host.run("rm", "-f", FAREWELL_FILE);
+    await one.host.run("rm", "-rf", "/var/farewell/first", "/var/farewell/last");
     await one.host.shutDown();
-    assert.equal(await readFile(one.host.outside(FAREWELL_FILE), "utf8"), "farewell\n");
+    assert.equal(await readFile(one.host.outside("/var/farewell/last"), "utf8"), "farewell\n");
     await one.host.boot();
-    await until("the API answers", () => one.pods(), LIMIT_MS);
     await one.untilPodsAreBack(identity);
   });
 
-  test("one line with K3S_URL makes an agent", async () => {
+  test("says what blocks a node that does not become ready in time, and why", async () => {
     await two.host.boot();
     fresh = await two.host.files();
     await writeImages(two.host.outside(IMAGES));
+    const settings = { K3S_URL: "https://10.99.0.11:7443", K3S_TOKEN: "secret", INSTALL_K3S_READY_TIMEOUT: "8" };
+    const { exitCode, stderr } = await two.install(settings);
+    assert.equal(exitCode, 1);
+    assert.match(
+      stderr,
+      /\[ERROR\] k3s-agent is not ready: after 8 s it is still at Starting \w+[^]*ECONNREFUSED[^]*10\.99\.0\.11:7443/,
+    );
+  });
+
+  test("one line with K3S_URL makes an agent", async () => {
     const token = await one.host.run("cat", "/var/lib/rancher/k3s/server/node-token");
     const { exitCode, stderr } = await two.install({ K3S_URL: "https://10.99.0.11:6443", K3S_TOKEN: token });
     assert.equal(exitCode, 0, stderr);
