@@ -1,60 +1,60 @@
-import { glob, readdir, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { glob } from "node:fs/promises";
+import { join } from "node:path";
 import { writeFileAtomic } from "@k3s/files";
-import { build, type OutputFile } from "esbuild";
+import { build, type Metafile } from "esbuild";
 
 export interface BundleOptions {
   readonly root: string;
-  /** Folder that receives `main.js`, one `<name>-worker.js` for each worker thread, and shared chunks. */
-  readonly lib: string;
+  /** Folder that receives `main.cjs` and one `<name>-worker.js` for each worker thread; the same sources make the same bytes. */
+  readonly out: string;
   readonly release: string;
   readonly commit: string;
   /** Whether tests may let it fail at the points that the sources name. A release may not. Default: false. */
   readonly failpoints?: boolean;
 }
 
-// Libraries in CommonJS call require() for Node's own modules, which a module has not by itself.
-const REQUIRE_BANNER =
-  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
+export interface Bundle {
+  readonly main: string;
+  /** By the names under which they are started. */
+  readonly workers: ReadonlyMap<string, string>;
+  /** Every source file that is part of it, relative to the root. */
+  readonly inputs: readonly string[];
+}
 
-/** Bundles the product for the pinned Node. Files are replaced one by one, whole; those of earlier builds go last. */
-export async function bundleProduct(options: BundleOptions): Promise<void> {
-  const { root, lib, release, commit, failpoints = false } = options;
+/** Bundles the product for the pinned Node, as the scripts that a single executable can start. */
+export async function bundleProduct(options: BundleOptions): Promise<Bundle> {
+  const { root, out, release, commit, failpoints = false } = options;
+  const workers = await Array.fromAsync(glob("packages/*/src/*-worker.ts", { cwd: root }));
   const result = await build({
-    entryPoints: [join(root, "cmd/k3s/src/main.ts"), ...(await findWorkers(root))],
+    absWorkingDir: root,
+    entryPoints: ["cmd/k3s/src/main.ts", ...workers.sort()],
     entryNames: "[name]",
-    chunkNames: "chunk-[hash]",
-    outdir: lib,
+    outdir: out,
     write: false,
+    metafile: true,
     bundle: true,
-    splitting: true, // tools such as kubectl load a fraction of the product
     platform: "node",
-    format: "esm",
+    format: "cjs", // what Node takes as the main script of an executable
     target: "node24",
     minify: true,
     keepNames: true, // class names are part of messages
     lineLimit: 200, // an uncaught error prints its source line
-    legalComments: "none",
-    banner: { js: REQUIRE_BANNER },
+    legalComments: "none", // see `k3s licenses`
     define: { K3S_BUILD: JSON.stringify({ release, commit }), K3S_FAILPOINTS: String(failpoints) },
+    logOverride: { "empty-import-meta": "silent" }, // a module inside an executable has no address, and asks for none
     logLevel: "warning",
   });
-  const packageFile = { path: join(lib, "package.json"), contents: Buffer.from('{ "type": "module" }\n') };
-  for (const file of [packageFile, ...byDependence(result.outputFiles)])
-    await writeFileAtomic(file.path, file.contents, { mode: 0o644 });
-  await removeStale(lib, new Set(result.outputFiles.map((file) => basename(file.path))));
+  const paths = new Map<string, string>();
+  for (const { path, contents } of result.outputFiles) {
+    const name = path.slice(out.length + 1).replace(/^main\.js$/, "main.cjs");
+    await writeFileAtomic(join(out, name), contents, { mode: 0o644 });
+    paths.set(name, join(out, name));
+  }
+  const main = paths.get("main.cjs") ?? "";
+  paths.delete("main.cjs");
+  return { main, workers: paths, inputs: inputsOf(result.metafile) };
 }
 
-async function findWorkers(root: string): Promise<string[]> {
-  return Array.fromAsync(glob("packages/*/src/*-worker.ts", { cwd: root }), (path) => join(root, path));
-}
-
-/** Chunks before what imports them, so that a process that starts meanwhile finds all it needs. */
-function byDependence(files: readonly OutputFile[]): readonly OutputFile[] {
-  const isChunk = (file: OutputFile) => basename(file.path).startsWith("chunk-");
-  return [...files.filter(isChunk), ...files.filter((file) => !isChunk(file))];
-}
-
-async function removeStale(lib: string, current: ReadonlySet<string>): Promise<void> {
-  for (const name of await readdir(lib)) if (/\.js$/.test(name) && !current.has(name)) await rm(join(lib, name));
+function inputsOf({ outputs }: Metafile): readonly string[] {
+  return [...new Set(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs)))].sort();
 }

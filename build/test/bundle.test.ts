@@ -14,9 +14,9 @@ async function bundle(t: TestContext, failpoints?: boolean): Promise<string> {
   const lib = await mkdtemp(join(tmpdir(), "k3s-bundle-"));
   t.after(() => rm(lib, { recursive: true, force: true }));
   const options = failpoints === undefined ? {} : { failpoints };
-  await bundleProduct({ root: ROOT, lib, release: "k3s1", commit: "00000000", ...options });
-  const names = (await readdir(lib)).filter((name) => name.endsWith(".js"));
-  assert.ok(names.includes("main.js") && names.some((name) => name.endsWith("-worker.js")), names.join());
+  await bundleProduct({ root: ROOT, out: lib, release: "k3s1", commit: "00000000", ...options });
+  const names = await readdir(lib);
+  assert.ok(names.includes("main.cjs") && names.some((name) => name.endsWith("-worker.js")), names.join());
   const text = (await Promise.all(names.map((name) => readFile(join(lib, name), "utf8")))).join("\n");
   return text.replaceAll("\\\n", ""); // strings are broken where a line would be too long
 }

@@ -1,7 +1,7 @@
 // The rooms of ARCHITECTURE.md, lowest first. A package imports only from layers before its own.
 const LAYERS = [
   ["errors", "native", "failpoints"],
-  ["async", "log", "lifecycle", "files", "metrics"],
+  ["async", "log", "lifecycle", "files", "metrics", "payload"],
   [
     "pki",
     "token",

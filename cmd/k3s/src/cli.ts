@@ -92,7 +92,7 @@ function ignoreText(): void {
   // Mistakes are thrown, and printed once by main.ts.
 }
 
-async function loadVersion({ componentsDir }: CommandContext): Promise<string> {
+async function loadVersion({ components }: CommandContext): Promise<string> {
   const { formatVersion } = await import("./version.ts");
-  return await formatVersion(componentsDir);
+  return await formatVersion(components);
 }

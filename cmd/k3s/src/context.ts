@@ -1,13 +1,15 @@
+import type { ComponentSource } from "@k3s/components";
+
 /** What the process was given. Only main.ts reads it from the process itself. */
 export interface CommandContext {
   /** Arguments after the name of the program. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Folder with the upstream programs, as the build makes it. */
-  readonly componentsDir: string;
-  /** Folder with the manifests of the release. */
-  readonly manifestsDir: string;
-  /** Our own executable, as the build leaves it; it need not exist where the sources are run. */
+  /** The upstream programs: inside the executable, or in a folder. */
+  readonly components: ComponentSource;
+  /** The text of a manifest of the release. */
+  readonly readManifest: (name: string) => Promise<string>;
+  /** Our own executable; it need not exist where the sources are run. */
   readonly executable: string;
   /** Whether a person reads what goes to stderr. */
   readonly isTerminal: boolean;

@@ -138,6 +138,13 @@ export class ToolError extends NodeError {
     });
   }
 
+  static noPlace(path: string): ToolError {
+    const message = `Cannot unpack the programs of k3s to "${path}": it is not a folder of yours alone`;
+    return new ToolError("ERR_TOOL_NO_PLACE", message, {
+      hint: "Make your home folder writable, or name a folder in K3S_DATA_DIR, with 700 MB free on a file system without noexec",
+    });
+  }
+
   static notExecutable(path: string, cause: unknown): ToolError {
     return new ToolError("ERR_TOOL_NOT_EXECUTABLE", `Cannot run "${path}": the kernel refuses to execute it`, {
       hint: "Make sure that the file system is not mounted noexec and that you may read the file",

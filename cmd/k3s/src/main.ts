@@ -1,25 +1,35 @@
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { getAsset } from "node:sea";
+import { folderSource, payloadSource } from "@k3s/components";
+import { isOneFile } from "@k3s/native";
 import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
+import { becomeQuiet, givenArguments } from "./quiet-process.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
 /** The name by which a container runtime calls us. */
 const CNI_PLUGIN = "flannel";
+/** Commands that run for as long as the machine does. */
+const LASTING = new Set(["server", "agent", "datastore"]);
 
-// A terminal that goes away must not end a node.
-process.stderr.on("error", () => undefined);
+void main(); // never rejects
 
-try {
-  process.exitCode = await run(contextOfProcess());
-} catch (error) {
-  const { formatFailure } = await import("./format-failure.ts");
-  process.stderr.write(formatFailure(error));
-  process.exitCode = 1;
+async function main(): Promise<void> {
+  // A terminal that goes away must not end a node.
+  process.stderr.on("error", () => undefined);
+  try {
+    process.exitCode = await run(contextOfProcess());
+  } catch (error) {
+    const { formatFailure } = await import("./format-failure.ts");
+    process.stderr.write(formatFailure(error));
+    process.exitCode = 1;
+  }
+  // What is on its way into a pipe would be lost with us.
+  await Promise.all([process.stdout, process.stderr].map(written));
+  // Whatever a library still waits for does not concern anybody now.
+  process.exit();
 }
-// What is on its way into a pipe would be lost with us.
-await Promise.all([process.stdout, process.stderr].map(written));
-// Whatever a library still waits for does not concern anybody now.
-process.exit();
 
 /** Resolves once the reader has everything, or is gone. */
 function written(stream: NodeJS.WritableStream): Promise<void> {
@@ -36,10 +46,11 @@ async function run(context: CommandContext): Promise<number> {
     return runFlannelPlugin(context.env, context.write);
   }
   const called = findTool(name);
-  if (called !== undefined) return await become(called, context);
+  if (called !== undefined) return await become(called, context, []);
   const { command, args, globals } = arrangeGlobalFlags(context.args);
   const tool = findTool(command);
-  if (tool !== undefined) return await become(tool, { ...context, args });
+  if (tool !== undefined) return await become(tool, { ...context, args }, globals);
+  if (isOneFile() && command !== undefined && LASTING.has(command)) becomeQuiet(command, context.args);
   const { runCli } = await import("./cli.ts");
   return await runCli({ ...context, args: command === undefined ? globals : [command, ...globals, ...args] });
 }
@@ -48,22 +59,41 @@ function findTool(name: string | undefined): Tool | undefined {
   return TOOLS.find((tool) => tool === name);
 }
 
-async function become(tool: Tool, context: CommandContext): Promise<never> {
+async function become(tool: Tool, context: CommandContext, globals: readonly string[]): Promise<never> {
   const { runTool } = await import("./tools/run-tool.ts");
-  return await runTool(tool, context);
+  return await runTool(tool, context, globals);
 }
 
 function contextOfProcess(): CommandContext {
-  const { K3S_ARGV0: _, ...env } = process.env; // says how we were called, not how our children are
+  const { args, env } = givenArguments(process.argv.slice(2), process.env);
   return {
-    args: process.argv.slice(2),
+    args,
     env,
-    componentsDir: env["K3S_COMPONENTS_DIR"] ?? join(import.meta.dirname, "components"),
-    manifestsDir: join(import.meta.dirname, "manifests"),
-    executable: join(import.meta.dirname, "../k3s"),
+    ...(isOneFile() ? partsOfExecutable() : partsOfSources()),
+    ...(env["K3S_COMPONENTS_DIR"] === undefined ? {} : { components: folderSource(env["K3S_COMPONENTS_DIR"]) }),
     isTerminal: process.stderr.isTTY,
     write: (text) => void process.stdout.write(text),
     written: () => written(process.stdout),
     writeError: (text) => void process.stderr.write(text),
+  };
+}
+
+type Parts = Pick<CommandContext, "components" | "executable" | "readManifest">;
+
+/** The path may lead to a newer file by now: what this process was started from is always to be had from the kernel. */
+function partsOfExecutable(): Parts {
+  return {
+    components: payloadSource("/proc/self/exe", process.execPath),
+    readManifest: (name) => Promise.resolve(getAsset(`manifests/${name}`, "utf8")),
+    executable: process.execPath,
+  };
+}
+
+function partsOfSources(): Parts {
+  const root = join(import.meta.dirname, "../../..");
+  return {
+    components: folderSource(join(root, "dist/lib/components")),
+    readManifest: (name) => readFile(join(root, "manifests", name), "utf8"),
+    executable: join(root, "dist/k3s"),
   };
 }

@@ -65,7 +65,7 @@ interface NodeSurroundings {
 
 async function runNode(plan: NodePlan, { context, output, requests, args }: NodeSurroundings): Promise<void> {
   const { log } = output;
-  const { env, componentsDir, manifestsDir, executable } = context;
+  const { env, readManifest, executable } = context;
   for (const warning of plan.config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
   await using _lock = await runPreflight(plan);
@@ -73,7 +73,7 @@ async function runNode(plan: NodePlan, { context, output, requests, args }: Node
   // Children must not speak to the service manager in our name.
   const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;
   const components: readonly Component[] = await plan.components({
-    ...{ log, componentsDir, manifestsDir, executable, env: childEnv, args },
+    ...{ log, components: context.components, readManifest, executable, env: childEnv, args },
   });
   const notifier = createNotifier(notifySocket, { log, watchdogUsec: env["WATCHDOG_USEC"] });
   const { shutdown, impatient } = requests;

@@ -1,3 +1,4 @@
+import type { ComponentSource } from "@k3s/components";
 import {
   loadAgentConfig,
   loadServerConfig,
@@ -13,8 +14,8 @@ import { agentPorts, serverPorts, type NeededPort } from "./preflight/check-port
 /** What a node takes from the outside world besides its configuration. */
 interface Host {
   readonly log: Logger;
-  readonly componentsDir: string;
-  readonly manifestsDir: string;
+  readonly components: ComponentSource;
+  readonly readManifest: (name: string) => Promise<string>;
   readonly executable: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly args: readonly string[];

@@ -4,4 +4,4 @@ export { Latest } from "./latest.ts";
 export { nextTurn } from "./next-turn.ts";
 export { retry } from "./retry.ts";
 export { soonAfter } from "./soon-after.ts";
-export { workerUrl } from "./worker-url.ts";
+export { startWorker } from "./worker-thread.ts";

@@ -58,6 +58,32 @@ export class ComponentError extends NodeError {
     });
   }
 
+  static noSpace(
+    place: string,
+    { freeBytes, neededBytes }: { readonly freeBytes: number; readonly neededBytes: number },
+  ): ComponentError {
+    const mib = (bytes: number) => Math.ceil(bytes / 1024 / 1024);
+    const message = `Cannot unpack components to "${place}": ${mib(freeBytes)} MiB are free, ${mib(neededBytes)} MiB are needed`;
+    return new ComponentError("ERR_COMPONENT_SPACE", message, {
+      hint: "Free some space there, or choose a --data-dir on a larger disk",
+    });
+  }
+
+  static notExecutable(place: string, cause: unknown): ComponentError {
+    const message = `Cannot use "${place}" for components: programs there may not be executed`;
+    return new ComponentError("ERR_COMPONENT_NOEXEC", message, {
+      hint: "Mount that file system without noexec, or choose a --data-dir elsewhere",
+      cause,
+    });
+  }
+
+  static damagedPayload(place: string, file: string): ComponentError {
+    const message = `Cannot unpack "${file}" of "${place}": its checksum is not the recorded one`;
+    return new ComponentError("ERR_COMPONENT_PAYLOAD", message, {
+      hint: "Get the executable again and compare its checksum; if that repeats, look for a bad disk or a tampering proxy",
+    });
+  }
+
   static version(program: string, output: string): ComponentError {
     const message = `Cannot find the version of "${program}": it answered "${output.slice(0, 200)}"`;
     return new ComponentError("ERR_COMPONENT_VERSION", message, {

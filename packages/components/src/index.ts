@@ -1,10 +1,15 @@
 export { unpackDebianPackages } from "./debian-packages.ts";
 export { provideStorageTests } from "./kubernetes-tests.ts";
 export { executablePath } from "./executable-path.ts";
+export type { ComponentSource } from "./component-source.ts";
+export { folderSource } from "./folder-source.ts";
+export { readGoVersion } from "./go-version.ts";
+export { payloadSource } from "./payload-source.ts";
+export { loadManifest, type Manifest } from "./manifest.ts";
 export { loadComponentSet, type ComponentSet } from "./component-set.ts";
 export { writeImageArchive } from "./image-archive.ts";
 export { formatTar, type TarEntry } from "./tar-archive.ts";
-export { unpackComponents, type UnpackOptions } from "./unpack-components.ts";
+export { findUnpacked, unpackComponents, type UnpackOptions } from "./unpack-components.ts";
 export { parseVersion, type Version } from "./version.ts";
 export type { Progress, ProgressEvent } from "./progress.ts";
 export { provideComponents, type ProvideOptions, type SourceName } from "./provide-components.ts";

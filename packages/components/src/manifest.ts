@@ -59,9 +59,14 @@ export async function loadManifest(folder: string): Promise<Manifest> {
   } catch (error) {
     throw ComponentError.manifest(path, error instanceof Error ? error.message : "no JSON");
   }
-  if (!isManifest(value)) throw ComponentError.manifest(path, "not of format 1");
+  return parseManifest(value, path);
+}
+
+/** Makes sure that `value`, from `place`, is a list that can be used. Throws ERR_COMPONENT_MANIFEST. */
+export function parseManifest(value: unknown, place: string): Manifest {
+  if (!isManifest(value)) throw ComponentError.manifest(place, "not of format 1");
   const outside = [...value.files, ...value.links].find((entry) => !isInside(entry.path));
-  if (outside !== undefined) throw ComponentError.manifest(path, `path "${outside.path}" leaves the folder`);
+  if (outside !== undefined) throw ComponentError.manifest(place, `path "${outside.path}" leaves the folder`);
   return value;
 }
 

@@ -5,17 +5,20 @@ import { makeDirectory, writeFileAtomic } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { linkCniPlugins } from "./cni-links.ts";
 import { assertUsable, createComponentSet, type ComponentSet } from "./component-set.ts";
+import type { ComponentSource } from "./component-source.ts";
 import { assertDataVersion, recordDataVersion } from "./data-version.ts";
 import { ComponentError } from "./errors.ts";
-import { installFiles } from "./install-files.ts";
-import { loadManifest, manifestDigest, MANIFEST_NAME, type Manifest } from "./manifest.ts";
+import { manifestDigest, MANIFEST_NAME, type Manifest } from "./manifest.ts";
+import { removeUnusedSets } from "./remove-unused-sets.ts";
+import { syncFolder } from "./sync-folder.ts";
 import { absentAsUndefined, sameTime } from "./verify.ts";
 import { waitForLock } from "./wait-for-lock.ts";
 
 export interface UnpackOptions {
-  /** Folder with `components.json`, as made by the build. */
-  readonly from: string;
+  readonly from: ComponentSource;
   readonly dataDir: string;
+  /** False for a tool that only wants a program: `current`, the plugins and the record of the version stay those of the node. */
+  readonly activate?: boolean;
   readonly log: Logger;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
@@ -26,17 +29,33 @@ const RECORD_NAME = ".unpacked.json";
 
 /**
  * Makes `<data-dir>/data/<digest>/` hold the programs, once per version, and returns them; a few stat calls when they are there.
- * An interrupted or damaged folder is made again. Processes that start at the same time wait for each other.
+ * An interrupted or damaged folder is made again. Processes that start at the same time wait for each other. Folders of earlier
+ * versions go once nothing runs from them.
  */
 export async function unpackComponents(options: UnpackOptions): Promise<ComponentSet> {
-  const { from, dataDir } = options;
-  const manifest = await loadManifest(from);
-  assertUsable(manifest, from);
+  const { from, dataDir, activate = true, log } = options;
+  const manifest = await from.manifest();
+  assertUsable(manifest, from.place);
   const place = placeFor(dataDir, manifest);
-  await assertDataVersion(dataDir, manifest);
-  const isReady = (await isCurrent(place)) && (await isComplete(place, manifest));
+  if (activate) await assertDataVersion(dataDir, manifest);
+  const isReady = (!activate || (await isCurrent(place))) && (await isComplete(place, manifest));
   if (!isReady) await unpackLocked(options, place, manifest);
-  return createComponentSet(place.final, manifest, place.cni);
+  if (activate) await removeUnusedSets(place.data, log);
+  return createComponentSet(place.final, manifest, activate ? place.cni : undefined);
+}
+
+/** The set in the first of the data dirs that holds it complete; changes nothing. */
+export async function findUnpacked(
+  from: ComponentSource,
+  dataDirs: readonly string[],
+): Promise<ComponentSet | undefined> {
+  const manifest = await from.manifest();
+  assertUsable(manifest, from.place);
+  for (const dataDir of dataDirs) {
+    const place = placeFor(dataDir, manifest);
+    if (await isComplete(place, manifest).catch(() => false)) return createComponentSet(place.final, manifest);
+  }
+  return undefined;
 }
 
 interface Place {
@@ -53,16 +72,14 @@ function placeFor(dataDir: string, manifest: Manifest): Place {
 }
 
 async function unpackLocked(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {
-  const { dataDir, log, signal } = options;
+  const { dataDir, activate = true, log, signal } = options;
   try {
     await makeDirectory(place.data, 0o755);
     const onWait = (owner: string) => log.info({ owner }, "waiting for another process to unpack components");
     await using _lock = await waitForLock(join(place.data, ".lock"), { limitMs: LOCK_WAIT_MS, onWait, signal });
     const startedAt = performance.now();
     if (!(await isComplete(place, manifest))) await unpack(options, place, manifest); // else another process was faster
-    await rotateLinks(place);
-    await linkCniPlugins({ bin: join(place.final, "bin/cni"), stable: place.cni });
-    await recordDataVersion(dataDir, manifest);
+    if (activate) await makeCurrent(dataDir, place, manifest);
     log.info({ path: place.final, durationMs: Math.round(performance.now() - startedAt) }, "components unpacked");
   } catch (error) {
     signal?.throwIfAborted();
@@ -70,12 +87,18 @@ async function unpackLocked(options: UnpackOptions, place: Place, manifest: Mani
   }
 }
 
+async function makeCurrent(dataDir: string, place: Place, manifest: Manifest): Promise<void> {
+  await rotateLinks(place);
+  await linkCniPlugins({ bin: join(place.final, "bin/cni"), stable: place.cni });
+  await recordDataVersion(dataDir, manifest);
+}
+
 async function unpack(options: UnpackOptions, place: Place, manifest: Manifest): Promise<void> {
   const { from, onProgress, signal } = options;
   await rm(place.temporary, { recursive: true, force: true });
   await mkdir(place.temporary, { mode: 0o755 });
   try {
-    await installFiles({ from, to: place.temporary, manifest, onProgress, signal });
+    await from.install({ to: place.temporary, manifest, onProgress, signal });
     await writeLists(place.temporary, manifest);
   } catch (error) {
     await rm(place.temporary, { recursive: true, force: true }); // gives the space back, which may be what was missing
@@ -84,6 +107,7 @@ async function unpack(options: UnpackOptions, place: Place, manifest: Manifest):
   const damaged = `${place.final}-damaged-${Date.now()}`;
   await rename(place.final, damaged).catch(absentAsUndefined); // programs that still run keep their files
   await rename(place.temporary, place.final);
+  await syncFolder(place.data);
   await rm(damaged, { recursive: true, force: true });
 }
 

@@ -20,7 +20,7 @@ import { basename, join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { acquireLock } from "@k3s/files";
-import { unpackComponents, type UnpackOptions } from "../src/index.ts";
+import { folderSource, unpackComponents, type UnpackOptions } from "../src/index.ts";
 import { manifestDigest, type Manifest } from "../src/manifest.ts";
 import { writeComponentFolder } from "./support/component-folder.ts";
 import { recordingLogger } from "./support/recording-logger.ts";
@@ -45,7 +45,7 @@ async function fixture(t: TestContext, kubernetes?: string): Promise<Fixture> {
   const dataDir = join(folder, "k3s");
   const { log, lines } = recordingLogger();
   const data = join(dataDir, "data");
-  return { options: { from, dataDir, log }, manifest, from, data, final: join(data, manifestDigest(manifest)), lines };
+  return { options: { from: folderSource(from), dataDir, log }, manifest, from, data, final: join(data, manifestDigest(manifest)), lines };
 }
 
 const inode = async (path: string) => (await stat(path)).ino;
@@ -116,7 +116,7 @@ describe("unpackComponents()", () => {
     await unpackComponents({ ...linked, onProgress });
     assert.equal(reports.length, 0);
     // A file with another mode cannot be shared.
-    for (const file of manifest.files) await chmod(join(options.from, file.path), 0o700);
+    for (const file of manifest.files) await chmod(join(options.from.place, file.path), 0o700);
     await unpackComponents({ ...options, onProgress });
     const total = manifest.files.reduce((sum, file) => sum + file.size, 0);
     assert.deepEqual(reports.at(-1), [total, total]);
@@ -200,7 +200,7 @@ describe("unpackComponents()", () => {
     const { options, from } = await fixture(t);
     const moved = `${from}-moved`;
     await cp(from, moved, { recursive: true, verbatimSymlinks: true });
-    const set = await unpackComponents({ ...options, from: moved });
+    const set = await unpackComponents({ ...options, from: folderSource(moved) });
     assert.match(await readFile(set.path("kubelet"), "utf8"), /1\.30\.14/);
   });
 
@@ -214,9 +214,9 @@ describe("unpackComponents()", () => {
   test("points at the newer version after an upgrade and remembers the one before", async (t) => {
     const { options, final, data } = await fixture(t, "1.30.14");
     await unpackComponents(options);
-    const newer = join(options.from, "../newer");
+    const newer = join(options.from.place, "../newer");
     await writeComponentFolder(newer, "1.31.0");
-    const set = await unpackComponents({ ...options, from: newer });
+    const set = await unpackComponents({ ...options, from: folderSource(newer) });
     assert.equal(await readlink(join(data, "current")), set.dir);
     assert.equal(await readlink(join(data, "previous")), final);
     assert.ok((await readlink(join(data, "cni/bridge"))).includes(basename(set.dir)));
@@ -225,9 +225,9 @@ describe("unpackComponents()", () => {
   test("accepts a data directory that a newer patch version of the same minor wrote", async (t) => {
     const { options } = await fixture(t, "1.30.14");
     await unpackComponents(options);
-    const older = join(options.from, "../older");
+    const older = join(options.from.place, "../older");
     await writeComponentFolder(older, "1.30.1");
-    assert.equal((await unpackComponents({ ...options, from: older })).versions.kubernetes.patch, 1);
+    assert.equal((await unpackComponents({ ...options, from: folderSource(older) })).versions.kubernetes.patch, 1);
   });
 
   test("keeps plugins that a user put into the stable folder, and drops links of ours that lead nowhere", async (t) => {
@@ -302,10 +302,10 @@ describe("unpackComponents() refuses", () => {
   test("a data directory that a newer minor version wrote", async (t) => {
     const { options } = await fixture(t, "1.31.0");
     await unpackComponents(options);
-    const older = join(options.from, "../older");
+    const older = join(options.from.place, "../older");
     await writeComponentFolder(older, "1.30.14");
     const message = `Cannot use data directory "${options.dataDir}": written by Kubernetes 1.31.0, this is 1.30.14`;
-    await assert.rejects(unpackComponents({ ...options, from: older }), { code: "ERR_DATA_DIR_NEWER", message });
+    await assert.rejects(unpackComponents({ ...options, from: folderSource(older) }), { code: "ERR_DATA_DIR_NEWER", message });
   });
 
   test("a data directory whose programs are of another architecture", async (t) => {
@@ -329,7 +329,7 @@ describe("unpackComponents() refuses", () => {
 
   test("a full disk, and gives back what it took", async (t) => {
     const { options } = await fixture(t);
-    const mount = join(options.from, "../mount");
+    const mount = join(options.from.place, "../mount");
     await mkdir(mount);
     await run("mount", ["-t", "tmpfs", "-o", "size=24k", "tmpfs", mount]);
     try {

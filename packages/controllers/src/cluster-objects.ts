@@ -1,5 +1,3 @@
-import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import { retry } from "@k3s/async";
 import { applyManifests, ApiError, isConflict, type KubeClient } from "@k3s/kube-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
@@ -7,8 +5,9 @@ import type { Logger } from "@k3s/log";
 
 export interface ClusterObjectsOptions {
   readonly client: () => KubeClient;
-  /** Manifest files whose objects the components of a node need. */
+  /** Names of manifests whose objects the components of a node need. */
   readonly manifests: readonly string[];
+  readonly readManifest: (name: string) => Promise<string>;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly log: Logger;
@@ -26,9 +25,9 @@ export class ClusterObjects implements Component {
   /** Resolves once all objects are there; tries again while the API server is not up to it. */
   async start({ signal }: StartContext): Promise<void> {
     const client = this.#options.client();
-    for (const path of this.#options.manifests) {
-      const yaml = await readFile(path, "utf8");
-      await this.#insist(basename(path), (inner) => applyManifests(client, yaml, inner), signal);
+    for (const name of this.#options.manifests) {
+      const yaml = await this.#options.readManifest(name);
+      await this.#insist(name, (inner) => applyManifests(client, yaml, inner), signal);
     }
     await this.#insist("cluster-dns", (inner) => this.#createClusterDns(client, inner), signal);
   }

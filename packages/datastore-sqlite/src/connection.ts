@@ -1,7 +1,6 @@
-import { createRequire } from "node:module";
+import { loadAddon } from "@k3s/native";
 import Database from "better-sqlite3";
-import { bundledAddon } from "./bundled-addon.ts";
-import type { WorkerSettings } from "./worker-protocol.ts";
+import type { WorkerData, WorkerSettings } from "./worker-protocol.ts";
 
 /** A log file that had to grow beyond this is cut when SQLite uses it anew. */
 const LOG_BYTES = 16 * 1024 * 1024;
@@ -9,14 +8,14 @@ const LOG_BYTES = 16 * 1024 * 1024;
 export type Connection = Database.Database;
 
 /** Opens the file, which must exist. Checkpoints never run by themselves. */
-export function connect(settings: WorkerSettings): Connection {
-  const addon = bundledAddon();
+export function connect(settings: WorkerData): Connection {
+  const { addon } = settings;
   const database = new Database(settings.path, {
     fileMustExist: true,
     readonly: settings.isReadOnly,
     timeout: settings.busyTimeoutMs,
     // sound: the library takes the loaded add-on as well as its path; its types know the path only
-    ...(addon === undefined ? {} : { nativeBinding: createRequire(import.meta.url)(addon) as string }),
+    ...(addon === undefined ? {} : { nativeBinding: loadAddon(addon) as string }),
   });
   if (!settings.isReadOnly) configureWriting(database, settings);
   database.pragma(`cache_size = ${settings.cachePages}`);

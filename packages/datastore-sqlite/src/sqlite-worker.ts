@@ -6,10 +6,10 @@ import { prepareSchema, quickCheck } from "./schema.ts";
 import type {
   Operation,
   Requests,
+  WorkerData,
   WorkerFailure,
   WorkerRequest,
   WorkerResponse,
-  WorkerSettings,
 } from "./worker-protocol.ts";
 import { writerOperations, type WriterOperations } from "./writer-operations.ts";
 
@@ -17,12 +17,12 @@ type Handlers = { readonly [Name in Operation]: (argument: Requests[Name]["argum
 
 /** Runs requests one after the other on one connection. The same code serves the writer and the reader. */
 class SqliteWorker {
-  readonly #settings: WorkerSettings;
+  readonly #settings: WorkerData;
   #database: Connection | undefined;
   #reader: ReaderOperations | undefined;
   #writer: WriterOperations | undefined;
 
-  constructor(settings: WorkerSettings) {
+  constructor(settings: WorkerData) {
     this.#settings = settings;
   }
 
@@ -81,7 +81,7 @@ function transferable(response: WorkerResponse): ArrayBuffer[] {
   return typeof answer === "object" && "bytes" in answer ? [answer.bytes] : [];
 }
 
-const worker = new SqliteWorker(workerData as WorkerSettings); // sound: given by WorkerChannel
+const worker = new SqliteWorker(workerData as WorkerData); // sound: given by WorkerChannel
 parentPort?.on("message", (request: WorkerRequest) => {
   const response = worker.answer(request);
   parentPort?.postMessage(response, transferable(response));

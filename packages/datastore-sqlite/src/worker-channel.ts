@@ -1,8 +1,9 @@
-import { Worker } from "node:worker_threads";
-import { workerUrl } from "@k3s/async";
+import type { Worker } from "node:worker_threads";
+import { startWorker } from "@k3s/async";
 import { ConnectionUse, DriverError } from "@k3s/datastore";
+import { bundledAddon } from "./bundled-addon.ts";
 import { toDriverError } from "./errors.ts";
-import type { Operation, Requests, WorkerResponse, WorkerSettings } from "./worker-protocol.ts";
+import type { Operation, Requests, WorkerData, WorkerResponse, WorkerSettings } from "./worker-protocol.ts";
 
 /** Memory of one worker: it holds one batch or one answer at a time. */
 const LIMITS = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 4, stackSizeMb: 2 };
@@ -55,8 +56,10 @@ export class WorkerChannel {
 
   #start(): Worker {
     this.use.opened();
-    const worker = new Worker(workerUrl("sqlite-worker", import.meta.url), {
-      workerData: this.#settings,
+    // One path for all threads: SQLite's locks hold only where one copy of it is in the process.
+    const workerData: WorkerData = { ...this.#settings, addon: bundledAddon() };
+    const worker = startWorker("sqlite-worker", import.meta.url, {
+      workerData,
       resourceLimits: LIMITS,
       execArgv: [],
       name: "sqlite",

@@ -107,3 +107,9 @@ export interface WorkerSettings {
   readonly autoVacuum: NonNullable<SqliteSettings["autoVacuum"]>;
   readonly secureDelete: SqliteSettings["secureDelete"];
 }
+
+/** What a worker is started with. */
+export interface WorkerData extends WorkerSettings {
+  /** SQLite's native part; undefined: where the library finds it. */
+  readonly addon: string | undefined;
+}

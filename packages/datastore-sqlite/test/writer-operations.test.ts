@@ -20,7 +20,7 @@ describe("writerOperations()", () => {
       await mkdir(dirname(path));
       await writeFile(path, "");
       const settings = { path, isReadOnly: false, cachePages: -2048, busyTimeoutMs: 1000, synchronous };
-      const database = connect({ ...settings, autoVacuum: "INCREMENTAL", secureDelete: undefined });
+      const database = connect({ ...settings, autoVacuum: "INCREMENTAL", secureDelete: undefined, addon: undefined });
       t.after(() => database.close());
       prepareSchema(database);
       writerOperations(database, synchronous).prune({ rows: [1], spansUpTo: 1 });

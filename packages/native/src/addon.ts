@@ -1,5 +1,4 @@
-import { createRequire } from "node:module";
-import { NativeError } from "./errors.ts";
+import { loadAddon } from "./load-addon.ts";
 import { locate } from "./location.ts";
 
 interface Addon {
@@ -12,7 +11,7 @@ interface Addon {
 
 /** Takes an exclusive lock on an open file without waiting; false when somebody else holds it. */
 export function flock(fd: number): boolean {
-  return loadAddon().flock(fd);
+  return own().flock(fd);
 }
 
 /**
@@ -21,7 +20,7 @@ export function flock(fd: number): boolean {
  * EMSGSIZE when it is larger than 64 MiB. What the kernel says about the request itself is in the answer.
  */
 export function netlinkRoute(request: Uint8Array): Buffer {
-  return loadAddon().netlinkRoute(request);
+  return own().netlinkRoute(request);
 }
 
 /**
@@ -29,7 +28,7 @@ export function netlinkRoute(request: Uint8Array): Buffer {
  * Never waits: throws with code EAGAIN when the receiver is behind.
  */
 export function notify(socketPath: string, message: string): void {
-  loadAddon().notify(socketPath, message);
+  own().notify(socketPath, message);
 }
 
 /**
@@ -37,7 +36,7 @@ export function notify(socketPath: string, message: string): void {
  * file. After a start, most of them are not.
  */
 export function releaseCode(): void {
-  loadAddon().releaseCode();
+  own().releaseCode();
 }
 
 /**
@@ -45,14 +44,9 @@ export function releaseCode(): void {
  * Only for orphans adopted by this process: reaping a child of Node's own would make Node wait for it for ever.
  */
 export function waitpid(pid: number): number | undefined {
-  return loadAddon().waitpid(pid);
+  return own().waitpid(pid);
 }
 
-function loadAddon(): Addon {
-  const path = locate("k3s-native.node");
-  try {
-    return createRequire(import.meta.url)(path) as Addon; // sound: the file is built from our own source beside this one
-  } catch (error) {
-    throw NativeError.notLoadable(path, error);
-  }
+function own(): Addon {
+  return loadAddon(locate("k3s-native.node")) as Addon; // sound: the file is built from our own source beside this one
 }

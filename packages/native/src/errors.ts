@@ -17,4 +17,12 @@ export class NativeError extends NodeError {
       cause,
     });
   }
+
+  static noPlace(name: string, folders: readonly string[], cause: unknown): NativeError {
+    const places = folders.map((folder) => `"${folder}"`).join(", ");
+    return new NativeError("ERR_NATIVE_NO_PLACE", `Cannot lay out native part "${name}": none of ${places} takes it`, {
+      hint: "Make one of them writable, with some megabytes free, on a file system from which programs may be executed (no noexec)",
+      cause,
+    });
+  }
 }

@@ -1,4 +1,4 @@
-import type { ComponentSet } from "@k3s/components";
+import type { ComponentSet, ComponentSource } from "@k3s/components";
 import type { NodeConfig } from "@k3s/config";
 import type { Logger } from "@k3s/log";
 import type { Component } from "@k3s/lifecycle";
@@ -7,8 +7,8 @@ import type { RecordsPlace } from "@k3s/process";
 /** What a node takes from the outside world besides its configuration. */
 export interface NodeHost {
   readonly log: Logger;
-  /** Folder of upstream programs, as the build leaves it. */
-  readonly componentsDir: string;
+  /** Where the upstream programs are. */
+  readonly components: ComponentSource;
   /** Our own executable, which is also a CNI plugin. */
   readonly executable: string;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -7,11 +7,11 @@ const INTERVAL_MS = 2_000;
 
 /** Brings the upstream programs into the data dir and says so when that takes a while. */
 export function unpackPrograms(dataDir: string, host: NodeHost, signal: AbortSignal): Promise<ComponentSet> {
-  const { log, componentsDir } = host;
-  return unpackComponents({ from: componentsDir, dataDir, log, onProgress: unpackProgress(log), signal });
+  const { log, components } = host;
+  return unpackComponents({ from: components, dataDir, log, onProgress: unpackProgress(log), signal });
 }
 
-/** Says now and then how much of the components was copied. `now` in milliseconds. */
+/** Says now and then how much of the components was unpacked. `now` in milliseconds. */
 export function unpackProgress(
   log: Logger,
   now: () => number = () => performance.now(),
@@ -21,6 +21,6 @@ export function unpackProgress(
     if (now() - saidAt < INTERVAL_MS) return;
     saidAt = now();
     const percent = Math.floor((100 * doneBytes) / Math.max(totalBytes, 1));
-    log.info({ percent, bytes: doneBytes, totalBytes }, "copying components to the data directory");
+    log.info({ percent, bytes: doneBytes, totalBytes }, "unpacking components to the data directory");
   };
 }

@@ -1,6 +1,5 @@
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
-import { workerUrl } from "@k3s/async";
+import { startWorker } from "@k3s/async";
 import type { ErrorCode } from "@k3s/errors";
 import { PkiError } from "./errors.ts";
 import type { PkiAnswer, PkiJob, PkiJobs } from "./pki-jobs.ts";
@@ -14,7 +13,7 @@ export async function runPkiJob<Name extends keyof PkiJobs>(
   input: Parameters<PkiJobs[Name]>[0],
 ): Promise<Awaited<ReturnType<PkiJobs[Name]>>> {
   const workerData: PkiJob = { name, input };
-  const worker = new Worker(workerUrl("pki-worker", import.meta.url), { workerData, name: "pki" });
+  const worker = startWorker("pki-worker", import.meta.url, { workerData, name: "pki" });
   const exited = once(worker, "exit");
   // once() rejects on "error"; an exit without an answer is a bug of ours.
   const answer = await Promise.race([

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { ServerConfig } from "@k3s/config";
 import { kubeApiserver, KubernetesEndpoint, type ServingAddresses } from "@k3s/control-plane";
 import { ClusterObjects } from "@k3s/controllers";
@@ -46,7 +45,8 @@ export function api(parts: ServerParts): Component {
     opened(supervisor),
     new ClusterObjects({
       client,
-      manifests: [join(host.manifestsDir, "rolebindings.yaml")],
+      manifests: ["rolebindings.yaml"],
+      readManifest: host.readManifest,
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
       log: log("cluster-objects"),

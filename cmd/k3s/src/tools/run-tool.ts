@@ -1,15 +1,16 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
-import { executablePath, loadComponentSet } from "@k3s/components";
+import { executablePath } from "@k3s/components";
 import type { CommandContext } from "../context.ts";
 import { ToolError } from "../errors.ts";
+import { toolSet } from "./tool-set.ts";
 import { toolPresets, type Tool } from "./tool-environment.ts";
 
-/** Becomes the tool: same process id, terminal, signals and exit code. Returns only by throwing. */
-export async function runTool(tool: Tool, context: CommandContext): Promise<never> {
-  const { args, env, componentsDir } = context;
-  const set = await loadComponentSet(componentsDir);
-  if (!set.has(tool)) throw ToolError.absent(tool, componentsDir);
+/** Becomes the tool: same process id, terminal, signals and exit code. Returns only by throwing. `globals` stood before its name. */
+export async function runTool(tool: Tool, context: CommandContext, globals: readonly string[]): Promise<never> {
+  const { args, env, components } = context;
+  const set = await toolSet(context, globals);
+  if (!set.has(tool)) throw ToolError.absent(tool, components.place);
   const presets = await toolPresets(tool, { args, env });
   if (presets.hint !== undefined) context.writeError(`${presets.hint}\n`);
   const path = set.path(tool);

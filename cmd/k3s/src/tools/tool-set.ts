@@ -1,0 +1,83 @@
+import { lstat, mkdir, readFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { findUnpacked, loadComponentSet, unpackComponents, type ComponentSet } from "@k3s/components";
+import { createLogger } from "@k3s/log";
+import type { CommandContext } from "../context.ts";
+import { ToolError } from "../errors.ts";
+
+const SYSTEM_DATA_DIR = "/var/lib/rancher/k3s";
+const SYSTEM_CONFIG = "/etc/rancher/k3s/config.yaml";
+
+/**
+ * The programs for a tool: those of the node on this machine when they are of this release; else they are unpacked where the
+ * caller may write. A folder of programs is used as it is.
+ */
+export async function toolSet(context: CommandContext, globals: readonly string[]): Promise<ComponentSet> {
+  const { components } = context;
+  if (components.folder !== undefined) return await loadComponentSet(components.folder);
+  const isRoot = process.geteuid?.() === 0;
+  const named = dataDirOf(globals) ?? context.env["K3S_DATA_DIR"] ?? (await configuredDataDir(context.env));
+  const own = isRoot ? [] : [join(homedir(), ".rancher/k3s")];
+  const usual = [...(named === undefined ? [] : [named]), SYSTEM_DATA_DIR, ...own];
+  const found = await findUnpacked(components, usual);
+  if (found !== undefined) return found;
+  if (isRoot) return await unpack(context, named ?? SYSTEM_DATA_DIR);
+  return await unpackForUser(context, [...(named === undefined ? [] : [named]), ...own]);
+}
+
+/** The first place that takes them; the last resort is a folder of the user's own among temporary files. */
+async function unpackForUser(context: CommandContext, places: readonly string[]): Promise<ComponentSet> {
+  for (const dataDir of places) {
+    const set = await unpack(context, dataDir).catch(() => undefined);
+    if (set !== undefined) return set;
+  }
+  const place = join(tmpdir(), `k3s-${process.geteuid?.() ?? 0}`);
+  await assertOwnFolder(place);
+  return (await findUnpacked(context.components, [place])) ?? (await unpack(context, place));
+}
+
+/** Programs are run from there: nobody else may have made it, or be able to write to it. */
+async function assertOwnFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch(() => undefined); // there, or refused: what counts is what is there now
+  const found = await lstat(path).catch(() => undefined);
+  const isOwn = found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & 0o022) === 0;
+  if (!isOwn) throw ToolError.noPlace(path);
+}
+
+async function unpack(context: CommandContext, dataDir: string): Promise<ComponentSet> {
+  const { components, isTerminal, writeError } = context;
+  const log = createLogger({ level: "warn", format: "text", write: writeError });
+  let shown = -1;
+  const onProgress = (doneBytes: number, totalBytes: number) => {
+    const percent = Math.floor((100 * doneBytes) / totalBytes);
+    if (percent !== shown) writeError(`\rUnpacking the programs of k3s to ${dataDir}, once: ${percent} %`);
+    shown = percent;
+  };
+  try {
+    return await unpackComponents({
+      ...{ from: components, dataDir, activate: false, log },
+      ...(isTerminal ? { onProgress } : {}),
+    });
+  } finally {
+    if (shown >= 0) writeError("\r\u001b[K");
+  }
+}
+
+/** The last `--data-dir` before the tool's name. */
+function dataDirOf(globals: readonly string[]): string | undefined {
+  let found: string | undefined;
+  for (const [index, text] of globals.entries()) {
+    if (text === "-d" || text === "--data-dir") found = globals[index + 1];
+    else found = /^(?:-d|--data-dir)=(.*)$/s.exec(text)?.[1] ?? found;
+  }
+  return found;
+}
+
+/** Of the node on this machine. A configuration that cannot be read or understood is no concern of a tool. */
+async function configuredDataDir(env: CommandContext["env"]): Promise<string | undefined> {
+  const text = await readFile(env["K3S_CONFIG_FILE"] ?? SYSTEM_CONFIG, "utf8").catch(() => "");
+  const line = /^\s*["']?data-dir["']?\s*:\s*(.*?)\s*$/m.exec(text)?.[1];
+  const value = line?.replace(/\s+#.*$/, "").replace(/^(["'])(.*)\1$/, "$2");
+  return value === undefined || value === "" ? undefined : value;
+}
