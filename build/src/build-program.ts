@@ -31,11 +31,11 @@ export interface Program {
   readonly commit: string;
 }
 
-/** Makes the executable that carries all of ours, in `folder`. With nothing changed it takes the time of the bundler. */
-export async function buildProgram(folder: string): Promise<Program> {
+/** Makes the executable that carries all of ours, in `folder`; `release` is the end of its version. With nothing changed it takes the time of the bundler. */
+export async function buildProgram(folder: string, release: string): Promise<Program> {
   await mkdir(join(folder, "bundle"), { recursive: true });
   const commit = await findCommit();
-  const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release: RELEASE, commit });
+  const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release, commit });
   const node = await strippedNode(folder);
   const assets = [
     ...[...bundle.workers].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
@@ -43,7 +43,9 @@ export async function buildProgram(folder: string): Promise<Program> {
     ...(await manifests()),
   ];
   const main: ProgramPart = { name: "main.cjs", path: bundle.main, source: "bundled here" };
-  const digests = await Promise.all([node, main, ...assets].map(async ({ name, path }) => `${name} ${await digestOf(path)}`));
+  const digests = await Promise.all(
+    [node, main, ...assets].map(async ({ name, path }) => `${name} ${await digestOf(path)}`),
+  );
   const recipe = await readFile(join(import.meta.dirname, "make-executable.ts"), "utf8");
   const path = join(folder, "k3s");
   await unlessMade(path, [recipe, process.version, ...digests], (temporary) =>
