@@ -6,6 +6,7 @@ import { after, before, describe, test, type TestContext } from "node:test";
 import { sleep } from "@k3s/async";
 import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
+import { answers, inviteAdmin, through } from "./agent-access.ts";
 import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
 import {
   API_BACK,
@@ -27,7 +28,6 @@ const SPREAD_LIMIT_MS = 180 * SECONDS;
 const IMAGE = "docker.io/library/busybox:local";
 const WEB = "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www";
 const DATABASE_ADDRESS = "10.99.0.20";
-const ADMIN = "/var/lib/admin.yaml";
 const NODE_STATES = `jsonpath={range .items[*]}{.metadata.name} {range .status.conditions[?(@.type=="Ready")]}{.status} {.lastTransitionTime}{end}{"\\n"}{end}`;
 
 interface ServerPlan {
@@ -160,13 +160,6 @@ class Cluster {
     this.#token = (await readFile(server.host.outside("/var/lib/rancher/k3s/server/token"), "utf8")).trim();
   }
 
-  /** Lets the administrator work on an agent: through the agent's own balancer. */
-  async invite(agent: K3sServer): Promise<void> {
-    const config = await this.servers[0]?.host.run("cat", "/etc/rancher/k3s/k3s.yaml");
-    assert.ok(config !== undefined);
-    await writeFile(agent.host.outside(ADMIN), config.replace("127.0.0.1:6443", "127.0.0.1:6444"), { mode: 0o600 });
-  }
-
   /** A plain TCP balancer in front of the servers. */
   async startBalancer(address: string): Promise<void> {
     const host = this.#undo.use(await TestHost.create({ name: "lb", address, network: this.network }));
@@ -198,16 +191,6 @@ class Cluster {
 interface Rest {
   readonly undo: AsyncDisposableStack;
   readonly database: ClusterDatabase;
-}
-
-/** The cluster as seen from an agent, whose balancer finds a server. */
-function through(agent: K3sServer): ClusterAccess {
-  return { kubectl: (...args) => agent.kubectl("--kubeconfig", ADMIN, ...args) };
-}
-
-/** Whether the API answers on an agent. */
-async function answers(agent: K3sServer): Promise<boolean> {
-  return (await through(agent).kubectl("get", "--raw=/readyz", "--request-timeout=2s")) === "ok";
 }
 
 /** How many connections of the machine lead to a server. */
@@ -262,12 +245,13 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
 
       test("agents join by the address in front of the servers", async () => {
         await plan.register(cluster);
-        for (const agent of cluster.agents) {
-          cluster.startAgent(agent);
-          await cluster.invite(agent);
-        }
         const [agent] = cluster.agents;
-        assert.ok(agent !== undefined);
+        const [server] = cluster.servers;
+        assert.ok(agent !== undefined && server !== undefined);
+        for (const one of cluster.agents) {
+          cluster.startAgent(one);
+          await inviteAdmin(one, server);
+        }
         admin = through(agent);
         const expected = servers.filter(({ args = [] }) => args !== DEDICATED).length + cluster.agents.length;
         await untilTrue("all nodes are Ready", async () => {

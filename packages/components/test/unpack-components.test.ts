@@ -124,11 +124,15 @@ describe("unpackComponents()", () => {
   });
 
   test("unpacks once when several processes start together", async (t) => {
-    const { options, final, lines } = await fixture(t);
-    const sets = await Promise.all(Array.from({ length: 5 }, () => unpackComponents(options)));
+    const { options, data, final, lines } = await fixture(t);
+    await mkdir(data, { recursive: true });
+    const lock = await acquireLock(join(data, ".lock"));
+    const unpacking = Array.from({ length: 5 }, () => unpackComponents(options));
+    const waiting = () => lines.filter((line) => line.includes("waiting for another process")).length;
+    await t.waitFor(() => assert.equal(waiting(), unpacking.length), { timeout: 30_000 }).finally(() => lock.release());
+    const sets = await Promise.all(unpacking);
     assert.deepEqual(new Set(sets.map((set) => set.dir)), new Set([final]));
     await run("sha256sum", ["--check", "--quiet", ".sha256sums"], { cwd: join(final, "bin") });
-    assert.ok(lines.some((line) => line.includes("waiting for another process")));
   });
 
   test("waits for the lock no longer than its signal allows", async (t) => {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { CommitBatch, NewRow } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
-import { creations } from "./support/ops.ts";
+import { until, creations } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
 

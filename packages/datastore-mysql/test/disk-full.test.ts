@@ -3,8 +3,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { StoreError } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
-import { contents, query, rangeOf, remove, write } from "./support/ops.ts";
+import { until, contents, query, rangeOf, remove, write } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();

@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { until } from "@k3s/testkit";
-import { contents, EVERYTHING, isUnavailable, remove, write } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
+import { until, WatchRecorder, contents, EVERYTHING, isUnavailable, remove, write } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -104,7 +102,7 @@ describe("D1 tables of every kine generation", () => {
         "/registry/old-delete=d2@10",
         "/registry/ttl=t@11",
       ]);
-      const seen = new Recorder(store, EVERYTHING, 3);
+      const seen = new WatchRecorder(store, EVERYTHING, 3);
       await seen.count(9);
       assert.deepEqual(seen.lines.slice(0, 6), [
         "3 put /registry/a=a1",

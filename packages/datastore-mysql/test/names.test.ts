@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { contents, creations, isUnavailable, write } from "./support/ops.ts";
+import { contents, creations, isUnavailable, write } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
-import { contents, isUnavailable, query, rangeOf, write } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
+import { until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -59,7 +57,7 @@ describe("hard case 34, O3: MariaDB away", () => {
   for (const { name, begin, end } of OUTAGES) {
     test(`${name} under load: unavailable while it lasts, no false conflict, no event lost or doubled`, async (t) => {
       const { store, lines } = await openStoreWith(t);
-      const seen = new Recorder(store, rangeOf("/load/", "/load0"));
+      const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
       const writer = startWriter(store);
       await until("writes are served", () => Promise.resolve(writer.acknowledged.size > 20));
       await begin();
@@ -77,7 +75,7 @@ describe("hard case 34, O3: MariaDB away", () => {
 
   test("a connection cut in the middle of commits: what was answered is there, once", async (t) => {
     const { store } = await openStoreWith(t);
-    const seen = new Recorder(store, rangeOf("/load/", "/load0"));
+    const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
     const admin = await database.connect(t);
     const writer = startWriter(store);
     for (let round = 1; round <= 20; round++) {
@@ -127,7 +125,7 @@ describe("MariaDB read-only", () => {
 });
 
 interface Expected {
-  readonly seen: Recorder;
+  readonly seen: WatchRecorder;
   readonly acknowledged: ReadonlyMap<string, number>;
 }
 

@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Driver } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
+import { until, WatchRecorder, contents, creations, EVERYTHING, query, rangeOf, write } from "@k3s/testkit";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
-import { contents, creations, EVERYTHING, query, rangeOf, write } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -24,7 +22,7 @@ describe("several servers on one MariaDB", () => {
   test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
     const name = database.newName();
     const stores = [await database.store(t, name), await database.store(t, name)];
-    const seen = stores.map((store) => new Recorder(store, EVERYTHING, 3));
+    const seen = stores.map((store) => new WatchRecorder(store, EVERYTHING, 3));
     const won: number[] = [];
     await Promise.all(
       [0, 1, 2, 3, 4, 5, 6, 7].map(async (client) => {
@@ -50,7 +48,7 @@ describe("several servers on one MariaDB", () => {
   test("a write of one is read by the other at once, and told to its watch", async (t) => {
     const name = database.newName();
     const [one, other] = [await database.store(t, name), await database.store(t, name)];
-    const seen = new Recorder(other, rangeOf("/k", "/l"));
+    const seen = new WatchRecorder(other, rangeOf("/k", "/l"));
     for (let i = 0; i < 50; i++) {
       await one.txn(write(`/k/${i}`, 0, "v"));
       assert.equal((await other.range(query(rangeOf(`/k/${i}`)))).count, 1);
@@ -98,7 +96,7 @@ describe("O9 beside kine", () => {
     const name = database.newName();
     const store = await database.store(t, name);
     for (const key of ["/ended", "/kept", "/again"]) await store.txn(write(key, 0, "old"));
-    const [early, late] = [new Recorder(store, EVERYTHING, 3), new Recorder(store, EVERYTHING, 10)];
+    const [early, late] = [new WatchRecorder(store, EVERYTHING, 3), new WatchRecorder(store, EVERYTHING, 10)];
     const kine = await database.connect(t, name);
     for (const statement of [
       "START TRANSACTION",
@@ -120,7 +118,7 @@ describe("O9 beside kine", () => {
     assert.deepEqual(await early.ended(), { reason: "compacted", compactRevision: 8 });
     await late.count(1);
     assert.deepEqual(late.lines, ["10 put /last=new"]);
-    const after = new Recorder(store, EVERYTHING, 9);
+    const after = new WatchRecorder(store, EVERYTHING, 9);
     await after.count(2);
     assert.deepEqual(after.lines, ["9 put /again=new", "10 put /last=new"]);
     assert.equal((await store.txn(write("/ended", 0, "back"))).revision, 11);
@@ -129,7 +127,7 @@ describe("O9 beside kine", () => {
   test("D6 an id that kine burnt is settled, and rows behind it are shown", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
-    const seen = new Recorder(store, EVERYTHING, 3);
+    const seen = new WatchRecorder(store, EVERYTHING, 3);
     const kine = await database.connect(t, name);
     await kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, '1')`);
     await assert.rejects(kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, 'again')`), { errno: 1062 });
@@ -143,7 +141,7 @@ describe("O9 beside kine", () => {
   test("a row that kine commits late is shown before the rows behind it", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
-    const seen = new Recorder(store, EVERYTHING, 3);
+    const seen = new WatchRecorder(store, EVERYTHING, 3);
     const [slow, fast] = [await database.connect(t, name), await database.connect(t, name)];
     await slow.query(`START TRANSACTION; ${INSERT} ('/slow', 1, 0, 0, 0, 0, '1')`);
     await fast.query(`${INSERT} ('/fast', 1, 0, 0, 0, 0, '2')`);
@@ -158,7 +156,7 @@ describe("O9 beside kine", () => {
   test("kine and we write the same keys: one of two wins, and all is seen once and in order", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
-    const seen = new Recorder(store, EVERYTHING, 3);
+    const seen = new WatchRecorder(store, EVERYTHING, 3);
     const kine = await database.connect(t, name);
     const keys = Array.from({ length: 100 }, (_, i) => `/both/${i}`);
     let ofKine = 0;

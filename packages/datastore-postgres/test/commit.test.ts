@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { CommitBatch, NewRow } from "@k3s/datastore";
-import { creations } from "./support/ops.ts";
+import { creations } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();

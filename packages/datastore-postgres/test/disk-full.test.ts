@@ -5,9 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { openStore, StoreError, type OpenStore } from "@k3s/datastore";
-import { PostgresServer, SmallDisk, until } from "@k3s/testkit";
+import { PostgresServer, SmallDisk, until, isUnavailable, query, rangeOf, remove, write } from "@k3s/testkit";
 import { openPostgresDriver } from "../src/index.ts";
-import { isUnavailable, query, rangeOf, remove, write } from "./support/ops.ts";
 import { collectLog } from "./support/test-database.ts";
 
 const isNoSpace = (error: unknown) => error instanceof StoreError && error.reason === "noSpace";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
+import { contents } from "@k3s/testkit";
 import { openPostgresReader } from "../src/index.ts";
-import { contents } from "./support/ops.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
+import { until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
 import { openPostgresDriver } from "../src/index.ts";
-import { contents, isUnavailable, query, rangeOf, write } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -60,7 +58,7 @@ describe("hard case 34, O3: PostgreSQL away", () => {
   for (const { name, begin, end } of OUTAGES) {
     test(`${name} under load: unavailable while it lasts, no false conflict, no event lost or doubled`, async (t) => {
       const { store, lines } = await openStoreWith(t);
-      const seen = new Recorder(store, rangeOf("/load/", "/load0"));
+      const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
       const writer = startWriter(store);
       await until("writes are served", () => Promise.resolve(writer.acknowledged.size > 20));
       await begin();
@@ -79,7 +77,7 @@ describe("hard case 34, O3: PostgreSQL away", () => {
   test("a connection cut in the middle of commits: what was answered is there, once", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
-    const seen = new Recorder(store, rangeOf("/load/", "/load0"));
+    const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
     const admin = await database.connect(t);
     const writer = startWriter(store);
     for (let round = 1; round <= 20; round++) {
@@ -130,7 +128,7 @@ describe("PostgreSQL read-only", () => {
 });
 
 interface Expected {
-  readonly seen: Recorder;
+  readonly seen: WatchRecorder;
   readonly acknowledged: ReadonlyMap<string, number>;
 }
 

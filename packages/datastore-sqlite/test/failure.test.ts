@@ -12,10 +12,10 @@ import {
   type Driver,
   type OpenStore,
 } from "@k3s/datastore";
+import { WatchRecorder } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
-import { Recorder } from "./support/recorder.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
 
 const run = promisify(execFile);
@@ -146,7 +146,7 @@ describe("failures of the database", () => {
 
   test("a commit that was written although it failed is shown, and its watches are told", async (t) => {
     const { store, driver } = await brokenStore(t);
-    const seen = new Recorder(store, rangeOf("/a"));
+    const seen = new WatchRecorder(store, rangeOf("/a"));
     nextCommit(driver, async (batch, real) => {
       await real(batch);
       throw failed();
@@ -188,7 +188,7 @@ describe("failures of the database", () => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);
     await store.txn(create("/a", "1"));
-    const seen = new Recorder(store, rangeOf("/", "0"));
+    const seen = new WatchRecorder(store, rangeOf("/", "0"));
     await sql(path, "INSERT INTO kine VALUES (4, '/a', 0, 0, 3, 3, 0, CAST('theirs' AS BLOB), CAST('1' AS BLOB))");
     const late = await store.txn(update("/a", 3, "ours"));
     const fresh = await store.txn(create("/b", "ours"));

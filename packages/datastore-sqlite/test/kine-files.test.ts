@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, test } from "node:test";
+import { WatchRecorder } from "@k3s/testkit";
 import { below, create, del, FROM_KEY, get, just, modIs, put, query, rangeOf, remove, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
-import { Recorder } from "./support/recorder.ts";
 import { eventually, storeAt, tempDatabase } from "./support/temp-store.ts";
 
 const COLUMNS =
@@ -51,7 +51,7 @@ describe("files of kine", () => {
           ["/registry/ttl", "t", 13, 13, 1],
         ],
       );
-      const seen = new Recorder(store, { key: Buffer.alloc(0), rangeEnd: FROM_KEY }, 3);
+      const seen = new WatchRecorder(store, { key: Buffer.alloc(0), rangeEnd: FROM_KEY }, 3);
       await seen.count(11);
       assert.deepEqual(seen.lines.slice(0, 6), [
         "3 put /registry/a=a1",

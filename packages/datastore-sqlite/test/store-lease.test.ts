@@ -8,10 +8,10 @@ import {
   type Driver,
   type StoreErrorReason,
 } from "@k3s/datastore";
+import { WatchRecorder } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { create, just, put, query, rangeOf } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
-import { Recorder } from "./support/recorder.ts";
 import { silent, storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
 const reason = (expected: StoreErrorReason) => (error: unknown) =>
@@ -36,7 +36,7 @@ describe("leases", () => {
     const grantedAt = performance.now();
     for (const key of ["/a", "/b", "/c"]) await store.txn(create(key, key, id));
     await store.txn(just(put("/c", "kept")));
-    const seen = new Recorder(store, rangeOf("/a", "/z"));
+    const seen = new WatchRecorder(store, rangeOf("/a", "/z"));
     await seen.count(2);
     assert.ok(performance.now() - grantedAt >= 1950);
     assert.deepEqual(seen.lines, ["8 delete /a= was /a@3", "8 delete /b= was /b@4"]);
@@ -116,7 +116,7 @@ describe("leases", () => {
     await first.close();
     await sql(path, "UPDATE kine_lease SET expires_at = 0");
     const store = await storeAt(t, path);
-    const seen = new Recorder(store, rangeOf("/a"), 4);
+    const seen = new WatchRecorder(store, rangeOf("/a"), 4);
     await seen.count(1);
     assert.deepEqual(seen.lines, ["4 delete /a= was 1@3"]);
     assert.deepEqual(await sql(path, "SELECT COUNT(*) FROM kine_lease"), [[0]]);

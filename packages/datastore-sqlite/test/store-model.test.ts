@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { StoreError, type OpenStore, type WatchEvent } from "@k3s/datastore";
+import { WatchRecorder } from "@k3s/testkit";
 import { Dice, Model } from "./support/model.ts";
 import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
 import { storeAt, tempDatabase } from "./support/temp-store.ts";
 
 const STEPS = 400;
@@ -49,7 +49,7 @@ class Run {
     for (let start = Math.max(compacted, 3); start <= revision; start += 1 + this.#dice.roll(9)) {
       const [from, to] = this.#interval();
       const expected = this.#model.history(from, to, start);
-      const seen = new Recorder(this.#store, rangeOf(from, to), start);
+      const seen = new WatchRecorder(this.#store, rangeOf(from, to), start);
       await seen.count(expected.length);
       assert.deepEqual(
         seen.events.map(line),

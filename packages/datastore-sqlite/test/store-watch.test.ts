@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { WatchRecorder } from "@k3s/testkit";
 import { below, create, del, FROM_KEY, just, put, query, rangeOf, remove, update } from "./support/ops.ts";
-import { Recorder } from "./support/recorder.ts";
 import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
 describe("Store.watch()", () => {
   test("tells live changes of the prefix in order, each with the state before", async (t) => {
     const store = await tempStore(t);
-    const seen = new Recorder(store, below("/a/"));
+    const seen = new WatchRecorder(store, below("/a/"));
     await store.txn(create("/a/1", "one"));
     await store.txn(create("/b/1", "other"));
     await store.txn(update("/a/1", 3, "two"));
@@ -18,7 +18,7 @@ describe("Store.watch()", () => {
 
   test("has told the watch before the writer gets its answer", async (t) => {
     const store = await tempStore(t);
-    const seen = new Recorder(store, rangeOf("/a"));
+    const seen = new WatchRecorder(store, rangeOf("/a"));
     await store.txn(create("/a", "1"));
     assert.deepEqual([seen.events.length, seen.watch.progress()], [1, 3]);
   });
@@ -27,7 +27,7 @@ describe("Store.watch()", () => {
     const store = await tempStore(t);
     for (let i = 0; i < 2000; i++) void store.txn(create(`/a/${i}`, "x"));
     await store.txn(just(put("/mark", "")));
-    const seen = new Recorder(store, below("/a/"), 3);
+    const seen = new WatchRecorder(store, below("/a/"), 3);
     assert.equal(seen.watch.progress(), undefined);
     const writes = Array.from({ length: 500 }, (_, i) => store.txn(create(`/a/late-${i}`, "x")));
     await Promise.all(writes);
@@ -49,7 +49,7 @@ describe("Store.watch()", () => {
     await first.txn(just(put("/b", "b"), del("/a"), put("/c", "c")));
     await first.close();
     const store = await storeAt(t, path);
-    const seen = new Recorder(store, rangeOf("/a", "/z"), 4);
+    const seen = new WatchRecorder(store, rangeOf("/a", "/z"), 4);
     await seen.count(4);
     const group = ["7 put /b=b", "7 delete /a= was 2@4", "7 put /c=c"];
     assert.deepEqual(seen.lines, ["4 put /a=2 was 1@3", ...group]);
@@ -58,9 +58,9 @@ describe("Store.watch()", () => {
 
   test("tells all changes of one transaction in one batch", async (t) => {
     const store = await tempStore(t);
-    const live = new Recorder(store, rangeOf("/a", "/z"));
+    const live = new WatchRecorder(store, rangeOf("/a", "/z"));
     await store.txn(just(put("/b", "1"), put("/a", "2")));
-    const late = new Recorder(store, rangeOf("/a", "/z"), 3);
+    const late = new WatchRecorder(store, rangeOf("/a", "/z"), 3);
     await late.count(2);
     for (const { batches } of [live, late])
       assert.deepEqual(
@@ -72,7 +72,7 @@ describe("Store.watch()", () => {
 
   test("starts in the future without the events before its start", async (t) => {
     const store = await tempStore(t);
-    const seen = new Recorder(store, below("/a/"), 5);
+    const seen = new WatchRecorder(store, below("/a/"), 5);
     for (let i = 0; i < 4; i++) await store.txn(create(`/a/${i}`, "x"));
     assert.deepEqual(
       seen.events.map(({ kv }) => kv.modRevision as number),
@@ -86,9 +86,9 @@ describe("Store.watch()", () => {
     await store.txn(just(del("/a")));
     await store.txn(just(put("/a", "4")));
     await store.compact(6);
-    const early = new Recorder(store, rangeOf("/a"), 5);
+    const early = new WatchRecorder(store, rangeOf("/a"), 5);
     assert.deepEqual(await early.ended(), { reason: "compacted", compactRevision: 6 });
-    const border = new Recorder(store, rangeOf("/a"), 6);
+    const border = new WatchRecorder(store, rangeOf("/a"), 6);
     await border.count(2);
     assert.deepEqual([early.events.length, border.lines], [0, ["6 delete /a=", "7 put /a=4"]]);
   });
@@ -101,15 +101,15 @@ describe("Store.watch()", () => {
     await first.compact(first.currentRevision);
     await first.close();
     const second = await storeAt(t, path);
-    const border = new Recorder(second, rangeOf("/a"), 4);
+    const border = new WatchRecorder(second, rangeOf("/a"), 4);
     await border.count(1);
     assert.deepEqual(border.lines, ["4 delete /a="]);
   });
 
   test("close() ends the callbacks; the end of the store ends the others", async (t) => {
     const store = await tempStore(t);
-    const closed = new Recorder(store, rangeOf("/a"));
-    const open = new Recorder(store, rangeOf("/a"));
+    const closed = new WatchRecorder(store, rangeOf("/a"));
+    const open = new WatchRecorder(store, rangeOf("/a"));
     closed.watch.close();
     await store.txn(create("/a", "1"));
     assert.deepEqual([closed.events.length, open.events.length], [0, 1]);
@@ -128,9 +128,9 @@ describe("Store.watch()", () => {
   for (const { name, range, expected } of ranges) {
     test(`watches ${name}, live as in replay`, async (t) => {
       const store = await tempStore(t);
-      const live = new Recorder(store, range);
+      const live = new WatchRecorder(store, range);
       for (const key of ["/a/1", "/a/2", "/b/1"]) await store.txn(create(key, "x"));
-      const late = new Recorder(store, range, 3);
+      const late = new WatchRecorder(store, range, 3);
       await late.count(expected.length);
       for (const { events } of [live, late])
         assert.deepEqual(

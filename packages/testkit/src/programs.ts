@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 import { freezeProcess } from "./freeze-process.ts";
 
 /** Folders, as in PATH, with programs that are not installed, such as the component folder of the product. */
@@ -9,8 +9,9 @@ const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
 const OUTPUT_CHARS_MAX = 64 << 10;
 const STOP_GRACE_MS = 10_000;
 
-/** Path of an upstream program that a test needs: from PATH, else from a folder that K3S_TEST_BIN_DIR names. */
+/** Path of an upstream program that a test needs: from PATH, else from a folder that K3S_TEST_BIN_DIR names. A path is taken as it is. */
 export async function findProgram(name: string): Promise<string> {
+  if (isAbsolute(name)) return name;
   const folders = [
     ...(process.env["PATH"] ?? "").split(delimiter),
     ...(process.env[FOLDER_VARIABLE] ?? "").split(delimiter),

@@ -11,7 +11,7 @@ import type { TestNetwork } from "./test-network.ts";
 
 export interface TestHostOptions {
   readonly name: string;
-  /** IPv4 address in the network's 10.99.0.0/24. */
+  /** IPv4 address in the network's 10.99.0.0/24, or in 10.98.0.0/24 for a host behind address translation. */
   readonly address: string;
   readonly network: TestNetwork;
 }

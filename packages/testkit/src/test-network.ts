@@ -2,53 +2,74 @@ import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { findProgram } from "./programs.ts";
+import { startLateWire } from "./late-wire.ts";
+import { findProgram, type Program } from "./programs.ts";
 
 const NAMESPACES = "/run/netns";
 
-/** A switch of our own: a bridge in a network namespace, to which hosts are plugged by veth pairs. */
+/** An Ethernet segment: a bridge in the switch with the address that its hosts have as their gateway. */
+interface Segment {
+  readonly bridge: string;
+  readonly gateway: string;
+}
+
+const OUTSIDE: Segment = { bridge: "br0", gateway: "10.99.0.1" };
+const BEHIND_NAT: Segment = { bridge: "br1", gateway: "10.98.0.1" };
+
+interface PluggedHost {
+  readonly namespace: string;
+  readonly segment: Segment;
+  /** What makes its packets late. */
+  wire?: Program;
+}
+
+/**
+ * A switch of our own: bridges in a network namespace, to which hosts are plugged by veth pairs. Hosts in 10.99.0.0/24 reach each
+ * other. Those in 10.98.0.0/24 are behind a router that translates their addresses: they connect to all, and nobody to them.
+ */
 export class TestNetwork implements AsyncDisposable {
   readonly id: string;
   readonly #namespace: string;
-  readonly #hosts: string[] = [];
+  readonly #hosts = new Map<string, PluggedHost>();
 
   private constructor(id: string) {
     this.id = id;
     this.#namespace = `k3s-${id}-switch`;
   }
 
-  /** Address of the bridge, which the hosts use as their default gateway. Nothing is routed beyond it. */
-  static readonly gateway = "10.99.0.1";
+  /** The default gateway of hosts in 10.99.0.0/24. Nothing is routed beyond it. */
+  static readonly gateway = OUTSIDE.gateway;
 
   static async create(): Promise<TestNetwork> {
     const network = new TestNetwork(randomBytes(3).toString("hex"));
     await ip("netns", "add", network.#namespace);
     await network.#inSwitch("link", "set", "lo", "up");
-    await network.#inSwitch("link", "add", "br0", "type", "bridge");
-    await network.#inSwitch("addr", "add", `${TestNetwork.gateway}/24`, "dev", "br0");
-    await network.#inSwitch("link", "set", "br0", "up");
+    await network.#addSegment(OUTSIDE);
     return network;
   }
 
   /** Makes a namespace with `address`/24 on its `eth0`. Returns the namespace's name. */
   async plug(host: string, address: string): Promise<string> {
-    const namespace = this.#namespaceOf(host);
+    const segment = segmentOf(address);
+    if (segment === BEHIND_NAT && !this.#plugged().some((other) => other.segment === segment)) await this.#addRouter();
+    const namespace = `k3s-${this.id}-${host}`;
     await ip("netns", "add", namespace);
-    this.#hosts.push(namespace);
+    this.#hosts.set(host, { namespace, segment });
     const port = portOf(host);
     await this.#inSwitch("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace);
-    await this.#inSwitch("link", "set", port, "master", "br0", "up");
+    await this.#inSwitch("link", "set", port, "master", segment.bridge, "up");
     await ip("-n", namespace, "link", "set", "lo", "up");
     await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
     await ip("-n", namespace, "link", "set", "eth0", "up");
-    await ip("-n", namespace, "route", "add", "default", "via", TestNetwork.gateway);
+    await ip("-n", namespace, "route", "add", "default", "via", segment.gateway);
     return namespace;
   }
 
   /** Takes a host away with everything that its namespace holds; a machine that is switched off has no interfaces. */
   async unplug(host: string): Promise<void> {
-    const namespace = this.#namespaceOf(host);
-    this.#hosts.splice(this.#hosts.indexOf(namespace), 1);
+    const { namespace, wire } = this.#host(host);
+    this.#hosts.delete(host);
+    await wire?.stop();
     // Deleting the namespace would do this too, but some time later.
     await this.#inSwitch("link", "delete", portOf(host));
     await ip("netns", "delete", namespace);
@@ -56,17 +77,36 @@ export class TestNetwork implements AsyncDisposable {
 
   /** Drops every packet to and from the host, which is not told, as when a cable further away is cut. */
   async cut(host: string): Promise<void> {
-    await this.#inSwitch("link", "set", portOf(host), "nomaster");
+    await this.#inSwitch("link", "set", this.#bridgePort(host), "nomaster");
   }
 
   /** Ends {@link cut}. */
   async mend(host: string): Promise<void> {
-    await this.#inSwitch("link", "set", portOf(host), "master", "br0");
+    await this.#inSwitch("link", "set", this.#bridgePort(host), "master", this.#host(host).segment.bridge);
+  }
+
+  /** Delivers each packet that comes to the host, and each that leaves it, that much later. 0 ends it. */
+  async delay(host: string, milliseconds: number): Promise<void> {
+    const plugged = this.#host(host);
+    const { bridge } = plugged.segment;
+    const [port, near, far] = [portOf(host), `w-${host}`, `x-${host}`];
+    if (plugged.wire !== undefined) {
+      await plugged.wire.stop();
+      delete plugged.wire;
+      await this.#inSwitch("link", "delete", near);
+      await this.#inSwitch("link", "set", port, "master", bridge);
+    }
+    if (milliseconds === 0) return;
+    await this.#inSwitch("link", "add", near, "type", "veth", "peer", "name", far);
+    await this.#inSwitch("link", "set", near, "up");
+    await this.#inSwitch("link", "set", port, "nomaster");
+    plugged.wire = await startLateWire({ network: this.#namespace, ends: [port, near], milliseconds });
+    await this.#inSwitch("link", "set", far, "master", bridge, "up");
   }
 
   /**
    * Drops that share (0 to 1) of the packets that reach the host, and of those that leave it, at random. 0 ends it. A bad
-   * radio link loses some 0.05 each way. Needs iptables; see the README for delay.
+   * radio link loses some 0.05 each way.
    */
   async lose(host: string, share: number): Promise<void> {
     for (const [hook, device] of [
@@ -91,26 +131,68 @@ export class TestNetwork implements AsyncDisposable {
 
   /** Gives the host another address in place of the one it has, which nobody is told. */
   async readdress(host: string, address: string): Promise<void> {
-    const namespace = this.#namespaceOf(host);
+    const { namespace, segment } = this.#host(host);
     await ip("-n", namespace, "addr", "flush", "dev", "eth0", "scope", "global");
     await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
-    await ip("-n", namespace, "route", "replace", "default", "via", TestNetwork.gateway);
+    await ip("-n", namespace, "route", "replace", "default", "via", segment.gateway);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const namespace of [...this.#hosts.splice(0), this.#namespace]) await ip("netns", "delete", namespace);
+    const plugged = this.#plugged();
+    this.#hosts.clear();
+    for (const { wire } of plugged) await wire?.stop();
+    for (const namespace of [...plugged.map((host) => host.namespace), this.#namespace])
+      await ip("netns", "delete", namespace);
     await leaveNoMount();
   }
 
-  #namespaceOf(host: string): string {
-    return `k3s-${this.id}-${host}`;
+  #host(name: string): PluggedHost {
+    const host = this.#hosts.get(name);
+    if (host === undefined) throw new Error(`Cannot find host "${name}": not plugged into this network`);
+    return host;
+  }
+
+  #plugged(): readonly PluggedHost[] {
+    return [...this.#hosts.values()];
+  }
+
+  /** The interface by which the host hangs on its bridge. */
+  #bridgePort(host: string): string {
+    return this.#host(host).wire === undefined ? portOf(host) : `x-${host}`;
+  }
+
+  async #addSegment({ bridge, gateway }: Segment): Promise<void> {
+    await this.#inSwitch("link", "add", bridge, "type", "bridge");
+    await this.#inSwitch("addr", "add", `${gateway}/24`, "dev", bridge);
+    await this.#inSwitch("link", "set", bridge, "up");
+  }
+
+  /** From {@link BEHIND_NAT} to {@link OUTSIDE}. */
+  async #addRouter(): Promise<void> {
+    await this.#addSegment(BEHIND_NAT);
+    const namespace = this.#namespace;
+    await enter(namespace, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+    const masquerade = ["-s", `${BEHIND_NAT.gateway}/24`, "-o", OUTSIDE.bridge, "-j", "MASQUERADE"];
+    await iptables(namespace, "-t", "nat", "-A", "POSTROUTING", ...masquerade);
+    // Both interfaces are named, since the kernel may show packets here that only cross a bridge.
+    const unasked = [
+      "-i",
+      OUTSIDE.bridge,
+      "-o",
+      BEHIND_NAT.bridge,
+      "-m",
+      "conntrack",
+      "--ctstate",
+      "NEW",
+      "-j",
+      "DROP",
+    ];
+    await iptables(namespace, "-A", "FORWARD", ...unasked);
   }
 
   /** Before anything of the host's own sees a packet, and in a table that nobody else uses. */
   async #filter(host: string, ...args: readonly string[]): Promise<string> {
-    const iptables = await findProgram(join("aux", "iptables")).catch(() => findProgram("iptables"));
-    const enter = `--net=${NAMESPACES}/${this.#namespaceOf(host)}`;
-    return (await execa("nsenter", [enter, iptables, "-w", "-t", "raw", ...args])).stdout;
+    return iptables(this.#host(host).namespace, "-t", "raw", ...args);
   }
 
   async #inSwitch(...args: string[]): Promise<void> {
@@ -123,11 +205,27 @@ function portOf(host: string): string {
   return `p-${host}`;
 }
 
+function segmentOf(address: string): Segment {
+  const network = address.split(".", 3).join(".");
+  const found = [OUTSIDE, BEHIND_NAT].find(({ gateway }) => gateway.startsWith(`${network}.`));
+  if (found === undefined) throw new Error(`Cannot plug ${address}: neither in 10.99.0.0/24 nor in 10.98.0.0/24`);
+  return found;
+}
+
 /** `ip netns add` mounts its folder on itself and never takes that back. The last network to go does, when nothing is in it. */
 async function leaveNoMount(): Promise<void> {
   if ((await readdir(NAMESPACES)).length > 0) return;
   if (!/ \/run\/netns /.test(await readFile("/proc/self/mounts", "utf8"))) return;
   await execa("umount", [NAMESPACES]);
+}
+
+async function iptables(namespace: string, ...args: readonly string[]): Promise<string> {
+  const program = await findProgram(join("aux", "iptables")).catch(() => findProgram("iptables"));
+  return enter(namespace, program, "-w", ...args);
+}
+
+async function enter(namespace: string, ...command: readonly string[]): Promise<string> {
+  return (await execa("nsenter", [`--net=${NAMESPACES}/${namespace}`, ...command])).stdout;
 }
 
 async function ip(...args: string[]): Promise<void> {

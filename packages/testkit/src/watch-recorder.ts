@@ -2,7 +2,7 @@ import { Latest } from "@k3s/async";
 import type { KeyRange, Store, Watch, WatchBatch, WatchEnd, WatchEvent } from "@k3s/datastore";
 
 /** Keeps what a watch is told and waits for more. */
-export class Recorder {
+export class WatchRecorder {
   readonly batches: WatchBatch[] = [];
   readonly watch: Watch;
   readonly #seen = new Latest<{ readonly events: number; readonly end: WatchEnd | undefined }>({
