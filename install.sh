@@ -31,7 +31,7 @@
 #   INSTALL_K3S_FORCE_RESTART     true: restart though nothing changed
 #   INSTALL_K3S_SELINUX_WARN, INSTALL_K3S_SKIP_SELINUX_RPM  true: a missing SELinux policy is a warning
 #   INSTALL_K3S_KEEP              false: forget flags and environment of the earlier installation
-#   INSTALL_K3S_READY_TIMEOUT     seconds to wait until the node is ready; default 300; 0: do not wait
+#   INSTALL_K3S_READY_TIMEOUT     seconds to wait until the service and its node are ready; default 300; 0: do not wait
 #   INSTALL_K3S_DRY_RUN           true: as --dry-run
 #   KILLALL_K3S_SH, UNINSTALL_K3S_SH  where those scripts go; default: k3s-killall.sh and k3s-uninstall.sh in the folder of commands
 # All exported K3S_*, CONTAINERD_*, KINE_* and proxy variables are kept in the service's environment file; one that is
@@ -552,6 +552,7 @@ validate_arguments() {
     sed -n 's/^Warning: //p' "$tmp/facts" | while IFS= read -r line; do warn "$line"; done
     data_dir=$(sed -n 's/^Data directory: //p' "$tmp/facts")
     data_dir=${data_dir:-$DEFAULT_DATA_DIR}
+    node=$(sed -n 's/^Node: //p' "$tmp/facts")
 }
 
 install_executable() {
@@ -1096,6 +1097,17 @@ read_state() {
     if [ "${restarts:-0}" -ge 3 ]; then state=ended; fi
 }
 
+# A server is up before its node is. Agents are not: their service is ready when their node is a member.
+read_node_state() {
+    if [ "$state" != ready ] || [ "$subcommand" != server ] || [ -z "$node" ]; then return 0; fi
+    condition=$($sudo "$bin_dir/k3s" kubectl --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" \
+        -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
+    case $condition in
+        True:*) ;;
+        *) state=starting step="its node $node, which is not Ready (${condition#*: })" ;;
+    esac
+}
+
 new_log() { tail -c "+$((log_size + 1))" "$log_file" 2>/dev/null || true; }
 
 recent_errors() {
@@ -1111,6 +1123,7 @@ wait_until_ready() {
     step_before=
     while :; do
         read_state
+        read_node_state
         if [ "$state" = ready ]; then
             info "$service is ready"
             return 0

@@ -27,6 +27,8 @@ export interface NodePlan {
   readonly ports: readonly NeededPort[];
   /** Files that are written outside of the data dir. */
   readonly places: readonly string[];
+  /** Name of the node that this machine will be; undefined: none. */
+  readonly node: string | undefined;
   readonly components: (host: Host) => Promise<readonly Component[]>;
   /** What the log says once everything has started. */
   readonly upMessage: string;
@@ -45,6 +47,7 @@ function serverPlan(config: ServerConfig): NodePlan {
     config,
     ports: serverPorts(config),
     places: [config.writeKubeconfig],
+    node: config.disableAgent ? undefined : config.nodeName,
     components: async (host) => (await import("@k3s/server")).serverComponents(config, host),
     upMessage: "k3s is up, see the cluster with: k3s kubectl get nodes",
   };
@@ -56,6 +59,7 @@ function agentPlan(config: AgentConfig): NodePlan {
     config,
     ports: [balancer, ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],
+    node: config.nodeName,
     components: async (host) => (await import("@k3s/agent")).agentComponents(config, host),
     upMessage: "k3s agent is up, its node is a member of the cluster",
   };
