@@ -15,7 +15,7 @@
 #   INSTALL_K3S_CHANNEL           default stable
 #   INSTALL_K3S_CHANNEL_URL       address of the channels; default <releases>/channels
 #   INSTALL_K3S_COMMIT, INSTALL_K3S_PR  builds between releases: <releases>/commit-<id>, <releases>/pr-<number>
-#   INSTALL_K3S_DIST              folder that `build` left; default: dist beside this script, when nothing above is given
+#   INSTALL_K3S_DIST              folder with the executable that `build` left; default: dist beside this script, when nothing above is given
 #   INSTALL_K3S_SKIP_DOWNLOAD     true or binary: the executable is in the folder of commands already
 #   INSTALL_K3S_IMAGES            image archive, or folder of them, for a machine without internet
 # Where and how:
@@ -383,7 +383,7 @@ uninstaller_of() { echo "$bin_dir/$1-uninstall.sh"; }
 
 # --- the executable ---
 
-# Sets `kind` (file, folder, present) and `candidate`, an executable that can be run already.
+# Sets `kind` (file, present) and `candidate`, an executable that can be run already.
 obtain_executable() {
     if [ "$skip_download" = true ] || [ "$skip_download" = binary ]; then
         kind=present candidate=$bin_dir/k3s
@@ -391,7 +391,7 @@ obtain_executable() {
     elif find_dist; then
         candidate=$dist/k3s
         [ -x "$candidate" ] || fatal "Cannot install k3s: \"$candidate\" is missing" "Build it first, or name its folder in INSTALL_K3S_DIST"
-        if [ -d "$dist/lib" ]; then kind="folder"; else kind="file"; fi
+        kind="file"
     else
         kind="file"
         download
@@ -521,12 +521,9 @@ free_space() {
 
 check_space() {
     if [ "$kind" = present ]; then return 0; fi
-    case $kind in
-        folder) needed=$(du -sk "$dist" | awk '{ print int($1 / 1024) + 1 }') place=$lib_dir ;;
-        file) needed=$(du -k "$candidate" | awk '{ print int($1 / 1024) + 1 }') place=$bin_dir ;;
-    esac
-    free=$(free_space "$place")
-    [ "$free" -ge "$needed" ] || fatal "Cannot install k3s into \"$place\": $free MiB are free, $needed MiB are needed" "Free some space, or name another folder in INSTALL_K3S_BIN_DIR"
+    needed=$(du -k "$candidate" | awk '{ print int($1 / 1024) + 1 }')
+    free=$(free_space "$bin_dir")
+    [ "$free" -ge "$needed" ] || fatal "Cannot install k3s into \"$bin_dir\": $free MiB are free, $needed MiB are needed" "Free some space, or name another folder in INSTALL_K3S_BIN_DIR"
 }
 
 # A new node only: an old one has made room for itself.
@@ -556,42 +553,11 @@ validate_arguments() {
 }
 
 install_executable() {
-    before=$(readlink "$bin_dir/k3s" 2>/dev/null || true)
-    case $kind in
-        present) ;;
-        file) put "$candidate" "$bin_dir/k3s" 755 ;;
-        folder) install_folder ;;
-    esac
+    if [ "$kind" = file ]; then put "$candidate" "$bin_dir/k3s" 755; fi
     if [ "$kind" != present ] && [ "$dry_run" = false ] && command -v chcon >/dev/null 2>&1; then
         $sudo chcon -u system_u -r object_r -t container_runtime_exec_t "$bin_dir/k3s" 2>/dev/null || true # no SELinux
     fi
     info "Using $version as $bin_dir/k3s"
-}
-
-# The new folder is complete before the command points to it; remove_before removes the one in use before.
-install_folder() {
-    if [ -n "$before" ] && diff -rq "$dist" "${before%/k3s}" >/dev/null 2>&1; then return 0; fi
-    changed=true
-    if [ "$dry_run" = true ]; then
-        info "Would copy $dist to $lib_dir"
-        return 0
-    fi
-    $sudo mkdir -p "$lib_dir" "$bin_dir"
-    folder=$($sudo mktemp -d "$lib_dir/release-XXXXXX")
-    $sudo chmod 755 "$folder"
-    $sudo cp -a "$dist/." "$folder/"
-    $sudo rm -f "$folder/.lock"
-    $sudo ln -sfn "$folder/k3s" "$bin_dir/.k3s-new"
-    $sudo mv -f "$bin_dir/.k3s-new" "$bin_dir/k3s"
-}
-
-# After the restart, as a running k3s reads files of its folder.
-remove_before() {
-    case $before in
-        "$lib_dir"/release-*/k3s)
-            if [ "$(readlink "$bin_dir/k3s" 2>/dev/null || true)" != "$before" ]; then run rm -rf "${before%/k3s}"; fi
-            ;;
-    esac
 }
 
 link_tools() {
@@ -956,7 +922,6 @@ write_uninstall() {
         echo "env_file=$(shell_quote "$env_file")"
         echo "bin_dir=$(shell_quote "$bin_dir")"
         echo "killall_script=$(shell_quote "$killall_script")"
-        echo "lib_dir=$(shell_quote "$lib_dir")"
         cat <<'EOF'
 # Removes k3s from this machine.
 #
@@ -1013,7 +978,6 @@ remove_programs() {
         if [ -L "$bin_dir/$tool" ] && [ "$(readlink "$bin_dir/$tool")" = k3s ]; then rm -f "$bin_dir/$tool"; fi
     done
     rm -f "$bin_dir/k3s" "$killall_script"
-    rm -rf "$lib_dir"
 }
 
 remove_data() {
@@ -1165,7 +1129,6 @@ main() {
     check_machine
     read_arguments "$@"
     choose_bin_dir
-    lib_dir=$(dirname "$bin_dir")/lib/k3s
     killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
     choose_service
     if [ "$init" = openrc ]; then follow="tail -f /var/log/$service.log"; else follow="journalctl -fu $service"; fi
@@ -1185,7 +1148,6 @@ main() {
     write_uninstall
     write_service
     start_service
-    remove_before
 }
 
 # In braces, so that a script that was cut off in this line does nothing either.

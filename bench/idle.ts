@@ -4,7 +4,8 @@
  *
  *   node bench/idle.ts [--role server|agent] [--minutes 10] [--settle 90]
  */
-import { cp, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sleep } from "@k3s/async";
 import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
@@ -49,7 +50,8 @@ async function startNode(
     return [server];
   }
   const other = await host("server", "10.99.0.12");
-  await cp(DIST, other.outside("/var/lib/k3s-dist"), { recursive: true, verbatimSymlinks: true });
+  await mkdir(other.outside("/var/lib/k3s-dist"));
+  await copyFile(join(DIST, "k3s"), other.outside("/var/lib/k3s-dist/k3s"));
   const server = new K3sServer(other, "/var/lib/k3s-dist/k3s");
   server.start();
   await server.untilReady("server");

@@ -5,11 +5,10 @@
  *   node bench/start.ts [--rounds 5]
  */
 import { once } from "node:events";
-import { cp, mkdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
-import { execa } from "execa";
 import { byHandScript, captureChildren } from "./by-hand.ts";
 import { median } from "./median.ts";
 
@@ -64,7 +63,7 @@ async function byHand(host: TestHost, script: string, kind: Kind): Promise<void>
     measure(host, API_PORT, () => undefined),
   );
   const gone = once(holder, "exit");
-  await host.run("pkill", "-KILL", "-f", "^(/var/lib/rancher/k3s/data|/var/lib/k3s-dist)/[^ ]*/bin/");
+  await host.run("pkill", "-KILL", "-f", `^(/var/lib/rancher/k3s/data|${DIST})/[^ ]*/bin/`);
   await gone;
 }
 
@@ -72,8 +71,7 @@ async function round(network: TestNetwork, index: number): Promise<void> {
   await using host = await TestHost.create({ name: `r${index}`, address: `10.99.0.${11 + index}`, network });
   const product = host.outside(PRODUCT);
   await mkdir(product, { recursive: true });
-  // Hard links, as on a machine where the product lies on the disk of the data dir.
-  await execa("cp", ["-al", `${DIST}/.`, product]).catch(() => cp(DIST, product, { recursive: true }));
+  await copyFile(join(DIST, "k3s"), join(product, "k3s"));
   const server = new K3sServer(host, `${PRODUCT}/k3s`);
 
   await measured(
@@ -92,7 +90,7 @@ async function round(network: TestNetwork, index: number): Promise<void> {
   await server.stop();
 
   const script = byHandScript(children, {
-    etcd: `${PRODUCT}/lib/components/bin/etcd`,
+    etcd: join(DIST, "lib/components/bin/etcd"),
     workingDirectory: `${DATA}/server`,
   });
   await wipeState(host);

@@ -32,7 +32,7 @@ export interface Program {
 }
 
 /** Makes the executable that carries all of ours, in `folder`; `release` is the end of its version. With nothing changed it takes the time of the bundler. */
-export async function buildProgram(folder: string, release: string): Promise<Program> {
+export async function buildProgram(folder: string, release = RELEASE): Promise<Program> {
   await mkdir(join(folder, "bundle"), { recursive: true });
   const commit = await findCommit();
   const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release, commit });

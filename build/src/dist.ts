@@ -1,75 +1,114 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadManifest, provideComponents, waitForLock } from "@k3s/components";
-import { buildProgram, RELEASE } from "./build-program.ts";
+import { loadManifest, provideComponents, waitForLock, type Manifest, type Progress } from "@k3s/components";
+import { writeFileAtomic } from "@k3s/files";
+import { billOfMaterials, containedFiles } from "./bill-of-materials.ts";
+import { buildProgram, RELEASE, type Program } from "./build-program.ts";
 import { cacheDirectory, COMPONENT_OPTIONS, readComponentOptions } from "./component-options.ts";
+import { licenseText } from "./license-text.ts";
+import { npmPackages, readPackage } from "./npm-packages.ts";
 import { packComponents } from "./pack-components.ts";
+import { compressedSize, writeRelease } from "./release-files.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const DIST = join(ROOT, "dist");
+const LIB = join(DIST, "lib");
+const COMPONENTS = join(LIB, "components");
 
 const LOCK_WAIT_MS = 60 * 60_000;
 
 const HELP = `Builds dist/k3s, one file with the upstream programs inside.
 
-  node build/src/dist.ts [--source auto|upstream|debian|dir] [--dir DIR] [--mirror URL] [--kubernetes V] [--small]
-                           [--release SUFFIX] [--out DIR]
+  node build/src/dist.ts [--source auto|upstream|debian|dir] [--dir DIR] [--mirror URL] [--kubernetes V] [--release]
 
---release  end of the version, by default ${RELEASE}
---out      folder that receives it, by default dist
---small    compress as well as possible: minutes instead of seconds, the first time for a set of programs
+--release    also dist/release, what is published: compressed as well as possible, which takes minutes the first time for a set of
+             programs, with checksums, a manifest of all files and a bill of materials
 
 See node build/src/components.ts --help for the other options.
 `;
 
 async function main({ argv, environment, progress, signal }: BuildHost): Promise<number> {
-  const options = {
-    ...COMPONENT_OPTIONS,
-    release: { type: "string", default: RELEASE },
-    out: { type: "string", default: DIST },
-    small: { type: "boolean" },
-    help: { type: "boolean" },
-  } as const;
+  const options = { ...COMPONENT_OPTIONS, release: { type: "boolean" }, help: { type: "boolean" } } as const;
   const { values } = parseArgs({ args: [...argv], options, strict: true });
   if (values.help === true) {
     process.stdout.write(HELP);
     return 0;
   }
   const wanted = readComponentOptions(values, environment);
-  const dist = resolve(values.out);
-  const [lib, components] = [join(dist, "lib"), join(dist, "lib/components")];
-  await mkdir(lib, { recursive: true });
-  await using _lock = await waitForLock(join(dist, ".lock"), {
+  await mkdir(LIB, { recursive: true });
+  await using _lock = await waitForLock(join(DIST, ".lock"), {
     limitMs: LOCK_WAIT_MS,
     onWait: (owner) => progress({ step: "Wait for another build", note: `process ${owner} builds here` }),
     signal,
   });
   const cacheDir = cacheDirectory(environment);
-  await removeOldLayout(lib);
+  await removeOldLayout();
   progress({ step: "Bundle k3s" });
-  const program = await buildProgram(join(lib, "program"), values.release);
+  const program = await buildProgram(join(LIB, "program"));
   progress({ step: "Bundle k3s", finished: true });
   const { versions } = await provideComponents(
-    { ...wanted, out: components },
+    { ...wanted, out: COMPONENTS },
     { cacheDir, environment, progress, signal },
   );
-  const output = join(dist, "k3s");
-  await packComponents({
-    ...{ program: program.path, components, manifest: await loadManifest(components), extras: [] },
-    ...{ isSmall: values.small === true, cacheDir, progress, output },
-  });
-  const size = `${((await stat(output)).size / 1e6).toFixed(1)} MB`;
+  const manifest = await loadManifest(COMPONENTS);
+  const documents = await writeDocuments(program, manifest);
+  const isRelease = values.release === true;
+  const output = join(DIST, "k3s");
+  const extras = [{ name: "licenses.txt", path: join(LIB, "licenses.txt") }];
+  const packing = { components: COMPONENTS, manifest, extras, isSmall: isRelease, cacheDir, progress, output };
+  await packComponents({ program: program.path, ...packing });
   const { kubernetes, containerd } = versions;
-  progress({ step: "Build", note: `${output}, ${size}, Kubernetes ${kubernetes.text}, containerd ${containerd.text}` });
+  const note = `dist/k3s, ${await megabytes(output)}, Kubernetes ${kubernetes.text}, containerd ${containerd.text}`;
+  progress({ step: "Build", note });
+  if (isRelease) await publish({ executable: output, program, manifest, documents }, progress);
   return 0;
 }
 
+/** Writes what is inside to dist/lib and returns what is published beside the executable. */
+async function writeDocuments(program: Program, manifest: Manifest): Promise<ReadonlyMap<string, string>> {
+  const libraries = await npmPackages(ROOT, program.inputs);
+  const node = await readPackage(join(ROOT, "node_modules", `node-linux-${process.arch}`));
+  const own = await readFile(join(ROOT, "LICENSE"), "utf8");
+  const licenses = await licenseText({ own, node, libraries, components: COMPONENTS, manifest });
+  await writeFileAtomic(join(LIB, "licenses.txt"), licenses, { mode: 0o644 });
+  const version = `v${manifest.versions.kubernetes.text}+${RELEASE}`;
+  const files = await containedFiles(program.parts, manifest);
+  const { architecture } = manifest;
+  const list = { name: "k3s", version, commit: program.commit, architecture, files };
+  const bill = billOfMaterials({ version, files, libraries, distribution: "debian-12" });
+  return new Map([
+    [`k3s-${architecture}.manifest.json`, `${JSON.stringify(list, undefined, 2)}\n`],
+    [`k3s-${architecture}.cdx.json`, `${JSON.stringify(bill, undefined, 2)}\n`],
+    [`k3s-${architecture}.licenses.txt`, licenses],
+  ]);
+}
+
+interface Published {
+  readonly executable: string;
+  readonly program: Program;
+  readonly manifest: Manifest;
+  readonly documents: ReadonlyMap<string, string>;
+}
+
+async function publish({ executable, program, manifest, documents }: Published, progress: Progress): Promise<void> {
+  const { architecture } = manifest;
+  const sizes = await writeRelease({ executable, architecture, documents, folder: join(DIST, "release"), progress });
+  const bare = await compressedSize(program.path);
+  progress({ step: "Release", note: `without upstream programs ${(bare / 1e6).toFixed(1)} MB as zstd` });
+  for (const [name, size] of sizes) progress({ step: "Release", note: `${name} ${(size / 1e6).toFixed(1)} MB` });
+}
+
+async function megabytes(path: string): Promise<string> {
+  return `${((await stat(path)).size / 1e6).toFixed(1)} MB`;
+}
+
 /** What earlier builds left beside the launcher that dist/k3s was. */
-async function removeOldLayout(lib: string): Promise<void> {
-  for (const name of await readdir(lib))
-    if (!["components", "program"].includes(name.split(".")[0] ?? "")) await rm(join(lib, name), { recursive: true });
+async function removeOldLayout(): Promise<void> {
+  for (const name of await readdir(LIB))
+    if (!["components", "licenses", "program"].includes(name.split(".")[0] ?? ""))
+      await rm(join(LIB, name), { recursive: true });
 }
 
 await runMain(main);

@@ -19,6 +19,7 @@ export const SUITES: readonly Suite[] = [
   { name: "boundaries", kind: "script", script: "boundaries" },
   { name: "dead", kind: "script", script: "dead" },
   { name: "build", kind: "script", script: "build" },
+  { name: "reproduce", kind: "script", script: "reproduce" },
   {
     name: "unit",
     kind: "tests",

@@ -53,7 +53,7 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     else
       throw UsageError.unknownCommand(
         name,
-        nearest(name, ["server", "agent", "validate", "datastore", "token", "help", ...TOOLS]),
+        nearest(name, ["server", "agent", "validate", "datastore", "token", "licenses", "help", ...TOOLS]),
       );
   });
   for (const role of ["server", "agent"] as const) {
@@ -68,6 +68,11 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
     program.addCommand(group);
   }
+  program
+    .command("licenses")
+    .description("Print the licences of everything in this executable")
+    .copyInheritedSettings(program)
+    .action(async () => context.write(await context.licenses()));
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;

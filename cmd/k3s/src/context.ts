@@ -9,6 +9,8 @@ export interface CommandContext {
   readonly components: ComponentSource;
   /** The text of a manifest of the release. */
   readonly readManifest: (name: string) => Promise<string>;
+  /** The licences of everything inside the executable. */
+  readonly licenses: () => Promise<string>;
   /** Our own executable; it need not exist where the sources are run. */
   readonly executable: string;
   /** Whether a person reads what goes to stderr. */

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { getAsset } from "node:sea";
 import { folderSource, payloadSource } from "@k3s/components";
 import { isOneFile } from "@k3s/native";
+import { Payload } from "@k3s/payload";
 import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
 import { becomeQuiet, givenArguments } from "./quiet-process.ts";
@@ -10,6 +11,8 @@ import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
 /** The name by which a container runtime calls us. */
 const CNI_PLUGIN = "flannel";
+/** What this process was started from; its path may lead to a newer file by now. */
+const OWN_FILE = "/proc/self/exe";
 /** Commands that run for as long as the machine does. */
 const LASTING = new Set(["server", "agent", "datastore"]);
 
@@ -78,12 +81,15 @@ function contextOfProcess(): CommandContext {
   };
 }
 
-type Parts = Pick<CommandContext, "components" | "executable" | "readManifest">;
+type Parts = Pick<CommandContext, "components" | "executable" | "licenses" | "readManifest">;
 
-/** The path may lead to a newer file by now: what this process was started from is always to be had from the kernel. */
 function partsOfExecutable(): Parts {
   return {
-    components: payloadSource("/proc/self/exe", process.execPath),
+    components: payloadSource(OWN_FILE, process.execPath),
+    licenses: async () => {
+      await using payload = await Payload.open(OWN_FILE, process.execPath);
+      return String(await payload.read("licenses.txt"));
+    },
     readManifest: (name) => Promise.resolve(getAsset(`manifests/${name}`, "utf8")),
     executable: process.execPath,
   };
@@ -93,6 +99,7 @@ function partsOfSources(): Parts {
   const root = join(import.meta.dirname, "../../..");
   return {
     components: folderSource(join(root, "dist/lib/components")),
+    licenses: () => readFile(join(root, "LICENSE"), "utf8"),
     readManifest: (name) => readFile(join(root, "manifests", name), "utf8"),
     executable: join(root, "dist/k3s"),
   };

@@ -3,6 +3,8 @@ export interface DebianRecipe {
   /** Counted up when the way to make the folder changes, so that cached ones are made again. */
   readonly revision: number;
   readonly kubernetes: {
+    /** Counted up when the way to compile it changes. */
+    readonly revision: number;
     /** Upstream version inside the source package, whose own version starts otherwise. */
     readonly version: string;
     readonly gitCommit: string;
@@ -33,8 +35,9 @@ function iptablesNames(): Record<string, string> {
 }
 
 const BOOKWORM: DebianRecipe = {
-  revision: 2,
+  revision: 3,
   kubernetes: {
+    revision: 2,
     version: "1.20.2",
     gitCommit: "faecb196815e248d3ecfb03c680a4507229c2a56",
     buildDate: "2021-01-13T13:28:09Z",

@@ -1,10 +1,11 @@
 import { chmod, copyFile, cp, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { makeDirectory } from "@k3s/files";
 import { PrivateApt, type BinaryPackage } from "./apt.ts";
 import { stageAuxTools } from "./aux-tools.ts";
 import { KUBERNETES_PROGRAMS } from "./component-set.ts";
 import { createSet, type Origin } from "./create-set.ts";
+import { filesOfPackages, stageLicenses } from "./debian-contents.ts";
 import { unpackPackages } from "./debian-packages.ts";
 import type { DebianRecipe } from "./debian-recipe.ts";
 import type { DebianSuite } from "./debian-suite.ts";
@@ -27,12 +28,14 @@ export async function stageDebian(staging: string, suite: DebianSuite, context: 
     await unpackPackages(packages, root, context);
     await stagePrograms(staging, { root, programs, recipe });
     await stageAuxTools({ root, aux: join(staging, "bin/aux"), tools: recipe.tools }, context);
+    await stageLicenses(staging, root, names);
     await rm(root, { recursive: true });
     await stagePause(staging, context);
+    const owners = await filesOfPackages(packages, context);
     await createSet({
       folder: staging,
       cniVersion: upstreamVersion(packages, "containernetworking-plugins"),
-      originOf: (path) => originOf(path, recipe, packages),
+      originOf: (path) => originOf(path, recipe, { packages, owners }),
     });
   });
 }
@@ -57,12 +60,20 @@ async function stagePrograms(staging: string, { root, programs, recipe }: Progra
   }
 }
 
-function originOf(path: string, recipe: DebianRecipe, packages: readonly BinaryPackage[]): Origin {
+interface Packaged {
+  readonly packages: readonly BinaryPackage[];
+  /** By base name of a file. */
+  readonly owners: ReadonlyMap<string, BinaryPackage>;
+}
+
+function originOf(path: string, recipe: DebianRecipe, { packages, owners }: Packaged): Origin {
   const name = path.replace(/^bin\//, "");
   if (KUBERNETES_PROGRAMS.some((program) => program === name))
     return { source: "compiled from Debian source package kubernetes", version: recipe.kubernetes.version };
-  const owner = OWNERS.find(([pattern]) => pattern.test(path))?.[1];
-  const found = packages.find((entry) => entry.name === owner);
+  const owner = OWNERS.find(([pattern]) => pattern.test(path))?.[1] ?? /^licenses\/(.+)$/.exec(path)?.[1];
+  const found =
+    packages.find((entry) => entry.name === owner) ??
+    (path.startsWith("bin/aux/lib/") ? owners.get(basename(path)) : undefined);
   return found === undefined
     ? { source: path.startsWith("images/") || path.endsWith("aux-run") ? "built here" : "Debian packages" }
     : { source: `Debian package ${found.name}`, version: found.version };

@@ -42,7 +42,8 @@ async function install(payload: Payload, { to, manifest, onProgress, signal }: I
   const report = (bytes: number) => onProgress?.((doneBytes += bytes), totalBytes);
   await payload.extract(async (path, content) => {
     const file = missing.get(path);
-    if (!missing.delete(path) || file === undefined) for await (const _ of content); // not one of the components
+    if (!missing.delete(path) || file === undefined)
+      for await (const _ of content); // not one of the components
     else await writeFile({ to, file, content, place: payload.path, report });
   }, signal);
   if (missing.size > 0) throw ComponentError.missing([...missing.keys()], payload.path);

@@ -45,7 +45,14 @@ async function fixture(t: TestContext, kubernetes?: string): Promise<Fixture> {
   const dataDir = join(folder, "k3s");
   const { log, lines } = recordingLogger();
   const data = join(dataDir, "data");
-  return { options: { from: folderSource(from), dataDir, log }, manifest, from, data, final: join(data, manifestDigest(manifest)), lines };
+  return {
+    options: { from: folderSource(from), dataDir, log },
+    manifest,
+    from,
+    data,
+    final: join(data, manifestDigest(manifest)),
+    lines,
+  };
 }
 
 const inode = async (path: string) => (await stat(path)).ino;
@@ -309,7 +316,10 @@ describe("unpackComponents() refuses", () => {
     const older = join(options.from.place, "../older");
     await writeComponentFolder(older, "1.30.14");
     const message = `Cannot use data directory "${options.dataDir}": written by Kubernetes 1.31.0, this is 1.30.14`;
-    await assert.rejects(unpackComponents({ ...options, from: folderSource(older) }), { code: "ERR_DATA_DIR_NEWER", message });
+    await assert.rejects(unpackComponents({ ...options, from: folderSource(older) }), {
+      code: "ERR_DATA_DIR_NEWER",
+      message,
+    });
   });
 
   test("a data directory whose programs are of another architecture", async (t) => {

@@ -48,7 +48,7 @@ function folders(): readonly string[] {
 function writeNameless(folder: string, content: Uint8Array): string {
   const written = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o700);
   try {
-    for (let done = 0; done < content.length; ) done += writeSync(written, content, done);
+    for (let done = 0; done < content.length;) done += writeSync(written, content, done);
     const path = `/proc/self/fd/${openSync(`/proc/self/fd/${written}`, constants.O_RDONLY)}`;
     accessSync(path, constants.X_OK); // refuses where nothing may be executed
     if (statSync(path).size !== content.length) throw new Error(`"${folder}" kept a part only`);

@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
+import { pipeline, Readable } from "node:stream";
 import { createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { PayloadError } from "./errors.ts";
 import { FOOTER_BYTES, parseFooter } from "./footer.ts";
 import { isPayloadIndex, type IndexBlock, type PayloadIndex } from "./payload-index.ts";
+
+const CHUNK_BYTES = 1 << 20;
 
 /** Takes the content of one file; has to read it to its end. */
 export type MemberSink = (name: string, content: AsyncIterable<Buffer>) => Promise<void>;
@@ -64,17 +67,11 @@ export class Payload implements AsyncDisposable {
     }
   }
 
-  async *#unpacked({ offset, length }: IndexBlock, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    const source = this.#file.createReadStream({
-      start: offset,
-      end: offset + length - 1,
-      highWaterMark: 1 << 20,
-      autoClose: false,
-    });
-    const decoder = createZstdDecompress({ chunkSize: 1 << 20 });
-    source.on("error", (error) => decoder.destroy(error));
+  async *#unpacked(block: IndexBlock, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    const decoder = createZstdDecompress({ chunkSize: CHUNK_BYTES });
+    pipeline(Readable.from(this.#packed(block)), decoder, () => undefined); // whoever reads the decoder is told
     try {
-      for await (const chunk of source.pipe(decoder)) {
+      for await (const chunk of decoder) {
         signal?.throwIfAborted();
         yield chunk as Buffer;
       }
@@ -82,8 +79,16 @@ export class Payload implements AsyncDisposable {
       signal?.throwIfAborted();
       throw PayloadError.damaged(this.path, "it cannot be decompressed", error);
     } finally {
-      source.destroy();
       decoder.destroy();
+    }
+  }
+
+  async *#packed({ offset, length }: IndexBlock): AsyncGenerator<Buffer> {
+    for (let done = 0; done < length;) {
+      const chunk = await readAt(this.#file, offset + done, Math.min(CHUNK_BYTES, length - done));
+      if (chunk.length === 0) return; // the decoder misses the rest
+      done += chunk.length;
+      yield chunk;
     }
   }
 }
@@ -100,7 +105,7 @@ class Cutter {
   }
 
   async *next(size: number): AsyncGenerator<Buffer> {
-    for (let left = size; left > 0; ) {
+    for (let left = size; left > 0;) {
       if (this.#rest.length === 0) {
         const { value, done } = await this.#chunks.next();
         if (done === true) throw PayloadError.damaged(this.#path, "it ends too early");
