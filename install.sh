@@ -76,7 +76,10 @@ put() {
         return 0
     fi
     $sudo mkdir -p "$(dirname "$2")"
-    $sudo cp "$1" "$2.new.$$"
+    if ! $sudo cp "$1" "$2.new.$$"; then
+        $sudo rm -f "$2.new.$$"
+        fatal "Cannot write $2" "See the message above"
+    fi
     $sudo chmod "$3" "$2.new.$$"
     if [ "$(id -u)" = 0 ] || [ -n "$sudo" ]; then $sudo chown 0:0 "$2.new.$$"; fi
     $sudo mv -f "$2.new.$$" "$2"
