@@ -31,30 +31,60 @@ export interface Program {
   readonly commit: string;
 }
 
-/** Makes the executable that carries all of ours, in `folder`; `release` is the end of its version. With nothing changed it takes the time of the bundler. */
-export async function buildProgram(folder: string, release = RELEASE): Promise<Program> {
+/** What the program is made for. */
+export interface Target {
+  /** Spelling of Node. */
+  readonly architecture: string;
+  /** The pinned Node's package for it. */
+  readonly nodePackage: string;
+  /** Folder with `k3s-native.node` and `k3s-launch`. */
+  readonly native: string;
+  readonly strip: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** End of the version. Default: {@link RELEASE}. */
+  readonly release?: string;
+}
+
+/** The machine that builds. */
+export function hostTarget(): Target {
+  return {
+    architecture: process.arch,
+    nodePackage: packageFolder(ROOT, `node-linux-${process.arch}`),
+    native: join(ROOT, "packages/native/out"),
+    strip: "strip",
+    environment: process.env,
+  };
+}
+
+/** Makes the executable that carries all of ours, in `folder`. With nothing changed it takes the time of the bundler. */
+export async function buildProgram(folder: string, target: Target = hostTarget()): Promise<Program> {
   await mkdir(join(folder, "bundle"), { recursive: true });
   const commit = await findCommit();
-  const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release, commit });
-  const node = await strippedNode(folder);
+  const bundle = await bundleProduct({
+    root: ROOT,
+    out: join(folder, "bundle"),
+    release: target.release ?? RELEASE,
+    commit,
+  });
+  const node = await strippedNode(folder, target);
   const assets = [
     ...[...bundle.workers].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
-    ...(await nativeParts()),
+    ...(await nativeParts(target)),
     ...(await manifests()),
   ];
   const main: ProgramPart = { name: "main.cjs", path: bundle.main, source: "bundled here" };
-  const digests = await Promise.all(
-    [node, main, ...assets].map(async ({ name, path }) => `${name} ${await digestOf(path)}`),
-  );
+  const parts = [node, main, ...assets];
+  const digests = await Promise.all(parts.map(async ({ name, path }) => `${name} ${await digestOf(path)}`));
   const recipe = await readFile(join(import.meta.dirname, "make-executable.ts"), "utf8");
   const path = join(folder, "k3s");
+  const useCodeCache = target.architecture === process.arch; // V8 refuses one of another processor
   await unlessMade(path, [recipe, process.version, ...digests], (temporary) =>
     makeExecutable({
-      ...{ node: node.path, main: main.path, useCodeCache: true, output: temporary },
+      ...{ node: node.path, main: main.path, useCodeCache, output: temporary },
       assets: new Map(assets.map((part) => [part.name, part.path])),
     }),
   );
-  return { path, parts: [node, main, ...assets], inputs: bundle.inputs, commit };
+  return { path, parts, inputs: bundle.inputs, commit };
 }
 
 async function findCommit(): Promise<string> {
@@ -65,14 +95,15 @@ async function findCommit(): Promise<string> {
 }
 
 /** The pinned Node without its symbols, which are a sixth of it. */
-async function strippedNode(folder: string): Promise<ProgramPart> {
-  const source = join(packageFolder(ROOT, `node-linux-${process.arch}`), "bin/node");
+async function strippedNode(folder: string, target: Target): Promise<ProgramPart> {
+  const { architecture, nodePackage, strip, environment } = target;
+  const source = join(nodePackage, "bin/node");
   const path = join(folder, "node");
   await unlessMade(path, [await digestOf(source)], async (temporary) => {
     await copyFile(source, temporary);
     await chmod(temporary, 0o755);
     try {
-      await run("strip", ["-s", temporary]);
+      await run(strip, ["-s", temporary], { env: { ...environment } });
     } catch (cause) {
       throw new NodeError("ERR_BUILD_COMPILE", "Cannot make Node smaller: strip failed", {
         hint: "Install binutils, or start with: sh build/bootstrap.sh",
@@ -80,22 +111,17 @@ async function strippedNode(folder: string): Promise<ProgramPart> {
       });
     }
   });
-  return { name: "node", path, source: `npm package node-linux-${process.arch}`, version: process.versions.node };
+  return { name: "node", path, source: `npm package node-linux-${architecture}`, version: process.versions.node };
 }
 
-async function nativeParts(): Promise<readonly ProgramPart[]> {
-  const native = join(ROOT, "packages/native/out");
+async function nativeParts({ native, architecture }: Target): Promise<readonly ProgramPart[]> {
   const sqlite = packageFolder(join(ROOT, "packages/datastore-sqlite"), "better-sqlite3");
   const { version } = JSON.parse(await readFile(join(sqlite, "package.json"), "utf8")) as { readonly version: string };
+  const prebuilt = join(sqlite, `prebuilds/linux-${architecture}.node`);
   return [
     { name: "k3s-native.node", path: join(native, "k3s-native.node"), source: "packages/native" },
     { name: "k3s-launch", path: join(native, "k3s-launch"), source: "packages/native" },
-    {
-      name: "better_sqlite3.node",
-      path: join(sqlite, `prebuilds/linux-${process.arch}.node`),
-      source: "npm package better-sqlite3",
-      version,
-    },
+    { name: "better_sqlite3.node", path: prebuilt, source: "npm package better-sqlite3", version },
   ];
 }
 

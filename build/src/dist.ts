@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { loadManifest, provideComponents, waitForLock, type Manifest, type Progress } from "@k3s/components";
 import { writeFileAtomic } from "@k3s/files";
 import { billOfMaterials, containedFiles } from "./bill-of-materials.ts";
+import { buildArm64 } from "./arm64.ts";
 import { buildProgram, RELEASE, type Program } from "./build-program.ts";
 import { cacheDirectory, COMPONENT_OPTIONS, readComponentOptions } from "./component-options.ts";
 import { licenseText } from "./license-text.ts";
@@ -21,16 +22,22 @@ const LOCK_WAIT_MS = 60 * 60_000;
 
 const HELP = `Builds dist/k3s, one file with the upstream programs inside.
 
-  node build/src/dist.ts [--source auto|upstream|debian|dir] [--dir DIR] [--mirror URL] [--kubernetes V] [--release]
+  node build/src/dist.ts [--source auto|upstream|debian|dir] [--dir DIR] [--mirror URL] [--kubernetes V] [--release] [--arm64]
 
 --release    also dist/release, what is published: compressed as well as possible, which takes minutes the first time for a set of
              programs, with checksums, a manifest of all files and a bill of materials
+--arm64      dist/k3s-arm64 instead, as far as this machine can make it; it says what is missing
 
 See node build/src/components.ts --help for the other options.
 `;
 
 async function main({ argv, environment, progress, signal }: BuildHost): Promise<number> {
-  const options = { ...COMPONENT_OPTIONS, release: { type: "boolean" }, help: { type: "boolean" } } as const;
+  const options = {
+    ...COMPONENT_OPTIONS,
+    release: { type: "boolean" },
+    arm64: { type: "boolean" },
+    help: { type: "boolean" },
+  } as const;
   const { values } = parseArgs({ args: [...argv], options, strict: true });
   if (values.help === true) {
     process.stdout.write(HELP);
@@ -45,13 +52,15 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   });
   const cacheDir = cacheDirectory(environment);
   await removeOldLayout();
+  const context = { cacheDir, environment, progress, signal };
+  if (values.arm64 === true) {
+    await buildArm64(DIST, context);
+    return 0;
+  }
   progress({ step: "Bundle k3s" });
   const program = await buildProgram(join(LIB, "program"));
   progress({ step: "Bundle k3s", finished: true });
-  const { versions } = await provideComponents(
-    { ...wanted, out: COMPONENTS },
-    { cacheDir, environment, progress, signal },
-  );
+  const { versions } = await provideComponents({ ...wanted, out: COMPONENTS }, context);
   const manifest = await loadManifest(COMPONENTS);
   const documents = await writeDocuments(program, manifest);
   const isRelease = values.release === true;
@@ -107,7 +116,7 @@ async function megabytes(path: string): Promise<string> {
 /** What earlier builds left beside the launcher that dist/k3s was. */
 async function removeOldLayout(): Promise<void> {
   for (const name of await readdir(LIB))
-    if (!["components", "licenses", "program"].includes(name.split(".")[0] ?? ""))
+    if (!["components", "licenses", "program", "program-arm64"].includes(name.split(".")[0] ?? ""))
       await rm(join(LIB, name), { recursive: true });
 }
 

@@ -66,7 +66,7 @@ async function makeBlob({ main, assets, useCodeCache }: ExecutableOptions, folde
 
 /** The injector says that it cannot name sections of a file without symbols, on stderr and without a way to turn it off. */
 async function withoutWarnings(work: () => Promise<void>): Promise<void> {
-  const { write } = process.stderr;
+  const write = process.stderr.write.bind(process.stderr);
   process.stderr.write = () => true;
   try {
     await work();

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { loadManifest } from "@k3s/components";
-import { buildProgram } from "./build-program.ts";
+import { buildProgram, hostTarget } from "./build-program.ts";
 import { cacheDirectory } from "./component-options.ts";
 import { packComponents } from "./pack-components.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
@@ -26,7 +26,7 @@ async function main({ argv, environment, progress }: BuildHost): Promise<number>
   }
   const folder = await mkdtemp(join(tmpdir(), "k3s-next-release-"));
   try {
-    const program = await buildProgram(folder, suffix);
+    const program = await buildProgram(folder, { ...hostTarget(), release: suffix });
     await packComponents({
       ...{ program: program.path, components: COMPONENTS, manifest: await loadManifest(COMPONENTS), extras: [] },
       ...{ isSmall: false, cacheDir: cacheDirectory(environment), progress, output: resolve(out) },

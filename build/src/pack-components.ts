@@ -26,7 +26,7 @@ const RUNTIME = ["containerd", "ctr", "containerd-shim-runc-v2", "runc"];
 /** Reaches back over the largest program; unpacking needs as much memory. */
 const WINDOW_LOG = 27;
 const FAST = 1;
-const SMALL = 22;
+const SMALL = 19;
 
 /** Writes the one file: the program, and behind it everything else. */
 export async function packComponents(options: PackOptions): Promise<void> {

@@ -20,7 +20,7 @@ export interface ReleaseOptions {
 const LEVEL = 19;
 
 /** What k3s's installer asks for on each architecture. */
-export function executableName(architecture: string): string {
+function executableName(architecture: string): string {
   return architecture === "amd64" ? "k3s" : `k3s-${architecture}`;
 }
 

@@ -1,11 +1,12 @@
-// Builds the native part into out/ with the machine's C compiler: node packages/native/build.ts
+// Builds the native part: node packages/native/build.ts [--out FOLDER] [-- COMPILER ARGUMENTS…]
+// Default: into out/ beside this file, with the machine's C compiler.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
 
 interface Target {
   readonly source: string;
@@ -15,9 +16,10 @@ interface Target {
 
 const ROOT = join(import.meta.dirname, "../..");
 const SOURCES = join(import.meta.dirname, "csrc");
-const OUTPUT = join(import.meta.dirname, "out");
+const { values, positionals } = parseArgs({ options: { out: { type: "string" } }, allowPositionals: true });
+const OUTPUT = values.out ?? join(import.meta.dirname, "out");
 const STAMP = join(OUTPUT, "built-from");
-const COMPILER = "gcc";
+const [COMPILER = "gcc", ...COMPILER_FLAGS] = positionals;
 const COMMON_FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-fstack-protector-strong", "-s"];
 
 await build();
@@ -51,6 +53,7 @@ function headersFolder(): string {
 
 async function hashInputs(targets: readonly Target[]): Promise<string> {
   const hash = createHash("sha256").update(await readFile(import.meta.filename));
+  hash.update(positionals.join("\0"));
   for (const { source, flags } of targets) hash.update(flags.join("\0")).update(await readFile(source));
   return hash.digest("hex");
 }
@@ -64,7 +67,7 @@ async function isUpToDate(targets: readonly Target[], fingerprint: string): Prom
 async function compile({ source, output, flags }: Target): Promise<void> {
   const temporary = `${output}.tmp-${process.pid}`;
   try {
-    await promisify(execFile)(COMPILER, [...COMMON_FLAGS, ...flags, "-o", temporary, source]);
+    await promisify(execFile)(COMPILER, [...COMPILER_FLAGS, ...COMMON_FLAGS, ...flags, "-o", temporary, source]);
     await chmod(temporary, 0o755);
     await rename(temporary, output);
   } catch (error) {

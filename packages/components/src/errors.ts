@@ -77,6 +77,12 @@ export class ComponentError extends NodeError {
     });
   }
 
+  static notInside(place: string): ComponentError {
+    return new ComponentError("ERR_COMPONENT_NOT_INSIDE", `Cannot use components of "${place}": it was built without`, {
+      hint: "Name a folder with the programs in K3S_COMPONENTS_DIR, or build it on a machine with the processor it is for",
+    });
+  }
+
   static damagedPayload(place: string, file: string): ComponentError {
     const message = `Cannot unpack "${file}" of "${place}": its checksum is not the recorded one`;
     return new ComponentError("ERR_COMPONENT_PAYLOAD", message, {

@@ -31,7 +31,12 @@ export async function findKubernetesSource(apt: PrivateApt, recipe: DebianRecipe
 
 /** Names a tree with all that goes into it, and into what is compiled from it. */
 export function treeKey(source: SourcePackage, recipe: DebianRecipe): string {
-  const parts = [source.version, ...[...source.files].flat(), ...recipe.go.packages, `recipe ${recipe.kubernetes.revision}`];
+  const parts = [
+    source.version,
+    ...[...source.files].flat(),
+    ...recipe.go.packages,
+    `recipe ${recipe.kubernetes.revision}`,
+  ];
   const digest = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 12);
   return `${recipe.kubernetes.version}-${digest}`;
 }

@@ -11,13 +11,10 @@ import { syncFolder } from "./sync-folder.ts";
 /** What has to stay free for everything else. */
 const RESERVE_BYTES = 32 << 20;
 
-/** What the build writes into the payload's `info`. */
-export interface ComponentInfo {
-  readonly manifest: unknown;
-  readonly goVersion: string;
-}
-
-/** An executable that carries the components inside; `name` stands for it in messages. */
+/**
+ * An executable that carries the components inside; `name` stands for it in messages. The `info` of its payload holds the `manifest`,
+ * and the version of Go as `goVersion`.
+ */
 export function payloadSource(path: string, name: string): ComponentSource {
   const read = async <T>(use: (payload: Payload) => T | Promise<T>): Promise<T> => {
     await using payload = await Payload.open(path, name);
@@ -26,7 +23,11 @@ export function payloadSource(path: string, name: string): ComponentSource {
   return {
     place: name,
     folder: undefined,
-    manifest: () => read(({ info }) => parseManifest(info["manifest"], name)),
+    manifest: () =>
+      read(({ info }) => {
+        if (info["manifest"] === undefined) throw ComponentError.notInside(name);
+        return parseManifest(info["manifest"], name);
+      }),
     goVersion: () => read(({ info }) => (typeof info["goVersion"] === "string" ? info["goVersion"] : "unknown")),
     install: (target) => read((payload) => install(payload, target)),
   };

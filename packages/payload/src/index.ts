@@ -1,4 +1,3 @@
 export { appendPayload, type PackedBlock } from "./append-payload.ts";
 export { compressBlock, type BlockMember } from "./compress-block.ts";
-export { PayloadError } from "./errors.ts";
 export { Payload } from "./payload.ts";

@@ -67,7 +67,7 @@ export class Payload implements AsyncDisposable {
     }
   }
 
-  async *#unpacked(block: IndexBlock, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  async *#unpacked(block: IndexBlock, signal?: AbortSignal): AsyncGenerator<Buffer, undefined> {
     const decoder = createZstdDecompress({ chunkSize: CHUNK_BYTES });
     pipeline(Readable.from(this.#packed(block)), decoder, () => undefined); // whoever reads the decoder is told
     try {
@@ -95,11 +95,11 @@ export class Payload implements AsyncDisposable {
 
 /** Cuts a stream into pieces of known sizes. */
 class Cutter {
-  readonly #chunks: AsyncGenerator<Buffer>;
+  readonly #chunks: AsyncIterator<Buffer, undefined>;
   readonly #path: string;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(chunks: AsyncGenerator<Buffer>, path: string) {
+  constructor(chunks: AsyncIterator<Buffer, undefined>, path: string) {
     this.#chunks = chunks;
     this.#path = path;
   }
@@ -107,9 +107,9 @@ class Cutter {
   async *next(size: number): AsyncGenerator<Buffer> {
     for (let left = size; left > 0;) {
       if (this.#rest.length === 0) {
-        const { value, done } = await this.#chunks.next();
-        if (done === true) throw PayloadError.damaged(this.#path, "it ends too early");
-        this.#rest = value;
+        const next = await this.#chunks.next();
+        if (next.done === true) throw PayloadError.damaged(this.#path, "it ends too early");
+        this.#rest = next.value;
       }
       const piece = this.#rest.subarray(0, left);
       this.#rest = this.#rest.subarray(piece.length);
