@@ -1067,7 +1067,7 @@ read_state() {
 # A server is up before its node is. Agents are not: their service is ready when their node is a member.
 read_node_state() {
     if [ "$state" != ready ] || [ "$subcommand" != server ] || [ -z "$node" ]; then return 0; fi
-    condition=$($sudo "$bin_dir/k3s" kubectl --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" \
+    condition=$($sudo "$bin_dir/k3s" kubectl --cache-dir "$tmp/kubectl" --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" \
         -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
     case $condition in
         True:*) ;;

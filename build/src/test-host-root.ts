@@ -67,6 +67,7 @@ async function makeHostRoot(folder: string, context: SourceContext): Promise<voi
       await symlink(target, join(staging, place));
     }
     await chmod(join(staging, "tmp"), 0o1777);
+    for (const name of ["bin", "lib", "sbin"]) await mkdir(join(staging, "usr/local", name), { recursive: true });
     await writeFile(join(staging, "usr/lib/sysusers.d/dbus.conf"), USERS);
     // With the programs of the tree itself; the machine may have none of them.
     for (const program of ["systemd-sysusers", "ldconfig"]) await run("chroot", [staging, program]);

@@ -15,7 +15,7 @@ const V1 = "v1.20.2+k3s1";
 const V2 = "v1.20.2+k3s2";
 const IMAGES = "/var/lib/rancher/k3s/agent/images";
 /** What may not change while k3s starts anew below a pod: its containers. */
-const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}`;
+const POD_IDENTITY = `jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\\n"}{end}`;
 /** Both write on the host's disk when they are asked to end: the user's takes its time, the system's says whether it has seen that. */
 const FAREWELL = ["default", "kube-system"]
   .map((namespace) => {
@@ -59,7 +59,7 @@ class Machine {
   }
 
   kubectl(...args: readonly string[]): Promise<string> {
-    return this.host.run("k3s", "kubectl", ...args);
+    return this.host.run("k3s", "kubectl", "--cache-dir=/run/kubectl", ...args);
   }
 
   async property(name: string, service = "k3s"): Promise<string> {
@@ -187,7 +187,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await writeImages(one.host.outside(IMAGES));
     const { exitCode, stdout, stderr } = await one.install({}, "--node-label", "zone=a");
     assert.equal(exitCode, 0, stderr);
-    assert.match(stdout, /k3s is ready\n$/);
+    assert.match(stdout, /k3s is ready$/);
     await one.untilReady("one");
     await until("there is a service account", () => one.kubectl("get", "serviceaccount", "default"));
     await one.kubectl("apply", "-f", await copyIn(one, "workload.yaml", await readFile(WORKLOAD, "utf8")));

@@ -11,6 +11,8 @@ import { until } from "./until.ts";
 /** Folder with the file tree of a fresh machine, as `npm test` unpacks it. */
 const ROOT_VARIABLE = "K3S_TEST_HOST_ROOT";
 const RUN_LIMIT_MS = 600_000;
+/** Services such as ours are part of it. */
+const BOOT_LIMIT_MS = 240_000;
 const HALT_LIMIT_MS = 150_000;
 const LISTING_CHARS_MAX = 64 << 20;
 
@@ -75,11 +77,12 @@ export class SystemdHost implements AsyncDisposable {
     const running = await bootSystemd({ name, namespace, root: this.#root, procsFiles });
     this.#running = running;
     power.defer(() => running.kill());
-    await until(`host "${name}" has booted`, async () => {
-      const { stdout } = await this.attempt("systemctl", "is-system-running");
-      if (["running", "degraded"].includes(stdout.trim())) return true;
-      throw new Error(`it is ${stdout.trim()}`);
-    });
+    const hasBooted = async () => {
+      const state = (await this.attempt("systemctl", "is-system-running")).stdout.trim();
+      if (["running", "degraded"].includes(state)) return true;
+      throw new Error(`it is ${state}`);
+    };
+    await until(`host "${name}" has booted`, hasBooted, BOOT_LIMIT_MS);
   }
 
   /** Takes its power away: every process ends at once, and what was not on disk is lost as on a machine whose kernel goes on. */
