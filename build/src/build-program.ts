@@ -68,7 +68,7 @@ export async function buildProgram(folder: string, target: Target = hostTarget()
   });
   const node = await strippedNode(folder, target);
   const assets = [
-    ...[...bundle.workers].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
+    ...[...bundle.scripts].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),
     ...(await nativeParts(target)),
     ...(await manifests()),
   ];

@@ -16,7 +16,10 @@ async function bundle(t: TestContext, failpoints?: boolean): Promise<string> {
   const options = failpoints === undefined ? {} : { failpoints };
   await bundleProduct({ root: ROOT, out: lib, release: "k3s1", commit: "00000000", ...options });
   const names = await readdir(lib);
-  assert.ok(names.includes("main.cjs") && names.some((name) => name.endsWith("-worker.js")), names.join());
+  assert.ok(
+    names.includes("main.cjs") && names.includes("libraries.cjs") && names.some((name) => name.endsWith("-worker.js")),
+    names.join(),
+  );
   const text = (await Promise.all(names.map((name) => readFile(join(lib, name), "utf8")))).join("\n");
   return text.replaceAll("\\\n", ""); // strings are broken where a line would be too long
 }
