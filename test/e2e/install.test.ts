@@ -130,6 +130,17 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
   let fresh: ReadonlyMap<string, string>;
   let identity = "";
 
+  /** Each stands on those before it: after a failure the others fail at once. */
+  let failed: string | undefined;
+  const step = (name: string, run: () => Promise<void>): void => {
+    void test(name, async () => {
+      if (failed !== undefined) throw new Error(`Not tried, because of "${failed}"`);
+      failed = name;
+      await run();
+      failed = undefined;
+    });
+  };
+
   before(async () => {
     network = undo.use(await TestNetwork.create());
     releases = undo.use(await ReleaseHost.start(network));
@@ -175,7 +186,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     ],
   ];
   for (const [fault, attempt, said] of faults) {
-    test(`changes nothing when a download ${fault}`, async () => {
+    step(`changes nothing when a download ${fault}`, async () => {
       const { exitCode, stderr } = await attempt();
       assert.equal(exitCode, 1);
       assert.match(stderr, said);
@@ -183,7 +194,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     });
   }
 
-  test("one line makes a server, and pods run on it", async () => {
+  step("one line makes a server, and pods run on it", async () => {
     await writeImages(one.host.outside(IMAGES));
     const { exitCode, stdout, stderr } = await one.install({}, "--node-label", "zone=a");
     assert.equal(exitCode, 0, stderr);
@@ -198,13 +209,13 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.equal(identity.trim().split("\n").length, 3);
   });
 
-  test("another k3s on the machine is refused, and the first is named", async () => {
+  step("another k3s on the machine is refused, and the first is named", async () => {
     const { exitCode, stderr } = await one.install({ K3S_URL: "https://10.99.0.12:6443", K3S_TOKEN: "secret" });
     assert.equal(exitCode, 1);
     assert.match(stderr, /Cannot install service "k3s-agent": service "k3s" of k3s is on this machine/);
   });
 
-  test("run again it keeps what it was told, shows what changes, and no pod notices", async () => {
+  step("run again it keeps what it was told, shows what changes, and no pod notices", async () => {
     const { exitCode, stdout, stderr } = await one.install({ K3S_NODE_NAME: "one" }, "--kubelet-arg=max-pods=50");
     assert.equal(exitCode, 0, stderr);
     assert.match(stdout, /\n {2}\+ --kubelet-arg=max-pods=50\n {2}\+ K3S_NODE_NAME=one\n/);
@@ -217,14 +228,14 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.equal(await one.pods(), identity);
   });
 
-  test("run again with nothing new it leaves the service alone", async () => {
+  step("run again with nothing new it leaves the service alone", async () => {
     const pid = await one.property("MainPID");
     const { stdout } = await one.install({});
     assert.match(stdout, /No change detected so skipping service start/);
     assert.equal(await one.property("MainPID"), pid);
   });
 
-  test("the next release takes over while pods run on", async () => {
+  step("the next release takes over while pods run on", async () => {
     await releases.publish(V2, await buildRelease("k3s2", undo));
     const { exitCode, stdout, stderr } = await one.install({});
     assert.equal(exitCode, 0, stderr);
@@ -234,14 +245,14 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.equal(await one.pods(), identity);
   });
 
-  test("a stop of the service is clean and leaves the pods", async () => {
+  step("a stop of the service is clean and leaves the pods", async () => {
     const address = await one.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}");
     await one.host.run("systemctl", "stop", "k3s");
     assert.deepEqual([await one.property("ActiveState"), await one.property("Result")], ["inactive", "success"]);
     await one.host.run("curl", "-sfm", "5", `http://${address}/`);
   });
 
-  test("a supervisor that stands still is started anew by the watchdog; pods do not notice", async () => {
+  step("a supervisor that stands still is started anew by the watchdog; pods do not notice", async () => {
     // The unit's own interval is minutes.
     await mkdir(one.host.outside("/etc/systemd/system/k3s.service.d"), { recursive: true });
     await copyIn(one, "../etc/systemd/system/k3s.service.d/quick.conf", "[Service]\nWatchdogSec=6s\nRestartSec=1s\n");
@@ -259,14 +270,14 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await one.host.run("rm", "-r", "/etc/systemd/system/k3s.service.d");
   });
 
-  test("everything is back after a power cut", async () => {
+  step("everything is back after a power cut", async () => {
     await one.host.powerCut();
     await one.host.boot();
     await one.untilPodsAreBack(identity);
     identity = await one.pods();
   });
 
-  test("pods are asked to end when the machine goes down, and are back when it is up", async () => {
+  step("pods are asked to end when the machine goes down, and are back when it is up", async () => {
     await one.host.run("rm", "-rf", "/var/farewell/first", "/var/farewell/last");
     await one.host.shutDown();
     assert.equal(await readFile(one.host.outside("/var/farewell/last"), "utf8"), "farewell\n");
@@ -274,7 +285,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await one.untilPodsAreBack(identity);
   });
 
-  test("says what blocks a node that does not become ready in time, and why", async () => {
+  step("says what blocks a node that does not become ready in time, and why", async () => {
     await two.host.boot();
     fresh = await two.host.files();
     await writeImages(two.host.outside(IMAGES));
@@ -287,7 +298,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     );
   });
 
-  test("one line with K3S_URL makes an agent", async () => {
+  step("one line with K3S_URL makes an agent", async () => {
     const token = await one.host.run("cat", "/var/lib/rancher/k3s/server/node-token");
     const { exitCode, stderr } = await two.install({ K3S_URL: "https://10.99.0.11:6443", K3S_TOKEN: token });
     assert.equal(exitCode, 0, stderr);
@@ -295,13 +306,13 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await runPod(one, "two");
   });
 
-  test("k3s-killall.sh ends everything of k3s on the machine and keeps its data", async () => {
+  step("k3s-killall.sh ends everything of k3s on the machine and keeps its data", async () => {
     await two.host.run("k3s-killall.sh");
     assert.equal(await two.remains(), "");
     await two.host.run("test", "-d", "/var/lib/rancher/k3s/agent");
   });
 
-  test("k3s-agent-uninstall.sh leaves the disk as it was, but for what it names", async () => {
+  step("k3s-agent-uninstall.sh leaves the disk as it was, but for what it names", async () => {
     const { exitCode, stdout, stderr } = await two.shell("k3s-agent-uninstall.sh");
     assert.equal(exitCode, 0, stderr);
     assert.match(stdout, /^Kept: \/etc\/rancher\/node,.*--purge/m);
@@ -309,7 +320,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.deepEqual(describeChanges(fresh, await two.host.files(), LIVELY), kept);
   });
 
-  test("installs without a network from files", async () => {
+  step("installs without a network from files", async () => {
     await network.cut("two");
     await cp(join(DIST, "k3s"), two.host.outside("/usr/local/bin/k3s"));
     await cp(join(releases.folder, "install.sh"), two.host.outside("/root/install.sh"));
@@ -322,7 +333,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await runPod(two, "two");
   });
 
-  test("k3s-uninstall.sh --purge leaves nothing, with pods running until then", async () => {
+  step("k3s-uninstall.sh --purge leaves nothing, with pods running until then", async () => {
     const { exitCode, stderr } = await two.shell("k3s-uninstall.sh --purge && rm -r /root/images /root/install.sh");
     assert.equal(exitCode, 0, stderr);
     assert.equal(await two.remains(), "");
