@@ -41,10 +41,12 @@ export interface Target {
   readonly native: string;
   readonly strip: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** End of the version. Default: {@link RELEASE}. */
+  readonly release?: string;
 }
 
 /** The machine that builds. */
-function hostTarget(): Target {
+export function hostTarget(): Target {
   return {
     architecture: process.arch,
     nodePackage: packageFolder(ROOT, `node-linux-${process.arch}`),
@@ -58,7 +60,12 @@ function hostTarget(): Target {
 export async function buildProgram(folder: string, target: Target = hostTarget()): Promise<Program> {
   await mkdir(join(folder, "bundle"), { recursive: true });
   const commit = await findCommit();
-  const bundle = await bundleProduct({ root: ROOT, out: join(folder, "bundle"), release: RELEASE, commit });
+  const bundle = await bundleProduct({
+    root: ROOT,
+    out: join(folder, "bundle"),
+    release: target.release ?? RELEASE,
+    commit,
+  });
   const node = await strippedNode(folder, target);
   const assets = [
     ...[...bundle.scripts].map(([name, path]): ProgramPart => ({ name, path, source: "bundled here" })),

@@ -33,6 +33,7 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
     packages: ["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"],
     needsLibraries: true,
   },
+  shellcheck: { path: "usr/bin/shellcheck", packages: ["shellcheck", "libgmp10", "libffi8"], needsLibraries: true },
   h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
 };
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";

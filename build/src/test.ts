@@ -8,6 +8,7 @@ import { NodeError } from "@k3s/errors";
 import { cacheDirectory } from "./component-options.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 import { summarizeTap, type Counts } from "./tap-summary.ts";
+import { provideHostRoot } from "./test-host-root.ts";
 import { provideTestPrograms } from "./test-programs.ts";
 import { SUITES, type Suite } from "./test-suites.ts";
 
@@ -27,6 +28,7 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   if (suites.some(({ name }) => name === "system")) folders.push(await provideStorageTests(context));
   const programs = {
     K3S_TEST_BIN_DIR: folders.join(delimiter),
+    ...(suites.some(({ name }) => name === "e2e") ? { K3S_TEST_HOST_ROOT: await provideHostRoot(context) } : {}),
     ...environment,
   };
   const host = { environment: { ...programs, PATH: pathOf(environment) }, signal };

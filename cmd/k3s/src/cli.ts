@@ -58,7 +58,7 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
       throw UsageError.unknownCommand(
         name,
         nearest(name, [
-          ...["server", "agent", "airgap", "check-config", "datastore", "token", "licenses", "help"],
+          ...["server", "agent", "validate", "airgap", "check-config", "datastore", "token", "licenses", "help"],
           ...TOOLS,
         ]),
       );
@@ -70,6 +70,7 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     });
     program.addCommand(command.copyInheritedSettings(program));
   }
+  program.addCommand(validateCommand(program, context));
   program.addCommand(checkConfigCommand(context, exit).copyInheritedSettings(program));
   for (const group of [airgapCommand, datastoreCommand, tokenCommand].map((make) => make(context, exit))) {
     for (const command of [group, ...group.commands]) command.copyInheritedSettings(program);
@@ -83,6 +84,21 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
   // Only their names are needed here, for help: main.ts runs them before this file is loaded.
   for (const tool of TOOLS) program.command(tool).description(TOOL_HELP[tool]).usage("[arguments]");
   return program;
+}
+
+/** Says whether a server or an agent would take these arguments, and starts nothing. */
+function validateCommand(program: Command, context: CommandContext): Command {
+  const group = new Command("validate")
+    .description("Check the arguments, variables and config file of a server or an agent")
+    .copyInheritedSettings(program);
+  for (const role of ["server", "agent"] as const) {
+    const command = nodeCommand(role, async (parsed) => {
+      const { validateNodeCommand } = await import("./validate-node-command.ts");
+      await validateNodeCommand(role, parsed, context);
+    });
+    group.addCommand(command.copyInheritedSettings(program));
+  }
+  return group;
 }
 
 function ignoreText(): void {

@@ -2,7 +2,7 @@ import { readHostFacts, type Role } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
 import { createNotifier } from "@k3s/process";
 import type { CommandContext } from "./context.ts";
-import { UsageError } from "./errors.ts";
+import { assertNoOperands } from "./assert-no-operands.ts";
 import { exitOnBug } from "./exit-on-bug.ts";
 import { failureFields, formatFailure } from "./format-failure.ts";
 import { openLog, type LogOutput } from "./log-output.ts";
@@ -19,10 +19,7 @@ export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: C
   // Signals first: Ctrl-C during the slow steps below must not leave children behind.
   using requests = listenForStop();
 
-  const [unexpected] = parsed.operands;
-  if (parsed.unknownFlags.length === 0 && unexpected !== undefined) {
-    throw UsageError.wrongArguments(`${role} takes no argument "${unexpected}"`, `k3s ${role}`);
-  }
+  assertNoOperands(role, parsed);
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
   const plan = await loadPlan(role, parsed, { context, requests });
   if (plan === undefined) return 0;

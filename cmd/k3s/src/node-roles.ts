@@ -29,6 +29,8 @@ export interface NodePlan {
   readonly places: readonly string[];
   /** Ranges of pods and services. An agent learns its own only from its server: these are the defaults. */
   readonly ranges: readonly string[];
+  /** Name of the node that this machine will be; undefined: none. */
+  readonly node: string | undefined;
   readonly components: (host: Host) => Promise<readonly Component[]>;
   /** What the log says once everything has started. */
   readonly upMessage: string;
@@ -48,6 +50,7 @@ function serverPlan(config: ServerConfig): NodePlan {
     ports: serverPorts(config),
     places: [config.writeKubeconfig],
     ranges: [...config.clusterCidr, ...config.serviceCidr],
+    node: config.disableAgent ? undefined : config.nodeName,
     components: async (host) => (await import("@k3s/server")).serverComponents(config, host),
     upMessage: "k3s is up, see the cluster with: k3s kubectl get nodes",
   };
@@ -60,6 +63,7 @@ function agentPlan(config: AgentConfig): NodePlan {
     ports: [balancer, ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],
     ranges: ["10.42.0.0/16", "10.43.0.0/16"],
+    node: config.nodeName,
     components: async (host) => (await import("@k3s/agent")).agentComponents(config, host),
     upMessage: "k3s agent is up, its node is a member of the cluster",
   };

@@ -44,7 +44,7 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
     log.info({ durationMs: elapsedMs(startedAt) }, host.upMessage);
     await notifier.ready();
     await notifier.status("Running");
-    // Never rejects. Not waited for: a check that hangs is what the watchdog is there for.
+    // Never rejects, and ends with us.
     void notifier.keepAlive((signal) => manager.checkHealth(signal), ended);
     await aborted(ended);
   } catch (error) {

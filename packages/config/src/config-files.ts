@@ -13,26 +13,24 @@ const DOWNLOAD_LIMIT_MS = 10_000;
 interface ReadOptions {
   readonly report: Report;
   readonly signal: AbortSignal;
-  /** The user named the source, so there has to be something. Default false. */
-  readonly isRequired?: boolean;
+  /** Told of a source that is not there and has no drop-ins either. As in k3s that is no mistake. */
+  readonly onAbsent?: Report;
   /** Default: 10 s. */
   readonly downloadLimitMs?: number;
 }
 
 /**
- * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine,
- * but not all of what is required.
+ * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine.
  * A later value replaces an earlier one, also for lists; `key+` adds to it. Mistakes are reported per file.
  */
 export async function readConfigFiles(source: string, options: ReadOptions): Promise<FileValues> {
   const values = new Map<string, readonly string[]>();
   const more = await dropIns(source);
-  const isRequired = options.isRequired === true && more.length === 0;
   for (const file of [source, ...more]) {
     try {
       const text = await readSource(file, options);
       if (text !== undefined) mergeFile(values, text);
-      else if (isRequired) options.report(`${file}: there is no such file`);
+      else if (more.length === 0) options.onAbsent?.(`${file}: there is no such file`);
     } catch (error) {
       options.signal.throwIfAborted();
       options.report(`${file}: ${describeError(error)}`);

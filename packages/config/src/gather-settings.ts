@@ -51,9 +51,13 @@ export async function gatherSettings(role: Role, source: ConfigSource): Promise<
   const refused = source.unknownFlags.filter((flag) => !satisfiedFlags.has(bareName(flag)));
   for (const flag of refused) report(describeUnknownFlag(flag, role));
 
-  const { file, isRequired } = configFileOf(source);
-  const files = await readConfigFiles(file, { report, isRequired, signal: source.signal });
-  const fileValues = knownKeys(files, { role, report, warn: (warning) => void warnings.push(warning) });
+  const warn: Report = (warning) => void warnings.push(warning);
+  const { file, isNamed } = configFileOf(source);
+  const files = await readConfigFiles(file, {
+    ...{ report, signal: source.signal },
+    ...(isNamed ? { onAbsent: warn } : {}),
+  });
+  const fileValues = knownKeys(files, { role, report, warn });
   refuseVariables(source.env, { role, report });
 
   const values = readTable((name, setting) => collect(name, setting, { ...source, files: fileValues, role }), report);
@@ -69,8 +73,7 @@ export async function readSettings(
   report: Report,
 ): Promise<ServerValues> {
   const { names, signal } = source;
-  const { file, isRequired } = configFileOf(source);
-  const files = await readConfigFiles(file, { report, isRequired, signal });
+  const files = await readConfigFiles(configFileOf(source).file, { report, signal });
   const fileValues = knownKeys(files, { role: "server", report: ignoreProblem, warn: ignoreProblem });
   const nothing: Texts = { texts: [], origin: "" };
   return readTable(
@@ -83,11 +86,11 @@ export async function readSettings(
 /** The variable goes first here, as in k3s. */
 function configFileOf({ env, flags }: Pick<ConfigSource, "env" | "flags">): {
   readonly file: string;
-  readonly isRequired: boolean;
+  readonly isNamed: boolean;
 } {
   const { config } = serverSettings;
   const named = nonEmpty(env[config.env]) ?? flags.get("config")?.at(-1);
-  return { file: named ?? config.read([], ignoreProblem), isRequired: named !== undefined };
+  return { file: named ?? config.read([], ignoreProblem), isNamed: named !== undefined };
 }
 
 function ignoreProblem(): void {

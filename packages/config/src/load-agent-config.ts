@@ -1,3 +1,5 @@
+import { readIfExists } from "@k3s/files";
+import { agentPaths } from "@k3s/pki";
 import type { AgentConfig } from "./agent-config.ts";
 import { deepFreeze } from "./deep-freeze.ts";
 import { passVerbosity } from "./derive-config.ts";
@@ -44,8 +46,22 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
     nodeName: await deriveNodeName(values, host, report),
     paths: nodePaths(dataDir),
     server: checkServer(values.server, report),
-    token: values.token ?? (await readToken("--token-file", values.tokenFile, { report, signal })),
+    token: await findToken(settings, dataDir, signal),
   };
+}
+
+/** Without a token the certificate of an earlier join has to do. */
+async function findToken(
+  { values, report }: GatheredSettings,
+  dataDir: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (values.token !== undefined) return values.token;
+  if (values.tokenFile !== undefined) return await readToken("--token-file", values.tokenFile, { report, signal });
+  const earlier = agentPaths(nodePaths(dataDir).agentDir).serverCa;
+  if ((await readIfExists(earlier)) === undefined)
+    report("--token is required: this node has not joined a cluster yet");
+  return undefined;
 }
 
 function checkServer(text: string | undefined, report: Report): string {

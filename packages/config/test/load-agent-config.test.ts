@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { AgentConfig } from "../src/agent-config.ts";
@@ -59,6 +59,15 @@ describe("loadAgentConfig()", () => {
     await writeFile(file, "abcdef.0123456789abcdef\n");
     const config = await load({ flags: { server: JOIN.server, "token-file": file } });
     assert.equal(config.token, "abcdef.0123456789abcdef");
+  });
+
+  test("needs a token until a cluster was joined", async (t) => {
+    const folder = await temporaryFolder(t);
+    const flags = { server: JOIN.server, "data-dir": folder };
+    assert.match(await problemOf({ flags }), /--token is required: this node has not joined a cluster yet/);
+    await mkdir(join(folder, "agent"));
+    await writeFile(join(folder, "agent/server-ca.crt"), "a certificate");
+    assert.equal((await load({ flags })).token, undefined);
   });
 
   test("needs a server, with https", async () => {

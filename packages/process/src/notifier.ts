@@ -1,4 +1,5 @@
 import { repeat, retry } from "@k3s/async";
+import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { notify } from "@k3s/native";
 
@@ -8,7 +9,11 @@ export interface Notifier {
   stopping(): Promise<void>;
   /** One line for people, shown by `systemctl status`. */
   status(text: string): Promise<void>;
-  /** Pings the watchdog at half its interval, as long as `checkHealth` does not reject, until `signal` aborts. */
+  /**
+   * Until `signal` aborts: pings the watchdog at a third of its interval, which shows that the event loop lives, and makes what
+   * `checkHealth` says the status. A node that is not healthy is not ended for that: it mends its programs itself, and a new
+   * start does not bring a database back.
+   */
   keepAlive(checkHealth: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>;
 }
 
@@ -21,6 +26,11 @@ export interface NotifierOptions {
 /** The service manager reads in order and quickly; it is behind for moments only. */
 const SEND = { delayMinMs: 10, delayMaxMs: 100, isRetryable: isReceiverBusy } as const;
 const SEND_LIMIT_MS = 5000;
+const MICROSECONDS_PER_MS = 1000;
+/** Two may come late. */
+const PINGS_PER_INTERVAL = 3;
+/** A datagram takes 4096 bytes. */
+const STATUS_CHARS_MAX = 500;
 
 /** `notifySocket` is the value of NOTIFY_SOCKET; without it, outside of a service manager, everything does nothing. */
 export function createNotifier(notifySocket: string | undefined, { log, watchdogUsec }: NotifierOptions): Notifier {
@@ -35,11 +45,16 @@ export function createNotifier(notifySocket: string | undefined, { log, watchdog
   return {
     ready: () => send("READY=1\n"),
     stopping: () => send("STOPPING=1\n"),
-    status: (text) => send(`STATUS=${text.replace(/\s+/g, " ")}\n`),
+    status: (text) => send(statusMessage(text)),
     keepAlive: async (checkHealth, signal) => {
-      const intervalMs = Number(watchdogUsec ?? "") / 2000;
+      const intervalMs = Number(watchdogUsec ?? "") / MICROSECONDS_PER_MS / PINGS_PER_INTERVAL;
       if (!(intervalMs > 0)) return;
-      await repeat(intervalMs, () => ping({ send, checkHealth, log }, signal), signal);
+      const health = new HealthStatus(checkHealth, { send, log });
+      const ping = async () => {
+        await send("WATCHDOG=1\n");
+        void health.ask(signal); // never rejects; a check that hangs may not hold a ping back
+      };
+      await repeat(intervalMs, ping, signal);
     },
   };
 }
@@ -51,20 +66,41 @@ function attempt(notifySocket: string, message: string): Promise<void> {
   });
 }
 
-interface PingContext {
+interface StatusContext {
   readonly send: (message: string) => Promise<void>;
-  readonly checkHealth: (signal: AbortSignal) => Promise<void>;
   readonly log: Logger;
 }
 
-async function ping({ send, checkHealth, log }: PingContext, signal: AbortSignal): Promise<void> {
-  try {
-    await checkHealth(signal);
-  } catch (error) {
-    if (!signal.aborted) log.warn({ error }, "watchdog is not pinged: the node is not healthy");
-    return;
+/** Shows a change of the health as the status of the service, and in the log. */
+class HealthStatus {
+  readonly #check: (signal: AbortSignal) => Promise<void>;
+  readonly #context: StatusContext;
+  #isAsking = false;
+  #shown = "";
+
+  constructor(check: (signal: AbortSignal) => Promise<void>, context: StatusContext) {
+    this.#check = check;
+    this.#context = context;
   }
-  await send("WATCHDOG=1\n");
+
+  /** One check at a time. */
+  async ask(signal: AbortSignal): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const problem = await this.#check(signal).then(
+      () => "",
+      (error: unknown) => describeError(error),
+    );
+    this.#isAsking = false;
+    if (signal.aborted || problem === this.#shown) return;
+    this.#shown = problem;
+    if (problem !== "") this.#context.log.warn({ error: problem }, "the node is not healthy");
+    await this.#context.send(statusMessage(problem === "" ? "Running" : `Running, but not healthy: ${problem}`));
+  }
+}
+
+function statusMessage(text: string): string {
+  return `STATUS=${text.replace(/\s+/g, " ").slice(0, STATUS_CHARS_MAX)}\n`;
 }
 
 function isReceiverBusy(error: unknown): boolean {

@@ -50,18 +50,37 @@ describe("createNotifier()", () => {
     await pinging;
   });
 
-  test("does not ping while the node is not healthy", async (t) => {
+  test("pings on while the node is not healthy, and shows why until it is", async (t) => {
     const { socket, next } = await serviceManager(t);
     const book = new LogBook();
     const stop = new AbortController();
-    const notifier = createNotifier(socket, { log: book.log, watchdogUsec: "2000" });
-    const pinging = notifier.keepAlive(() => Promise.reject(new Error("apiserver is gone")), stop.signal);
-    const entry = await book.find((line) => line.level === "warn");
-    assert.equal(entry["error"], "apiserver is gone");
+    const notifier = createNotifier(socket, { log: book.log, watchdogUsec: "20000" });
+    let isHealthy = false;
+    const check = () => (isHealthy ? Promise.resolve() : Promise.reject(new Error("apiserver is gone")));
+    const pinging = notifier.keepAlive(check, stop.signal);
+    const nextStatus = async () => {
+      for (let pings = 0; ; pings++) {
+        const message = await next();
+        if (message !== "WATCHDOG=1\n") return { message, pings };
+      }
+    };
+    assert.equal((await nextStatus()).message, "STATUS=Running, but not healthy: apiserver is gone\n");
+    assert.equal(book.entries.get().find((line) => line.level === "warn")?.["error"], "apiserver is gone");
+    assert.deepEqual([await next(), await next()], ["WATCHDOG=1\n", "WATCHDOG=1\n"]);
+    isHealthy = true;
+    assert.equal((await nextStatus()).message, "STATUS=Running\n");
     stop.abort();
     await pinging;
-    await notifier.ready();
-    assert.equal(await next(), "READY=1\n");
+  });
+
+  test("pings on while a health check hangs", async (t) => {
+    const { socket, next } = await serviceManager(t);
+    const stop = new AbortController();
+    const notifier = createNotifier(socket, { log: new LogBook().log, watchdogUsec: "20000" });
+    const pinging = notifier.keepAlive(() => new Promise(() => undefined), stop.signal);
+    assert.deepEqual([await next(), await next()], ["WATCHDOG=1\n", "WATCHDOG=1\n"]);
+    stop.abort();
+    await pinging;
   });
 
   for (const watchdogUsec of [undefined, "", "0", "soon"]) {

@@ -1,3 +1,4 @@
+export { CgroupBranch } from "./cgroup-branch.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
 export { FaultProxy } from "./fault-proxy.ts";
@@ -28,7 +29,7 @@ export {
   type WatchArgs,
 } from "./etcd-wire.ts";
 export { freePort } from "./free-port.ts";
-export { DIST, K3sServer } from "./k3s-server.ts";
+export { K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
@@ -38,7 +39,9 @@ export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
 export { contents, creations, EVERYTHING, isUnavailable, query, rangeOf, remove, write } from "./store-ops.ts";
+export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
+export { DIST, writeImages } from "./test-images.ts";
 export { until } from "./until.ts";
 export { WatchRecorder } from "./watch-recorder.ts";

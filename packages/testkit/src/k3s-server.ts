@@ -1,16 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadComponentSet, writeImageArchive } from "@k3s/components";
+import { DIST, writeImages } from "./test-images.ts";
 import type { HostProcess, TestHost } from "./test-host.ts";
 import { until } from "./until.ts";
-
-/** The product as `build` left it. */
-export const DIST = join(import.meta.dirname, "../../../dist");
-const COMPONENTS = join(DIST, "lib/components");
-
-const TEST_IMAGE = "docker.io/library/busybox:local";
 
 /** Programs that may not outlive their supervisor. */
 const CHILDREN = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
@@ -35,12 +28,7 @@ export class K3sServer {
 
   /** Lays the image archives out, as for a machine without internet. */
   async provideImages(): Promise<void> {
-    const images = this.host.outside("/var/lib/rancher/k3s/agent/images");
-    await mkdir(images, { recursive: true });
-    const set = await loadComponentSet(COMPONENTS);
-    for (const archive of await readdir(set.imagesDir))
-      await copyFile(join(set.imagesDir, archive), join(images, archive));
-    await writeTestImage(join(images, "busybox.tar"), set.path("busybox"));
+    await writeImages(this.host.outside("/var/lib/rancher/k3s/agent/images"));
   }
 
   /** Starts `k3s server` in the host; its log is kept for error messages. */
@@ -125,20 +113,4 @@ export class K3sServer {
 
 function programOf({ commandLine }: HostProcess): string {
   return commandLine[0]?.split("/").at(-1) ?? "";
-}
-
-const APPLETS = ["sh", "cat", "httpd", "wget", "nc", "sleep", "echo", "mkdir", "hostname", "ls"];
-
-async function writeTestImage(path: string, busybox: string): Promise<void> {
-  const data = await readFile(busybox);
-  await writeImageArchive(path, {
-    tags: [TEST_IMAGE],
-    entries: [
-      { type: "file", path: "bin/busybox", mode: 0o755, data },
-      ...APPLETS.map((name) => ({ type: "link" as const, path: `bin/${name}`, target: "busybox" })),
-      { type: "directory", path: "www", mode: 0o755 },
-      { type: "directory", path: "tmp", mode: 0o1777 },
-    ],
-    config: { command: ["/bin/sh"] },
-  });
 }

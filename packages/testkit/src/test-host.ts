@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { execa } from "execa";
 import { CgroupBranch } from "./cgroup-branch.ts";
+import { cgroupMounts, joinGroups } from "./host-cgroups.ts";
 import type { TestNetwork } from "./test-network.ts";
 
 export interface TestHostOptions {
@@ -171,11 +171,6 @@ async function startInit(options: InitOptions): Promise<RunningInit> {
   return { init, gone };
 }
 
-/** Shell lines that move the shell into the host's branch of every hierarchy: entering the cgroup namespace alone does not. */
-function joinGroups(procsFiles: readonly string[]): string {
-  return procsFiles.map((file) => `echo $$ > ${file}`).join("\n");
-}
-
 function initScript({ root, hostname, procsFiles }: InitOptions): string {
   return `set -e
 hostname ${hostname}
@@ -193,15 +188,4 @@ echo host is up
 exec 1>&2
 trap : CHLD
 while :; do sleep 3600 & wait $!; done`;
-}
-
-/** Mounts each hierarchy anew inside the host's cgroup namespace, where the host's branch is the root. */
-function cgroupMounts(procsFiles: readonly string[]): string {
-  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return "mount -t cgroup2 cgroup2 /sys/fs/cgroup";
-  const names = procsFiles.map((file) => file.split("/").at(-3) ?? "");
-  const mounts = names.map((name) => {
-    const how = name === "unified" ? "-t cgroup2" : `-t cgroup -o ${name === "systemd" ? "none,name=systemd" : name}`;
-    return `mkdir -p /sys/fs/cgroup/${name}\nmount ${how} ${name} /sys/fs/cgroup/${name}`;
-  });
-  return ["mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup", ...mounts].join("\n");
 }

@@ -65,6 +65,16 @@ export class TestNetwork implements AsyncDisposable {
     return namespace;
   }
 
+  /** Takes a host away with everything that its namespace holds; a machine that is switched off has no interfaces. */
+  async unplug(host: string): Promise<void> {
+    const { namespace, wire } = this.#host(host);
+    this.#hosts.delete(host);
+    await wire?.stop();
+    // Deleting the namespace would do this too, but some time later.
+    await this.#inSwitch("link", "delete", portOf(host));
+    await ip("netns", "delete", namespace);
+  }
+
   /** Drops every packet to and from the host, which is not told, as when a cable further away is cut. */
   async cut(host: string): Promise<void> {
     await this.#inSwitch("link", "set", this.#bridgePort(host), "nomaster");

@@ -1,0 +1,17 @@
+import { readHostFacts, type Role } from "@k3s/config";
+import { assertNoOperands } from "./assert-no-operands.ts";
+import type { CommandContext } from "./context.ts";
+import type { ParsedFlags } from "./node-flags.ts";
+import { ROLES } from "./node-roles.ts";
+import { listenForStop } from "./signals.ts";
+
+/** Loads the configuration of a node; prints its warnings, and what the installer needs of it. Rejects with UsageError or ConfigError, as its start would. */
+export async function validateNodeCommand(role: Role, parsed: ParsedFlags, context: CommandContext): Promise<void> {
+  using requests = listenForStop();
+  assertNoOperands(role, parsed);
+  const host = await readHostFacts();
+  const { config, node } = await ROLES[role]({ ...parsed, env: context.env, host, signal: requests.shutdown });
+  for (const warning of config.warnings) context.write(`Warning: ${warning}\n`);
+  context.write(`Data directory: ${config.dataDir}\n`);
+  if (node !== undefined) context.write(`Node: ${node}\n`);
+}
