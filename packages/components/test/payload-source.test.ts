@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
@@ -13,6 +12,7 @@ import { writeComponentFolder } from "./support/component-folder.ts";
 import { writeOneFile } from "./support/one-file.ts";
 import { recordingLogger } from "./support/recording-logger.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
+import { unpackOnDisk } from "./support/unpack-on-disk.ts";
 
 const run = promisify(execFile);
 const UNPACK = join(import.meta.dirname, "fixtures/unpack.ts");
@@ -46,20 +46,6 @@ const checkSums = (folder: string) =>
 
 async function leftOver(data: string): Promise<readonly string[]> {
   return (await readdir(data)).filter((name) => name.includes("-"));
-}
-
-/** Mounts a file system of its own at a new folder until the test is over. */
-async function mounted(t: TestContext, options: string): Promise<string> {
-  const place = await mkdtemp(join(tmpdir(), "k3s-mount-"));
-  await run("mount", ["-t", "tmpfs", "-o", options, "tmpfs", place]).catch(async (error: unknown) => {
-    await rmdir(place);
-    throw error;
-  });
-  t.after(async () => {
-    await run("umount", [place]);
-    await rmdir(place);
-  });
-  return place;
 }
 
 describe("payloadSource()", () => {
@@ -126,30 +112,25 @@ describe("payloadSource()", () => {
   });
 
   test("refuses a disk that is too small before it writes", async (t) => {
-    const { options } = await fixture(t);
-    const dataDir = await mounted(t, "size=4m");
-    await assert.rejects(unpackComponents({ ...options, dataDir }), {
-      code: "ERR_COMPONENT_SPACE",
-      message: /: [0-9]+ MiB are free, [0-9]+ MiB are needed$/,
-      hint: /^Free some space/,
-    });
-    assert.deepEqual(await readdir(join(dataDir, "data")), [".lock"]);
+    const { code, message, hint, left } = await unpackOnDisk(t, (await fixture(t)).executable, "size=4m");
+    assert.equal(code, "ERR_COMPONENT_SPACE");
+    assert.match(message, /: [0-9]+ MiB are free, [0-9]+ MiB are needed$/);
+    assert.match(hint, /^Free some space/);
+    assert.deepEqual(left, [".lock"]);
   });
 
   test("refuses a disk from which nothing may be executed", async (t) => {
-    const { options } = await fixture(t);
-    const dataDir = await mounted(t, "noexec");
-    await assert.rejects(unpackComponents({ ...options, dataDir }), { code: "ERR_COMPONENT_NOEXEC", hint: /noexec/ });
-    assert.deepEqual(await readdir(join(dataDir, "data")), [".lock"]);
+    const { code, hint, left } = await unpackOnDisk(t, (await fixture(t)).executable, "noexec");
+    assert.equal(code, "ERR_COMPONENT_NOEXEC");
+    assert.match(hint, /noexec/);
+    assert.deepEqual(left, [".lock"]);
   });
 
   test("refuses a disk that cannot be written to", async (t) => {
-    const { options } = await fixture(t);
-    const dataDir = await mounted(t, "ro");
-    await assert.rejects(unpackComponents({ ...options, dataDir }), {
-      code: "ERR_COMPONENT_UNPACK",
-      hint: /^Make the data directory writable/,
-    });
+    const { code, hint, left } = await unpackOnDisk(t, (await fixture(t)).executable, "ro");
+    assert.equal(code, "ERR_COMPONENT_UNPACK");
+    assert.match(hint, /^Make the data directory writable/);
+    assert.deepEqual(left, []);
   });
 });
 

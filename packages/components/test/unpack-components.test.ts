@@ -25,6 +25,7 @@ import { manifestDigest, type Manifest } from "../src/manifest.ts";
 import { writeComponentFolder } from "./support/component-folder.ts";
 import { recordingLogger } from "./support/recording-logger.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
+import { unpackOnDisk } from "./support/unpack-on-disk.ts";
 
 const run = promisify(execFile);
 
@@ -342,20 +343,10 @@ describe("unpackComponents() refuses", () => {
   });
 
   test("a full disk, and gives back what it took", async (t) => {
-    const { options } = await fixture(t);
-    const mount = join(options.from.place, "../mount");
-    await mkdir(mount);
-    await run("mount", ["-t", "tmpfs", "-o", "size=24k", "tmpfs", mount]);
-    try {
-      await assertFullDisk(options, mount);
-    } finally {
-      await run("umount", [mount]); // before the folder around it is removed
-    }
+    const { code, message, hint, left } = await unpackOnDisk(t, (await fixture(t)).from, "size=24k");
+    assert.equal(code, "ERR_COMPONENT_UNPACK");
+    assert.match(message, /ENOSPC/);
+    assert.match(hint, /Free some space/);
+    assert.deepEqual(left, [".lock"]);
   });
 });
-
-async function assertFullDisk(options: UnpackOptions, dataDir: string): Promise<void> {
-  const expected = { code: "ERR_COMPONENT_UNPACK", message: /ENOSPC/, hint: /Free some space/ };
-  await assert.rejects(unpackComponents({ ...options, dataDir }), expected);
-  assert.deepEqual(await readdir(join(dataDir, "data")), [".lock"]);
-}
