@@ -695,10 +695,21 @@ EOF
         if [ "$dry_run" = false ] && command -v restorecon >/dev/null 2>&1; then $sudo restorecon -R -i "$service_file" || true; fi
     fi
     put "$tmp/environment.after" "$env_file" 600
+    write_pod_order
     if [ "$earlier_file" != "$service_file" ]; then
         run systemctl disable "$service" 2>/dev/null || true
-        run rm -f "$earlier_file" "$earlier_file.env"
+        pod_order=$(dirname "$earlier_file")/cri-containerd-.scope.d
+        run rm -f "$earlier_file" "$earlier_file.env" "$pod_order/$service.conf"
+        if [ -d "$pod_order" ]; then run rmdir "$pod_order" 2>/dev/null || true; fi # others may have theirs there
     fi
+}
+
+# systemd ends the scopes of containers with everything else when the machine goes down. What comes before a unit is stopped after
+# it, and the service ends pods in their order. A drop-in of this name is for all units whose names begin so.
+write_pod_order() {
+    if [ "$init" != systemd ] || [ "$bin_dir_read_only" = true ]; then return 0; fi
+    printf '[Unit]\nBefore=%s.service\n' "$service" >"$tmp/order"
+    place "$tmp/order" "$systemd_dir/cri-containerd-.scope.d/$service.conf"
 }
 
 # --- the scripts that end and remove it ---
@@ -878,7 +889,8 @@ running_containers() {
 
 is_alive() { [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
 
-# When the machine goes down: asks each container to end, and waits. Their runtime has gone, so none is started again.
+# When the machine goes down: asks each container to end, waits, and ends those that do not listen. Their runtime has gone, so none
+# is started again.
 end_pods_gently() {
     if [ "$(systemctl is-system-running 2>/dev/null)" != stopping ]; then return 0; fi
     running=$(running_containers)
@@ -889,6 +901,7 @@ end_pods_gently() {
         ends=$(($(date +%s) + SHUTDOWN_GRACE_SECONDS))
         for pid in $pids; do
             while is_alive "$pid" && [ "$(date +%s)" -lt "$ends" ]; do pause; done
+            if is_alive "$pid"; then kill -KILL "$pid" 2>/dev/null; fi
         done
     done
 }
@@ -962,7 +975,9 @@ remove_service() {
         systemctl disable "$service" 2>/dev/null
         systemctl reset-failed "$service" 2>/dev/null
     fi
-    rm -f "$service_file" "$env_file" "/etc/logrotate.d/$service" "/var/log/$service.log"
+    pod_order=$(dirname "$service_file")/cri-containerd-.scope.d
+    rm -f "$service_file" "$env_file" "$pod_order/$service.conf" "/etc/logrotate.d/$service" "/var/log/$service.log"
+    rmdir "$pod_order" 2>/dev/null
     if command -v systemctl >/dev/null 2>&1; then systemctl daemon-reload 2>/dev/null; fi
     rm -f "$0"
 }
@@ -1032,7 +1047,7 @@ start_service() {
         return 0
     fi
     log_file=/var/log/$service.log
-    log_size=$(wc -c <"$log_file" 2>/dev/null || echo 0)
+    log_size=$({ wc -c <"$log_file"; } 2>/dev/null || echo 0)
     started_at=$(date +%s)
     info "Starting $service"
     if [ "$init" = openrc ]; then
