@@ -132,10 +132,13 @@ describe("install.sh", () => {
     assert.deepEqual(files, [
       "/opt/end-k3s",
       "/opt/remove-k3s",
+      "/usr/local/lib/systemd/system/cri-containerd-.scope.d/k3s.conf",
       "/usr/local/lib/systemd/system/k3s.service",
       "/usr/local/lib/systemd/system/k3s.service.env",
     ]);
     const unit = await machine.read("/usr/local/lib/systemd/system/k3s.service");
+    const order = await machine.read("/usr/local/lib/systemd/system/cri-containerd-.scope.d/k3s.conf");
+    assert.equal(order, "[Unit]\nBefore=k3s.service\n");
     assert.match(unit, /ExecStopPost=-\/opt\/end-k3s --if-shutdown\n[^]*"--disable-scheduler"/);
     await machine.runApart(["/opt/remove-k3s"]);
     assert.deepEqual(await machine.changedFiles(), []);

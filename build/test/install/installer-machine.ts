@@ -9,11 +9,15 @@ import type { TestContext } from "node:test";
 const CHECKOUT = join(import.meta.dirname, "../../..");
 const SCRIPT = join(CHECKOUT, "install.sh");
 const CLI = join(CHECKOUT, "cmd/k3s/src/main.ts");
-/** Binds what programs need, and the checkout; the machine's other mounts are not in the new root. */
+/**
+ * Binds what programs need, and the checkout; the machine's other mounts are not in the new root. Neither is a k3s of the machine: a
+ * device of this number hides in an overlay what is below it.
+ */
 const MOUNTS = `
   set -e
   mount -t tmpfs tmpfs "$1"
-  mkdir "$1/upper" "$1/work" "$1/root"
+  mkdir -p "$1/upper/etc" "$1/upper/var/lib" "$1/work" "$1/root"
+  for place in etc/rancher var/lib/rancher var/lib/kubelet; do mknod "$1/upper/$place" c 0 0; done
   mount -t overlay overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" "$1/root"
   for place in /proc /dev; do mount --rbind "$place" "$1/root$place"; done
   mkdir -p "$1/root/sys/fs/cgroup"
