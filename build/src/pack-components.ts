@@ -20,8 +20,11 @@ export interface PackOptions {
   readonly output: string;
 }
 
-/** Compressed together, alike beside alike: what programs have in common is then stored once. */
-const KUBERNETES = ["kube-apiserver", "kube-controller-manager", "kubelet", "kube-scheduler", "kube-proxy", "kubectl"];
+/**
+ * Compressed together, alike beside alike: what programs have in common is then stored once. The tool that is used where no node is
+ * comes first: nothing has to be decompressed before it.
+ */
+const KUBERNETES = ["kubectl", "kube-apiserver", "kube-controller-manager", "kubelet", "kube-scheduler", "kube-proxy"];
 const RUNTIME = ["containerd", "ctr", "containerd-shim-runc-v2", "runc"];
 /** Reaches back over the largest program; unpacking needs as much memory. */
 const WINDOW_LOG = 27;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { access, constants, open, statfs, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "@k3s/files";
-import { Payload } from "@k3s/payload";
+import { Payload, type MemberSink } from "@k3s/payload";
 import type { ComponentSource, InstallTarget } from "./component-source.ts";
 import { ComponentError } from "./errors.ts";
 import { parseManifest, type ManifestFile } from "./manifest.ts";
@@ -41,12 +41,12 @@ async function install(payload: Payload, { to, manifest, onProgress, signal }: I
   const missing = new Map(manifest.files.map((file) => [file.path, file]));
   let doneBytes = 0;
   const report = (bytes: number) => onProgress?.((doneBytes += bytes), totalBytes);
-  await payload.extract(async (path, content) => {
+  const sink: MemberSink = async (path, content) => {
     const file = missing.get(path);
-    if (!missing.delete(path) || file === undefined)
-      for await (const _ of content); // not one of the components
-    else await writeFile({ to, file, content, place: payload.path, report });
-  }, signal);
+    if (file !== undefined) await writeFile({ to, file, content, place: payload.path, report });
+    missing.delete(path);
+  };
+  await payload.extract(sink, { names: new Set(missing.keys()), signal });
   if (missing.size > 0) throw ComponentError.missing([...missing.keys()], payload.path);
   for (const { path, target } of manifest.links) await symlink(target, join(to, path));
   for (const folder of folders) await syncFolder(folder);

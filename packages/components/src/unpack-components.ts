@@ -19,6 +19,8 @@ export interface UnpackOptions {
   readonly dataDir: string;
   /** False for a tool that only wants a program: `current`, the plugins and the record of the version stay those of the node. */
   readonly activate?: boolean;
+  /** For a tool: only this program, where the set has it as a file. */
+  readonly program?: string | undefined;
   readonly log: Logger;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
@@ -33,9 +35,8 @@ const RECORD_NAME = ".unpacked.json";
  * versions go once nothing runs from them.
  */
 export async function unpackComponents(options: UnpackOptions): Promise<ComponentSet> {
-  const { from, dataDir, activate = true, log } = options;
-  const manifest = await from.manifest();
-  assertUsable(manifest, from.place);
+  const { from, dataDir, activate = true, program, log } = options;
+  const manifest = await usableManifest(from, program);
   const place = placeFor(dataDir, manifest);
   if (activate) await assertDataVersion(dataDir, manifest);
   const isReady = (!activate || (await isCurrent(place))) && (await isComplete(place, manifest));
@@ -44,18 +45,25 @@ export async function unpackComponents(options: UnpackOptions): Promise<Componen
   return createComponentSet(place.final, manifest, activate ? place.cni : undefined);
 }
 
-/** The set in the first of the data dirs that holds it complete; changes nothing. */
+/** The set, or only a program of it, in the first of the data dirs that holds that complete; changes nothing. */
 export async function findUnpacked(
   from: ComponentSource,
   dataDirs: readonly string[],
+  program?: string,
 ): Promise<ComponentSet | undefined> {
-  const manifest = await from.manifest();
-  assertUsable(manifest, from.place);
+  const manifest = await usableManifest(from, program);
   for (const dataDir of dataDirs) {
     const place = placeFor(dataDir, manifest);
     if (await isComplete(place, manifest).catch(() => false)) return createComponentSet(place.final, manifest);
   }
   return undefined;
+}
+
+async function usableManifest(from: ComponentSource, program: string | undefined): Promise<Manifest> {
+  const manifest = await from.manifest();
+  assertUsable(manifest, from.place);
+  const file = manifest.files.find(({ path }) => program !== undefined && path === `bin/${program}`);
+  return file === undefined ? manifest : { ...manifest, files: [file], links: [] };
 }
 
 interface Place {

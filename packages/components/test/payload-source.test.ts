@@ -141,6 +141,22 @@ describe("a tool's programs", () => {
     assert.deepEqual((await readdir(data)).sort(), [".lock", manifestDigest(manifest)]);
   });
 
+  test("are one program where only that is wanted", async (t) => {
+    const { options, data } = await fixture(t);
+    const wanted = { ...options, activate: false, program: "kubectl" };
+    const set = await unpackComponents(wanted);
+    assert.deepEqual((await readdir(set.binDir)).sort(), [".links", ".sha256sums", "kubectl"]);
+    assert.equal((await unpackComponents(wanted)).dir, set.dir);
+    assert.equal(
+      (await findUnpacked(options.from, [options.dataDir], "kubectl"))?.path("kubectl"),
+      set.path("kubectl"),
+    );
+    assert.equal(await findUnpacked(options.from, [options.dataDir]), undefined);
+    const whole = await unpackComponents(options);
+    await checkSums(whole.dir);
+    assert.deepEqual(await leftOver(data), []);
+  });
+
   test("are found where they are complete", async (t) => {
     const { options, folder } = await fixture(t);
     const places = [join(folder, "absent"), options.dataDir];

@@ -1,3 +1,3 @@
 export { appendPayload, type PackedBlock } from "./append-payload.ts";
 export { compressBlock, type BlockMember } from "./compress-block.ts";
-export { Payload } from "./payload.ts";
+export { Payload, type MemberSink } from "./payload.ts";

@@ -4,12 +4,18 @@ import { pipeline, Readable } from "node:stream";
 import { createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { PayloadError } from "./errors.ts";
 import { FOOTER_BYTES, parseFooter } from "./footer.ts";
-import { isPayloadIndex, type IndexBlock, type PayloadIndex } from "./payload-index.ts";
+import { isPayloadIndex, type IndexBlock, type IndexMember, type PayloadIndex } from "./payload-index.ts";
 
 const CHUNK_BYTES = 1 << 20;
 
 /** Takes the content of one file; has to read it to its end. */
 export type MemberSink = (name: string, content: AsyncIterable<Buffer>) => Promise<void>;
+
+export interface ExtractOptions {
+  /** The files that are wanted; what comes after the last of them is not read. Undefined: all. */
+  readonly names?: ReadonlySet<string>;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** The files at the end of an executable, which is open until it is disposed of. */
 export class Payload implements AsyncDisposable {
@@ -42,29 +48,35 @@ export class Payload implements AsyncDisposable {
   /** The whole content of one file; undefined when there is none of that name. For small ones. */
   async read(name: string): Promise<Buffer | undefined> {
     let found: Buffer | undefined;
-    const wanted = this.#index.blocks.filter((block) => block.members.some((member) => member.name === name));
-    await this.#extract(wanted, async (member, content) => {
-      const chunks = await Array.fromAsync(content);
-      if (member === name) found = Buffer.concat(chunks);
-    });
+    const sink: MemberSink = async (_name, content) => {
+      found = Buffer.concat(await Array.fromAsync(content));
+    };
+    await this.extract(sink, { names: new Set([name]) });
     return found;
   }
 
-  /** Gives all files to `sink`, one after the other. Rejects with PayloadError when they are damaged. */
-  async extract(sink: MemberSink, signal?: AbortSignal): Promise<void> {
-    await this.#extract(this.#index.blocks, sink, signal);
+  /**
+   * Gives files to `sink`, one after the other. Rejects with PayloadError when they are damaged; where only some are wanted, damage
+   * shows only in what cannot be decompressed.
+   */
+  async extract(sink: MemberSink, { names, signal }: ExtractOptions = {}): Promise<void> {
+    const isWanted = ({ name }: IndexMember) => names === undefined || names.has(name);
+    for (const block of this.#index.blocks) {
+      const end = block.members.findLastIndex(isWanted) + 1;
+      if (end === 0) continue;
+      const content = new Cutter(this.#unpacked(block, signal), this.path);
+      for (const member of block.members.slice(0, end)) {
+        const piece = content.next(member.size);
+        if (isWanted(member)) await sink(member.name, piece);
+        else for await (const _ of piece);
+      }
+      if (end === block.members.length) await content.expectEnd();
+      else await content.stop();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
-  }
-
-  async #extract(blocks: readonly IndexBlock[], sink: MemberSink, signal?: AbortSignal): Promise<void> {
-    for (const block of blocks) {
-      const content = new Cutter(this.#unpacked(block, signal), this.path);
-      for (const { name, size } of block.members) await sink(name, content.next(size));
-      await content.expectEnd();
-    }
   }
 
   async *#unpacked(block: IndexBlock, signal?: AbortSignal): AsyncGenerator<Buffer, undefined> {
@@ -116,6 +128,11 @@ class Cutter {
       left -= piece.length;
       yield piece;
     }
+  }
+
+  /** Leaves the rest unread. */
+  async stop(): Promise<void> {
+    await this.#chunks.return?.();
   }
 
   async expectEnd(): Promise<void> {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { appendPayload, compressBlock, Payload } from "@k3s/payload";
+import { appendPayload, compressBlock, Payload, type MemberSink } from "@k3s/payload";
 
 const SETTINGS = { level: 3, windowLog: 20 };
 const FILES: ReadonlyMap<string, Buffer> = new Map([
@@ -69,6 +69,20 @@ describe("Payload", () => {
     assert.deepEqual(payload.info, { version: "1.30" });
   });
 
+  test("reads no further than the last file that is wanted", async (t) => {
+    const path = await executable(t);
+    await changeByte(path, (await stat("/bin/echo")).size + 2_000_000); // what cannot be compressed shows damage at the end of the block
+    await using payload = await Payload.open(path);
+    const names: string[] = [];
+    const sink: MemberSink = async (name, content) => {
+      names.push(name);
+      for await (const _ of content);
+    };
+    await payload.extract(sink, { names: new Set(["bin/one", "licenses.txt"]) });
+    assert.deepEqual(names, ["bin/one", "licenses.txt"]);
+    await assert.rejects(payload.extract(sink, { names: new Set(["bin/two"]) }), { code: "ERR_PAYLOAD_DAMAGED" });
+  });
+
   test("is the same, byte for byte, when it is made again", async (t) => {
     assert.deepEqual(await readFile(await executable(t)), await readFile(await executable(t)));
   });
@@ -76,9 +90,12 @@ describe("Payload", () => {
   test("stops when its reader is told to", async (t) => {
     await using payload = await Payload.open(await executable(t));
     const stop = new AbortController();
-    const reading = payload.extract(async (_name, content) => {
-      for await (const _chunk of content) stop.abort(new Error("enough"));
-    }, stop.signal);
+    const reading = payload.extract(
+      async (_name, content) => {
+        for await (const _chunk of content) stop.abort(new Error("enough"));
+      },
+      { signal: stop.signal },
+    );
     await assert.rejects(reading, /^Error: enough$/);
   });
 

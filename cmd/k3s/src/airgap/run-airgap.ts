@@ -54,7 +54,7 @@ interface Order {
 
 async function make(action: "images" | "bundle", references: readonly string[], order: Order): Promise<void> {
   const { texts, context } = order;
-  const set = await toolSet(context, []);
+  const set = await toolSet(context, { globals: [] });
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const what = action === "images" ? "images" : `v${set.versions.kubernetes.text}-${buildInfo.release}`;
   const name = `k3s-airgap-${what}-${architecture}${action === "images" ? ".tar.zst" : ".tar"}`;

@@ -9,7 +9,7 @@ import { toolPresets, type Tool } from "./tool-environment.ts";
 /** Becomes the tool: same process id, terminal, signals and exit code. Returns only by throwing. `globals` stood before its name. */
 export async function runTool(tool: Tool, context: CommandContext, globals: readonly string[]): Promise<never> {
   const { args, env, components } = context;
-  const set = await toolSet(context, globals);
+  const set = await toolSet(context, { globals, program: tool });
   if (!set.has(tool)) throw ToolError.absent(tool, components.place);
   const presets = await toolPresets(tool, { args, env });
   if (presets.hint !== undefined) context.writeError(`${presets.hint}\n`);

@@ -9,32 +9,46 @@ import { ToolError } from "../errors.ts";
 const SYSTEM_DATA_DIR = "/var/lib/rancher/k3s";
 const SYSTEM_CONFIG = "/etc/rancher/k3s/config.yaml";
 
+/** What wants programs, and of which data dir. */
+export interface ToolCall {
+  /** What stood before the name of the tool. */
+  readonly globals: readonly string[];
+  /** The one program that is wanted; undefined: all of them. */
+  readonly program?: string;
+}
+
 /**
- * The programs for a tool: those of the node on this machine when they are of this release; else they are unpacked where the
- * caller may write. A folder of programs is used as it is.
+ * The programs for a tool: those of the node on this machine when they are of this release; else what is wanted of them is unpacked
+ * where the caller may write. A folder of programs is used as it is.
  */
-export async function toolSet(context: CommandContext, globals: readonly string[]): Promise<ComponentSet> {
+export async function toolSet(context: CommandContext, call: ToolCall): Promise<ComponentSet> {
   const { components } = context;
   if (components.folder !== undefined) return await loadComponentSet(components.folder);
   const isRoot = process.geteuid?.() === 0;
-  const named = dataDirOf(globals) ?? context.env["K3S_DATA_DIR"] ?? (await configuredDataDir(context.env));
+  const named = dataDirOf(call.globals) ?? context.env["K3S_DATA_DIR"] ?? (await configuredDataDir(context.env));
   const own = isRoot ? [] : [join(homedir(), ".rancher/k3s")];
   const usual = [...(named === undefined ? [] : [named]), SYSTEM_DATA_DIR, ...own];
-  const found = await findUnpacked(components, usual);
+  const found = (await findUnpacked(components, usual)) ?? (await findUnpacked(components, usual, call.program));
   if (found !== undefined) return found;
-  if (isRoot) return await unpack(context, named ?? SYSTEM_DATA_DIR);
-  return await unpackForUser(context, [...(named === undefined ? [] : [named]), ...own]);
+  const order = { context, program: call.program };
+  if (isRoot) return await unpack(order, named ?? SYSTEM_DATA_DIR);
+  return await unpackForUser(order, [...(named === undefined ? [] : [named]), ...own]);
+}
+
+interface Order {
+  readonly context: CommandContext;
+  readonly program: string | undefined;
 }
 
 /** The first place that takes them; the last resort is a folder of the user's own among temporary files. */
-async function unpackForUser(context: CommandContext, places: readonly string[]): Promise<ComponentSet> {
+async function unpackForUser(order: Order, places: readonly string[]): Promise<ComponentSet> {
   for (const dataDir of places) {
-    const set = await unpack(context, dataDir).catch(() => undefined);
+    const set = await unpack(order, dataDir).catch(() => undefined);
     if (set !== undefined) return set;
   }
   const place = join(tmpdir(), `k3s-${process.geteuid?.() ?? 0}`);
   await assertOwnFolder(place);
-  return (await findUnpacked(context.components, [place])) ?? (await unpack(context, place));
+  return (await findUnpacked(order.context.components, [place], order.program)) ?? (await unpack(order, place));
 }
 
 /** Programs are run from there: nobody else may have made it, or be able to write to it. */
@@ -45,18 +59,19 @@ async function assertOwnFolder(path: string): Promise<void> {
   if (!isOwn) throw ToolError.noPlace(path);
 }
 
-async function unpack(context: CommandContext, dataDir: string): Promise<ComponentSet> {
+async function unpack({ context, program }: Order, dataDir: string): Promise<ComponentSet> {
   const { components, isTerminal, writeError } = context;
+  const what = program ?? "the programs of k3s";
   const log = createLogger({ level: "warn", format: "text", write: writeError });
   let shown = -1;
   const onProgress = (doneBytes: number, totalBytes: number) => {
     const percent = Math.floor((100 * doneBytes) / totalBytes);
-    if (percent !== shown) writeError(`\rUnpacking the programs of k3s to ${dataDir}, once: ${percent} %`);
+    if (percent !== shown) writeError(`\rUnpacking ${what} to ${dataDir}, once: ${percent} %`);
     shown = percent;
   };
   try {
     return await unpackComponents({
-      ...{ from: components, dataDir, activate: false, log },
+      ...{ from: components, dataDir, activate: false, program, log },
       ...(isTerminal ? { onProgress } : {}),
     });
   } finally {
