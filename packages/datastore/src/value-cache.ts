@@ -9,7 +9,7 @@ export const NO_VALUE: Buffer = Buffer.alloc(0);
 const ENTRY_BYTES = 250;
 const READ_ROWS = 256;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
-const KEPT_ROWS = 512;
+const KEPT_ROWS = 64;
 
 /**
  * Values by row id: the recently used up to a limit in memory, the others read through the driver.
