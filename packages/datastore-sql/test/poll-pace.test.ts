@@ -21,6 +21,14 @@ describe("PollPace", () => {
     assert.equal(pace.delayMs, 100);
   });
 
+  test("asks every 50 ms again as soon as the database does not push any more", () => {
+    let isPushed = true;
+    const pace = new PollPace({ isPushed: () => isPushed });
+    beQuiet(pace, 60_000);
+    isPushed = false;
+    assert.equal(pace.delayMs, 50);
+  });
+
   test("asks every 5 ms after a write, and calms down within a second", () => {
     const pace = new PollPace({ isPushed: () => false });
     pace.note(true);

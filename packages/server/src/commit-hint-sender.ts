@@ -1,3 +1,4 @@
+import { sleep } from "@k3s/async";
 import { kubeClientFromFiles, type KubeClient } from "@k3s/kube-client";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
@@ -5,13 +6,13 @@ import type { CommitHints } from "@k3s/datastore";
 import { COMMIT_HINT_PATH, formatCommitHint } from "./commit-hint-route.ts";
 import { HintedServer } from "./hinted-server.ts";
 
-/** How old what is known of the other servers may be. They come and go within seconds. */
-const ADDRESSES_MAX_AGE_MS = 1000;
+/** Between two hints: a server that found news asks the database every few milliseconds for longer than that. */
+const SPACING_MS = 100;
 
 export interface CommitHintSenderOptions {
   /** Undefined where there is nothing to tell, or nobody. */
   readonly hints: () => CommitHints | undefined;
-  /** Supervisors of the other servers, as `https://host:port`. Read from memory: asked often. */
+  /** Supervisors of the other servers, as `https://host:port`. Asked before each hint. */
   readonly servers: () => Promise<readonly string[]>;
   /** What this server shows to others, and what it knows them by. */
   readonly files: { readonly caFile: string; readonly certFile: string; readonly keyFile: string };
@@ -27,9 +28,11 @@ export class CommitHintSender implements Component {
   readonly name = "commit-hints";
   readonly #options: CommitHintSenderOptions;
   readonly #servers = new Map<string, HintedServer>();
-  #readAtMs = Number.NEGATIVE_INFINITY;
-  #reading: Promise<void> = Promise.resolve();
-  #isStopped = false;
+  readonly #stopping = new AbortController();
+  #lastRow = 0;
+  #toldRow = 0;
+  #isTelling = false;
+  #telling: Promise<void> = Promise.resolve();
 
   constructor(options: CommitHintSenderOptions) {
     this.#options = options;
@@ -41,36 +44,49 @@ export class CommitHintSender implements Component {
   }
 
   async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#reading;
+    this.#stopping.abort(new Error("it is being stopped"));
+    await this.#telling;
     await this.#follow([]);
   }
 
+  /** Never waits. */
   #tell(lastRow: number): void {
-    if (this.#isStopped) return;
-    if (performance.now() - this.#readAtMs >= ADDRESSES_MAX_AGE_MS) {
-      this.#readAtMs = performance.now();
-      this.#reading = this.#read(lastRow);
-    }
-    for (const server of this.#servers.values()) server.tell(lastRow);
+    this.#lastRow = Math.max(this.#lastRow, lastRow);
+    if (!this.#isTelling && this.#hasNews) this.#telling = this.#tellAll();
+  }
+
+  get #hasNews(): boolean {
+    return this.#lastRow > this.#toldRow && !this.#stopping.signal.aborted;
   }
 
   /** Never rejects. */
-  async #read(lastRow: number): Promise<void> {
+  async #tellAll(): Promise<void> {
+    const { signal } = this.#stopping;
+    this.#isTelling = true;
+    while (this.#hasNews) {
+      const urls = await this.#lookUp();
+      if (urls !== undefined && !signal.aborted) void this.#follow(urls);
+      this.#toldRow = this.#lastRow;
+      for (const server of this.#servers.values()) server.tell(this.#toldRow);
+      await sleep(SPACING_MS, signal).catch(() => undefined);
+    }
+    this.#isTelling = false; // in the same turn as the last look: what is written now begins anew
+  }
+
+  /** Undefined: those that are known have to do. */
+  async #lookUp(): Promise<readonly string[] | undefined> {
     try {
-      const urls = await this.#options.servers();
-      if (this.#isStopped) return;
-      void this.#follow(urls);
-      for (const server of this.#servers.values()) server.tell(lastRow);
+      return await this.#options.servers();
     } catch (error) {
       this.#options.log.debug({ error }, "other servers could not be looked up");
+      return undefined;
     }
   }
 
   /** Resolves once the servers that are none any more are told nothing. */
   async #follow(urls: readonly string[]): Promise<void> {
     const left = Array.from(this.#servers.keys()).filter((url) => !urls.includes(url));
-    const closing = left.map((url) => this.#servers.get(url)?.close());
+    const closing = left.map(async (url) => this.#servers.get(url)?.close());
     for (const url of left) this.#servers.delete(url);
     for (const url of urls) if (!this.#servers.has(url)) this.#servers.set(url, this.#open(url));
     await Promise.all(closing);

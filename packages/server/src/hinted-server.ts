@@ -1,4 +1,4 @@
-import { deadline, sleep } from "@k3s/async";
+import { deadline } from "@k3s/async";
 import { describeError } from "@k3s/errors";
 import { ApiError } from "@k3s/kube-client";
 import type { Logger } from "@k3s/log";
@@ -6,8 +6,6 @@ import { isForeign } from "./is-foreign.ts";
 
 /** Of one request, connecting included: news that come later are found by asking the database. */
 const LIMIT_MS = 2000;
-/** Between two requests: a server that found news asks the database every few milliseconds for longer than that. */
-const SPACING_MS = 100;
 const REST_MIN_MS = 1000;
 const REST_MAX_MS = 30_000;
 /** A server that does not know the path has to be replaced before it does. */
@@ -64,10 +62,7 @@ export class HintedServer {
   /** Never rejects. */
   async #talk(): Promise<void> {
     this.#isTalking = true;
-    while (this.#hasNews) {
-      await this.#say(this.#lastRow);
-      if (this.#nowMs() >= this.#restsUntilMs) await sleep(SPACING_MS, this.#gone.signal).catch(() => undefined);
-    }
+    while (this.#hasNews) await this.#say(this.#lastRow);
     this.#isTalking = false; // in the same turn as the last look: what is told now begins anew
   }
 
