@@ -86,20 +86,18 @@ describe("several servers on one PostgreSQL", () => {
   test("commits are told to other servers only while their announcements do not come through, as behind a pooler", async (t) => {
     const name = database.newName();
     await database.open(t, { dsn: database.dsn(name) }); // makes the tables
-    /** Takes what it is told, or nothing of it. */
-    const start = async (isDeaf: () => boolean) => {
-      const dialect = await dialectOn(name);
-      const listen = dialect.listen.bind(dialect);
-      dialect.listen = (session, take) => listen(session, (announcement) => void (isDeaf() || take(announcement)));
-      const driver = new SqlDriver({ dialect, log: collectLog().log });
-      t.after(() => driver.close());
-      const rows: number[] = [];
-      driver.shared.hints?.onCommit((lastRow) => rows.push(lastRow));
-      driver.shared.onChange(() => undefined);
-      return { driver, rows };
-    };
     let isDeaf = false;
-    const { driver, rows } = await start(() => isDeaf);
+    const dialect = await dialectOn(name);
+    const listen = dialect.listen.bind(dialect);
+    dialect.listen = (session, take) =>
+      listen(session, (announcement) => {
+        if (!isDeaf) take(announcement);
+      });
+    const driver = new SqlDriver({ dialect, log: collectLog().log });
+    t.after(() => driver.close());
+    const rows: number[] = [];
+    driver.shared.hints?.onCommit((lastRow) => rows.push(lastRow));
+    driver.shared.onChange(() => undefined);
     let lastRow = 0;
     const write = async () => {
       lastRow = (await driver.shared.position()).lastRow;

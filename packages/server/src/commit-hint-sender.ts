@@ -22,7 +22,7 @@ export interface CommitHintSenderOptions {
 
 /**
  * Tells the other servers of commits that the database does not announce. Each server tells each other one, at most ten times a second:
- * with thirty servers that all write without a pause a server hears 290 hints a second, and asks the database at most 200 times for them.
+ * of thirty servers that all write without a pause each hears 290 hints a second, and asks the database at most 200 times for them.
  */
 export class CommitHintSender implements Component {
   readonly name = "commit-hints";
