@@ -17,6 +17,7 @@ import { DriverError, sumConnections, tableTraits } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { ChangeFeed } from "./change-feed.ts";
 import { ClaimDesk } from "./claim-desk.ts";
+import { WRITE_LIMIT_MS } from "./commit-limit.ts";
 import { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import { Fence } from "./fence.ts";
@@ -25,8 +26,6 @@ import { Lane } from "./lane.ts";
 import { limited } from "./limited.ts";
 import { SettledReader } from "./settled-reader.ts";
 
-/** A commit or pruning that takes longer is given up: the API server's own requests end after ten seconds or a little more. */
-const WRITE_LIMIT_MS = 10_000;
 /** Large tables are read in pages, which take far less. */
 const READ_LIMIT_MS = 30_000;
 /** Asked for each consistent read: as long as etcd's own reads wait. */
@@ -81,9 +80,8 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
       { length: readers },
       (_, i) => new Lane({ gate, lifetimeMs, idleMs, isSpare: i >= maxIdle }),
     );
-    const limit = { what: "A commit", ms: WRITE_LIMIT_MS };
     this.#fence = new Fence({ dialect, lane: this.#writer });
-    this.#desk = new ClaimDesk({ dialect, fence: this.#fence, lane: this.#writer, limit });
+    this.#desk = new ClaimDesk({ dialect, fence: this.#fence, lane: this.#writer });
     const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#read({ what, task });
     this.#reader = new SettledReader({ dialect, read, log });
     this.#feed = new ChangeFeed({ dialect, gate, log, pollMs, position: () => this.#position() });

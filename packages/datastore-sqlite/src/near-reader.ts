@@ -4,8 +4,8 @@ import { connect, type Connection } from "./connection.ts";
 import { valueReader } from "./reader-operations.ts";
 import type { WorkerSettings } from "./worker-protocol.ts";
 
-/** About a millisecond's work. */
-const ROWS_MAX = 256;
+/** In one turn of the event loop: two milliseconds of work. */
+const TURN_ROWS = 512;
 /** Larger files are not looked at: that would take milliseconds itself. */
 const FILE_BYTES_MAX = 512 * 1024 * 1024;
 /** How long a look at the kernel's memory holds. What it keeps does not go within moments of its use. */
@@ -21,6 +21,7 @@ export class NearReader {
   readonly #file: number;
   #connection: Connection | undefined;
   #read: ((rows: readonly number[]) => readonly (Buffer | undefined)[]) | undefined;
+  #turnRows = 0;
   #isCached = false;
   #lookedAt = -Infinity;
 
@@ -32,7 +33,9 @@ export class NearReader {
 
   /** As `Driver.values`, at once; undefined: to be asked elsewhere. */
   values(rows: readonly number[]): readonly (Buffer | undefined)[] | undefined {
-    if (rows.length > ROWS_MAX || !this.#mayRead()) return undefined;
+    if (this.#turnRows + rows.length > TURN_ROWS || !this.#mayRead()) return undefined;
+    if (this.#turnRows === 0) setImmediate(() => (this.#turnRows = 0));
+    this.#turnRows += rows.length;
     try {
       this.#read ??= this.#open();
       return this.#read(rows);
