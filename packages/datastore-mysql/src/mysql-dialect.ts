@@ -12,7 +12,7 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { gapName, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
+import { gapName, hasParts, partsOf, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
 import { classify, errorNumber } from "./classify.ts";
 import {
   CONDITION_FAILED,
@@ -212,18 +212,30 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     const conditions = conditionsOf(batch);
     const begin = session.holdsLock ? [] : ["START TRANSACTION", ...(conditions.length > 0 ? [TAKE_LOCK] : [])];
     const end = session.holdsLock ? ["COMMIT", UNLIMIT_WAIT] : ["COMMIT"];
-    const statements = [...begin, ...conditions, ...writesOf(batch, this.#layout.name)];
-    const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
-    const packets = packetsOf(statements, maxChars);
-    const [only = []] = packets;
-    if (packets.length <= 1) {
+    const before = [...begin, ...conditions];
+    const [only = [], ...more] = hasParts(batch) ? [] : this.#packetsOf(session, batch, before);
+    if (!hasParts(batch) && more.length === 0) {
       await session.run([...only, ...end]);
     } else {
       await session.run([LIMIT_WAIT]);
-      for (const packet of packets) await session.run(packet);
+      await this.#writeParts(session, batch, before);
       await session.run(["COMMIT", UNLIMIT_WAIT]);
     }
     session.holdsLock = false;
+  }
+
+  /** Packet after packet, made only when it is its turn: no large transaction is in memory as a text. */
+  async #writeParts(session: MysqlSession, batch: CommitBatch, before: readonly string[]): Promise<void> {
+    let first = before;
+    for (const part of partsOf(batch)) {
+      for (const packet of this.#packetsOf(session, part, first)) await session.run(packet);
+      first = [];
+    }
+  }
+
+  #packetsOf(session: MysqlSession, batch: CommitBatch, before: readonly string[]): string[][] {
+    const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
+    return packetsOf([...before, ...writesOf(batch, this.#layout.name)], maxChars);
   }
 }
 

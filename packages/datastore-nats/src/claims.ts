@@ -5,6 +5,8 @@ import type { StoredMessage } from "./row-record.ts";
 
 /** Servers that claim before us take their turns first; more than a few mean that claims are not given back. */
 const MAX_TURNS = 8;
+/** A claim that is kept is written anew this often: well within the time for which others respect it. */
+const KEEP_MS = CLAIM_LIMIT_MS / 4;
 
 interface State {
   /** Empty: nobody claims. */
@@ -68,6 +70,17 @@ export class Claims {
       }
     }
     throw new DriverError("failed", "Cannot claim the next commit: other servers do not give it back");
+  }
+
+  /** Makes others respect a claim of ours, if there is one, for as long again. Rejects with DriverError. */
+  async keep(): Promise<void> {
+    const { owner, seq, seenAtMs } = this.#state.get();
+    if (owner !== this.#options.owner || performance.now() - seenAtMs < KEEP_MS) return;
+    try {
+      await this.#write(owner, seq);
+    } catch (error) {
+      if (!(error instanceof DriverError && error.kind === "conflict")) throw error; // lost: the rows themselves find out
+    }
   }
 
   /** Ends a claim of ours after its commit. */

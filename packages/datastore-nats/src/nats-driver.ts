@@ -9,6 +9,7 @@ import {
   type DriverTraits,
   type LeaseId,
   type LeaseRecord,
+  type NewRow,
   type Position,
   type Pruning,
   type RowHead,
@@ -17,6 +18,7 @@ import {
   type SharedDatabase,
   type SideState,
 } from "@k3s/datastore";
+import { nextTurn } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import type { Claims } from "./claims.ts";
@@ -39,6 +41,10 @@ import { Serial } from "./serial.ts";
 
 /** Heads kept between the look at leases and spans and the load: more are read twice. */
 const MAX_KEPT_HEADS = 200_000;
+/** A batch of more rows takes long enough for others to come in between, unless they are asked to wait. */
+const LONG_ROWS = 1000;
+/** Rows looked at in one turn of the event loop. */
+const SLICE_ROWS = 10_000;
 
 export interface NatsDriverParts {
   readonly link: NatsLink;
@@ -226,7 +232,8 @@ export class NatsDriver implements Driver {
 
   async #commit(batch: CommitBatch): Promise<void> {
     const { claims, side, log } = this.#parts;
-    await claims.turn();
+    if (batch.rows.length > LONG_ROWS) await claims.claim();
+    else await claims.turn();
     await this.#assertLeases(batch);
     const { endedLeases, rowLeases, compactRevision } = batch;
     const last = batch.rows.at(-1)?.id ?? batch.after;
@@ -242,13 +249,20 @@ export class NatsDriver implements Driver {
   }
 
   async #writeRows(batch: CommitBatch): Promise<void> {
-    const { writer, side } = this.#parts;
+    const { writer, side, claims } = this.#parts;
     const { leases, endedLeases } = batch;
     const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
-    await writer.write(batch, note);
+    await writer.write(batch, note, () => claims.keep());
     const last = batch.rows.at(-1);
     if (note !== undefined && last !== undefined) side.note(note, last.id);
-    for (const row of batch.rows) if (row.deleted) this.#removable.set(row.id, row.name);
+    await this.#noteRemovable(batch.rows);
+  }
+
+  async #noteRemovable(rows: readonly NewRow[]): Promise<void> {
+    for (const [i, { id, name, deleted }] of rows.entries()) {
+      if (deleted) this.#removable.set(id, name);
+      if (i % SLICE_ROWS === SLICE_ROWS - 1) await nextTurn();
+    }
   }
 
   async #writeNote(note: SideNote, after: number): Promise<void> {

@@ -8,6 +8,8 @@ import type { SideNote } from "./row-record.ts";
 
 /** JetStream takes 65535 bytes of headers; the rest of them is short. */
 const MAX_NOTE_BYTES = 60_000;
+/** Messages under way at a time: enough to hide the way to the server, and answered long before any of them is given up. */
+const MAX_PENDING = 256;
 
 interface RowWriterOptions {
   readonly messages: Bucket;
@@ -18,8 +20,18 @@ interface RowWriterOptions {
   readonly writer: string;
 }
 
+/** Rows `start` to `end` of a batch. */
+interface Part {
+  readonly batch: CommitBatch;
+  readonly note: SideNote | undefined;
+  /** Begins the ids of the messages. */
+  readonly prefix: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * Writes the rows of a batch, all at once and each for its sequence. A row expects the sequence before its own and, from the second on,
+ * Writes the rows of a batch, many at once and each for its sequence. A row expects the sequence before its own and, from the second on,
  * the id of the message before: if another program's message comes in between, none of the rows behind it can be written, not even the
  * one whose sequence would be right again.
  */
@@ -31,26 +43,39 @@ export class RowWriter {
     this.#options = options;
   }
 
-  /** Resolves once all rows are stored. `conflict`: none is. `failed`: the first ones may be. */
-  async write(batch: CommitBatch, note: SideNote | undefined): Promise<void> {
-    const { messages, guard } = this.#options;
-    const outgoing = batch.rows.map((row, i) =>
-      this.#toMessage(batch, row, i === batch.rows.length - 1 ? note : undefined),
-    );
+  /**
+   * Resolves once all rows are stored. `conflict`: none is. `failed`: the first ones may be. `keepOn` is waited for between the parts of
+   * a batch that takes long.
+   */
+  async write(batch: CommitBatch, note: SideNote | undefined, keepOn: () => Promise<void>): Promise<void> {
+    const { guard } = this.#options;
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
-    for (let start = 0; start < outgoing.length;) {
-      const { count, blockedBy } = guard.admit(batch.rows.slice(start));
-      const part = outgoing.slice(start, start + count).map((message, n) => {
-        const i = start + n;
-        return messages.publish(message, {
-          expect: { lastSequence: batch.after + i, ...(i > 0 && { lastMsgID: `${prefix}${i - 1}` }) },
-          ...(i < outgoing.length - 1 && { msgID: `${prefix}${i}` }),
-        });
-      });
+    for (let start = 0; start < batch.rows.length;) {
+      const { count, blockedBy } = guard.admit(batch.rows.slice(start, start + MAX_PENDING));
+      const part = this.#publish({ batch, note, prefix, start, end: start + count });
       assertAllWritten(await Promise.allSettled(part), start > 0);
       start += count;
-      if (start < outgoing.length) await guard.waitFor(blockedBy);
+      if (blockedBy > 0) await guard.waitFor(blockedBy);
+      if (start < batch.rows.length) await keepOn();
     }
+  }
+
+  /** All of them can be sent, or none is. */
+  #publish({ batch, note, prefix, start, end }: Part): Promise<number>[] {
+    const { messages } = this.#options;
+    const last = batch.rows.length - 1;
+    const rows = batch.rows.slice(start, end);
+    const outgoing = rows.map((row, n) => {
+      assertId(row, batch.after + 1 + start + n);
+      return this.#toMessage(batch, row, start + n === last ? note : undefined);
+    });
+    return outgoing.map((message, n) => {
+      const i = start + n;
+      return messages.publish(message, {
+        expect: { lastSequence: batch.after + i, ...(i > 0 && { lastMsgID: `${prefix}${i - 1}` }) },
+        ...(i < last && { msgID: `${prefix}${i}` }),
+      });
+    });
   }
 
   /** Tells of ended leases when there is no row to tell it with. Takes the id after `after`. */
@@ -60,9 +85,6 @@ export class RowWriter {
 
   #toMessage(batch: CommitBatch, row: NewRow, note: SideNote | undefined): OutgoingMessage {
     const { codec, link } = this.#options;
-    const expectedId = batch.after + 1 + batch.rows.indexOf(row);
-    if (row.id !== expectedId)
-      throw new DriverError("failed", `Cannot write row ${row.id}: NATS gives it the id ${expectedId}`);
     const span = batch.spans.find(({ first, last }) => first <= row.id && row.id <= last);
     const message = codec.ofRow(row, { span, note });
     if (message === undefined)
@@ -84,6 +106,10 @@ export class RowWriter {
       );
     return message;
   }
+}
+
+function assertId({ id }: NewRow, expected: number): void {
+  if (id !== expected) throw new DriverError("failed", `Cannot write row ${id}: NATS gives it the id ${expected}`);
 }
 
 function assertAllWritten(results: readonly PromiseSettledResult<number>[], hasBegun: boolean): void {

@@ -50,7 +50,10 @@ describe("commit()", () => {
     const guard = new HistoryGuard({ link, bucket: "kine", history: 10, owner: "test" });
     const writer = new RowWriter({ messages, codec, link, guard, writer: "test" });
     const rows = [row(1, "/a"), row(2, "/b"), row(3, "/c"), row(4, "/d")];
-    await assert.rejects(writer.write({ ...nothing, rows }, undefined), ofKind("failed"));
+    await assert.rejects(
+      writer.write({ ...nothing, rows }, undefined, () => Promise.resolve()),
+      ofKind("failed"),
+    );
     assert.deepEqual(await kine.events(), ["1 create /a", "2 create /kine"]);
   });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sleep } from "@k3s/async";
 import type { CommitBatch, Pruning } from "@k3s/datastore";
-import { gapName } from "@k3s/datastore-sql";
+import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
 import { commitStatement, LOCK } from "./commit-statement.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 
@@ -47,11 +47,11 @@ export async function endBackend(session: PostgresSession, { backend }: Postgres
 /** Carries out a batch; see `Dialect.commit`. */
 export async function commit(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
   // Without rows nothing but a lock taken before makes sure that no row names a lease that ends here.
-  if (batch.rows.length === 0 && batch.endedLeases.length > 0 && !session.isLocked) await lock(session);
-  const { statement, values } = commitStatement(batch, writer);
-  if (!session.isLocked) return fits(await session.query(statement, values));
+  const isEndAlone = batch.rows.length === 0 && batch.endedLeases.length > 0;
+  if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session);
+  if (!session.isLocked) return write(session, batch, writer);
   try {
-    const isDone = fits(await session.query(statement, values));
+    const isDone = await writeParts(session, batch, writer);
     await session.run(isDone ? "COMMIT" : "ROLLBACK");
     return isDone;
   } catch (error) {
@@ -60,6 +60,17 @@ export async function commit(session: PostgresSession, batch: CommitBatch, write
   } finally {
     session.isLocked = false;
   }
+}
+
+/** In an open transaction, with the lock. */
+async function writeParts(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
+  for (const part of partsOf(batch)) if (!(await write(session, part, writer))) return false;
+  return true;
+}
+
+async function write(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
+  const { statement, values } = commitStatement(batch, writer);
+  return fits(await session.query(statement, values));
 }
 
 export async function lock(session: PostgresSession): Promise<void> {

@@ -1,15 +1,18 @@
 import { deadline } from "@k3s/async";
 import { CLAIM_LIMIT_MS, type Claim, type CommitBatch } from "@k3s/datastore";
+import { commitLimitMs, WRITE_LIMIT_MS } from "./commit-limit.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import type { Fence } from "./fence.ts";
 import type { Lane } from "./lane.ts";
-import { limited, type Limit } from "./limited.ts";
+import { limited } from "./limited.ts";
+
+/** For taking and giving back the lock. */
+const LOCK_LIMIT = { what: "A commit", ms: WRITE_LIMIT_MS };
 
 interface ClaimDeskParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
   readonly fence: Fence<Session>;
   readonly lane: Lane<Session>;
-  readonly limit: Limit;
 }
 
 /** A claim that was asked: first it waits for the lock, then it holds the lane until its commit, its release or its end of time. */
@@ -46,10 +49,8 @@ export class ClaimDesk<Session extends SqlSession> {
 
   /** Answers false when the last row is another one. Rejects with what the library throws. */
   async commit(batch: CommitBatch): Promise<boolean> {
-    const { fence, lane, limit } = this.#parts;
     const held = this.#held;
-    if (held === undefined || held.isOver)
-      return lane.run((session) => limited(session, limit, () => fence.commit(session, batch)));
+    if (held === undefined || held.isOver) return this.#parts.lane.run((session) => this.#write(session, batch));
     held.decide(batch);
     return held.outcome.promise;
   }
@@ -79,17 +80,22 @@ export class ClaimDesk<Session extends SqlSession> {
   }
 
   async #hold(session: Session, held: HeldClaim): Promise<void> {
-    const { dialect, fence, limit } = this.#parts;
-    await limited(session, limit, () => dialect.lock(session));
+    const { dialect } = this.#parts;
+    await limited(session, LOCK_LIMIT, () => dialect.lock(session));
     held.granted.resolve();
     using end = deadline(CLAIM_LIMIT_MS, "A claim");
     end.addEventListener("abort", () => held.decide(undefined), { once: true });
     session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
     const batch = await held.next;
-    if (batch !== undefined) held.outcome.resolve(await limited(session, limit, () => fence.commit(session, batch)));
+    if (batch !== undefined) held.outcome.resolve(await this.#write(session, batch));
     else {
-      await limited(session, limit, () => dialect.unlock(session));
+      await limited(session, LOCK_LIMIT, () => dialect.unlock(session));
       held.outcome.resolve(false);
     }
+  }
+
+  #write(session: Session, batch: CommitBatch): Promise<boolean> {
+    const limit = { what: "A commit", ms: commitLimitMs(batch) };
+    return limited(session, limit, () => this.#parts.fence.commit(session, batch));
   }
 }

@@ -77,7 +77,7 @@ export interface Dialect<Session extends SqlSession> {
   present(session: Session, ids: readonly number[]): Promise<readonly number[]>;
 
   /**
-   * Everything of the batch in one transaction. With rows or ended leases it takes the one lock; then false is the answer, and
+   * Everything of the batch in one transaction, whatever its size (see `partsOf`). With rows or ended leases it takes the one lock; then false is the answer, and
    * nothing was written, when the last row is not `batch.after`, or a row names a lease that is neither stored nor in the batch.
    * A session that holds the lock already goes on in its transaction, which ends whatever comes of it.
    */

@@ -9,7 +9,6 @@ import {
   type DatabaseSize,
   type DatabaseSnapshot,
   type Driver,
-  type NewRow,
   type Pruning,
   type RowHead,
   type SideState,
@@ -17,11 +16,12 @@ import {
 import { Checkpointer } from "./checkpointer.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
 import type { LateCheck } from "./late-check.ts";
+import type { NearReader } from "./near-reader.ts";
+import { packBatch } from "./pack-batch.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
-import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
 
 /** Free pages of the file below this are left to deletes on a full disk. */
 const FREE_PAGES_BYTES = 8 * 1024 * 1024;
@@ -29,6 +29,7 @@ const FREE_PAGES_BYTES = 8 * 1024 * 1024;
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
+  readonly near: NearReader;
   readonly snapshots: FileSnapshots;
   readonly lateCheck: LateCheck | undefined;
   readonly log: Logger;
@@ -40,7 +41,7 @@ interface SqliteDriverParts {
   readonly release: () => Promise<void>;
 }
 
-/** Kine's table in a SQLite file: one worker writes, another reads, so that a slow disk holds up no read. */
+/** Kine's table in a SQLite file: one worker writes, another reads what is not in memory, so that a slow disk holds up nobody. */
 export class SqliteDriver implements Driver {
   readonly traits = tableTraits;
   readonly #parts: SqliteDriverParts;
@@ -69,7 +70,8 @@ export class SqliteDriver implements Driver {
   }
 
   values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
-    return this.#reading.values(rows);
+    const found = this.#parts.near.values(rows);
+    return found === undefined ? this.#reading.values(rows) : Promise.resolve(found);
   }
 
   async commit(batch: CommitBatch): Promise<void> {
@@ -122,9 +124,9 @@ export class SqliteDriver implements Driver {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
-    const packed = pack(batch);
-    const valueBytes = packed.values.byteLength;
-    await this.#parts.writer.call("commit", packed, [packed.values]);
+    const parcel = await packBatch(batch);
+    const valueBytes = parcel.batch.values.byteLength;
+    await this.#parts.writer.call("commit", parcel.batch, parcel.transfer);
     this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
   }
 
@@ -182,16 +184,18 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
+    const { reader, near, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
     await lateCheck?.idle();
     await snapshots.idle();
     await reserve.idle();
     await this.#keepLog();
+    near.closeConnection();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();
     await keeper?.close();
+    near.closeFile();
     await release();
     log.debug({}, "closed the datastore file");
   }
@@ -203,27 +207,6 @@ function isNoSpace(error: unknown): boolean {
 
 function noRoom(): DriverError {
   return new DriverError("noSpace", "Cannot commit: the disk is full, only deletes and compactions are taken");
-}
-
-/** All values in one buffer, which moves to the worker without being copied again. */
-function pack(batch: CommitBatch): PackedBatch {
-  const values = new Uint8Array(batch.rows.reduce((sum, { value }) => sum + (value?.length ?? 0), 0));
-  const rowLeases = [...batch.rowLeases];
-  let offset = 0;
-  const rows = batch.rows.map((row) => {
-    if (row.lease !== 0n) rowLeases.push([row.id, row.lease]);
-    if (row.value !== undefined) values.set(row.value, offset);
-    const packed = packRow(row, offset);
-    offset += row.value?.length ?? 0;
-    return packed;
-  });
-  return { ...batch, rows, rowLeases, values: values.buffer };
-}
-
-function packRow(row: NewRow, offset: number): PackedRow {
-  const { id, name, createRevision, prevRevision, ttlSeconds } = row;
-  const flags = [row.created ? 1 : 0, row.deleted ? 1 : 0] as const;
-  return [id, name, ...flags, createRevision, prevRevision, ttlSeconds, offset, row.value?.length ?? -1];
 }
 
 /** About what a commit adds to the log: pages of the table and of its indexes, the value and the one before it. */

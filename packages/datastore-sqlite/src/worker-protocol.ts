@@ -25,8 +25,17 @@ export type PackedRow = readonly [
   length: number,
 ];
 
+/** Many rows: the numbers of each, 64 bits wide, the lengths of the names, and the names as UTF-8. */
+export interface PackedColumns {
+  readonly numbers: ArrayBuffer;
+  readonly nameLengths: ArrayBuffer;
+  readonly names: ArrayBuffer;
+}
+
 export interface PackedBatch {
   readonly rows: readonly PackedRow[];
+  /** More rows, instead of those. */
+  readonly columns?: PackedColumns;
   readonly values: ArrayBuffer;
   readonly spans: readonly RowSpan[];
   readonly leases: readonly LeaseRecord[];

@@ -1,6 +1,7 @@
 import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
+import { unpackColumns } from "./packed-columns.ts";
 import type { PackedBatch, PackedRow, WorkerSettings } from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
@@ -39,7 +40,8 @@ function committing(database: Connection) {
     "UPDATE kine SET prev_revision = ? WHERE name = 'compact_rev_key' AND prev_revision < ?",
   );
   return database.transaction((batch: PackedBatch) => {
-    for (const row of batch.rows) insertRow(row, batch.values);
+    const rows = batch.columns === undefined ? batch.rows : unpackColumns(batch.columns);
+    for (const row of rows) insertRow(row, batch.values);
     failpoint("sqlite.rows");
     for (const { id, ttlSeconds, expiresAtMs } of batch.leases) putLease.run(id, ttlSeconds, expiresAtMs);
     for (const id of batch.endedLeases) endLease.run(id);

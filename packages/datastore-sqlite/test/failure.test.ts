@@ -3,17 +3,10 @@ import { execFile } from "node:child_process";
 import { describe, test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import {
-  DriverError,
-  openStore,
-  StoreError,
-  tableTraits,
-  type CommitBatch,
-  type Driver,
-  type OpenStore,
-} from "@k3s/datastore";
+import { DriverError, openStore, StoreError } from "@k3s/datastore";
 import { until, WatchRecorder } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
+import { BrokenDriver, brokenStore, failed, nextCommit } from "./support/broken-driver.ts";
 import { create, del, just, put, query, rangeOf, update } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support/temp-store.ts";
@@ -21,52 +14,12 @@ import { eventually, silent, storeAt, tempDatabase, tempFolder } from "./support
 const run = promisify(execFile);
 /** More than lie between the end of a commit and what the store makes of it. */
 const MICROTASKS = 30;
-const failed = () => new DriverError("failed", "Cannot commit: the test says so");
 const unavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
-
-/** The real driver with a commit and a load that tests can break. */
-class BrokenDriver implements Driver {
-  readonly traits = tableTraits;
-  readonly #inner: Driver;
-  commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
-    real(batch);
-  pruneWith: (real: () => Promise<void>) => Promise<void> = (real) => real();
-  valuesWith: (real: () => ReturnType<Driver["values"]>) => ReturnType<Driver["values"]> = (real) => real();
-  isAway = false;
-
-  constructor(inner: Driver) {
-    this.#inner = inner;
-  }
-
-  heads: Driver["heads"] = (after, limit) => (this.isAway ? Promise.reject(failed()) : this.#inner.heads(after, limit));
-  side: Driver["side"] = () => this.#inner.side();
-  values: Driver["values"] = (rows) => this.valuesWith(() => this.#inner.values(rows));
-  commit: Driver["commit"] = (batch) => this.commitWith(batch, (real) => this.#inner.commit(real));
-  prune: Driver["prune"] = (pruning) => this.pruneWith(() => this.#inner.prune(pruning));
-  size: Driver["size"] = () => this.#inner.size();
-  defragment: Driver["defragment"] = () => this.#inner.defragment();
-  close: Driver["close"] = () => this.#inner.close();
-}
-
-async function brokenStore(t: TestContext): Promise<{ store: OpenStore; driver: BrokenDriver }> {
-  const driver = new BrokenDriver(await openSqliteDriver({ path: await tempDatabase(t), log: silent }));
-  const store = await openStore(driver, { log: silent, healthKey: true });
-  t.after(() => store.close());
-  return { store, driver };
-}
 
 /** Carries `work` out in the same turn of the event loop, so many microtasks later. */
 async function afterMicrotasks<T>(count: number, work: () => Promise<T>): Promise<T> {
   for (let i = 0; i < count; i++) await Promise.resolve();
   return work();
-}
-
-/** The next commit ends like this, the later ones as they should. */
-function nextCommit(driver: BrokenDriver, how: BrokenDriver["commitWith"]): void {
-  driver.commitWith = (batch, real) => {
-    driver.commitWith = (later, commit) => commit(later);
-    return how(batch, real);
-  };
 }
 
 describe("failures of the database", () => {

@@ -5,6 +5,7 @@ import { hasPuts, isEmpty, mayShareCommit, merge } from "./batch.ts";
 import { CommitTrouble } from "./commit-trouble.ts";
 import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
+import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { StoreError } from "./store-errors.ts";
 import { Turn } from "./turn.ts";
@@ -22,6 +23,8 @@ interface CommitterParts {
   readonly log: Logger;
   /** Tells the watches, in revision order, after the index shows it and before any RPC is answered. */
   readonly publish: (events: readonly KeyedEvent[], revision: number) => void;
+  /** The same for a revision whose events are too many: watches of the interval find them in the log. */
+  readonly publishFromLog: (interval: Interval, revision: number) => void;
   /** Brings index and leases to the state on disk after a failed commit. Resolves once that worked, or the store closes. */
   readonly reload: (onFailure: (error: unknown) => void) => Promise<void>;
 }
@@ -35,8 +38,21 @@ interface Entry {
   readonly outcome: PromiseWithResolvers<"committed" | "again">;
 }
 
-/** `settling`: a commit failed and the state on disk is being read. `down`: the database cannot be reached. */
-type State = "ok" | "settling" | "down" | "closed";
+/** A change that takes more than one turn of the event loop. The index does not change between its steps but by itself. */
+export interface LoneChange<T> {
+  /** Where its events are. */
+  readonly interval: Interval;
+  /** Says what to write behind the row `after`. May be called again. */
+  prepare(after: number): Promise<CommitBatch>;
+  /** Brings to the index what is durable now, as pending. */
+  show(): Promise<T>;
+}
+
+/**
+ * `alone`: a large change is under way, beside which nothing is planned. `settling`: a commit failed and the state on disk is being read.
+ * `down`: the database cannot be reached.
+ */
+type State = "ok" | "alone" | "settling" | "down" | "closed";
 
 /**
  * Group commit. Plans run at once, on top of what is pending; whatever queued up while one commit ran is the next commit.
@@ -54,6 +70,8 @@ export class Committer {
   readonly #turn: Turn;
   readonly #trouble: CommitTrouble;
   #unexplained = 0;
+  /** For whom the state is `alone`. */
+  #alone: unknown;
   /** A put must not take a delete down with it. */
   #isFull = false;
   #settled: Promise<unknown> | undefined;
@@ -90,11 +108,26 @@ export class Committer {
     const pinned = new Map<number, Buffer>();
     for (;;) {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
-      while (!this.#isReady()) await this.#state.until((next) => next !== "settling", this.#never);
+      while (!this.#isReady()) await this.#change();
       const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
       else if (this.#isTrueNow(draft)) return draft.result();
       else if ((await this.#enqueue(draft)) === "committed") return draft.result();
+    }
+  }
+
+  /** Carries out a large change while all others wait. Resolves as {@link run}. */
+  async runAlone<T>(change: LoneChange<T>): Promise<T> {
+    for (;;) {
+      while (!this.#isReady()) await this.#change();
+      this.#alone = change;
+      this.#state.set("alone");
+      await this.#loop;
+      if (this.#state.get() !== "alone" || this.#alone !== change) continue; // a commit failed, or the store closes
+      const outcome = Promise.withResolvers<{ readonly result: T } | "again">();
+      this.#loop = this.#commitAlone(change, outcome);
+      const told = await outcome.promise;
+      if (told !== "again") return told.result;
     }
   }
 
@@ -113,6 +146,11 @@ export class Committer {
   /** With nothing pending a draft that changes nothing is true, unless other servers write as well. */
   #isTrueNow({ batch }: Draft<unknown>): boolean {
     return isEmpty(batch) && this.#loop === undefined && this.#parts.driver.shared === undefined;
+  }
+
+  /** Resolves, possibly some turns too late, once it is worth asking {@link #isReady} again. */
+  #change(): Promise<unknown> {
+    return this.#state.until((next) => next !== "settling" && next !== "alone", this.#never);
   }
 
   /** Whether plans may run. Throws where they cannot for now, or any more. */
@@ -170,6 +208,39 @@ export class Committer {
       failpoint("commit.published");
     }
     this.#loop = undefined; // in the same turn as the last look at the queue: nobody can queue unseen
+  }
+
+  /** One commit with nothing pending before it, and those that queue up behind it. */
+  async #commitAlone<T>(
+    change: LoneChange<T>,
+    outcome: PromiseWithResolvers<{ readonly result: T } | "again">,
+  ): Promise<void> {
+    const batch = await change.prepare(this.#mark.lastRow);
+    try {
+      failpoint("commit.before");
+      await this.#commit(batch);
+      failpoint("commit.durable");
+      const result = await change.show();
+      this.#publishAlone(change.interval);
+      outcome.resolve({ result });
+      failpoint("commit.published");
+    } catch (error) {
+      const settled = Promise.withResolvers<"committed" | "again">();
+      settled.promise.then(() => outcome.resolve("again"), outcome.reject);
+      const { end: logEnd, lastRow } = this.#mark;
+      await this.#recover([{ draft: sideDraft(undefined, batch), logEnd, lastRow, outcome: settled }], error);
+    }
+    if (this.#state.get() === "alone") this.#state.set("ok");
+    await this.#commitAll();
+  }
+
+  #publishAlone(interval: Interval): void {
+    const { index, publishFromLog } = this.#parts;
+    this.start();
+    this.#unexplained = 0;
+    this.#trouble.end();
+    index.commit(index.lastRow);
+    publishFromLog(interval, index.lastRow);
   }
 
   async #commit(batch: CommitBatch): Promise<void> {

@@ -20,6 +20,11 @@ export function contains(interval: Interval, key: Key): boolean {
   return key >= interval.from && (interval.to === undefined || key < interval.to);
 }
 
+/** Whether two intervals have room for the same key. */
+export function overlaps(one: Interval, other: Interval): boolean {
+  return (one.to === undefined || other.from < one.to) && (other.to === undefined || one.from < other.to);
+}
+
 /** Whether the interval has room for the key `from` only. */
 export function isSingle({ from, to }: Interval): boolean {
   return to?.length === from.length + 1 && to.endsWith("\0") && to.startsWith(from);

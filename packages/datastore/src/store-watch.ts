@@ -32,7 +32,7 @@ interface Slice {
 }
 
 /**
- *   replay --caught up--> live
+ *   replay --caught up--> live --many events at once--> replay
  *      '--------------------'--- close() or end: no callback after it
  */
 export class StoreWatch implements Watch {
@@ -51,7 +51,7 @@ export class StoreWatch implements Watch {
     this.revision = revision(parts.index.committed);
     parts.hub.open(this);
     if (request.startRevision <= 0 || request.startRevision > this.revision) this.#goLive();
-    else this.#replay().catch((error: unknown) => this.#fail(error));
+    else this.#startReplay(request.startRevision);
   }
 
   progress(): Revision | undefined {
@@ -78,6 +78,13 @@ export class StoreWatch implements Watch {
     this.#request.onEnd(reason);
   }
 
+  replayFrom(at: number): void {
+    if (this.#phase !== "live") return; // it gets there by itself
+    this.#phase = "replay";
+    this.#parts.hub.pause(this);
+    this.#startReplay(at);
+  }
+
   endBefore(compactRevision: number): void {
     const { startRevision } = this.#request;
     const from = startRevision > 0 ? startRevision : this.revision + 1;
@@ -94,8 +101,12 @@ export class StoreWatch implements Watch {
     this.end({ reason: "stopped" });
   }
 
-  async #replay(): Promise<void> {
-    let from: number = this.#request.startRevision;
+  #startReplay(from: number): void {
+    this.#replay(from).catch((error: unknown) => this.#fail(error));
+  }
+
+  async #replay(start: number): Promise<void> {
+    let from = start;
     while (this.#phase === "replay" && from <= this.#parts.index.committed) {
       await nextTurn(); // never before watch() has returned, and not too much at once
       using _turn = await this.#request.takeTurn?.();

@@ -1,5 +1,6 @@
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
+import { BulkDelete } from "./bulk-delete.ts";
 import { Committer, toStoreError } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
 import type { Driver } from "./driver.ts";
@@ -77,6 +78,7 @@ export class MvccStore implements Store {
       values,
       log,
       publish: (events, at) => this.#hub.publish(events, at),
+      publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, at),
       reload: (onFailure) => this.#recovery.run(onFailure),
     });
     this.#readIndex = this.#openReadIndex();
@@ -119,6 +121,8 @@ export class MvccStore implements Store {
   async txn(txn: Txn): Promise<TxnResult> {
     checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
+    const deletion = BulkDelete.of(txn, this.#index);
+    if (deletion !== undefined) return this.#committer.runAlone(deletion);
     const writes = canWrite(txn);
     if (!writes || canReadPast(txn)) await this.#fresh();
     if (writes)

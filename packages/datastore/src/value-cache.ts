@@ -8,8 +8,10 @@ export const NO_VALUE: Buffer = Buffer.alloc(0);
 /** What an entry costs besides its bytes: map entry, Buffer and ArrayBuffer objects. */
 const ENTRY_BYTES = 250;
 const READ_ROWS = 256;
+/** Reads of so many rows under way at a time: what a database is asked, it holds in memory until the answer is taken. */
+const READS_AT_ONCE = 4;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
-const KEPT_ROWS = 512;
+const KEPT_ROWS = 64;
 
 /**
  * Values by row id: the recently used up to a limit in memory, the others read through the driver.
@@ -64,10 +66,14 @@ export class ValueCache {
       if (value === undefined) missing.push(version);
       else found.set(version.row, value);
     }
-    const reads: Promise<void>[] = [];
-    for (let start = 0; start < missing.length; start += READ_ROWS)
-      reads.push(this.#read(missing.slice(start, start + READ_ROWS), found, missing.length <= KEPT_ROWS));
-    await Promise.all(reads);
+    let start = 0;
+    const readOn = async () => {
+      while (start < missing.length) {
+        const part = missing.slice(start, (start += READ_ROWS));
+        await this.#read(part, found, missing.length <= KEPT_ROWS);
+      }
+    };
+    await Promise.all(Array.from({ length: READS_AT_ONCE }, readOn));
     return found;
   }
 

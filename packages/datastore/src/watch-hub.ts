@@ -1,5 +1,5 @@
 import type { KeyedEvent } from "./draft.ts";
-import type { Interval } from "./key-range.ts";
+import { overlaps, type Interval } from "./key-range.ts";
 import { WatchRoutes } from "./watch-routes.ts";
 import type { WatchEnd, WatchEvent } from "./types.ts";
 
@@ -8,6 +8,8 @@ interface Member {
   readonly interval: Interval;
   deliver(events: readonly WatchEvent[]): void;
   end(reason: WatchEnd): void;
+  /** Finds the events from a revision on in the log, and what is published meanwhile too. */
+  replayFrom(revision: number): void;
   /** Ends it when it wants more than what is left after a compaction. */
   endBefore(compactRevision: number): void;
 }
@@ -32,6 +34,11 @@ export class WatchHub {
     this.#routes.add(watch.interval, watch);
   }
 
+  /** From the next publication on it is told nothing until it goes live again. */
+  pause(watch: Member): void {
+    this.#routes.delete(watch.interval, watch);
+  }
+
   remove(watch: Member): void {
     this.#all.delete(watch);
     this.#routes.delete(watch.interval, watch);
@@ -47,6 +54,12 @@ export class WatchHub {
       }
     }
     for (const [watch, batch] of batches) watch.deliver(batch);
+    this.#delivered = Math.max(this.#delivered, at);
+  }
+
+  /** Publishes a revision of many events in an interval: who wants some of them reads them from the log, as if it were behind. */
+  publishFromLog(interval: Interval, at: number): void {
+    for (const watch of [...this.#all]) if (overlaps(interval, watch.interval)) watch.replayFrom(at);
     this.#delivered = Math.max(this.#delivered, at);
   }
 

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test, type TestContext } from "node:test";
-import { DriverError, type CommitBatch, type Driver, type DriverErrorKind, type NewRow } from "@k3s/datastore";
+import { isDeepStrictEqual } from "node:util";
+import {
+  DriverError,
+  type CommitBatch,
+  type Driver,
+  type DriverErrorKind,
+  type NewRow,
+  type RowHead,
+} from "@k3s/datastore";
 
 /** Opens a driver on a new, empty database. Opening the same test's database again shows what became durable. */
 export type OpenDriver = (t: TestContext) => Promise<Driver>;
@@ -25,6 +33,9 @@ function row(id: number, name: string, more: Partial<NewRow> = {}): NewRow {
 /** etcd's --max-request-bytes. */
 const ETCD_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
+/** More than any driver writes in one piece. */
+const LARGE_ROWS = 20_000;
+
 const kind = (expected: DriverErrorKind) => (error: unknown) => error instanceof DriverError && error.kind === expected;
 
 /** The ids that the database takes for rows of these; a database that counts leaves no holes. */
@@ -45,6 +56,18 @@ function lives(from: number, names: readonly string[], value: Buffer): NewRow[] 
       row(id + 2, name, { ...later, deleted: true, prevRevision: id + 1, value: undefined }),
     ];
   });
+}
+
+function headOf(written: NewRow | undefined): RowHead | undefined {
+  if (written === undefined) return undefined;
+  const { lease: _lease, value: _value, ...head } = written;
+  return head;
+}
+
+/** Deletions of the keys that rows 1, 2, … created, from the id after `after` on. */
+function tombstones(after: number, names: readonly string[]): NewRow[] {
+  const dead = { created: false, deleted: true, value: undefined };
+  return names.map((name, i) => row(after + 1 + i, name, { ...dead, createRevision: 0, prevRevision: i + 1 }));
 }
 
 /** The contract of Driver, as tests. Every driver package calls this with a real database. Where a database differs, its traits say so. */
@@ -184,6 +207,26 @@ export function driverConformance(label: string, open: OpenDriver): void {
         (await driver.heads(0, 1000)).map(({ id }) => id),
         ids,
       );
+    });
+
+    test("commit() takes a transaction of any size as one, and refuses it as one", async (t) => {
+      const driver = await open(t);
+      const names = Array.from({ length: LARGE_ROWS }, (_, i) => `/large/${i}`);
+      const value = Buffer.alloc(100, "v");
+      await driver.commit({ ...nothing, rows: names.map((name, i) => row(i + 1, name, { value })) });
+      const deletion = tombstones(LARGE_ROWS, names);
+      const late = { after: LARGE_ROWS - 1, rows: deletion.map((dead) => ({ ...dead, id: dead.id - 1 })) };
+      await assert.rejects(driver.commit({ ...nothing, ...late }), kind("conflict"));
+      assert.deepEqual(await driver.heads(LARGE_ROWS, 1), []);
+      const span = { first: LARGE_ROWS + 1, last: 2 * LARGE_ROWS };
+      await driver.commit({ ...nothing, after: LARGE_ROWS, rows: deletion, spans: [span] });
+      const heads = await driver.heads(LARGE_ROWS, LARGE_ROWS + 1);
+      assert.equal(heads.length, LARGE_ROWS);
+      // Told of the first that differs: what assert shows of as many takes minutes.
+      const wrong = heads.findIndex((head, i) => !isDeepStrictEqual(head, headOf(deletion[i])));
+      assert.deepEqual(heads[wrong], headOf(deletion[wrong]));
+      assert.deepEqual((await driver.side()).spans, [span]);
+      assert.equal((await driver.values([LARGE_ROWS]))[0]?.equals(value), true);
     });
 
     test("takes ids beyond 32 bits without loss, or none but the next ones", async (t) => {

@@ -1,0 +1,57 @@
+import { nextTurn } from "@k3s/async";
+import type { CommitBatch, LeaseId, NewRow } from "@k3s/datastore";
+import { ColumnPacker } from "./packed-columns.ts";
+import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+
+/** Beyond as many rows they are packed, so many of them in one turn of the event loop: a few milliseconds. */
+const SLICE_ROWS = 2000;
+
+/** A batch in the form in which it goes to the worker. */
+export interface Parcel {
+  readonly batch: PackedBatch;
+  /** What moves to the worker without being copied. */
+  readonly transfer: readonly ArrayBuffer[];
+}
+
+/** Brings a batch into that form; a large one without holding up the event loop. */
+export async function packBatch(batch: CommitBatch): Promise<Parcel> {
+  const packer = new RowPacker(batch);
+  if (batch.rows.length <= SLICE_ROWS) return packer.finish({ rows: batch.rows.map((row) => packer.pack(row)) });
+  const columns = new ColumnPacker(batch.rows.length);
+  for (let start = 0; start < batch.rows.length; start += SLICE_ROWS) {
+    for (const row of batch.rows.slice(start, start + SLICE_ROWS)) columns.add(packer.pack(row));
+    await nextTurn();
+  }
+  return packer.finish({ rows: [], columns: columns.pack() });
+}
+
+/** Puts all values into one buffer. */
+class RowPacker {
+  readonly #batch: CommitBatch;
+  readonly #values: Uint8Array<ArrayBuffer>;
+  readonly #rowLeases: (readonly [row: number, lease: LeaseId])[];
+  #offset = 0;
+
+  constructor(batch: CommitBatch) {
+    this.#batch = batch;
+    this.#rowLeases = [...batch.rowLeases];
+    this.#values = new Uint8Array(batch.rows.reduce((sum, { value }) => sum + (value?.length ?? 0), 0));
+  }
+
+  pack(row: NewRow): PackedRow {
+    const { id, name, createRevision, prevRevision, ttlSeconds, value } = row;
+    if (row.lease !== 0n) this.#rowLeases.push([id, row.lease]);
+    if (value !== undefined) this.#values.set(value, this.#offset);
+    const offset = this.#offset;
+    this.#offset += value?.length ?? 0;
+    const flags = [row.created ? 1 : 0, row.deleted ? 1 : 0] as const;
+    return [id, name, ...flags, createRevision, prevRevision, ttlSeconds, offset, value?.length ?? -1];
+  }
+
+  finish(packed: Pick<PackedBatch, "rows" | "columns">): Parcel {
+    const { spans, leases, endedLeases, compactRevision } = this.#batch;
+    const values = this.#values.buffer;
+    const batch = { ...packed, values, spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
+    return { batch, transfer: [values, ...Object.values(packed.columns ?? {})] };
+  }
+}

@@ -1,0 +1,96 @@
+import { nextTurn } from "@k3s/async";
+import type { LoneChange } from "./committer.ts";
+import { emptyBatch, type CommitBatch, type NewRow } from "./driver.ts";
+import { toInterval, type Interval } from "./key-range.ts";
+import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
+import { nameOfKey } from "./names.ts";
+import type { DeleteOp, Txn, TxnResult } from "./types.ts";
+import { revision } from "./types.ts";
+import type { Version } from "./version.ts";
+
+/** Fewer keys are deleted by an ordinary plan, which other writes need not wait for: it takes about ten milliseconds. */
+const MIN_KEYS = 2000;
+/** Keys looked at in one turn of the event loop. */
+const SLICE_KEYS = 2000;
+
+/**
+ * Deletes a range of many keys in one revision. It is planned, and shown once it is durable, in slices; the state it is planned on cannot
+ * change meanwhile, as the committer plans nothing else. No value is read: the driver copies what kine's rows need inside of the database,
+ * and watches read the values before from there.
+ */
+export class BulkDelete implements LoneChange<TxnResult> {
+  readonly interval: Interval;
+  readonly #index: MvccIndex;
+  #versions: readonly Version[] = [];
+  #first = 0;
+
+  constructor(index: MvccIndex, interval: Interval) {
+    this.#index = index;
+    this.interval = interval;
+  }
+
+  /** undefined: an ordinary plan does it. */
+  static of(txn: Txn, index: MvccIndex): BulkDelete | undefined {
+    const op = loneDelete(txn);
+    if (op === undefined) return undefined;
+    const interval = toInterval(op);
+    return index.count(interval, NEWEST) < MIN_KEYS ? undefined : new BulkDelete(index, interval);
+  }
+
+  async prepare(after: number): Promise<CommitBatch> {
+    this.#first = after + 1;
+    this.#versions = await this.#find();
+    const rows: NewRow[] = [];
+    for (const version of this.#versions) {
+      rows.push(tombstoneRow(version, this.#first + rows.length));
+      if (rows.length % SLICE_KEYS === 0) await nextTurn();
+    }
+    const last = after + rows.length;
+    const spans = rows.length > 1 ? [{ first: this.#first, last }] : [];
+    return { ...emptyBatch, after, rows, spans };
+  }
+
+  async show(): Promise<TxnResult> {
+    const last = this.#first + this.#versions.length - 1;
+    const tombstone = { mod: last, create: 0, version: 0, lease: 0n, deleted: true, value: undefined };
+    for (const [i, previous] of this.#versions.entries()) {
+      this.#index.append({ ...tombstone, key: previous.key, row: this.#first + i, previous });
+      if (i % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn();
+    }
+    const deleted = this.#versions.length;
+    return { revision: revision(last), succeeded: true, results: [{ kind: "delete", deleted, prevKvs: [] }] };
+  }
+
+  async #find(): Promise<readonly Version[]> {
+    const found: Version[] = [];
+    for (let { from } = this.interval; ;) {
+      const slice = this.#index.scan({ from, to: this.interval.to, revision: NEWEST, limit: SLICE_KEYS });
+      found.push(...slice);
+      const last = slice.at(-1);
+      if (last === undefined || slice.length < SLICE_KEYS) return found;
+      from = `${last.key}\0`;
+      await nextTurn();
+    }
+  }
+}
+
+/** The deletion that a transaction consists of, unless it is to answer with what was there. */
+function loneDelete({ compare, success }: Txn): DeleteOp | undefined {
+  const [op, ...others] = success;
+  const isLone = compare.length === 0 && others.length === 0;
+  return isLone && op?.kind === "delete" && !op.prevKv ? op : undefined;
+}
+
+function tombstoneRow({ key, row }: Version, id: number): NewRow {
+  return {
+    id,
+    name: nameOfKey(key),
+    created: false,
+    deleted: true,
+    createRevision: 0,
+    prevRevision: row,
+    ttlSeconds: 0,
+    lease: 0n,
+    value: undefined,
+  };
+}
