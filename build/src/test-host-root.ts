@@ -26,6 +26,8 @@ const MERGED = ["bin", "sbin", "lib", "lib64"];
 /** Made by scripts of the packages, which are not run: place and target. */
 const LINKS: readonly (readonly [string, string])[] = [
   ["usr/bin/awk", "mawk"],
+  ["var/run", "/run"],
+  ["var/lock", "/run/lock"],
   ...["iptables", "ip6tables"].flatMap((family) =>
     ["", "-save", "-restore"].map((action) => [`usr/sbin/${family}${action}`, "xtables-nft-multi"] as const),
   ),
@@ -63,7 +65,7 @@ async function makeHostRoot(folder: string, context: SourceContext): Promise<voi
     await mergeIntoUsr(staging);
     for (const [from, to] of COPIES) await cp(join(staging, from), join(staging, to));
     for (const [place, target] of LINKS) {
-      await rm(join(staging, place), { force: true });
+      await rm(join(staging, place), { recursive: true, force: true });
       await symlink(target, join(staging, place));
     }
     await chmod(join(staging, "tmp"), 0o1777);

@@ -110,12 +110,12 @@ class Machine {
   /** What runs, is mounted or configured on the host because of k3s. */
   async remains(): Promise<string> {
     const { stdout } = await this.shell(String.raw`
-      ps -eo args | grep -E '[k]3s|[c]ontainerd|[k]ube|[/]pause|[h]ttpd'
+      ps -eo args | grep -v 'ps -eo args' | grep -E '[k]3s|[c]ontainerd|[k]ube|[/]pause|[h]ttpd'
       grep -E 'k3s|kubelet|cni-' /proc/mounts
       ip -o link show | grep -vE '^[0-9]+: (lo|eth0)[:@]'
       ip netns list
       for family in iptables ip6tables; do $family-save | grep -E 'KUBE|CNI|flannel'; done
-      systemctl list-units --all --no-legend 'k3s*' | grep -v 'not-found'
+      systemctl list-units --no-legend 'k3s*' 'kubepods*'
       find /sys/fs/cgroup -name '*kube*' -o -name '*k3s*'`);
     return stdout;
   }
