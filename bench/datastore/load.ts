@@ -16,24 +16,28 @@ interface LoadOptions {
   /** Calls under way at any time, spread over the clients. */
   readonly inFlight: number;
   readonly calls: number;
+  /** Default: none. */
+  readonly limitMs?: number;
 }
 
-/** Keeps `inFlight` calls under way until `calls` are done. */
-export async function load(step: Step, { clients, inFlight, calls }: LoadOptions): Promise<Figures> {
-  const durations = new Float64Array(calls);
+/** Keeps `inFlight` calls under way until `calls` are done, or the time is up. */
+export async function load(step: Step, options: LoadOptions): Promise<Figures> {
+  const { clients, inFlight, calls, limitMs = Infinity } = options;
+  const durations: number[] = [];
   let next = 0;
+  const startedAt = performance.now();
+  const isDue = (n: number) => n < calls && performance.now() - startedAt < limitMs;
   const lane = async (client: RawClient) => {
-    for (let n = next++; n < calls; n = next++) {
-      const startedAt = performance.now();
+    for (let n = next++; isDue(n); n = next++) {
+      const calledAt = performance.now();
       await step(client, n);
-      durations[n] = performance.now() - startedAt;
+      durations.push(performance.now() - calledAt);
     }
   };
-  const startedAt = performance.now();
   const lanes = Array.from({ length: inFlight }, (_, i) => clients.slice(i % clients.length)[0]);
   await Promise.all(lanes.filter((client) => client !== undefined).map(lane));
   const seconds = (performance.now() - startedAt) / 1000;
-  return { perSecond: calls / seconds, ...percentiles(durations) };
+  return { perSecond: durations.length / seconds, ...percentiles(Float64Array.from(durations)) };
 }
 
 /** Middle, 99th percentile and worst of durations in ms. */

@@ -8,6 +8,7 @@ import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
 import { answers, inviteAdmin, through } from "./agent-access.ts";
 import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
+import { hintsReceived } from "./hints-received.ts";
 import {
   API_BACK,
   API_DEAD,
@@ -242,6 +243,17 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
           first.kubectl("get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[*].addresses[*].ip}");
         await untilTrue("all servers are known", async () => (await endpoints()).split(" ").length === servers.length);
       });
+
+      if (database === "MariaDB")
+        test("servers tell each other of what they write, as this database does not", async () => {
+          for (const writer of cluster.servers) {
+            const others = cluster.servers.filter((server) => server !== writer);
+            const before = await Promise.all(others.map(hintsReceived));
+            await writer.kubectl("create", "configmap", `of-${writer.host.name}`);
+            for (const [i, other] of others.entries())
+              await untilTrue("it is told", async () => (await hintsReceived(other)) > (before[i] ?? 0));
+          }
+        });
 
       test("agents join by the address in front of the servers", async () => {
         await plan.register(cluster);

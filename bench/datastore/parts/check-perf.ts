@@ -21,7 +21,7 @@ export async function measureCheckPerf(context: BenchContext): Promise<void> {
 async function checkPerf({ report, server }: BenchContext, load: LoadName, name: TargetName): Promise<void> {
   await using target = await startTarget(name, { server });
   const args = ["check", "perf", `--load=${load}`, `--endpoints=${target.endpoint}`];
-  const { stdout, exitCode } = await execa(await findProgram("etcdctl"), args, {
+  const { stdout, stderr, exitCode } = await execa(await findProgram("etcdctl"), args, {
     env: { ETCDCTL_API: "3" },
     reject: false,
     timeout: LIMIT_MS,
@@ -34,7 +34,7 @@ async function checkPerf({ report, server }: BenchContext, load: LoadName, name:
   const note = (row: string, value: number | undefined) =>
     report.note({ table: checkPerfTable(load), row, column: name }, value);
   const perSecond = figure(/Throughput \D*(\d+) writes\/s/);
-  if (perSecond === undefined) throw new Error(`Cannot read what etcdctl found: "${stdout.slice(-200)}"`);
+  if (perSecond === undefined) throw new Error(`Cannot read what etcdctl found: "${stderr.trim().slice(-300)}"`);
   note("passed (1) or not (0)", exitCode === 0 ? 1 : 0);
   note("writes per s", perSecond);
   note("slowest, s", figure(/Slowest request \D*([\d.]+)s/));

@@ -43,7 +43,7 @@ async function fill(session: Session): Promise<void> {
   note("memory when filled, PSS MiB", await target.pssMiB());
   note("memory of the database, PSS MiB", await target.databasePssMiB());
   note("disk when filled, MiB", (await target.diskBytes()) / 2 ** 20);
-  note("main thread blocked at most, filling, ms", await target.longestBlockMs());
+  await noteBlock(session, "filling");
 }
 
 /** Calls of a kind, by how many are under way. */
@@ -67,16 +67,23 @@ const WATCHES = [
 ] as const;
 
 async function measureCalls(session: Session): Promise<void> {
-  for (const { kind, calls } of LOADS)
+  for (const { kind, calls } of LOADS) {
     for (const [inFlight, count] of Object.entries(calls))
       await measure(session, `${NAMES[kind]}, ${inFlight} in flight`, {
         kind,
         inFlight: Number(inFlight),
         calls: count,
       });
+    await noteBlock(session, NAMES[kind]);
+  }
   for (const { row, ...rest } of WATCHES) await measure(session, row, { kind: "watch", calls: 500, ...rest });
   await measure(session, "progress request", { kind: "progress", calls: 500 });
-  session.note("main thread blocked at most, calls, ms", await session.target.longestBlockMs());
+  await noteBlock(session, "events and progress");
+}
+
+/** Since the last note. */
+async function noteBlock({ note, target }: Session, during: string): Promise<void> {
+  note(`main thread blocked at most, ${during}, ms`, await target.longestBlockMs());
 }
 
 /** Makes every key's first version history, takes that away, starts again. */
@@ -88,7 +95,7 @@ async function measureScale(session: Session): Promise<void> {
   const stall = await generator.run({ kind: "compact", ms: compactionMs(keys) });
   note("worst write while compacting one version of all keys, ms", stall.maxMs);
   note("p99 of writes meanwhile, ms", stall.p99Ms);
-  note("main thread blocked at most, compacting, ms", await target.longestBlockMs());
+  await noteBlock(session, "compacting");
   note("disk after compaction, MiB", (await target.diskBytes()) / 2 ** 20);
   const startedAt = performance.now();
   await target.restart();

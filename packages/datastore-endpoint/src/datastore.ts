@@ -1,5 +1,5 @@
 import { soonAfter } from "@k3s/async";
-import { openStore, type OpenStore, type Store } from "@k3s/datastore";
+import { openStore, type CommitHints, type OpenStore, type Store } from "@k3s/datastore";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import type { MetricsRegistry } from "@k3s/metrics";
@@ -33,6 +33,7 @@ export class Datastore implements Component {
   readonly #options: DatastoreOptions;
   readonly #metrics: DatastoreMetrics;
   #store: OpenStore | undefined;
+  #hints: CommitHints | undefined;
 
   constructor(options: DatastoreOptions) {
     this.#options = options;
@@ -47,6 +48,7 @@ export class Datastore implements Component {
     signal.throwIfAborted();
     const { log, healthKey = false } = options;
     this.#store = await openStore(driver, { log, healthKey });
+    this.#hints = driver.shared?.hints;
     signal.throwIfAborted(); // stop() closes it
   }
 
@@ -71,5 +73,10 @@ export class Datastore implements Component {
   get store(): Store {
     if (this.#store === undefined) throw new Error("Cannot use the datastore: it is not open");
     return this.#store;
+  }
+
+  /** How servers tell each other of commits; undefined before the start, and where the database does that by itself or has one server only. */
+  get hints(): CommitHints | undefined {
+    return this.#hints;
   }
 }

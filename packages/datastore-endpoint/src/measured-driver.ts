@@ -2,6 +2,7 @@ import type {
   Changes,
   Claim,
   CommitBatch,
+  CommitHints,
   DatabaseSize,
   DatabaseSnapshot,
   Driver,
@@ -156,5 +157,9 @@ class MeasuredShared implements SharedDatabase {
 
   onChange(listener: () => void): void {
     this.#shared.onChange(listener);
+  }
+
+  get hints(): CommitHints | undefined {
+    return this.#shared.hints;
   }
 }

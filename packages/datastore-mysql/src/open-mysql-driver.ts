@@ -17,6 +17,8 @@ export interface MysqlDriverOptions {
   readonly dsn: string;
   readonly tls?: MysqlTlsFiles;
   readonly pool?: PoolOptions;
+  /** As that of `SqlDriver`. */
+  readonly pollMs?: number;
   readonly log: Logger;
   /** Ends the wait for a database that is not there yet. */
   readonly signal: AbortSignal;
@@ -37,7 +39,7 @@ const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/;
  * `signal` aborts. Rejects with MysqlDsnError or MysqlError.
  */
 export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driver> {
-  const { dsn, tls = {}, pool, log, signal } = options;
+  const { dsn, tls = {}, pool, pollMs, log, signal } = options;
   const target = await resolveMysqlTarget(dsn, tls);
   const layout = await retry((stop) => prepare(target, log, stop), retryPolicy(target, log), signal).catch(
     (error: unknown) => {
@@ -48,6 +50,7 @@ export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driv
     dialect: new MysqlDialect({ target, layout, log }),
     log,
     ...(pool !== undefined && { pool }),
+    ...(pollMs !== undefined && { pollMs }),
   });
 }
 

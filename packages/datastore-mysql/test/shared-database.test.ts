@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
-import type { Driver } from "@k3s/datastore";
+import { describe, test, type TestContext } from "node:test";
+import { Latest } from "@k3s/async";
+import { emptyBatch, type Driver } from "@k3s/datastore";
 import { until, WatchRecorder, contents, creations, EVERYTHING, query, rangeOf, write } from "@k3s/testkit";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
@@ -86,6 +87,55 @@ describe("several servers on one MariaDB", () => {
     await driver.commit(creations(0, "/a"));
     await until("the session is lost", () => Promise.resolve(session.lost.aborted)); // the word of it comes over another connection
     assert.deepEqual(await ids(driver), [1]);
+  });
+});
+
+describe("hints of other servers", () => {
+  const NEVER = 3_600_000;
+
+  /** Two drivers on one new database, and how often the second one was told that others wrote. It asks only when it is hinted at. */
+  async function startPair(t: TestContext) {
+    const dsn = database.dsn(database.newName());
+    const [one, other] = [await database.open(t, { dsn }), await database.open(t, { dsn, pollMs: NEVER })];
+    const told = new Latest(0);
+    other.shared?.onChange(() => told.set(told.get() + 1));
+    const hints = other.shared?.hints ?? assert.fail();
+    const untilTold = (times: number) => told.until((now) => now >= times, AbortSignal.timeout(20_000));
+    return { one, other, hints, told, untilTold };
+  }
+
+  test("the last row of each commit is told, and has the other server ask the database at once", async (t) => {
+    const { one, hints, untilTold } = await startPair(t);
+    const rows: number[] = [];
+    one.shared?.hints?.onCommit((lastRow) => rows.push(lastRow));
+    await one.commit(creations(0, "/a", "/b"));
+    await one.commit({ ...emptyBatch, after: 2, leases: [{ id: 7n, ttlSeconds: 60, expiresAtMs: 5 }] });
+    await one.commit(creations(2, "/c"));
+    await assert.rejects(one.commit(creations(1, "/d")), { kind: "conflict" });
+    assert.deepEqual(rows, [2, 3]);
+    hints.take(3);
+    await untilTold(1);
+  });
+
+  test("a row that is not there has the database asked once, and does not hide the next ones", async (t) => {
+    const { one, hints, told, untilTold } = await startPair(t);
+    hints.take(Number.MAX_SAFE_INTEGER);
+    hints.take(Number.NaN);
+    await one.commit(creations(0, "/a"));
+    assert.ok(told.get() <= 1);
+    hints.take(1);
+    await untilTold(1);
+  });
+
+  test("rows of others with the ids of a commit of ours that failed are news", async (t) => {
+    const { one, other, hints, untilTold } = await startPair(t);
+    await one.commit(creations(0, "/a"));
+    await assert.rejects(other.commit(creations(0, "/b", "/c", "/d")), { kind: "conflict" });
+    hints.take(1);
+    await untilTold(1);
+    await one.commit(creations(1, "/e"));
+    hints.take(2);
+    await untilTold(2);
   });
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Driver } from "@k3s/datastore";
-import type { Announcement } from "@k3s/datastore-sql";
+import { SqlDriver, type Announcement } from "@k3s/datastore-sql";
 import { until, WatchRecorder, contents, creations, EVERYTHING, query, rangeOf, write } from "@k3s/testkit";
 import { connectTargets } from "../src/connect-targets.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
@@ -81,6 +81,37 @@ describe("several servers on one PostgreSQL", () => {
     const lease = { id: 7n, ttlSeconds: 60, expiresAtMs: 5 };
     await other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }], leases: [lease] });
     assert.deepEqual(await ids(one), [1, 2]);
+  });
+
+  test("commits are told to other servers only while their announcements do not come through, as behind a pooler", async (t) => {
+    const name = database.newName();
+    await database.open(t, { dsn: database.dsn(name) }); // makes the tables
+    let isDeaf = false;
+    const dialect = await dialectOn(name);
+    const listen = dialect.listen.bind(dialect);
+    dialect.listen = (session, take) =>
+      listen(session, (announcement) => {
+        if (!isDeaf) take(announcement);
+      });
+    const driver = new SqlDriver({ dialect, log: collectLog().log });
+    t.after(() => driver.close());
+    const rows: number[] = [];
+    driver.shared.hints?.onCommit((lastRow) => rows.push(lastRow));
+    driver.shared.onChange(() => undefined);
+    let lastRow = 0;
+    const write = async () => {
+      lastRow = (await driver.shared.position()).lastRow;
+      await driver.commit(creations(lastRow++, `/${lastRow}`));
+    };
+    const isTold = async () => {
+      await write();
+      return rows.at(-1) === lastRow;
+    };
+    await until("nothing is told", async () => !(await isTold()));
+    isDeaf = true;
+    await until("commits are told", isTold);
+    isDeaf = false;
+    await until("nothing is told again", async () => !(await isTold()));
   });
 
   test("a server that stops while it has the lock gives it back", async (t) => {

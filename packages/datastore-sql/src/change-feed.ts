@@ -1,9 +1,10 @@
-import { aborted, deadline, sleep } from "@k3s/async";
-import { ConnectionUse, sumConnections, type ConnectionStats, type Position } from "@k3s/datastore";
+import { aborted, deadline, Latest, sleep } from "@k3s/async";
+import { ConnectionUse, sumConnections, type CommitHints, type ConnectionStats, type Position } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
-import { PollPace } from "./poll-pace.ts";
+import { POLL_MIN_MS, PollPace } from "./poll-pace.ts";
+import { PushHealth } from "./push-health.ts";
 
 const PING_MS = 15_000;
 const PING_LIMIT_MS = 5000;
@@ -12,18 +13,29 @@ interface ChangeFeedParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
   readonly gate: ConnectGate<Session>;
   readonly position: () => Promise<Position>;
+  /** Instead of the longest waits that are usual. */
+  readonly pollMs: number | undefined;
   readonly log: Logger;
 }
 
-/** Notices that another program wrote: the database pushes it where it can, and is polled for whoever does not say so. */
-export class ChangeFeed<Session extends SqlSession> {
+/**
+ * Notices that another program wrote: the database pushes it where it can, and is polled for whoever does not say so. Other servers may
+ * tell of their commits, and are told of ours, where it does not push.
+ */
+export class ChangeFeed<Session extends SqlSession> implements CommitHints {
   readonly #parts: ChangeFeedParts<Session>;
   readonly #stop = new AbortController();
   readonly #use = new ConnectionUse();
+  readonly #push = new PushHealth();
+  /** The newest row that others told of since the database was asked. */
+  readonly #hinted = new Latest(0);
   #listener: (() => void) | undefined;
+  #commitListener: ((lastRow: number) => void) | undefined;
   #running: Promise<unknown> | undefined;
   /** Last row that we wrote or heard of. */
   #known = 0;
+  /** Last row of the commit that is under way. */
+  #writing = 0;
   #compacted = 0;
 
   constructor(parts: ChangeFeedParts<Session>) {
@@ -37,9 +49,24 @@ export class ChangeFeed<Session extends SqlSession> {
     this.#running ??= Promise.all([this.#poll(), this.#listen()]);
   }
 
-  /** Rows up to here are our own, or are read anyway. */
-  note(lastRow: number): void {
-    this.#known = Math.max(this.#known, lastRow);
+  onCommit(listener: (lastRow: number) => void): void {
+    this.#commitListener = listener;
+  }
+
+  take(lastRow: number): void {
+    if (lastRow > this.#hinted.get()) this.#hinted.set(lastRow);
+  }
+
+  /** Makes a commit of ours up to the row `lastRow` (0: without rows), which is no news to us. It resolves with whether it was written. */
+  async carry(lastRow: number, commit: () => Promise<boolean>): Promise<boolean> {
+    this.#writing = lastRow;
+    try {
+      const isWritten = await commit();
+      if (isWritten && lastRow > 0) this.#committed(lastRow);
+      return isWritten;
+    } finally {
+      this.#writing = 0; // the row may be somebody else's
+    }
   }
 
   /** Of the connection on which it listens; none where the database does not push. */
@@ -54,18 +81,29 @@ export class ChangeFeed<Session extends SqlSession> {
 
   async #poll(): Promise<void> {
     const { signal } = this.#stop;
-    const pace = new PollPace({ isPushed: this.#parts.dialect.listen !== undefined });
+    const pace = new PollPace({ isPushed: () => this.#push.isAlive, maxMs: this.#parts.pollMs });
     while (!signal.aborted) {
-      await sleep(pace.delayMs, signal).catch(() => undefined);
+      await this.#pause(pace.delayMs).catch(() => undefined);
       if (signal.aborted) return;
+      this.#hinted.set(0); // what is hinted at from now on, the answer may not show
       // A failure is the business of those who need the database; whoever waits for changes hears when it is back.
       const position = await this.#parts.position().catch(() => undefined);
-      const isGrown = position !== undefined && position.lastRow > this.#known;
+      const isGrown = position !== undefined && this.#isNews(position.lastRow);
       const isCompacted = position !== undefined && position.compactRevision > this.#compacted;
       pace.note(isGrown);
+      if (isGrown) this.#push.seen(position.lastRow);
       if (isCompacted) this.#compacted = position.compactRevision;
       if (isGrown || isCompacted) this.#tell(position.lastRow);
     }
+  }
+
+  /** A hint cuts it short, though never below the shortest one: hints that are wrong must not cost more than a busy database does. */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#stop;
+    await sleep(Math.min(ms, POLL_MIN_MS), signal);
+    if (ms <= POLL_MIN_MS) return;
+    using end = deadline(ms - POLL_MIN_MS, "The pause", signal);
+    await this.#hinted.until((row) => this.#isNews(row), end);
   }
 
   async #listen(): Promise<void> {
@@ -86,15 +124,18 @@ export class ChangeFeed<Session extends SqlSession> {
     this.#use.ask(); // it listens all the time
     try {
       await dialect.listen?.(session, ({ lastRow, isOwn }) => {
-        if (isOwn) this.note(lastRow);
+        this.#push.announced(lastRow);
+        if (isOwn) this.#note(lastRow);
         else this.#tell(lastRow);
       });
+      this.#push.listening(true);
       this.#tell(0); // whatever was written while nobody listened
       while (!signal.aborted && !session.lost.aborted) {
         await sleep(PING_MS, AbortSignal.any([signal, session.lost])).catch(() => undefined);
         if (!signal.aborted) await this.#ping(session);
       }
     } finally {
+      this.#push.listening(false);
       this.#use.end();
       this.#use.closed();
       await session.end();
@@ -108,8 +149,22 @@ export class ChangeFeed<Session extends SqlSession> {
     await Promise.race([this.#parts.dialect.position(session), aborted(limit)]);
   }
 
+  #committed(lastRow: number): void {
+    this.#note(lastRow);
+    this.#push.seen(lastRow);
+    if (!this.#push.isAlive) this.#commitListener?.(lastRow);
+  }
+
   #tell(lastRow: number): void {
-    this.note(lastRow);
+    this.#note(lastRow);
     this.#listener?.();
+  }
+
+  #note(lastRow: number): void {
+    this.#known = Math.max(this.#known, lastRow);
+  }
+
+  #isNews(row: number): boolean {
+    return row > Math.max(this.#known, this.#writing);
   }
 }

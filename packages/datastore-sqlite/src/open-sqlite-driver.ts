@@ -8,6 +8,7 @@ import { SqliteError, toOpenError } from "./errors.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { LateCheck } from "./late-check.ts";
+import { NearReader } from "./near-reader.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -70,7 +71,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
       await lock.release();
     };
     const lateCheck = inspected === "toBeChecked" ? new LateCheck({ path, log, quickCheck: check }) : undefined;
-    return new SqliteDriver({ writer, reader, keeper, snapshots, lateCheck, log, checkpoints, reserve, release });
+    const near = new NearReader({ ...common, cachePages: -1024, busyTimeoutMs: 0 });
+    return new SqliteDriver({ writer, reader, near, keeper, snapshots, lateCheck, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();

@@ -25,10 +25,11 @@ export function readerOperations(database: Connection): ReaderOperations {
       "SELECT id, name, created, deleted, create_revision, prev_revision, lease FROM kine WHERE id > ? ORDER BY id LIMIT ?",
     )
     .raw();
+  const values = valueReader(database);
   return {
     heads: ({ after, limit }) => heads.all(after, limit) as unknown as RawHead[], // sound: the columns of the statement
     side: () => readSide(database),
-    values: valueReader(database),
+    values: (rows) => packValues(values(rows)),
     size: () => readSize(database),
     integrity: () => checkIntegrity(database),
     findings: () => findMissing(database),
@@ -84,7 +85,8 @@ function findMissing(database: Connection): readonly string[] {
   ];
 }
 
-function valueReader(database: Connection): (rows: readonly number[]) => PackedValues {
+/** Reads the values of rows by id: undefined where there is no such row, empty where it has none. */
+export function valueReader(database: Connection): (rows: readonly number[]) => (Buffer | undefined)[] {
   const select = database
     .prepare<[number], Buffer | string | number | null>("SELECT value FROM kine WHERE id = ?")
     .pluck();
@@ -94,19 +96,19 @@ function valueReader(database: Connection): (rows: readonly number[]) => PackedV
     return Buffer.isBuffer(value) ? value : Buffer.from(value === null ? "" : String(value));
   };
   // One transaction: outside of one each statement locks the file and looks for changes anew, which costs more than the row.
-  const getAll = database.transaction((rows: readonly number[]) => rows.map(get));
-  return (rows) => {
-    const values = getAll(rows);
-    const lengths = values.map((value) => value?.length ?? -1);
-    const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(length, 0), 0));
-    let offset = 0;
-    for (const value of values) {
-      if (value === undefined) continue;
-      bytes.set(value, offset);
-      offset += value.length;
-    }
-    return { lengths, bytes: bytes.buffer };
-  };
+  return database.transaction((rows: readonly number[]) => rows.map(get));
+}
+
+function packValues(values: readonly (Buffer | undefined)[]): PackedValues {
+  const lengths = values.map((value) => value?.length ?? -1);
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(length, 0), 0));
+  let offset = 0;
+  for (const value of values) {
+    if (value === undefined) continue;
+    bytes.set(value, offset);
+    offset += value.length;
+  }
+  return { lengths, bytes: bytes.buffer };
 }
 
 function readSize(database: Connection): DatabaseSize {

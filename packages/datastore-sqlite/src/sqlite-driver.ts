@@ -16,6 +16,7 @@ import {
 import { Checkpointer } from "./checkpointer.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
 import type { LateCheck } from "./late-check.ts";
+import type { NearReader } from "./near-reader.ts";
 import { packBatch } from "./pack-batch.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
@@ -28,6 +29,7 @@ const FREE_PAGES_BYTES = 8 * 1024 * 1024;
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
+  readonly near: NearReader;
   readonly snapshots: FileSnapshots;
   readonly lateCheck: LateCheck | undefined;
   readonly log: Logger;
@@ -39,7 +41,7 @@ interface SqliteDriverParts {
   readonly release: () => Promise<void>;
 }
 
-/** Kine's table in a SQLite file: one worker writes, another reads, so that a slow disk holds up no read. */
+/** Kine's table in a SQLite file: one worker writes, another reads what is not in memory, so that a slow disk holds up nobody. */
 export class SqliteDriver implements Driver {
   readonly traits = tableTraits;
   readonly #parts: SqliteDriverParts;
@@ -68,7 +70,8 @@ export class SqliteDriver implements Driver {
   }
 
   values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
-    return this.#reading.values(rows);
+    const found = this.#parts.near.values(rows);
+    return found === undefined ? this.#reading.values(rows) : Promise.resolve(found);
   }
 
   async commit(batch: CommitBatch): Promise<void> {
@@ -181,16 +184,18 @@ export class SqliteDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { reader, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
+    const { reader, near, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
     await this.#checkpointer?.stop();
     await lateCheck?.idle();
     await snapshots.idle();
     await reserve.idle();
     await this.#keepLog();
+    near.closeConnection();
     await reader.close();
     // The last connection writes the log back and removes it.
     await writer.close();
     await keeper?.close();
+    near.closeFile();
     await release();
     log.debug({}, "closed the datastore file");
   }

@@ -189,6 +189,19 @@ export interface SharedDatabase {
   claim(): Promise<Claim>;
   /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
   onChange(listener: () => void): void;
+  /** Absent: the database announces every commit by itself, always. */
+  readonly hints?: CommitHints | undefined;
+}
+
+/** How servers on one database tell each other of commits. What is said is a hint: only the database's answer counts. */
+export interface CommitHints {
+  /**
+   * `listener` is called with the last row after each commit of this driver that, as far as it can tell, the database does not announce
+   * to the others. One listener: a second call replaces the first.
+   */
+  onCommit(listener: (lastRow: number) => void): void;
+  /** Another server says that this row is there: the database is asked now and not later. Wrong and old rows do no harm. */
+  take(lastRow: number): void;
 }
 
 /** How long others wait at most for a server that claimed the next commit and does not make it, in ms. */

@@ -9,6 +9,7 @@ export {
   type Changes,
   type Claim,
   type CommitBatch,
+  type CommitHints,
   type DatabaseReader,
   type DatabaseSize,
   type Driver,

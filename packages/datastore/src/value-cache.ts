@@ -11,7 +11,7 @@ const READ_ROWS = 256;
 /** Reads of so many rows under way at a time: what a database is asked, it holds in memory until the answer is taken. */
 const READS_AT_ONCE = 4;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
-const KEPT_ROWS = 512;
+const KEPT_ROWS = 64;
 
 /**
  * Values by row id: the recently used up to a limit in memory, the others read through the driver.

@@ -2,11 +2,14 @@ import { deadline } from "@k3s/async";
 import type { RangeQuery, Store } from "@k3s/datastore";
 import { AnswerSizes } from "./answer-sizes.ts";
 import type { UnaryScope } from "./method.ts";
+import { PageTurns } from "./page-turns.ts";
 import { RpcError } from "./rpc-error.ts";
 
-/** Answers with up to so many keys and bytes never wait. */
-const SMALL_KEYS = 1000;
-const SMALL_BYTES = 16 << 20;
+/** Answers with up to so many keys never wait. */
+const FEW_KEYS = 64;
+/** Answers with up to so many keys and bytes only take turns. */
+const PAGE_KEYS = 1000;
+const PAGE_BYTES = 16 << 20;
 const AT_ONCE_MAX = 4;
 /** Of those at once, unless one alone has more. */
 const BYTES_MAX = 256 << 20;
@@ -25,6 +28,7 @@ interface Waiting {
 export class LargeAnswers {
   readonly #store: Pick<Store, "range">;
   readonly #sizes = new AnswerSizes();
+  readonly #pages = new PageTurns();
   readonly #waiting: Waiting[] = [];
   #running = 0;
   #bytes = 0;
@@ -43,8 +47,9 @@ export class LargeAnswers {
    * more.
    */
   async run<T>(queries: readonly RangeQuery[], call: UnaryScope, work: () => Promise<T>): Promise<T> {
-    const bytes = await this.#largeBytes(queries);
-    if (bytes === undefined) return work();
+    const { keys, bytes } = await this.#sizeOf(queries);
+    if (keys <= FEW_KEYS && bytes <= PAGE_BYTES) return work();
+    if (keys <= PAGE_KEYS && bytes <= PAGE_BYTES) return this.#pages.run(keys, call, work);
     await this.#enter(bytes);
     try {
       if (call.isOver) throw RpcError.abandoned();
@@ -58,22 +63,22 @@ export class LargeAnswers {
     }
   }
 
-  /** About how large the answer becomes; undefined: small. */
-  async #largeBytes(queries: readonly RangeQuery[]): Promise<number | undefined> {
+  /** About how large the answer becomes. */
+  async #sizeOf(queries: readonly RangeQuery[]): Promise<{ readonly keys: number; readonly bytes: number }> {
     let [keys, bytes] = [0, 0];
     for (const query of queries) {
       const count = await this.#keysOf(query);
       keys += count;
       bytes += this.#sizes.estimate(query, count);
     }
-    return keys > SMALL_KEYS || bytes > SMALL_BYTES ? bytes : undefined;
+    return { keys, bytes };
   }
 
   /** Keys that are read for a query, at most; they are counted where the limit alone does not say that they are few. */
   async #keysOf(query: RangeQuery): Promise<number> {
     if (query.rangeEnd.length === 0 || query.countOnly) return 0;
     const most = query.limit > 0 && isPlain(query) ? query.limit : Infinity;
-    if (most <= SMALL_KEYS && this.#sizes.estimate(query, most) <= SMALL_BYTES) return most;
+    if (most <= PAGE_KEYS && this.#sizes.estimate(query, most) <= PAGE_BYTES) return most;
     const { count } = await this.#store.range({ ...query, countOnly: true, serializable: true, revision: 0 });
     return Math.min(count, most);
   }

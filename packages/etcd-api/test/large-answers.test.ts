@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { nextTurn } from "@k3s/async";
 import type { RangeQuery, RangeResult } from "@k3s/datastore";
 import { revision } from "@k3s/datastore";
 import { deleteRequest, rangeRequest, txnOp, txnRequest } from "@k3s/testkit";
@@ -52,7 +53,10 @@ class Call {
   }
 }
 
-const settle = () => new Promise((resolve) => setImmediate(resolve));
+/** Turns enough for all that may begin. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 4; turn++) await nextTurn();
+}
 
 describe("LargeAnswers", () => {
   test("lets four run at a time, the next one once an answer was taken", async () => {
@@ -102,10 +106,36 @@ describe("LargeAnswers", () => {
     ];
     for (const call of quick) await call.finish();
     for (let i = 0; i < 5; i++) begin({ ...all, limit: 5000, countOnly: true });
-    const small = createRig(1000);
+    const small = createRig(64);
     for (let i = 0; i < 20; i++) small.begin();
     await settle();
     assert.equal(small.begun(), 20);
+  });
+
+  test("lets pages take turns: four at a time, a thousand keys in one turn of the event loop", async () => {
+    const { begin, begun } = createRig(400);
+    const calls = Array.from({ length: 9 }, () => begin());
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.ok(begun() <= 3, `${begun()} have begun`); // the third begins with less than a thousand keys before it
+    await settle();
+    assert.equal(begun(), 4);
+    const [first, second, third, ...others] = calls;
+    await first?.finish(); // nobody has to take the answer
+    second?.work.reject(new Error("broken"));
+    await assert.rejects(second?.answered ?? Promise.resolve(), /broken/);
+    await settle();
+    assert.equal(begun(), 6);
+    const late = others.at(-1);
+    if (late !== undefined) late.isOver = true;
+    const dropped = assert.rejects(late?.answered ?? Promise.resolve(), { code: 1 });
+    await third?.finish();
+    for (const call of others.slice(0, -1)) {
+      await settle();
+      await call.finish();
+    }
+    await dropped;
+    assert.deepEqual([begun(), late?.hasBegun], [8, false]);
   });
 
   test("counts the bytes of a page, as earlier answers from there had them", async () => {
@@ -153,7 +183,7 @@ describe("LargeAnswers", () => {
     assert.equal(begun(), 4);
     for (let i = 0; i < 6; i++) begin(all);
     await settle();
-    assert.equal(begun(), 10);
+    assert.equal(begun(), 8, "they are pages, which only take turns");
   });
 
   test("lets an answer run alone that is larger than all at once may be", async () => {

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -147,6 +148,31 @@ static napi_value release_code(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// isCached(fd: number, limit: number): boolean. Files beyond the limit count as not cached, so that the look takes no time.
+static napi_value is_cached(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS], answer;
+  int32_t fd;
+  int64_t limit;
+  if (!read_arguments(env, info, arguments, 2) || napi_get_value_int32(env, arguments[0], &fd) != napi_ok ||
+      napi_get_value_int64(env, arguments[1], &limit) != napi_ok)
+    return throw_argument(env, "Cannot look for file in memory: a file descriptor and a limit are needed");
+
+  struct stat about;
+  if (fstat(fd, &about) < 0) return throw_errno(env, "look for file in memory", errno);
+  int64_t page = sysconf(_SC_PAGESIZE), pages = (about.st_size + page - 1) / page, cached = 0;
+  if (pages > 0 && about.st_size <= limit) {
+    unsigned char *found = malloc(pages);
+    void *file = mmap(NULL, about.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    int number = found == NULL ? ENOMEM : file == MAP_FAILED || mincore(file, about.st_size, found) < 0 ? errno : 0;
+    while (number == 0 && cached < pages && (found[cached] & 1)) cached++;
+    if (file != MAP_FAILED) munmap(file, about.st_size);
+    free(found);
+    if (number != 0) return throw_errno(env, "look for file in memory", number);
+  }
+  napi_get_boolean(env, about.st_size <= limit && cached == pages, &answer);
+  return answer;
+}
+
 #define NETLINK_WAIT_SECONDS 2
 #define MAX_ANSWER_BYTES (64 << 20)
 // The kernel never makes a part of an answer larger than 32 KiB.
@@ -227,6 +253,7 @@ static void export_function(napi_env env, napi_value exports, napi_property_desc
 
 NAPI_MODULE_INIT() {
   export_function(env, exports, (napi_property_descriptor){.utf8name = "flock", .method = lock_file});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "isCached", .method = is_cached});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "netlinkRoute", .method = netlink_route});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseCode", .method = release_code});

@@ -4,6 +4,7 @@ import { locate } from "./location.ts";
 
 interface Addon {
   flock(fd: number): boolean;
+  isCached(fd: number, limitBytes: number): boolean;
   netlinkRoute(request: Uint8Array): Buffer;
   notify(socketPath: string, message: string): void;
   releaseCode(): void;
@@ -13,6 +14,14 @@ interface Addon {
 /** Takes an exclusive lock on an open file without waiting; false when somebody else holds it. */
 export function flock(fd: number): boolean {
   return loadAddon().flock(fd);
+}
+
+/**
+ * Whether all of an open file is in the kernel's memory, so that reading it asks no disk (mincore(2)). A file of more than
+ * `limitBytes` is not looked at: false. Takes about 10 µs per MiB.
+ */
+export function isCached(fd: number, limitBytes: number): boolean {
+  return loadAddon().isCached(fd, limitBytes);
 }
 
 /**

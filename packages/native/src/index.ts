@@ -1,3 +1,3 @@
-export { flock, netlinkRoute, notify, releaseCode, waitpid } from "./addon.ts";
+export { flock, isCached, netlinkRoute, notify, releaseCode, waitpid } from "./addon.ts";
 export { NativeError } from "./errors.ts";
 export { launcherPath } from "./launcher.ts";

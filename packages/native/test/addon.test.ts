@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { flock, netlinkRoute, notify, releaseCode, waitpid } from "@k3s/native";
+import { flock, isCached, netlinkRoute, notify, releaseCode, waitpid } from "@k3s/native";
 
 const run = promisify(execFile);
 
@@ -22,6 +22,28 @@ function openFile(t: TestContext, path: string): number {
   t.after(() => closeSync(fd));
   return fd;
 }
+
+describe("isCached()", () => {
+  const MIB = 1024 * 1024;
+
+  test("is false as long as one page is not in memory", (t) => {
+    const path = join(temporaryFolder(t), "file");
+    const fd = openSync(path, "w+");
+    t.after(() => closeSync(fd));
+    assert.equal(isCached(fd, MIB), true, "nothing has to be read");
+    writeFileSync(path, Buffer.alloc(100_000, "x"));
+    assert.equal(isCached(fd, MIB), true);
+    truncateSync(path, MIB);
+    assert.equal(isCached(fd, MIB), false, "the end is a hole");
+    writeFileSync(path, Buffer.alloc(MIB, "x"));
+    assert.equal(isCached(fd, MIB), true);
+    assert.equal(isCached(fd, MIB - 1), false, "it is too large to be looked at");
+  });
+
+  test("refuses what is no open file", () => {
+    assert.throws(() => isCached(1_000_000, MIB), { code: "EBADF" });
+  });
+});
 
 describe("flock()", () => {
   test("takes a lock that flock(1) then cannot have", async (t) => {

@@ -4,6 +4,7 @@ import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { compareSettings } from "./compare-settings.ts";
 import { ServerError } from "./errors.ts";
+import { isForeign } from "./is-foreign.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverUrl, servingAddresses } from "./serving-addresses.ts";
 
@@ -53,18 +54,4 @@ async function peers({ config, datastore }: AgreementParts, log: Logger): Promis
   } finally {
     client.close();
   }
-}
-
-/** What OpenSSL says of a certificate that none of the authorities at hand has signed. */
-const UNKNOWN_ISSUER = new Set([
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-]);
-
-function isForeign(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return ("code" in error && UNKNOWN_ISSUER.has(String(error.code))) || isForeign(error.cause);
 }

@@ -9,6 +9,7 @@ import type { Route } from "@k3s/supervisor-api";
 import { agreement } from "./agreement.ts";
 import { AgentService } from "./agent-service.ts";
 import { ApiHealth } from "./api-health.ts";
+import { commitHints } from "./commit-hints.ts";
 import { controlPlaneOptions } from "./control-plane-part.ts";
 import { EarlierServers } from "./earlier-servers.ts";
 import type { ServerParts } from "./server-parts.ts";
@@ -33,7 +34,8 @@ export function api(parts: ServerParts): Component {
   });
   const agents = new AgentService(parts, health);
   const { tokens } = agents;
-  const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts), ...diagnostics(parts)]);
+  const hints = commitHints({ config, datastore: parts.datastore, log: log("commit-hints") });
+  const paths = new Map([...agents.routes.paths, ...operatorRoutes(parts), ...diagnostics(parts), ...hints.routes]);
   const routes = { ...agents.routes, paths };
   const supervisor = new Supervisor({ config, routes, tokens, log: host.log });
   const client = () => clients.get("supervisor");
@@ -59,6 +61,7 @@ export function api(parts: ServerParts): Component {
       log: log("kubernetes-endpoint"),
     }),
     new EarlierServers(parts),
+    ...hints.components,
     new ServingSecretKeeper({ client, certificate: () => supervisor.certificate, log: log("serving-secret") }),
     adminAccess(config),
     health,

@@ -1,7 +1,7 @@
 import { bootstrapStoreOn, type BootstrapStore } from "@k3s/bootstrap-data";
 import type { ServerConfig } from "@k3s/config";
 import type { ControlPlaneOptions } from "@k3s/control-plane";
-import type { Store } from "@k3s/datastore";
+import type { CommitHints, Store } from "@k3s/datastore";
 import { Datastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import type { EtcdClientOptions } from "@k3s/etcd-client";
 import type { Component } from "@k3s/lifecycle";
@@ -16,6 +16,8 @@ export interface DatastorePart {
   readonly bootstrapStore: () => BootstrapStore;
   /** What our etcd API has to serve; undefined where kube-apiserver talks to an etcd of others. */
   readonly store: (() => Store) | undefined;
+  /** How servers tell each other of commits, once the component has started; undefined where they need not. */
+  readonly hints: () => CommitHints | undefined;
   /** How we ourselves reach the etcd API in front of the data, once that is served. */
   readonly etcdAccess: EtcdClientOptions;
   /** Where kube-apiserver finds its data. */
@@ -39,6 +41,7 @@ export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHos
       component,
       bootstrapStore: () => component.bootstrapStore,
       store: undefined,
+      hints: () => undefined,
       etcdAccess: { ...common, servers },
       etcd: { servers: servers.join(","), tls: tlsFlags(config) },
       isShared: true,
@@ -52,6 +55,7 @@ export function datastorePart(config: ServerConfig, { log, env }: Pick<ServerHos
     component,
     bootstrapStore: () => bootstrapStoreOn(component.store),
     store: () => component.store,
+    hints: () => component.hints,
     etcdAccess: { servers: [`unix://${config.paths.datastoreSocket}`] },
     // Relative to the server folder, which is the children's working folder: the client's preflight dials it as it stands.
     etcd: { servers: "unix://kine.sock" },

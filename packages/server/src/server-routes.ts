@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import type { Logger } from "@k3s/log";
 import { failures, RouteRefusal, type Route, type RouteAnswer, type RouteRequest } from "@k3s/supervisor-api";
 import { TokenError } from "@k3s/token";
+import { badRequest, parseJson } from "./bad-request.ts";
 
 export interface ServerRoutesOptions {
   /** An empty string asks for a token that nobody chose. */
@@ -35,19 +36,10 @@ async function changeToken(request: RouteRequest, { changeToken, log }: ServerRo
 }
 
 function parseNewToken(body: Buffer): string {
-  let value: unknown;
-  try {
-    value = JSON.parse(body.toString("utf8"));
-  } catch {
-    throw badRequest("the body is no JSON");
-  }
+  const value = parseJson(body);
   const newToken = typeof value === "object" && value !== null && "newToken" in value ? value.newToken : undefined;
   if (typeof newToken !== "string") throw badRequest("newToken must be a string");
   return newToken;
-}
-
-function badRequest(message: string): RouteRefusal {
-  return new RouteRefusal({ code: 400, reason: "BadRequest", message });
 }
 
 /** The client gets a number to look for in the log, the log what happened. */

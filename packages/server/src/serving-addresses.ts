@@ -1,4 +1,5 @@
 import type { ServingAddresses } from "@k3s/control-plane";
+import type { Store } from "@k3s/datastore";
 import { EtcdClient, type EtcdClientOptions } from "@k3s/etcd-client";
 import type { Logger } from "@k3s/log";
 
@@ -89,6 +90,13 @@ export async function earlierAddresses(client: EtcdClient, own: string): Promise
   return all.filter((holder) => holder.since < since).map(({ address }) => address);
 }
 
+/** The same as this server knows them: read from memory, in any order. Rejects with StoreError. */
+export async function knownAddresses(store: Store): Promise<readonly string[]> {
+  const range = { key: Buffer.from(PREFIX), rangeEnd: END, limit: 0, revision: 0, keysOnly: true, countOnly: false };
+  const { kvs } = await store.range({ ...range, serializable: true });
+  return kvs.map(({ key }) => addressOf(key));
+}
+
 /** Where the supervisor of another server listens: all of a cluster use the same port. */
 export function serverUrl(address: string, port: number): string {
   return `https://${address.includes(":") ? `[${address}]` : address}:${port}`;
@@ -98,9 +106,13 @@ export function serverUrl(address: string, port: number): string {
 async function holders(client: EtcdClient): Promise<readonly { readonly address: string; readonly since: number }[]> {
   const { kvs } = await client.range({ key: Buffer.from(PREFIX), rangeEnd: END, keysOnly: true });
   return kvs.map(({ key, createRevision }) => ({
-    address: key.toString().slice(PREFIX.length),
+    address: addressOf(key),
     since: createRevision,
   }));
+}
+
+function addressOf(key: Buffer): string {
+  return key.toString().slice(PREFIX.length);
 }
 
 /** The one server of a datastore that nobody shares. */

@@ -76,12 +76,21 @@ export async function configured(options: PeerOptions): Promise<Configured> {
 /** Listens until the test ends, or it is stopped. */
 export async function startPeer(t: TestContext, options: PeerOptions): Promise<Peer> {
   const peer = await configured(options);
-  const { config, log } = peer;
+  const { config } = peer;
   const answer: Route["answer"] = async () => {
     const psk = await readFile(serverCredPaths(config.paths.serverDir).ipsecPsk, "utf8");
     return { body: encodeClusterConfig(clusterFacts(config, psk.trim())) };
   };
-  const paths = new Map([["/v1-k3s/config", { groups: ["k3s:agent"], answer }]]);
+  const stop = await serve(t, peer, new Map([["/v1-k3s/config", { groups: ["k3s:agent"], answer }]]));
+  return { ...peer, url: `https://${options.address}:${config.httpsListenPort}`, stop };
+}
+
+/** Listens until the test ends, or what it resolves with is called. */
+export async function serve(
+  t: TestContext,
+  { config, log }: Configured,
+  paths: ReadonlyMap<string, Route>,
+): Promise<() => Promise<void>> {
   const supervisor = new Supervisor({
     config,
     routes: { paths, upgrades: new Map(), connect: undefined },
@@ -91,7 +100,7 @@ export async function startPeer(t: TestContext, options: PeerOptions): Promise<P
   const stop = () => supervisor.stop(AbortSignal.abort());
   t.after(stop);
   await supervisor.start();
-  return { ...peer, url: `https://${options.address}:${config.httpsListenPort}`, stop };
+  return stop;
 }
 
 async function loadConfig(flags: Readonly<Record<string, string>>): Promise<ServerConfig> {
