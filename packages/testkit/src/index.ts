@@ -1,3 +1,4 @@
+export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
 export { FaultProxy } from "./fault-proxy.ts";
