@@ -53,7 +53,7 @@ function agentPlan(config: AgentConfig): NodePlan {
   const balancer = { port: config.lbServerPort, purpose: "the load balancer", address: config.loopbackAddress };
   return {
     config,
-    ports: [balancer, ...agentPorts({ ...config, disableKubeProxy: false })],
+    ports: [...(config.disableApiserverLb ? [] : [balancer]), ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],
     components: async (host) => (await import("@k3s/agent")).agentComponents(config, host),
     upMessage: "k3s agent is up, its node is a member of the cluster",

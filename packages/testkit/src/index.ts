@@ -28,6 +28,7 @@ export {
   type WatchAnswer,
   type WatchArgs,
 } from "./etcd-wire.ts";
+export { freezeProcess } from "./freeze-process.ts";
 export { freePort } from "./free-port.ts";
 export { DIST, K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
