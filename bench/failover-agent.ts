@@ -34,7 +34,7 @@ const host = await readHostFacts();
 const config = await loadAgentConfig({ flags: new Map(), unknownFlags: [], env: process.env, host, signal });
 const member = new Member(config, log);
 const joining = assembled("agent", async (until) => (await member.join(until)).components);
-await new ComponentManager([member.balancer, joining]).start(signal);
+await new ComponentManager([...member.components, joining]).start(signal);
 
 const { agentDir } = config.paths;
 const [ca, cert, key] = await Promise.all(
@@ -47,7 +47,7 @@ const tls: RequestOptions = { ca, cert, key };
 /** Asks once, on a connection of its own. */
 async function isAnswered(): Promise<boolean> {
   using limit = deadline(REQUEST_LIMIT_MS, "A request");
-  const request = get(`${member.balancer.localUrl}/readyz`, { ...tls, agent: false, signal: limit });
+  const request = get(`${member.server}/readyz`, { ...tls, agent: false, signal: limit });
   try {
     const [response] = (await once(request, "response")) as [{ statusCode?: number; resume: () => void }];
     response.resume();
@@ -59,7 +59,7 @@ async function isAnswered(): Promise<boolean> {
 
 /** Resolves with the end of a watch once it has begun. */
 async function watch(): Promise<{ readonly ended: Promise<unknown>; readonly close: () => void }> {
-  const request = get(member.balancer.localUrl + WATCHED, { ...tls, agent: new Agent() });
+  const request = get(member.server + WATCHED, { ...tls, agent: new Agent() });
   request.on("error", () => undefined);
   const [response] = (await once(request, "response")) as [NodeJS.ReadableStream];
   response.on("error", () => undefined).resume();
@@ -80,7 +80,8 @@ async function measure(): Promise<Failover> {
 async function state(): Promise<FailoverState> {
   current.watch.close();
   current.watch = await watch();
-  return { servers: member.balancer.servers().map(({ address, state: its }) => ({ address, state: its })) };
+  const servers = member.balancer?.servers() ?? [];
+  return { servers: servers.map(({ address, state: its }) => ({ address, state: its })) };
 }
 
 process.stdout.write("ready\n");

@@ -11,7 +11,7 @@ const host = await readHostFacts();
 const config = await loadAgentConfig({ flags: new Map(), unknownFlags: [], env: process.env, host, signal });
 const member = new Member(config, log);
 const joining = assembled("agent", async (until) => (await member.join(until)).components);
-const manager = new ComponentManager([member.balancer, joining]);
+const manager = new ComponentManager([...member.components, joining]);
 process.once("SIGTERM", () => {
   stopping.abort(new Error("it is being stopped"));
   void manager.stop(AbortSignal.timeout(5_000)).then(() => process.exit());

@@ -60,7 +60,7 @@ function agentPlan(config: AgentConfig): NodePlan {
   const balancer = { port: config.lbServerPort, purpose: "the load balancer", address: config.loopbackAddress };
   return {
     config,
-    ports: [balancer, ...agentPorts({ ...config, disableKubeProxy: false })],
+    ports: [...(config.disableApiserverLb ? [] : [balancer]), ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],
     ranges: ["10.42.0.0/16", "10.43.0.0/16"],
     node: config.nodeName,

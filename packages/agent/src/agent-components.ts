@@ -24,11 +24,11 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
   const reaper = process.pid === 1 ? [new ZombieReaper(log)] : [];
   const metrics = new MetricsRegistry();
   processMetrics(metrics);
-  const member = new Member(config, log, metrics);
+  const member = new Member(config, log, { metrics, env: host.env });
   return [
     ...reaper,
     leftovers(config, host),
-    member.balancer,
+    ...member.components,
     startMemory(log),
     assembled("agent", (signal) => memberWithNode(member, { config, host, metrics, signal })),
   ];
@@ -48,7 +48,7 @@ async function memberWithNode(member: Member, parts: AgentParts): Promise<readon
   const { config } = joined;
   const cluster = networkOf(joined.cluster);
   const env = childEnvironment({ config, cluster, set, inherited: host.env });
-  const apiServer = { server: member.balancer.localUrl, caFile: agentPaths(config.paths.agentDir).serverCa };
+  const apiServer = { server: member.server, caFile: agentPaths(config.paths.agentDir).serverCa };
   const identity: Component = { name: "identity", start: () => Promise.resolve(), stop: () => Promise.resolve() };
   const records = await recordsPlace(config);
   const node = new ClusterNode({ config, cluster, host, set, env, records, apiServer, identity });

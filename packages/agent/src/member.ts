@@ -3,7 +3,14 @@ import { ClusterClient } from "@k3s/cluster-client";
 import type { ClusterConfig } from "@k3s/cluster-config";
 import type { AgentConfig } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
-import { LoadBalancer, LoadBalancerMetrics } from "@k3s/loadbalancer";
+import {
+  dialThrough,
+  findProxy,
+  LoadBalancer,
+  LoadBalancerMetrics,
+  parseServerUrl,
+  type Dial,
+} from "@k3s/loadbalancer";
 import type { Logger } from "@k3s/log";
 import { MetricsRegistry } from "@k3s/metrics";
 import { ApiClients } from "@k3s/node";
@@ -11,6 +18,7 @@ import { agentPaths } from "@k3s/pki";
 import { fitNodeIps } from "./fit-node-ips.ts";
 import { Membership } from "./membership.ts";
 import { nodeTunnels } from "./node-tunnels.ts";
+import type { ServerDirectoryOptions } from "./server-directory.ts";
 
 const BALANCER = "k3s-agent-load-balancer";
 
@@ -23,16 +31,27 @@ export interface Joined {
   readonly components: readonly Component[];
 }
 
+interface MemberOptions {
+  readonly metrics?: MetricsRegistry;
+  /** Where a proxy is named. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
 /** A machine on its way into a cluster, without the programs of a node. */
 export class Member {
-  /** To be started first: the way to the servers. */
-  readonly balancer: LoadBalancer;
+  /** The way to the servers; undefined where the configuration wants none but the one of `--server`. */
+  readonly balancer: LoadBalancer | undefined;
   readonly #config: AgentConfig;
   readonly #log: Logger;
+  readonly #dial: Dial | undefined;
 
-  constructor(config: AgentConfig, log: Logger, metrics = new MetricsRegistry()) {
+  /** Throws LoadBalancerError when the server's URL, or that of the proxy in front of it, cannot be used. */
+  constructor(config: AgentConfig, log: Logger, { metrics = new MetricsRegistry(), env = {} }: MemberOptions = {}) {
     this.#config = config;
     this.#log = log;
+    this.#dial = dialOf(config.server, env);
+    if (this.#dial !== undefined) log.info({}, "servers are reached through the proxy of the environment");
+    if (config.disableApiserverLb) return;
     this.balancer = new LoadBalancer({
       name: BALANCER,
       serverUrl: config.server,
@@ -41,13 +60,24 @@ export class Member {
       log: log.child({ component: BALANCER }),
       homeKey: config.nodeName,
       metrics: new LoadBalancerMetrics(metrics),
+      ...(this.#dial === undefined ? {} : { dial: this.#dial }),
     });
+  }
+
+  /** To be started first. */
+  get components(): readonly Component[] {
+    return this.balancer === undefined ? [] : [this.balancer];
+  }
+
+  /** Where programs of this machine reach the cluster; its port is known once {@link components} have started. */
+  get server(): string {
+    return this.balancer?.localUrl ?? this.#config.server;
   }
 
   /** Waits for a server. Rejects with NodeError when the machine cannot become, or stay, a member. */
   async join(signal: AbortSignal): Promise<Joined> {
     const config = this.#config;
-    const server = this.balancer.localUrl;
+    const { server } = this;
     const membership = new Membership({ config, server, log: this.#log.child({ component: "membership" }) });
     const cluster = await membership.join(signal);
     const fitted = fitNodeIps(config, cluster);
@@ -58,10 +88,15 @@ export class Member {
     return { config: fitted, cluster, components: [membership, clients, tunnels] };
   }
 
+  #knowledge(): Pick<ServerDirectoryOptions, "balancer" | "known"> {
+    if (this.balancer !== undefined) return { balancer: this.balancer };
+    return { known: [parseServerUrl(this.#config.server).address] };
+  }
+
   #tunnels({ config, cluster, clients }: TunnelParts): Component {
     const files = agentPaths(config.paths.agentDir);
     const log = this.#log.child({ component: "servers" });
-    const server = new URL(this.balancer.localUrl);
+    const server = new URL(this.server);
     const ask = async (signal: AbortSignal) => {
       const trust = { server, ca: await readFile(files.serverCa), token: undefined };
       const supervisor = new ClusterClient({ trust, pair: files.clientKubelet, log });
@@ -72,10 +107,17 @@ export class Member {
       egressSelectorMode: cluster.egressSelectorMode,
       clusterCidrs: cluster.clusterCidrs,
       client: () => clients.get("k3s-controller"),
-      servers: { balancer: this.balancer, ask },
+      servers: { ...this.#knowledge(), ask, ...(this.#dial === undefined ? {} : { dial: this.#dial }) },
       log,
     });
   }
+}
+
+/** k3s' condition: without this variable a proxy is for images and the like, not for the way to the servers. */
+function dialOf(server: string, env: NonNullable<MemberOptions["env"]>): Dial | undefined {
+  if (!/^(1|t|true)$/i.test(env["K3S_AGENT_HTTP_PROXY_ALLOWED"] ?? "")) return undefined;
+  const proxy = findProxy(server, env);
+  return proxy === undefined ? undefined : dialThrough(proxy);
 }
 
 interface TunnelParts {

@@ -18,7 +18,7 @@ export interface NodeTunnelsOptions {
   /** Whose identity may watch the service `default/kubernetes`, and pods. */
   readonly client: () => KubeClient;
   /** Where the list of servers comes from and goes to, beside the watch. */
-  readonly servers: Pick<ServerDirectoryOptions, "balancer" | "ask" | "own">;
+  readonly servers: Pick<ServerDirectoryOptions, "balancer" | "known" | "ask" | "own" | "dial">;
   readonly log: Logger;
 }
 

@@ -1,6 +1,6 @@
 import { repeat, sleep } from "@k3s/async";
 import { follow, type KubeClient, type KubeObject } from "@k3s/kube-client";
-import type { Health, LoadBalancer } from "@k3s/loadbalancer";
+import type { Dial, Health, LoadBalancer } from "@k3s/loadbalancer";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import {
@@ -12,8 +12,10 @@ import {
 } from "@k3s/tunnel";
 
 export interface ServerDirectoryOptions {
-  /** Takes the list and the health of each server; undefined on a server, which talks to itself. */
+  /** Takes the list and the health of each server; undefined on a server, which talks to itself, and where it is switched off. */
   readonly balancer?: Pick<LoadBalancer, "servers" | "update" | "setHealthCheck" | "healthChanged">;
+  /** What is known at the start where there is no balancer to know it. */
+  readonly known?: readonly string[];
   /** Whose identity may watch the service `default/kubernetes`. */
   readonly client: () => KubeClient;
   /** Addresses as a server tells them, `host:port` each; empty while it does not know. Undefined: the watch has to do. */
@@ -24,6 +26,8 @@ export interface ServerDirectoryOptions {
   readonly rules: TunnelClientOptions["rules"];
   /** What the node shows when it opens a tunnel: its certificate, and the CA it trusts. */
   readonly tls: () => Promise<NonNullable<TunnelEndpoint["tls"]>>;
+  /** How servers are reached; by default as they are. */
+  readonly dial?: Dial;
   readonly log: Logger;
 }
 
@@ -49,6 +53,9 @@ export class ServerDirectory implements Component {
   readonly #tunnels = new Map<string, TunnelClient>();
   readonly #stopping = new AbortController();
   #pending: AbortController | undefined;
+  /** Counts lists that named servers. */
+  #news = 0;
+  #isAsking = false;
   #work: Promise<unknown> = Promise.resolve();
 
   constructor(options: ServerDirectoryOptions) {
@@ -56,8 +63,8 @@ export class ServerDirectory implements Component {
   }
 
   start(): Promise<void> {
-    const { balancer, log } = this.#options;
-    const known = balancer?.servers().map(({ address }) => address) ?? [];
+    const { balancer, known: given = [], log } = this.#options;
+    const known = balancer?.servers().map(({ address }) => address) ?? given;
     this.#reconcile(known);
     if (known.length > 0) log.info({ servers: known.join() }, "opening tunnels");
     this.#work = this.#learn();
@@ -80,7 +87,23 @@ export class ServerDirectory implements Component {
       this.#changed(addressesOf(endpoints));
       return Promise.resolve();
     };
-    await follow<Endpoints>(client(), { path: KUBERNETES, onObject, log }, signal);
+    const beforeList = () => this.#askAgain();
+    await follow<Endpoints>(client(), { path: KUBERNETES, onObject, beforeList, log }, signal);
+  }
+
+  /** A list is due because the watch broke: where the API itself cannot be asked, a server still knows who serves it. */
+  #askAgain(): void {
+    const { ask } = this.#options;
+    if (ask === undefined || this.#isAsking) return;
+    this.#isAsking = true;
+    const news = this.#news;
+    const asked = ask(this.#stopping.signal).then(
+      (addresses) => {
+        if (this.#news === news) this.#changed(addresses); // otherwise the watch was faster, and is newer
+      },
+      (error: unknown) => this.#options.log.debug({ error }, "no server tells which servers there are"),
+    );
+    void asked.finally(() => (this.#isAsking = false));
   }
 
   /** Resolves once a server has told of at least one. */
@@ -100,6 +123,7 @@ export class ServerDirectory implements Component {
   /** Applies the newest list once it has been quiet for a while; one without servers says nothing. */
   #changed(addresses: readonly string[]): void {
     if (addresses.length === 0) return;
+    this.#news += 1;
     this.#pending?.abort();
     const pending = new AbortController();
     this.#pending = pending;
@@ -131,9 +155,10 @@ export class ServerDirectory implements Component {
   }
 
   #open(address: string): void {
-    const { balancer, rules, tls, log } = this.#options;
+    const { balancer, rules, tls, dial, log } = this.#options;
+    const way = dial === undefined ? {} : { connect: (connected: () => void) => dial(address, connected) };
     const tunnel = new TunnelClient({
-      endpoint: async () => ({ url: `wss://${address}${CONNECT_PATH}`, tls: await tls() }),
+      endpoint: async () => ({ url: `wss://${address}${CONNECT_PATH}`, tls: await tls(), ...way }),
       rules,
       log: log.child({ server: address }),
     });

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
+import { ComponentManager } from "@k3s/lifecycle";
 import { freePort } from "@k3s/testkit";
 import { Member } from "../src/member.ts";
 import { goNetwork, startCluster } from "./support/cluster.ts";
@@ -10,11 +15,47 @@ test("Member becomes a node with the addresses that its cluster has a use for", 
   behaviour.document = { ...behaviour.document, ...ranges };
   const found = { ...config, nodeIp: ["10.0.0.2", "2001:db8::2"], lbServerPort: await freePort() };
   const member = new Member(found, log);
-  t.after(() => member.balancer.stop(AbortSignal.abort()));
-  await member.balancer.prepare();
-  await member.balancer.start({ signal: t.signal, lost: () => assert.fail("lost") });
+  const way = new ComponentManager(member.components);
+  t.after(() => way.stop(AbortSignal.abort()));
+  await way.start(t.signal);
   const joined = await member.join(t.signal);
   t.after(() => Promise.all(joined.components.map((component) => component.stop(AbortSignal.abort()))));
   assert.deepEqual(joined.config.nodeIp, ["2001:db8::2"]);
   assert.equal(joined.config.loopbackAddress, "::1");
+});
+
+test("Member reaches the server of its configuration alone where the balancer is switched off", async (t) => {
+  const { config, log, url } = await startCluster(t);
+  const member = new Member({ ...config, disableApiserverLb: true, lbServerPort: 0 }, log);
+  assert.deepEqual([member.components, member.server], [[], url]);
+  const joined = await member.join(t.signal);
+  t.after(() => Promise.all(joined.components.map((component) => component.stop(AbortSignal.abort()))));
+  const kubeconfig = await readFile(`${config.paths.agentDir}/kubelet.kubeconfig`, "utf8");
+  assert.ok(kubeconfig.includes(`server: ${url}`), kubeconfig);
+});
+
+test("Member joins through the proxy of the environment, where that is allowed", async (t) => {
+  const { config, log, url } = await startCluster(t);
+  const asked: (string | undefined)[] = [];
+  const proxy = createServer().on("connect", (request, socket: Socket) => {
+    asked.push(request.url);
+    const onward = connect(Number(new URL(url).port), "127.0.0.1", () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      socket.pipe(onward).pipe(socket);
+    });
+    for (const one of [socket, onward]) one.on("error", () => one.destroy());
+    t.after(() => onward.destroy());
+  });
+  t.after(() => proxy.close());
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  // Sound: a server that listens on TCP has an address of this form.
+  const env = { HTTPS_PROXY: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+  const far = { ...config, server: "https://server.test:6443", lbServerPort: await freePort() };
+  const member = new Member(far, log, { env: { ...env, K3S_AGENT_HTTP_PROXY_ALLOWED: "true" } });
+  const way = new ComponentManager(member.components);
+  t.after(() => way.stop(AbortSignal.abort()));
+  await way.start(t.signal);
+  const joined = await member.join(t.signal);
+  t.after(() => Promise.all(joined.components.map((component) => component.stop(AbortSignal.abort()))));
+  assert.equal(asked[0], "server.test:6443");
 });

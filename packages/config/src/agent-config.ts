@@ -10,6 +10,8 @@ export interface AgentConfig extends NodeConfig {
   readonly isNodeIpGiven: boolean;
   /** Loopback port on which programs of the node reach the servers. */
   readonly lbServerPort: number;
+  /** Whether they reach `server` directly instead, and nothing else when that is gone. */
+  readonly disableApiserverLb: boolean;
   /** Whether profiles of this process can be had over HTTPS. */
   readonly enablePprof: boolean;
 }

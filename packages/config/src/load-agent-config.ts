@@ -27,7 +27,7 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
   warnOfForeignAddresses(addresses.nodeIp, host, warnings);
   const { kubeletArg, kubeProxyArg } = passVerbosity(values);
   const { nodeLabel, nodeTaint, flannelIface, resolvConf, pauseImage, snapshotter, preferBundledBin } = values;
-  const { debug, log, alsologtostderr, lbServerPort, enablePprof } = values;
+  const { debug, log, alsologtostderr, lbServerPort, disableApiserverLb, enablePprof } = values;
   return {
     ...addresses,
     isNodeIpGiven: values.nodeIp.length > 0,
@@ -42,7 +42,7 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
       kubeletArg,
       kubeProxyArg,
     },
-    ...{ debug, log, alsologtostderr, lbServerPort, enablePprof, dataDir, fileArguments, warnings },
+    ...{ debug, log, alsologtostderr, lbServerPort, disableApiserverLb, enablePprof, dataDir, fileArguments, warnings },
     nodeName: await deriveNodeName(values, host, report),
     paths: nodePaths(dataDir),
     server: checkServer(values.server, report),

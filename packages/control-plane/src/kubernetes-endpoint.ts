@@ -43,6 +43,7 @@ export class KubernetesEndpoint implements Component {
   readonly #stopping = new AbortController();
   #following: Promise<unknown> = Promise.resolve();
   #published: unknown;
+  #isTroubled = false;
 
   constructor(options: KubernetesEndpointOptions) {
     this.#options = options;
@@ -82,13 +83,17 @@ export class KubernetesEndpoint implements Component {
   }
 
   #publishSoon(): void {
-    void this.#publish(this.#stopping.signal).catch((error: unknown) => this.#report(error));
+    void this.#publish(this.#stopping.signal).then(
+      () => this.#recovered(),
+      (error: unknown) => this.#report(error),
+    );
   }
 
   async #refresh(): Promise<void> {
     try {
       const subsets = await this.#subsets(this.#stopping.signal);
       if (!isDeepStrictEqual(subsets, this.#published)) await this.#publish(this.#stopping.signal);
+      this.#recovered();
     } catch (error) {
       this.#report(error);
     }
@@ -118,9 +123,18 @@ export class KubernetesEndpoint implements Component {
     return [{ addresses: addresses.map((ip) => ({ ip })), ports }];
   }
 
+  /** Once per trouble: it is met again at each interval for as long as the API is down. */
   #report(error: unknown): void {
-    if (!this.#stopping.signal.aborted)
-      this.#options.log.warn({ error }, "addresses of the service kubernetes could not be published");
+    if (this.#stopping.signal.aborted) return;
+    const level = this.#isTroubled ? "debug" : "warn";
+    this.#isTroubled = true;
+    this.#options.log.log(level, { error }, "addresses of the service kubernetes could not be published");
+  }
+
+  #recovered(): void {
+    if (!this.#isTroubled) return;
+    this.#isTroubled = false;
+    this.#options.log.info({}, "addresses of the service kubernetes are published again");
   }
 }
 

@@ -102,6 +102,35 @@ describe("KubernetesEndpoint", () => {
       assert.deepEqual(all[1]?.subsets, SUBSETS);
     });
 
+  test("says once that it cannot publish, and once that it can again", async (t) => {
+    const api = await fakeApi(t);
+    const lines = new Latest<readonly string[]>([]);
+    const write = (line: string) => lines.set([...lines.get(), line]);
+    const quiet = createLogger({ level: "info", format: "text", write });
+    const trouble = new Latest(0);
+    let isDown = false;
+    const current = () => {
+      if (!isDown) return Promise.resolve(["192.0.2.10"]);
+      trouble.set(trouble.get() + 1);
+      return Promise.reject(new Error("nobody answers"));
+    };
+    const servers = { current, everyMs: 5, leave: () => Promise.resolve([]) };
+    const endpoint = new KubernetesEndpoint({ client: () => api.client, servers, port: 6443, log: quiet });
+    t.after(() => endpoint.stop());
+    await endpoint.start({ signal: limit(), lost: (error) => assert.ifError(error) });
+    for (const round of [1, 2]) {
+      isDown = true;
+      const before = trouble.get();
+      await trouble.until((times) => times > before + 2, limit());
+      isDown = false;
+      await lines.until((all) => all.length === round * 2, limit());
+    }
+    assert.match(
+      lines.get().join(""),
+      /^.* WARN .*could not.*\n.* INFO .*again.*\n.* WARN .*could not.*\n.* INFO .*again.*\n$/,
+    );
+  });
+
   test("stop() ends the watch and may be called twice", async (t) => {
     const api = await fakeApi(t);
     const endpoint = await start(t, api);

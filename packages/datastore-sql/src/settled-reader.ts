@@ -3,6 +3,9 @@ import type { Logger } from "@k3s/log";
 import type { Dialect, RowPage, SqlSession } from "./dialect.ts";
 import { HoleSettler } from "./hole-settler.ts";
 
+/** Rows read at once of a span beyond its page. */
+const REST_ROWS = 1000;
+
 type Read<Session> = <T>(what: string, task: (session: Session) => Promise<T>) => Promise<T>;
 
 interface SettledReaderParts<Session extends SqlSession> {
@@ -39,12 +42,17 @@ export class SettledReader<Session extends SqlSession> {
     return { rows: end > upTo ? [...rows, ...(await this.#rest(upTo, end))] : rows, spans };
   }
 
-  /** The rows of a span that the page cut. */
-  async #rest(after: number, end: number): Promise<readonly ChangedRow[]> {
+  /** The rows of a span that the page cut, in pages as well: it may be of any size. */
+  async #rest(upTo: number, end: number): Promise<readonly ChangedRow[]> {
     const { dialect, read } = this.#parts;
-    const page = { after, limit: end - after };
-    const rows = await read("Reading changes", (session) => dialect.rows(session, page));
-    return rows.filter(({ id }) => id <= end);
+    const rest: ChangedRow[] = [];
+    for (let after = upTo; after < end;) {
+      const page = { after, limit: Math.min(end - after, REST_ROWS) };
+      const rows = await read("Reading changes", (session) => dialect.rows(session, page));
+      for (const row of rows) if (row.id <= end) rest.push(row);
+      after = rows.at(-1)?.id ?? end;
+    }
+    return rest;
   }
 
   async #settled<Row extends { readonly id: number }>(

@@ -1,5 +1,7 @@
+import { nextTurn } from "@k3s/async";
 import type { ChangedRow, Changes, Driver, SharedDatabase } from "./driver.ts";
-import { toEvent } from "./draft.ts";
+import { toEvent, type KeyedEvent } from "./draft.ts";
+import type { Interval } from "./key-range.ts";
 import type { Leases } from "./leases.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
@@ -9,6 +11,9 @@ import { isLive, type Version } from "./version.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
 const PAGE_ROWS = 1000;
+/** Beyond as many, which one transaction of another server holds, watches read their events from the log. */
+const MAX_EVENTS = 4 * PAGE_ROWS;
+const EVERYTHING: Interval = { from: "", to: undefined };
 
 interface CatchUpParts {
   readonly driver: Driver;
@@ -97,23 +102,29 @@ export class CatchUp {
   }
 
   async #apply(changes: Changes): Promise<readonly Unleased[]> {
-    const { index, values, hub } = this.#parts;
+    const { index, hub } = this.#parts;
     const mark = { end: index.log.end, lastRow: index.lastRow };
     try {
-      const reader = this.#append(changes);
+      const reader = await this.#append(changes);
       await this.#attach(reader.versions);
-      const replaced = reader.versions.map(({ previous }) => previous).filter(isLive);
-      const found = await values.load([...reader.versions.filter(isLive), ...replaced]);
-      const events = reader.versions.map((version) => toEvent(version, version.previous, found));
+      const events = reader.versions.length > MAX_EVENTS ? undefined : await this.#eventsOf(reader.versions);
+      const from = index.committed + 1;
       index.commit(index.lastRow);
       this.#lose(changes.completeFrom ?? 0);
       hub.endBefore(this.#missedUpTo); // those that were opened since
-      hub.publish(events, index.committed);
+      if (events === undefined) hub.publishFromLog(EVERYTHING, { from, to: index.committed });
+      else hub.publish(events, index.committed);
       return reader.unleased();
     } catch (error) {
       index.rollback(mark.end, mark.lastRow);
       throw error;
     }
+  }
+
+  async #eventsOf(versions: readonly Version[]): Promise<readonly KeyedEvent[]> {
+    const replaced = versions.map(({ previous }) => previous).filter(isLive);
+    const found = await this.#parts.values.load([...versions.filter(isLive), ...replaced]);
+    return versions.map((version) => toEvent(version, version.previous, found));
   }
 
   /** What a watch has not been told before is lost to it, and it has to know. */
@@ -124,11 +135,13 @@ export class CatchUp {
     hub.endBefore(completeFrom);
   }
 
-  #append({ rows, spans }: Changes): RowReader {
+  /** Rows that are not committed yet: nobody sees a part of them. */
+  async #append({ rows, spans }: Changes): Promise<RowReader> {
     const revisions = new Map<number, number>();
     for (const { first, last } of spans) for (let row = first; row <= last; row++) revisions.set(row, last);
     const reader = new RowReader(this.#parts.index);
-    for (const row of rows) {
+    for (const [i, row] of rows.entries()) {
+      if (i % PAGE_ROWS === PAGE_ROWS - 1) await nextTurn();
       const beside = { leaseOf: () => row.lease, revisionOf: (id: number) => revisions.get(id) ?? id };
       const version = reader.add(row, beside);
       if (version === undefined) continue;

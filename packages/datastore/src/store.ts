@@ -78,7 +78,7 @@ export class MvccStore implements Store {
       values,
       log,
       publish: (events, at) => this.#hub.publish(events, at),
-      publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, at),
+      publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, { from: at, to: at }),
       reload: (onFailure) => this.#recovery.run(onFailure),
     });
     this.#readIndex = this.#openReadIndex();

@@ -57,10 +57,10 @@ export class WatchHub {
     this.#delivered = Math.max(this.#delivered, at);
   }
 
-  /** Publishes a revision of many events in an interval: who wants some of them reads them from the log, as if it were behind. */
-  publishFromLog(interval: Interval, at: number): void {
-    for (const watch of [...this.#all]) if (overlaps(interval, watch.interval)) watch.replayFrom(at);
-    this.#delivered = Math.max(this.#delivered, at);
+  /** Publishes revisions of many events in an interval: who wants some of them reads them from the log, as if it were behind. */
+  publishFromLog(interval: Interval, { from, to }: { readonly from: number; readonly to: number }): void {
+    for (const watch of [...this.#all]) if (overlaps(interval, watch.interval)) watch.replayFrom(from);
+    this.#delivered = Math.max(this.#delivered, to);
   }
 
   /** History below `compactRevision` is gone, and no watch was told of all of it: ends those that want it. */

@@ -9,6 +9,8 @@ export interface Followed<T> {
   readonly path: string;
   /** Called for each object after each list and for each later change. A rejection is logged and the object is offered again after the next list. */
   readonly onObject: (object: T, signal: AbortSignal) => Promise<void>;
+  /** Told before each list, also of one that fails then. */
+  readonly beforeList?: () => void;
   readonly onDeleted?: (object: T) => void;
   /** Told of every object that exists, at each list, before the objects are offered one by one: what is not among them is gone. */
   readonly onListed?: (objects: readonly T[]) => void;
@@ -54,6 +56,7 @@ async function round<T extends KubeObject>(
   followed: Followed<T>,
   signal: AbortSignal,
 ): Promise<boolean> {
+  followed.beforeList?.();
   const list = await client.get<List<T>>(followed.path, signal);
   followed.onListed?.(list.items);
   let isClean = true;

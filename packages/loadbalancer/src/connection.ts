@@ -19,6 +19,7 @@ export class Connection {
     this.#pass(client, server);
     this.#pass(server, client);
     client.resume(); // it was accepted paused
+    server.resume(); // a proxy may have been read from
   }
 
   /** Bytes read so far from both sides. */

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Dial } from "./dial.ts";
 
 /** What a race needs of the load balancer. */
 export interface DialCourse {
@@ -6,7 +7,7 @@ export interface DialCourse {
   next(tried: ReadonlySet<string>): string | undefined;
   /** Whether the server may be given time before the next one is tried as well. */
   isPromising(address: string): boolean;
-  connect(address: string): Socket;
+  readonly connect: Dial;
   /** A server refused, did not answer in time, or was overtaken after its time; `startedMs` is of performance.now(). */
   failed(address: string, startedMs: number, error: Error): void;
   /** The first that connected. False: it does not count, the race goes on. */
@@ -86,11 +87,10 @@ export class DialRace {
 
   #attempt(address: string, hasTime: boolean): void {
     const startMs = hasTime ? HEAD_START_MS : SHORT_START_MS;
-    const socket = this.#course.connect(address);
-    const attempt = { startedMs: performance.now(), socket, hasTime, isAwaited: true };
+    const socket = this.#course.connect(address, () => this.#connected(address, attempt));
+    const attempt: Attempt = { startedMs: performance.now(), socket, hasTime, isAwaited: true };
     this.#attempts.set(address, attempt);
     socket.on("error", (error) => this.#fail(address, attempt, error));
-    socket.once("connect", () => this.#connected(address, attempt));
     socket.setTimeout(startMs);
     socket.once("timeout", () => {
       attempt.isAwaited = false;
@@ -113,7 +113,7 @@ export class DialRace {
     this.#attempts.delete(address);
     this.#judgeOvertaken();
     if (this.#isOver) return void socket.destroy();
-    for (const event of ["error", "connect", "timeout"]) socket.removeAllListeners(event);
+    for (const event of ["error", "timeout"]) socket.removeAllListeners(event);
     socket.setTimeout(0);
     if (this.#course.won(address, startedMs, socket)) this.cancel();
     else this.#tryNext();

@@ -10,6 +10,12 @@ export class LoadBalancerError extends NodeError {
     });
   }
 
+  static unknownProxy(url: string): LoadBalancerError {
+    return new LoadBalancerError("ERR_LB_PROXY", `Cannot use proxy "${url}": its kind is not known`, {
+      hint: "Set HTTPS_PROXY to a URL of http, https or socks5, or unset K3S_AGENT_HTTP_PROXY_ALLOWED",
+    });
+  }
+
   static addressInUse(address: string, cause: unknown): LoadBalancerError {
     return new LoadBalancerError("ERR_LB_ADDRESS_IN_USE", `Cannot listen on ${address}: another program does`, {
       hint: `Find it with: ss -ltnp "sport = :${address.slice(address.lastIndexOf(":") + 1)}"; stop it, or choose another port with --lb-server-port`,

@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { connect, type Server as TcpServer, type Socket } from "node:net";
+import type { Server as TcpServer, Socket } from "node:net";
 import { join } from "node:path";
 import { repeat } from "@k3s/async";
 import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
-import { KEEP_ALIVE_MS, listen, otherLoopback, portOf, type Loopback } from "./listen.ts";
+import { dial, type Dial } from "./dial.ts";
+import { listen, otherLoopback, portOf, type Loopback } from "./listen.ts";
 import type { LoadBalancerMetrics } from "./load-balancer-metrics.ts";
 import { formatAddress, formatServerUrl, parseAddress, parseServerUrl, type ServerUrl } from "./server-address.ts";
 import { ServerFile } from "./server-file.ts";
@@ -30,11 +31,11 @@ export interface LoadBalancerOptions {
   readonly metrics?: LoadBalancerMetrics;
   /** As in {@link ServerListOptions}: the node's name. */
   readonly homeKey?: string;
+  /** How servers are reached; by default as they are. */
+  readonly dial?: Dial;
 }
 
 const HEALTH_INTERVAL_MS = 1_000;
-/** One address of a name gets this long before the next one is tried as well. */
-const FAMILY_ATTEMPT_MS = 500;
 
 /** One loopback port in front of all servers: each client gets the best one that answers. */
 export class LoadBalancer implements Component {
@@ -68,7 +69,7 @@ export class LoadBalancer implements Component {
     );
     this.#traffic = new Traffic({
       servers: this.#servers,
-      connect: dial,
+      connect: options.dial ?? dial,
       log,
       dialled: (status, durationMs) => metrics?.dialled(name, status, durationMs),
     });
@@ -196,19 +197,6 @@ export class LoadBalancer implements Component {
       .map(({ address }) => address)
       .join(",");
   }
-}
-
-function dial(address: string): Socket {
-  const target = parseAddress(address);
-  if (target === undefined) throw new TypeError(`Cannot dial "${address}": it is no address`);
-  return connect({
-    ...target,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEP_ALIVE_MS,
-    autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
-  });
 }
 
 function isSameUrl(saved: string, configured: string): boolean {

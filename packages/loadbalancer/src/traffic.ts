@@ -2,14 +2,15 @@ import type { Socket } from "node:net";
 import { sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import { Connection } from "./connection.ts";
+import type { Dial } from "./dial.ts";
 import { DialRace, type DialCourse } from "./dial-race.ts";
 import type { ServerList, Effects } from "./server-list.ts";
 import type { ServerEvent } from "./server-state.ts";
 
 export interface TrafficOptions {
   readonly servers: ServerList;
-  /** Begins a connection to a server; it must allow half-open. */
-  readonly connect: (address: string) => Socket;
+  /** Begins a connection to a server. */
+  readonly connect: Dial;
   readonly log: Logger;
   readonly dialled: (status: "success" | "error", durationMs: number) => void;
 }

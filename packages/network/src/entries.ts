@@ -127,9 +127,9 @@ function routeChanges(held: readonly Route[], wanted: readonly Route[]): Change[
 }
 
 function compare<T extends object>(held: readonly T[], wanted: readonly T[]) {
-  const [has, wants] = [new Set(held.map(keyOf)), new Set(wanted.map(keyOf))];
+  const [has, wants] = [new Set(held.map(keyOf)), new Map(wanted.map((entry) => [keyOf(entry), entry]))];
   return {
-    missing: wanted.filter((entry) => !has.has(keyOf(entry))),
+    missing: [...wants].filter(([key]) => !has.has(key)).map(([, entry]) => entry),
     surplus: held.filter((entry) => !wants.has(keyOf(entry))),
   };
 }

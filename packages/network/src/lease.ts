@@ -17,6 +17,7 @@ export function backendOf(name: string): Backend | undefined {
 export type NetworkNode = KubeObject & {
   readonly metadata: { readonly creationTimestamp?: string };
   readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] };
+  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] };
 };
 
 /** Another node, as far as its pods of one family are concerned. */
@@ -98,7 +99,7 @@ export function publishedMac(node: NetworkNode, family: Family): string | undefi
 /** What of a node concerns the pod network, as one text: while it stays the same, nothing is to be done. */
 export function fingerprint(node: NetworkNode): string {
   const annotations = Object.entries(node.metadata.annotations ?? {}).filter(([key]) => key.startsWith(PREFIX));
-  return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, annotations.sort()]);
+  return JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, annotations.sort(), [...ownAddresses(node)]]);
 }
 
 interface PeerView {
@@ -107,6 +108,8 @@ interface PeerView {
   readonly cluster: Range;
   /** The node that asks, with its own range. */
   readonly own: { readonly node: string; readonly subnet: Range };
+  /** Where frames for each interface address go by now. */
+  readonly holders: ReadonlyMap<string, string>;
 }
 
 interface PeersFound {
@@ -115,29 +118,64 @@ interface PeersFound {
   readonly refused: readonly { readonly node: string; readonly reason: string }[];
 }
 
+/** Who says that an interface address is its own, and what there is to it. */
+interface MacClaim extends Peer {
+  /** The node's object bears the address that the node is reached at. */
+  readonly isAddressKnown: boolean;
+}
+
 /**
  * The other members of the pod network. What a node says of itself is not believed where it would take traffic of
- * others: its range has to lie in the cluster's, and of two with the same range or interface address the older one counts.
+ * others: its range has to lie in the cluster's, and of two with the same range the older one counts. An interface address
+ * stays with the node that has it; nobody can check who is right, but whoever comes to claim it comes too late.
  */
 export function findPeers(nodes: Iterable<NetworkNode>, view: PeerView): PeersFound {
-  const peers: Peer[] = [];
+  const candidates: MacClaim[] = [];
   const refused: { node: string; reason: string }[] = [];
   for (const node of byAge(nodes)) {
-    const { name, annotations = {} } = node.metadata;
-    const subnet = podRanges(node)[view.family];
-    if (name === view.own.node || annotations[MANAGED] !== "true" || subnet === undefined) continue;
-    const keys = KEYS[view.family];
-    const candidate: Peer = {
-      node: name,
-      subnet,
-      publicIp: annotations[keys.publicIp] ?? "",
-      mac: view.backend === "vxlan" ? (macOf(annotations[keys.data]) ?? "") : "",
-    };
-    const reason = backendDiffers(annotations[BACKEND_TYPE], view.backend) ?? whyNot(candidate, view, peers);
-    if (reason === undefined) peers.push(candidate);
-    else refused.push({ node: name, reason });
+    const candidate = candidateOf(node, view);
+    if (candidate === undefined) continue;
+    const type = node.metadata.annotations?.[BACKEND_TYPE];
+    const reason = backendDiffers(type, view.backend) ?? whyNot(candidate, view, candidates);
+    if (reason === undefined) candidates.push(candidate);
+    else refused.push({ node: candidate.node, reason });
+  }
+  const peers: Peer[] = [];
+  for (const { isAddressKnown: _, ...peer } of candidates) {
+    const twin = view.backend === "vxlan" ? holderOf(peer.mac, candidates, view.holders) : undefined;
+    // Two that are reached at one address take nothing from each other.
+    if (twin === undefined || twin.publicIp === peer.publicIp) peers.push(peer);
+    else refused.push({ node: peer.node, reason: `its interface address is that of node "${twin.node}"` });
   }
   return { peers, refused };
+}
+
+/** Undefined unless the node is another member with a range of this family. */
+function candidateOf(node: NetworkNode, { family, backend, own }: PeerView): MacClaim | undefined {
+  const { name, annotations = {} } = node.metadata;
+  const subnet = podRanges(node)[family];
+  if (name === own.node || annotations[MANAGED] !== "true" || subnet === undefined) return undefined;
+  const keys = KEYS[family];
+  const publicIp = annotations[keys.publicIp] ?? "";
+  return {
+    node: name,
+    subnet,
+    publicIp,
+    mac: backend === "vxlan" ? (macOf(annotations[keys.data]) ?? "") : "",
+    isAddressKnown: ownAddresses(node).has(publicIp),
+  };
+}
+
+/** Who has it already; else one that is reached at an address of its Node, then the oldest. */
+function holderOf(mac: string, byAge: readonly MacClaim[], holders: PeerView["holders"]): MacClaim | undefined {
+  const rivals = byAge.filter((candidate) => candidate.mac === mac);
+  const isHolder = ({ publicIp }: MacClaim) => publicIp === holders.get(mac);
+  return rivals.find(isHolder) ?? rivals.find(({ isAddressKnown }) => isAddressKnown) ?? rivals[0];
+}
+
+function ownAddresses({ status }: NetworkNode): ReadonlySet<string> {
+  const ips = (status?.addresses ?? []).filter(({ type }) => type === "InternalIP" || type === "ExternalIP");
+  return new Set(ips.map(({ address }) => address));
 }
 
 function byAge(nodes: Iterable<NetworkNode>): readonly NetworkNode[] {
@@ -157,10 +195,7 @@ function whyNot(peer: Peer, view: PeerView, others: readonly Peer[]): string | u
   if (owner !== undefined) return `its range is that of node "${owner.node}"`;
   if (isIP(publicIp) === 0 || familyOf(publicIp) !== view.family || UNREACHABLE.test(publicIp))
     return "it names no address where it is reached";
-  if (view.backend !== "vxlan") return undefined;
-  if (mac === "") return "it names no interface address";
-  const twin = others.find((other) => other.mac === mac);
-  return twin === undefined ? undefined : `its interface address is that of node "${twin.node}"`;
+  return view.backend === "vxlan" && mac === "" ? "it names no interface address" : undefined;
 }
 
 /** Unspecified, loopback and multicast addresses. */

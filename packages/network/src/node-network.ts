@@ -110,7 +110,8 @@ export class NodeNetwork {
   #overlay({ own, nodes, ranges, outside }: OverlayParts): Overlay {
     const { nodeName, backend, log } = this.#options;
     const { family } = ranges.subnet;
-    const view = { family, backend, cluster: ranges.cluster, own: { node: nodeName, subnet: ranges.subnet } };
+    const holders = backend === "vxlan" ? forwarded(VXLAN_NAMES[family]) : new Map<string, string>();
+    const view = { family, backend, cluster: ranges.cluster, own: { node: nodeName, subnet: ranges.subnet }, holders };
     const { peers, refused } = findPeers(nodes.values(), view);
     const text = JSON.stringify(refused);
     const topic = `refused peers of IPv${family}`;
@@ -189,6 +190,13 @@ interface OverlayParts {
   readonly nodes: ReadonlyMap<string, NetworkNode>;
   readonly ranges: { readonly cluster: Range; readonly subnet: Range };
   readonly outside: Outside;
+}
+
+/** Where the kernel sends frames, by interface address: it remembers also while we do not run. */
+function forwarded(name: string): ReadonlyMap<string, string> {
+  const index = kernel.links().find((link) => link.name === name)?.index;
+  const entries = kernel.forwarding().filter(({ link }) => link === index);
+  return new Map(entries.map(({ mac, address }) => [mac, address]));
 }
 
 /** Locally administered, for one interface: the second bit of the first byte is set, the first is not. */

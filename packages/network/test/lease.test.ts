@@ -26,6 +26,7 @@ interface NodeParts {
   readonly subnet?: string;
   readonly created?: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly addresses?: readonly string[];
 }
 
 function node({
@@ -33,10 +34,12 @@ function node({
   subnet = "10.42.7.0/24",
   created = "2026-01-01T00:00:00Z",
   annotations = {},
+  addresses = [],
 }: NodeParts): NetworkNode {
   return {
     metadata: { name, creationTimestamp: created, annotations: { ...K3S, ...annotations } },
     spec: { podCIDR: subnet, podCIDRs: [subnet] },
+    status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
   };
 }
 
@@ -51,6 +54,7 @@ const view = {
   backend: "vxlan" as const,
   cluster: range("10.42.0.0/16"),
   own: { node: "own", subnet: range("10.42.0.0/24") },
+  holders: new Map<string, string>(),
 };
 
 describe("leaseAnnotations()", () => {
@@ -142,7 +146,11 @@ describe("findPeers()", () => {
       { ...thief, ...flannel("backend-data", '{"VtepMAC":"02:00:00:00:00:01"}') },
       'its range is that of node "peer"',
     ],
-    ["interface address", { ...thief, subnet: "10.42.8.0/24" }, 'its interface address is that of node "peer"'],
+    [
+      "interface address",
+      { ...thief, subnet: "10.42.8.0/24", ...flannel("public-ip", "192.0.2.8") },
+      'its interface address is that of node "peer"',
+    ],
   ] as const;
   for (const [what, parts, reason] of thefts) {
     test(`believes the older of two nodes with one ${what}`, () => {
@@ -154,6 +162,32 @@ describe("findPeers()", () => {
       assert.deepEqual(rejected, [{ node: "a-thief", reason }]);
     });
   }
+
+  const MAC = "3a:fd:69:f3:a1:15";
+  const elder = { name: "elder", created: "2025-01-01T00:00:00Z", subnet: "10.42.8.0/24" };
+  const reachedAt = (ip: string) => flannel("public-ip", ip);
+  const claims = [
+    ["stays with who has it although an older node claims it", reachedAt("192.0.2.8"), [[MAC, "192.0.2.7"]], ["peer"]],
+    ["goes to the node that is reached at an address of its own", reachedAt("192.0.2.8"), [], ["peer"]],
+    [
+      "stays with who has it although the other is reached at an address of its own",
+      { ...reachedAt("192.0.2.8"), addresses: ["192.0.2.8"] },
+      [[MAC, "192.0.2.7"]],
+      ["peer"],
+    ],
+    ["goes to the older of equals", { ...reachedAt("192.0.2.8"), addresses: ["192.0.2.8"] }, [], ["elder"]],
+    ["may be that of two that are reached at one address", reachedAt("192.0.2.7"), [], ["elder", "peer"]],
+    ["is free when who had it is gone", { ...reachedAt("192.0.2.8") }, [[MAC, "192.0.2.9"]], ["peer"]],
+  ] as const;
+  for (const [what, parts, holders, expected] of claims)
+    test(`an interface address ${what}`, () => {
+      const nodes = [node({ ...elder, ...parts }), node({ addresses: ["192.0.2.7"] })];
+      const { peers } = findPeers(nodes, { ...view, holders: new Map(holders) });
+      assert.deepEqual(
+        peers.map((peer) => peer.node),
+        expected,
+      );
+    });
 
   test("needs no data of a node with host-gw", () => {
     const found = node({

@@ -18,6 +18,7 @@ import { failures, RouteRefusal, type Routes, type TokenCheck, type UpgradeRoute
 import { ensureNodePassword } from "@k3s/token";
 import { CONNECT_PATH, TunnelServer } from "@k3s/tunnel";
 import type { ApiHealth } from "./api-health.ts";
+import { electedPart, k3sTimes } from "./elected-part.ts";
 import { clusterFacts } from "./cluster-facts.ts";
 import { Egress } from "./egress.ts";
 import { guardOwnName } from "./guard-own-name.ts";
@@ -78,7 +79,12 @@ export class AgentService {
 
   /** Runs once the API serves; after its start agents may go on. */
   get component(): Component {
-    const keeper = new NodePasswordKeeper({ client: this.#client, log: this.#log });
+    const keeper = electedPart(this.#parts, {
+      name: "k3s-controllers",
+      lease: "k3s",
+      times: k3sTimes,
+      members: () => [new NodePasswordKeeper({ client: this.#client, log: this.#log })],
+    });
     return atOnce("agents", [this.#addresses, keeper, this.#egress, this.#opening()]);
   }
 

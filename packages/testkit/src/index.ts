@@ -1,3 +1,4 @@
+export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
@@ -28,6 +29,7 @@ export {
   type WatchAnswer,
   type WatchArgs,
 } from "./etcd-wire.ts";
+export { freezeProcess } from "./freeze-process.ts";
 export { freePort } from "./free-port.ts";
 export { K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";

@@ -236,6 +236,41 @@ describe("EgressProxy over mutual TLS", () => {
     await closed;
   });
 
+  test("a tunnel takes the way it is given", async (t) => {
+    const rig = await startRig(t, { hasTunnel: false });
+    const ways: Socket[] = [];
+    const client = new TunnelClient({
+      endpoint: () => ({
+        url: `wss://127.0.0.1:1${CONNECT_PATH}`,
+        tls: certificates().agent,
+        connect: (connected) => {
+          const way = connect({ host: "127.0.0.1", port: rig.port }, connected);
+          ways.push(way);
+          return way;
+        },
+      }),
+      rules: { authorize: () => true, dial: dialAnything },
+      log: quietLog,
+    });
+    t.after(() => client.stop());
+    await untilState(client, "connected");
+    ways[0]?.destroy();
+    await untilState(client, "waiting");
+    await untilState(client, "connected");
+    assert.ok(ways.length > 1);
+  });
+
+  test("a tunnel whose way fails says why", async (t) => {
+    const client = new TunnelClient({
+      endpoint: () => ({ url: `wss://127.0.0.1:1${CONNECT_PATH}`, connect: (up) => connect({ port: 1 }, up) }),
+      rules: { authorize: () => true, dial: dialAnything },
+      log: quietLog,
+    });
+    t.after(() => client.stop());
+    await untilState(client, "waiting");
+    assert.match(String(client.status.get().error), /unreachable|failed|ECONNREFUSED/i);
+  });
+
   test("a TLS server that is no member of the cluster gets no tunnel", async (t) => {
     const rig = await startRig(t, { hasTunnel: false });
     const client = new TunnelClient({

@@ -22,6 +22,13 @@ export const joiningSettings = {
     fallbackText: "6444",
     parse: parsePort,
   }),
+  "disable-apiserver-lb": switchSetting({
+    category: "Client",
+    roles: ["agent"],
+    env: "K3S_DISABLE_APISERVER_LB",
+    help: "Reach the API at --server alone, an address that outlives servers: no port on the loopback address, no change to another server",
+    fallback: false,
+  }),
   "with-node-id": switchSetting({
     category: "Node",
     roles: ["server", "agent"],

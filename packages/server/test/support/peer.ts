@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { encodeClusterConfig } from "@k3s/cluster-config";
-import { loadServerConfig, type ServerConfig } from "@k3s/config";
+import type { ServerConfig } from "@k3s/config";
 import { createLogger, type Logger } from "@k3s/log";
 import { ensureServerPki, serverCredPaths } from "@k3s/pki";
 import type { Route } from "@k3s/supervisor-api";
@@ -11,6 +11,7 @@ import { freePort } from "@k3s/testkit";
 import { ensurePasswd } from "@k3s/token";
 import { clusterFacts } from "../../src/cluster-facts.ts";
 import { Supervisor } from "../../src/supervisor.ts";
+import { loadConfig } from "./load-config.ts";
 
 /** A server that has its settings and the cluster's identity, and runs nothing. */
 export interface Configured {
@@ -101,21 +102,4 @@ export async function serve(
   t.after(stop);
   await supervisor.start();
   return stop;
-}
-
-async function loadConfig(flags: Readonly<Record<string, string>>): Promise<ServerConfig> {
-  return await loadServerConfig({
-    flags: new Map(Object.entries(flags).map(([name, text]) => [name, [text]])),
-    unknownFlags: [],
-    env: { K3S_CONFIG_FILE: "/dev/null" },
-    host: {
-      hostname: "node-1",
-      isRoot: true,
-      home: "/root",
-      addresses: { 4: "192.0.2.7" },
-      everyAddress: ["127.0.0.1", "192.0.2.7"],
-      groups: new Map(),
-    },
-    signal: AbortSignal.timeout(10_000),
-  });
 }
