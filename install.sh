@@ -1005,6 +1005,8 @@ remove_data() {
     remove /var/log/pods
     rm -f /var/log/containers/*_*_*-*.log
     rmdir /var/log/containers 2>/dev/null
+    # A kubelet makes it for plugins of users, which stay.
+    (cd /usr/libexec 2>/dev/null && rmdir -p kubernetes/kubelet-plugins/volume/exec 2>/dev/null)
     if [ "$keep_data" = true ]; then
         echo "Kept: $data_dir /etc/rancher"
         return
