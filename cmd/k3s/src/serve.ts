@@ -1,4 +1,4 @@
-import { aborted, deadline, soonAfter } from "@k3s/async";
+import { aborted, deadline, repeat, soonAfter } from "@k3s/async";
 import { ComponentManager, type Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import type { Notifier } from "@k3s/process";
@@ -20,6 +20,8 @@ export interface ServeHost {
 const STOP_GRACE_MS = 30_000;
 /** How long they may take by force after that. The kernel ends their programs with us. */
 const FORCE_LIMIT_MS = 5000;
+/** How often the service manager is told which part is being started. */
+const STATUS_INTERVAL_MS = 1000;
 
 /** Runs the components to their end. Resolves after a stop that was asked for, rejects with what made the node fail. */
 export async function serve(components: readonly Component[], host: ServeHost): Promise<void> {
@@ -40,7 +42,7 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
   const ended = AbortSignal.any([shutdown, manager.lost]);
   const startedAt = performance.now();
   try {
-    await manager.start(ended);
+    await startShown(manager, notifier, ended);
     log.info({ durationMs: elapsedMs(startedAt) }, host.upMessage);
     await notifier.ready();
     await notifier.status("Running");
@@ -51,6 +53,28 @@ async function run(manager: ComponentManager, host: ServeHost): Promise<{ readon
     if (!ended.aborted) return { error };
   }
   return manager.lost.aborted ? { error: manager.lost.reason } : undefined;
+}
+
+/** Starts; meanwhile the service manager shows what is waited for, down to the member of a group. */
+async function startShown(
+  manager: ComponentManager,
+  notifier: ServeHost["notifier"],
+  ended: AbortSignal,
+): Promise<void> {
+  const started = new AbortController();
+  let shown = "";
+  const show = async () => {
+    const names = manager.starting().join(", ");
+    if (names !== "" && names !== shown) await notifier.status(`Starting ${names}`); // never rejects
+    shown = names;
+  };
+  const showing = repeat(STATUS_INTERVAL_MS, show, started.signal);
+  try {
+    await manager.start(ended);
+  } finally {
+    started.abort();
+    await showing;
+  }
 }
 
 async function stop(manager: ComponentManager, { log, notifier, impatient }: ServeHost): Promise<void> {

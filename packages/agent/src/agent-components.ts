@@ -30,7 +30,7 @@ export function agentComponents(config: AgentConfig, host: NodeHost): readonly C
     leftovers(config, host),
     ...member.components,
     startMemory(log),
-    assembled("agent", (signal) => memberWithNode(member, { config, host, metrics, signal })),
+    assembled("agent", (signal) => memberWithNode(member, { config, host, metrics, signal }), "join"),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { prepareAll } from "./all-together.ts";
 import type { Component } from "./component.ts";
-import { stoppingNames } from "./stopping-names.ts";
+import { waitedNames } from "./waited-names.ts";
 
 export interface ManagerOptions {
   /** Told when a component begins to start and when dependents may use it. */
@@ -13,6 +13,7 @@ export class ComponentManager {
   readonly #options: ManagerOptions;
   readonly #begun: Component[] = [];
   readonly #running = new Set<Component>();
+  readonly #starting = new Set<Component>();
   readonly #stopping = new Set<Component>();
   readonly #lost = new AbortController();
 
@@ -38,7 +39,12 @@ export class ComponentManager {
       signal.throwIfAborted();
       this.#begun.unshift(component); // before start(): a half-started component is stopped too
       this.#options.onProgress?.(component.name, "starting");
-      await component.start({ signal, lost: (error) => this.#lost.abort(error) });
+      this.#starting.add(component);
+      try {
+        await component.start({ signal, lost: (error) => this.#lost.abort(error) });
+      } finally {
+        this.#starting.delete(component);
+      }
       this.#running.add(component);
       this.#options.onProgress?.(component.name, "started");
     }
@@ -49,9 +55,14 @@ export class ComponentManager {
     await Promise.all(Array.from(this.#running, async (component) => component.checkHealth?.(signal)));
   }
 
-  /** What stop() waits for, with the members of groups as `group/member`. */
+  /** What start() waits for, with the members of groups as `group/member`. */
+  starting(): readonly string[] {
+    return waitedNames(this.#starting, "starting");
+  }
+
+  /** The same of stop(). */
   stopping(): readonly string[] {
-    return stoppingNames(this.#stopping);
+    return waitedNames(this.#stopping, "stopping");
   }
 
   /** Stops in reverse order; a failure does not keep the others from being stopped. */

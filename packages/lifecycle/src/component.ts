@@ -15,6 +15,8 @@ export interface Component {
   stop(hurry: AbortSignal): Promise<void>;
   /** Asked while it runs: rejects with the reason when the component cannot do its work right now. Absent: it always can. */
   checkHealth?(signal: AbortSignal): Promise<void>;
+  /** For a group, while it starts: the members it waits for, as `group/member`. Absent: the component itself is the answer. */
+  starting?(): readonly string[];
   /** For a group, while it stops: the members it waits for, as `group/member`. Absent: the component itself is the answer. */
   stopping?(): readonly string[];
 }

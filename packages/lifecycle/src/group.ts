@@ -1,7 +1,7 @@
 import { allTogether, prepareAll } from "./all-together.ts";
 import type { Component, StartContext } from "./component.ts";
 import { ComponentManager } from "./component-manager.ts";
-import { stoppingNames } from "./stopping-names.ts";
+import { waitedNames } from "./waited-names.ts";
 
 /** Components that start one after the other and stop in reverse, as one component. */
 export function inSequence(name: string, members: readonly Component[]): Component {
@@ -15,18 +15,29 @@ export function inSequence(name: string, members: readonly Component[]): Compone
     },
     stop: (hurry) => manager.stop(hurry),
     checkHealth: (signal) => manager.checkHealth(signal),
+    starting: () => manager.starting(),
     stopping: () => manager.stopping(),
   };
 }
 
 /** Components that start at the same time and stop at the same time, as one component. The first failure cancels the others' start. */
 export function atOnce(name: string, members: readonly Component[]): Component {
+  const starting = new Set<Component>();
   const stopping = new Set<Component>();
   return {
     name,
     prepare: (signal) => prepareAll(members, signal),
-    start: ({ signal, lost }) =>
-      allTogether(members, (member, cancelled) => member.start({ signal: cancelled, lost }), signal),
+    start: async ({ signal, lost }) => {
+      const start = async (member: Component, cancelled: AbortSignal) => {
+        starting.add(member);
+        try {
+          await member.start({ signal: cancelled, lost });
+        } finally {
+          starting.delete(member);
+        }
+      };
+      await allTogether(members, start, signal);
+    },
     stop: async (hurry) => {
       const stops = members.map(async (member) => {
         stopping.add(member);
@@ -41,7 +52,8 @@ export function atOnce(name: string, members: readonly Component[]): Component {
     checkHealth: async (signal) => {
       await Promise.all(members.map(async (member) => member.checkHealth?.(signal)));
     },
-    stopping: () => stoppingNames(stopping),
+    starting: () => waitedNames(starting, "starting"),
+    stopping: () => waitedNames(stopping, "stopping"),
   };
 }
 

@@ -61,3 +61,35 @@ describe("ComponentManager.stopping()", () => {
     assert.deepEqual(manager.stopping(), []);
   });
 });
+
+describe("ComponentManager.starting()", () => {
+  test("names what a start waits for, through groups of every kind", async () => {
+    const gate = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const late = part("late", {
+      start: () => {
+        begun.resolve();
+        return gate.promise;
+      },
+    });
+    const build = Promise.withResolvers<readonly Component[]>();
+    const manager = new ComponentManager([part("first"), assembled("server", () => build.promise, "programs")]);
+    assert.deepEqual(manager.starting(), []);
+    const started = manager.start(never);
+    await new Promise(setImmediate);
+    assert.deepEqual(manager.starting(), ["server/programs"]);
+    build.resolve([atOnce("together", [part("other"), inSequence("chain", [part("early"), late])])]);
+    await begun.promise;
+    await new Promise(setImmediate);
+    assert.deepEqual(manager.starting(), ["server/together/chain/late"]);
+    gate.resolve();
+    await started;
+    assert.deepEqual(manager.starting(), []);
+  });
+
+  test("forgets what could not be started", async () => {
+    const manager = new ComponentManager([part("frail", { start: () => Promise.reject(new Error("no disk")) })]);
+    await assert.rejects(manager.start(never), { message: "no disk" });
+    assert.deepEqual(manager.starting(), []);
+  });
+});

@@ -29,7 +29,7 @@ export function serverComponents(config: ServerConfig, host: ServerHost): readon
   const { log } = host;
   // As process 1 we inherit every orphan of the machine, shims and pods included: somebody has to collect them.
   const reaper = process.pid === 1 ? [new ZombieReaper(log)] : [];
-  return [...reaper, leftovers(config, host), assembled("server", (signal) => parts(config, host, signal))];
+  return [...reaper, leftovers(config, host), assembled("server", (signal) => parts(config, host, signal), "programs")];
 }
 
 async function parts(config: ServerConfig, host: ServerHost, signal: AbortSignal): Promise<readonly Component[]> {
