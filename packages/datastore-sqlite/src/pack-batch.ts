@@ -52,6 +52,8 @@ class RowPacker {
     const { spans, leases, endedLeases, compactRevision } = this.#batch;
     const values = this.#values.buffer;
     const batch = { ...packed, values, spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
-    return { batch, transfer: [values, ...Object.values(packed.columns ?? {})] };
+    const { columns } = packed;
+    const more = columns === undefined ? [] : [columns.numbers, columns.nameLengths, columns.names];
+    return { batch, transfer: [values, ...more] };
   }
 }
