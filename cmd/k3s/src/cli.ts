@@ -31,6 +31,9 @@ export async function runCli(context: CommandContext): Promise<number> {
   }
 }
 
+/** Commands of k3s v1.20 and newer that are not here. */
+const OTHER_COMMANDS: ReadonlySet<string> = new Set(["certificate", "completion", "etcd-snapshot", "secrets-encrypt"]);
+
 /** What makes of Go's spellings those that we know. */
 function normalizerOf(command: string | undefined): (args: readonly string[]) => readonly string[] {
   if (command === "datastore") return normalizeDatastoreArguments;
@@ -47,13 +50,15 @@ function createProgram(context: CommandContext, exit: (code: number) => void): C
     .helpCommand("help [command]", "Show the help of a command")
     .option("-v, --version", "Print the versions of k3s and of its runtime")
     .argument("[command]")
+    .argument("[arguments...]")
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ optionDescription: ({ description }) => description, subcommandTerm: (command) => command.name() })
     .configureOutput({ writeOut: context.write, writeErr: ignoreText, getOutHelpWidth: () => 120 });
-  program.action(async (name: string | undefined, options: { readonly version?: true }) => {
+  program.action(async (name: string | undefined, _others: readonly string[], options: { readonly version?: true }) => {
     if (options.version === true) context.write(await loadVersion(context));
     else if (name === undefined) context.write(program.helpInformation());
+    else if (OTHER_COMMANDS.has(name)) throw UsageError.absentCommand(name);
     else
       throw UsageError.unknownCommand(
         name,

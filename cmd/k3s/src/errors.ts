@@ -14,6 +14,12 @@ export class UsageError extends NodeError {
     return new UsageError("ERR_USAGE_SETTINGS", message, { hint: `Correct them; see ${command} --help` });
   }
 
+  static absentCommand(name: string): UsageError {
+    return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: this version has no command "${name}"`, {
+      hint: "See k3s --help for the commands there are",
+    });
+  }
+
   static unknownCommand(name: string, suggestion: string | undefined): UsageError {
     const guess = suggestion === undefined ? "" : `, did you mean "${suggestion}"?`;
     return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: "${name}" is not a command${guess}`, {

@@ -40,6 +40,14 @@ describe("k3s", () => {
     assert.match(stderr, /^Code: {2}ERR_USAGE_COMMAND$/m);
     assert.match(stderr, /^Hint: {2}\S/m);
   });
+
+  test("names a command that is not here, whatever its arguments", async (t) => {
+    const typo = await run(t, ["tokn", "list", "all"]);
+    assert.match(typo.stderr, /"tokn" is not a command, did you mean "token"\?$/m);
+    const absent = await run(t, ["etcd-snapshot", "ls"]);
+    assert.match(absent.stderr, /^Error: Cannot run k3s: this version has no command "etcd-snapshot"$/m);
+    assert.deepEqual([typo.code, absent.code], [1, 1]);
+  });
 });
 
 describe("k3s server: mistakes on the command line", () => {

@@ -176,6 +176,23 @@ describe("k3s datastore compact", () => {
     assert.deepEqual([status.compactRevision, status.rows?.total, status.rows?.awaitingRemoval], [8, 5, 0]);
   });
 
+  test("waits for no row of a change that is not compacted as a whole, or that a watch can still tell", async (t) => {
+    const { dataDir, serve, ctl } = await node(t);
+    const server = await serve();
+    for (const key of ["/b/1", "/b/2", "/b/3"]) await ctl("put", key, "x");
+    await ctl("del", "/b/", "--prefix"); // rows 5 to 7, revision 7
+    await server.stop();
+    for (const revision of [5, 7]) {
+      const { removedRows } = await json<{ removedRows: number }>(t, [
+        "compact",
+        `--data-dir=${dataDir}`,
+        `--revision=${revision}`,
+      ]);
+      const status = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
+      assert.deepEqual([removedRows, status.compactRevision, status.rows?.awaitingRemoval], [0, revision, 0]);
+    }
+  });
+
   test("refuses what cannot be, with the cure", async (t) => {
     const { dataDir, file, socket, serve } = await node(t);
     await serve();

@@ -45,11 +45,12 @@ export async function joinCluster(options: JoinOptions, signal: AbortSignal): Pr
 
 async function establishTrust({ config, server, log }: JoinOptions, signal: AbortSignal): Promise<ClusterTrust> {
   const { token } = config;
-  if (token !== undefined) return await trustCluster({ server, token, user: "node", log, signal });
+  const name = server === config.server ? server : `${config.server} (through ${new URL(server).host})`;
+  if (token !== undefined) return await trustCluster({ server, name, token, user: "node", log, signal });
   // Without a token the certificate of an earlier join has to do, and the CA that came with it.
   const ca = await readIfExists(agentPaths(config.paths.agentDir).serverCa);
   if (ca === undefined) throw TokenError.empty();
-  return { server: parseServerUrl(server), ca, token: undefined };
+  return { server: parseServerUrl(server), name, ca, token: undefined };
 }
 
 async function fetchIdentity(

@@ -88,10 +88,18 @@ describe("joinCluster()", { concurrency: true }, () => {
 
   test("ends at once where waiting cannot help", async (t) => {
     const cluster = await startCluster(t);
-    const asked = (token: string | undefined) => join({ ...cluster, config: { ...cluster.config, token } });
+    const named = { ...cluster.config, server: "https://srv1:6443" };
+    const asked = (token: string | undefined) => join({ ...cluster, config: { ...named, token } });
     const foreign = asked(`K10${"0".repeat(64)}::node:secret`);
     await assert.rejects(foreign, (error) => error instanceof TokenError && error.code === "ERR_TOKEN_CA_MISMATCH");
-    await assert.rejects(asked("wrong"), (error) => error instanceof ClusterError && error.isFinal);
+    await assert.rejects(asked("wrong"), (error) => {
+      assert.ok(error instanceof ClusterError && error.isFinal);
+      assert.match(
+        error.message,
+        /^Cannot join at https:\/\/srv1:6443 \(through 127\.0\.0\.1:\d+\): the server does not accept/,
+      );
+      return true;
+    });
     await assert.rejects(asked(undefined), TokenError);
   });
 

@@ -97,22 +97,27 @@ export class ClusterClient {
       return answer;
     } catch (error) {
       signal.throwIfAborted();
-      throw ClusterError.unreachable(url.origin, error);
+      throw ClusterError.unreachable(this.#name, error);
     }
   }
 
   #failure({ path }: Call, { status, statusLine, body }: HttpsAnswer): ClusterError {
-    const url = `${this.#options.trust.server.origin}${path}`;
+    const what = `${path} of ${this.#name}`;
     const message = statusMessage(body);
     if (status === 401) return this.#unauthorized();
-    if (status === 403) return ClusterError.forbidden(url, message);
-    return ClusterError.failed(url, { line: statusLine, message });
+    if (status === 403) return ClusterError.forbidden(what, message);
+    return ClusterError.failed(what, { line: statusLine, message });
   }
 
   #unauthorized(): ClusterError {
-    const { token, server } = this.#options.trust;
+    const { token } = this.#options.trust;
     const isBootstrap = token !== undefined && parseToken(token).credentials.kind === "bootstrap";
-    return isBootstrap ? ClusterError.bootstrapToken(server.origin) : ClusterError.wrongToken(server.origin);
+    return isBootstrap ? ClusterError.bootstrapToken(this.#name) : ClusterError.wrongToken(this.#name);
+  }
+
+  get #name(): string {
+    const { name, server } = this.#options.trust;
+    return name ?? server.origin;
   }
 
   async #pair(): Promise<Pair | undefined> {

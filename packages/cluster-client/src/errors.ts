@@ -53,9 +53,9 @@ export class ClusterError extends NodeError {
     return new ClusterError({ code: "ERR_BOOTSTRAP_TOKEN_REFUSED", message, hint });
   }
 
-  static forbidden(url: string, detail: string): ClusterError {
+  static forbidden(what: string, detail: string): ClusterError {
     const hint = "Agents join with the node or agent token, servers with the server token";
-    const message = `Cannot use ${url}: the server refuses it to the holder of this token (403 Forbidden): ${detail}`;
+    const message = `Cannot use ${what}: the server refuses it to the holder of this token (403 Forbidden): ${detail}`;
     return new ClusterError({ code: "ERR_TOKEN_FORBIDDEN", message, hint, isFinal: true });
   }
 
@@ -69,9 +69,9 @@ export class ClusterError extends NodeError {
     return new ClusterError({ code: "ERR_NODE_PASSWORD", message, hint });
   }
 
-  static failed(url: string, status: { readonly line: string; readonly message: string }): ClusterError {
+  static failed(what: string, status: { readonly line: string; readonly message: string }): ClusterError {
     const hint = "This is tried again; if it stays, look at the log of the server";
-    const message = `Cannot use ${url}: ${status.message === "" ? status.line : `${status.message} (${status.line})`}`;
+    const message = `Cannot use ${what}: ${status.message === "" ? status.line : `${status.message} (${status.line})`}`;
     return new ClusterError({ code: "ERR_SERVER_FAILED", message, hint });
   }
 }

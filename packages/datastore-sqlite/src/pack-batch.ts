@@ -53,7 +53,7 @@ class RowPacker {
     const values = this.#values.buffer;
     const batch = { ...packed, values, spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
     const { columns } = packed;
-    const buffers = columns === undefined ? [] : [columns.numbers, columns.nameLengths, columns.names];
-    return { batch, transfer: [values, ...buffers] };
+    const more = columns === undefined ? [] : [columns.numbers, columns.nameLengths, columns.names];
+    return { batch, transfer: [values, ...more] };
   }
 }

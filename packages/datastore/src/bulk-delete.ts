@@ -8,8 +8,8 @@ import type { DeleteOp, Txn, TxnResult } from "./types.ts";
 import { revision } from "./types.ts";
 import type { Version } from "./version.ts";
 
-/** Fewer keys are deleted by an ordinary plan, which other writes need not wait for: it takes about ten milliseconds. */
-const MIN_KEYS = 2000;
+/** Fewer keys are deleted by an ordinary plan, which other writes need not wait for: it takes a few milliseconds, and their values fit. */
+const MIN_KEYS = 500;
 /** Keys looked at in one turn of the event loop. */
 const SLICE_KEYS = 2000;
 

@@ -1,4 +1,4 @@
-import { isGapName, MARKER_NAME, type Driver, type RowHead } from "@k3s/datastore";
+import { isGapName, MARKER_NAME, type Driver, type RowHead, type RowSpan } from "@k3s/datastore";
 
 /** The newest row of a name. */
 export interface NewestRow {
@@ -33,8 +33,8 @@ const FINDINGS_MAX = 100;
 const PAGE_ROWS = 4000;
 
 /** Reads every row and checks that each follows the one that it says it follows. */
-export async function inspectRows(reader: Pick<Driver, "heads">, signal: AbortSignal): Promise<RowsReport> {
-  const inspection = new RowInspection();
+export async function inspectRows(reader: Pick<Driver, "heads" | "side">, signal: AbortSignal): Promise<RowsReport> {
+  const inspection = new RowInspection((await reader.side()).spans);
   for (let after = 0; ;) {
     signal.throwIfAborted();
     const heads = await reader.heads(after, PAGE_ROWS);
@@ -45,6 +45,7 @@ export async function inspectRows(reader: Pick<Driver, "heads">, signal: AbortSi
 }
 
 class RowInspection {
+  readonly #spans: readonly RowSpan[];
   readonly #newest = new Map<string, NewestRow>();
   readonly #findings: string[] = [];
   /** Predecessors that were not seen: right if they were compacted. */
@@ -59,6 +60,11 @@ class RowInspection {
   #lastRow = 0;
   #compactRevision = 0;
 
+  /** `spans`: rows that are one revision. */
+  constructor(spans: readonly RowSpan[]) {
+    this.#spans = spans.toSorted((a, b) => a.last - b.last);
+  }
+
   add(head: RowHead): void {
     this.#rows++;
     this.#firstRow ||= head.id;
@@ -71,9 +77,10 @@ class RowInspection {
   report(): RowsReport {
     const newest = [...this.#newest.values()];
     const tombstones = newest.filter(({ isDeleted }) => isDeleted);
-    const isCompacted = (row: number) => row <= this.#compactRevision;
+    const isCompacted = (row: number) => this.#revisionOf(row) <= this.#compactRevision;
     // A deletion in the compacted revision itself is kept, with what it replaced.
-    const isDue = (row: number) => isCompacted(row) && !(row === this.#compactRevision && this.#deletions.has(row));
+    const isKept = (row: number) => this.#revisionOf(row) === this.#compactRevision && this.#deletions.has(row);
+    const isDue = (row: number) => isCompacted(row) && !isKept(row);
     for (const { head, previous } of this.#missing)
       // A creation follows a deletion, which goes as soon as it is compacted itself.
       if (!isCompacted(head.created ? previous : head.id))
@@ -93,6 +100,18 @@ class RowInspection {
       findings: this.#findings.slice(0, FINDINGS_MAX),
       newest: this.#newest,
     };
+  }
+
+  /** The rows of one change are one revision, that of the last of them. */
+  #revisionOf(row: number): number {
+    let [low, high] = [0, this.#spans.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#spans[middle]?.last ?? 0) < row) low = middle + 1;
+      else high = middle;
+    }
+    const span = this.#spans[low];
+    return span !== undefined && span.first <= row ? span.last : row;
   }
 
   #addMarker({ prevRevision }: RowHead): void {
