@@ -844,6 +844,14 @@ unmount_below() {
     done
 }
 
+# Whether a folder is mounted on itself. Another disk there, or another folder, is somebody else's.
+is_bound_to_itself() {
+    awk -v top="$1" '
+        { device[$1] = $3 }
+        $5 == top { parent = $2; own = $3; root = $4 }
+        END { exit !(own != "" && device[parent] == own && root != "/" && substr(top, length(top) - length(root) + 1) == root) }' /proc/self/mountinfo
+}
+
 # Never deletes through a mount that stayed.
 remove_below() {
     if [ -n "$(mounts_below "$1")" ]; then
@@ -920,6 +928,8 @@ stop_slice
 # shellcheck disable=SC2046,SC2086
 remove_cgroups $cgroups
 for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins" /run/netns/cni- "$data_dir/agent/containerd"; do unmount_below "$folder"; done
+# A kubelet binds its folder to itself where mounts are private.
+while is_bound_to_itself "$KUBELET_DIR"; do umount "$KUBELET_DIR" || break; done
 for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do remove_below "$folder"; done
 remove_network
 exit 0
