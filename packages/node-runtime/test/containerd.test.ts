@@ -201,7 +201,7 @@ describe("ImageImport", () => {
     for (const [name, data] of Object.entries({ ...broken, "flipped.tgz": flipped, "whole.tar": content }))
       await writeFile(join(paths.images, name), data);
     await startImport(t, options);
-    assert.ok((await store.pinned(limit())).includes("example.org/whole:1"));
+    assert.ok((await store.pinned(limit())).includes("example.org/whole:1"), lines.get().join(""));
     const errors = lines.get().filter((line) => line.includes("could not be imported"));
     for (const [name, code] of [
       ["cut.tar", "ERR_IMAGE_IMPORT"],
