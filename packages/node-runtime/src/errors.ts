@@ -49,3 +49,8 @@ export class NodeRuntimeError extends NodeError {
     );
   }
 }
+
+/** Whether it is containerd that has refused an archive, and not the archive that cannot be read. */
+export function isRefusedImport(error: unknown): boolean {
+  return !(error instanceof NodeRuntimeError) || error.code === "ERR_IMAGE_IMPORT";
+}

@@ -5,11 +5,7 @@ import { ArchiveFolder } from "./archive-folder.ts";
 import { ArchiveImporter, type ImportedArchive } from "./archive-importer.ts";
 import { ImageStore } from "./image-store.ts";
 import { ImportCache } from "./import-cache.ts";
-import { inParallel } from "./in-parallel.ts";
 import { nodePaths, type NodeRuntimeOptions } from "./node-runtime-options.ts";
-
-/** Archives at a time: one unpacks here while containerd writes another to the disk; more only compete. */
-const AT_ONCE = 4;
 
 /** Brings the images of all archives into containerd: those of the component set, then the user's folder, which is watched. */
 export class ImageImport implements Component {
@@ -71,7 +67,7 @@ export class ImageImport implements Component {
   }
 
   async #importAll(archives: readonly string[], signal: AbortSignal): Promise<ImportedArchive[]> {
-    return await inParallel(archives, AT_ONCE, (archive) => this.#importer.import(archive, signal));
+    return await this.#importer.importAll(archives, signal);
   }
 
   #sayOutcome(imported: readonly ImportedArchive[], durationMs: number): void {
