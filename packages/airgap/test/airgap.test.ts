@@ -7,12 +7,11 @@ import { gzipSync } from "node:zlib";
 import { writeImageArchive } from "@k3s/components";
 import { createLogger } from "@k3s/log";
 import { runProgram } from "@k3s/node-runtime";
-import { findProgram } from "@k3s/testkit";
+import { findProgram, startRegistry } from "@k3s/testkit";
 import { makeBundle, type BundleOptions } from "../src/bundle.ts";
 import { makeImageArchive, type ImageArchiveOptions } from "../src/image-archive.ts";
 import { ImageWorkshop } from "../src/image-workshop.ts";
 import { neededImages } from "../src/needed-images.ts";
-import { startRegistry } from "./test-registry.ts";
 
 const limit = () => AbortSignal.timeout(60_000);
 const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;

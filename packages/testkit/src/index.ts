@@ -39,4 +39,5 @@ export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
+export { startRegistry } from "./test-registry.ts";
 export { until } from "./until.ts";
