@@ -94,6 +94,16 @@ describe("the one file", () => {
     assert.equal((await run(executable, ["licenses"])).stdout, "the licences of all\n");
   });
 
+  test("check-config knows the host tools that a node brings along, and leaves nothing behind", async (t) => {
+    const folder = await openFolder(t);
+    const env = { TMPDIR: folder, PATH: process.env["PATH"] ?? "" };
+    const { stdout, stderr } = await run(executable, ["check-config", "--json", "-d", join(folder, "data")], { env });
+    const { findings } = JSON.parse(stdout) as { findings: { id: string; status: string; found: string }[] };
+    const iptables = findings.find(({ id }) => id === "iptables");
+    assert.equal(iptables?.status, "ok", `${iptables?.found ?? ""} ${stderr}`);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
   test("takes nothing from variables of Node", async () => {
     const env = { NODE_OPTIONS: "--require /nonexistent.js --inspect" };
     const { code, stderr } = await run(executable, ["--help"], { env });

@@ -23,6 +23,10 @@ export async function openFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
+/** A host tool that hosts may lack. */
+const IPTABLES = `#!/bin/sh\necho "iptables v1.8.9 (nf_tables)"\n`;
+const SCRIPTS = new Map([...NAMES.map((name) => [name, SCRIPT] as const), ["aux/iptables", IPTABLES]]);
+
 /** The product as one file, with scripts in the place of the upstream programs. */
 export async function smallExecutable(folder: string): Promise<string> {
   const program = await buildProgram(join(ROOT, "dist/lib/program"));
@@ -39,18 +43,19 @@ export async function smallExecutable(folder: string): Promise<string> {
 }
 
 async function writeComponents(folder: string): Promise<Manifest> {
-  const sha256 = createHash("sha256").update(SCRIPT).digest("hex");
   const version = (text: string) => ({ major: 1, minor: 30, patch: 2, text });
-  const files = NAMES.map((name) => ({
-    ...{ path: `bin/${name}`, size: SCRIPT.length, mode: 0o755, mtimeMs: 0, sha256, source: "test" },
+  const files = [...SCRIPTS].map(([name, script]) => ({
+    ...{ path: `bin/${name}`, size: script.length, mode: 0o755, mtimeMs: 0, source: "test" },
+    sha256: createHash("sha256").update(script).digest("hex"),
   }));
   const versions = Object.fromEntries(
     ["kubernetes", "containerd", "runc", "cni"].map((name) => [name, version("1.30.2")]),
   );
   const architecture = { x64: "amd64", arm64: "arm64" }[process.arch as "x64" | "arm64"];
-  for (const { path } of files) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), SCRIPT, { mode: 0o755 });
+  for (const [name, script] of SCRIPTS) {
+    const path = join(folder, "bin", name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, script, { mode: 0o755 });
   }
   await writeFile(
     join(folder, "components.json"),

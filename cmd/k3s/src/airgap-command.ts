@@ -23,7 +23,7 @@ export function airgapCommand(context: CommandContext, exit: (code: number) => v
   command.action(() => context.write(command.helpInformation()));
   const run = async (action: AirgapAction, texts: AirgapTexts) => {
     const { runAirgap } = await import("./airgap/run-airgap.ts");
-    exit(await runAirgap(action, texts, context));
+    exit(await runAirgap(action, { ...command.opts<AirgapTexts>(), ...texts }, context));
   };
   command.addCommand(subcommand("list", run));
   command.addCommand(archiveCommand("images", run));
@@ -51,6 +51,7 @@ function archiveCommand(action: AirgapAction, run: Run): Command {
         "Archive of docker save or ctr images export, or folder of them, to take images from (repeatable)",
       ).argParser(collect),
     )
+    .addOption(new Option("-d, --data-dir <FOLDER>").hideHelp())
     .option("--offline", "Ask no registry: every image has to be in an archive")
     .option(
       "--hosts-dir <FOLDER>",

@@ -26,14 +26,16 @@ describe("k3s airgap", () => {
     const components = join(folder, "components");
     await writeComponentFolder(components, "#!/bin/sh\nexit 1\n");
     const env = { K3S_COMPONENTS_DIR: components };
-    await writeFile(join(folder, "k3s"), "");
+    const [executable, tar] = [join(folder, "k3s"), join(folder, "out.tar")];
+    await writeFile(executable, "");
     const before = await readdir(folder);
     const output = join(folder, "out.zip");
     for (const [args, code] of [
       [["images", "-o", output], "ERR_AIRGAP_OUTPUT"],
       [["images", "--from", join(folder, "absent")], "ERR_AIRGAP_NO_ARCHIVE"],
       [["bundle", "-o", output], "ERR_AIRGAP_OUTPUT"],
-      [["bundle", "-o", join(folder, "out.tar"), "--executable", join(folder, "k3s")], "ERR_AIRGAP_INSTALLER"],
+      [["bundle", "-o", tar, "--executable", executable], "ERR_AIRGAP_INSTALLER"],
+      [["bundle", "-o", tar, "--executable", executable, "--installer", executable], "ERR_AIRGAP_EXECUTABLE"],
     ] as const) {
       const ended = await run(t, ["airgap", ...args], { env });
       assert.equal(ended.code, 1);

@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { access, chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { payloadSource } from "@k3s/components";
 import { runProgram } from "@k3s/node-runtime";
 import { AirgapError } from "./errors.ts";
 import { makeImageArchive, type ImageArchiveOptions } from "./image-archive.ts";
@@ -10,7 +11,7 @@ import { makeImageArchive, type ImageArchiveOptions } from "./image-archive.ts";
 export interface BundleOptions extends Omit<ImageArchiveOptions, "output"> {
   /** The tar to write; the folder in it has its name without the end. */
   readonly output: string;
-  /** The executable of a release: one file. */
+  /** The executable of a release, with its programs inside, for the same processor as the images. */
   readonly executable: string;
   /** Places of `install.sh`; the first that is there is taken. */
   readonly installers: readonly string[];
@@ -21,8 +22,8 @@ export async function makeBundle(options: BundleOptions): Promise<void> {
   const { output, executable, architecture, path, signal, onStep } = options;
   if (!output.endsWith(".tar"))
     throw AirgapError.output(output, "a bundle is a plain tar, since what is in it is packed");
-  if (await isThere(join(dirname(executable), "lib/main.js"))) throw AirgapError.notOneFile(executable);
   const installer = await findInstaller(options.installers);
+  await assertExecutable(executable, architecture);
   const staging = await mkdtemp(join(dirname(output), ".k3s-bundle-"));
   try {
     const name = basename(output, ".tar");
@@ -57,6 +58,17 @@ async function findInstaller(places: readonly string[]): Promise<string> {
   throw AirgapError.noInstaller(places);
 }
 
+/** A machine without internet cannot get what is missing inside. */
+async function assertExecutable(path: string, architecture: string): Promise<void> {
+  const manifest = await payloadSource(path, path)
+    .manifest()
+    .catch((error: unknown) => {
+      throw AirgapError.executable(path, error);
+    });
+  if (manifest.architecture !== architecture)
+    throw AirgapError.otherProcessor(path, { executable: manifest.architecture, images: architecture });
+}
+
 /** As `sha256sum` writes and checks them, under the name that releases of k3s use. */
 async function writeChecksums(folder: string, architecture: string): Promise<void> {
   const names = [`k3s-airgap-images-${architecture}.tar.zst`, "k3s-images.txt", "k3s", "install.sh", "README.txt"];
@@ -74,7 +86,7 @@ function instructions(architecture: string): string {
 
   sha256sum -c sha256sum-${architecture}.txt
   mkdir -p /usr/local/bin /var/lib/rancher/k3s/agent/images
-  cp k3s /usr/local/bin/k3s
+  install -m 755 k3s /usr/local/bin/k3s
   cp k3s-airgap-images-${architecture}.tar.zst /var/lib/rancher/k3s/agent/images/
   INSTALL_K3S_SKIP_DOWNLOAD=true sh install.sh
 

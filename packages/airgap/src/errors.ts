@@ -36,9 +36,21 @@ export class AirgapError extends NodeError {
     });
   }
 
-  static notOneFile(path: string): AirgapError {
-    return new AirgapError("ERR_AIRGAP_EXECUTABLE", `Cannot bundle "${path}": it needs the folder lib beside it`, {
+  static executable(path: string, cause: unknown): AirgapError {
+    return new AirgapError("ERR_AIRGAP_EXECUTABLE", `Cannot bundle "${path}": no programs of a release are inside`, {
       hint: "Name the executable of a release with --executable",
+      cause,
+    });
+  }
+
+  static otherProcessor(
+    path: string,
+    processors: { readonly executable: string; readonly images: string },
+  ): AirgapError {
+    const { executable, images } = processors;
+    const message = `Cannot bundle "${path}": it is for ${executable}, the images are for ${images}`;
+    return new AirgapError("ERR_AIRGAP_PROCESSOR", message, {
+      hint: `Make the bundle on a machine with the processor ${executable}`,
     });
   }
 

@@ -34,12 +34,11 @@ export interface ImageArchiveOptions {
   readonly signal: AbortSignal;
 }
 
-/** Writes an archive of images as `agent/images` takes it, and returns what is in it. Rejects with AirgapError or NodeRuntimeError. */
+/** Writes, as root, an archive of images as `agent/images` takes it, and returns what is in it. Rejects with AirgapError or NodeRuntimeError. */
 export async function makeImageArchive(options: ImageArchiveOptions): Promise<readonly StoredImage[]> {
   const { output, set, path, architecture, log, onStep, signal } = options;
   const archives = (await Promise.all(options.from.map(findArchives))).flat();
   const packer = createPacker(output);
-  if (process.geteuid?.() !== 0) throw AirgapError.notRoot();
   const folder = await mkdtemp(join(tmpdir(), "k3s-airgap-"));
   try {
     await using workshop = await ImageWorkshop.open({ set, path, folder, architecture, log }, signal);

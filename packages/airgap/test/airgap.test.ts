@@ -4,15 +4,15 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
-import { writeImageArchive } from "@k3s/components";
+import { parseVersion, writeImageArchive } from "@k3s/components";
 import { createLogger } from "@k3s/log";
 import { runProgram } from "@k3s/node-runtime";
-import { findProgram } from "@k3s/testkit";
+import { appendPayload } from "@k3s/payload";
+import { findProgram, startRegistry } from "@k3s/testkit";
 import { makeBundle, type BundleOptions } from "../src/bundle.ts";
 import { makeImageArchive, type ImageArchiveOptions } from "../src/image-archive.ts";
 import { ImageWorkshop } from "../src/image-workshop.ts";
 import { neededImages } from "../src/needed-images.ts";
-import { startRegistry } from "./test-registry.ts";
 
 const limit = () => AbortSignal.timeout(60_000);
 const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
@@ -164,10 +164,16 @@ describe("makeImageArchive()", () => {
 });
 
 describe("makeBundle()", () => {
+  async function writeExecutable(path: string, architecture: string): Promise<void> {
+    await writeFile(path, "program");
+    const versions = { kubernetes: parseVersion("1.20.2") };
+    await appendPayload(path, [], { manifest: { format: 1, architecture, versions, files: [], links: [] } });
+  }
+
   async function bundleOptions(t: TestContext): Promise<BundleOptions & { readonly place: string }> {
     const place = await folder(t);
     const [executable, installer] = [join(place, "k3s"), join(place, "install.sh")];
-    await writeFile(executable, "program");
+    await writeExecutable(executable, ARCHITECTURE);
     await writeFile(installer, "#!/bin/sh\n");
     const from = [await archive(join(place, "one.tar"), "example.org/one:1")];
     const output = join(place, "k3s-airgap-test.tar");
@@ -196,13 +202,16 @@ describe("makeBundle()", () => {
     assert.ok((await readdir(place)).every((name) => !name.startsWith(".k3s-bundle")));
   });
 
-  test("refuses an executable that is not one file, and a missing installer", async (t) => {
+  test("refuses what is no executable of a release, one for another processor, and a missing installer", async (t) => {
     const { place, ...given } = await bundleOptions(t);
     const installers = [join(place, "absent")];
+    const before = (await readdir(place)).sort();
     await assert.rejects(makeBundle({ ...given, installers }), { code: "ERR_AIRGAP_INSTALLER" });
     await assert.rejects(makeBundle({ ...given, output: `${given.output}.gz` }), { code: "ERR_AIRGAP_OUTPUT" });
-    await mkdir(join(place, "lib"));
-    await writeFile(join(place, "lib/main.js"), "");
+    await writeFile(given.executable, "a program without anything inside");
     await assert.rejects(makeBundle(given), { code: "ERR_AIRGAP_EXECUTABLE" });
+    await writeExecutable(given.executable, "s390x");
+    await assert.rejects(makeBundle(given), { code: "ERR_AIRGAP_PROCESSOR", message: /for s390x, the images/ });
+    assert.deepEqual((await readdir(place)).sort(), before);
   });
 });

@@ -10,6 +10,7 @@ export { loadComponentSet, type ComponentSet } from "./component-set.ts";
 export { writeImageArchive } from "./image-archive.ts";
 export { formatTar, type TarEntry } from "./tar-archive.ts";
 export { findUnpacked, unpackComponents, type UnpackOptions } from "./unpack-components.ts";
+export { unpackHostTools } from "./unpack-host-tools.ts";
 export { parseVersion, type Version } from "./version.ts";
 export type { Progress, ProgressEvent } from "./progress.ts";
 export { provideComponents, type ProvideOptions, type SourceName } from "./provide-components.ts";

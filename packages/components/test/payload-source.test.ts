@@ -5,7 +5,14 @@ import { copyFile, mkdir, open, readdir, readFile, rm, stat, writeFile } from "n
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { findUnpacked, folderSource, payloadSource, unpackComponents, type UnpackOptions } from "../src/index.ts";
+import {
+  findUnpacked,
+  folderSource,
+  payloadSource,
+  unpackComponents,
+  unpackHostTools,
+  type UnpackOptions,
+} from "../src/index.ts";
 import { createSet } from "../src/create-set.ts";
 import { manifestDigest, type Manifest } from "../src/manifest.ts";
 import { writeComponentFolder } from "./support/component-folder.ts";
@@ -47,6 +54,19 @@ const checkSums = (folder: string) =>
 async function leftOver(data: string): Promise<readonly string[]> {
   return (await readdir(data)).filter((name) => name.includes("-"));
 }
+
+test("unpackHostTools() unpacks the host tools and nothing else", async (t) => {
+  const { options, folder, manifest } = await fixture(t);
+  const to = join(folder, "tools");
+  await mkdir(to);
+  const tools = await unpackHostTools(options.from, to, AbortSignal.timeout(30_000));
+  assert.equal(tools, join(to, "bin/aux"));
+  const wanted = [...manifest.files, ...manifest.links].flatMap(({ path }) => /^bin\/aux\/(.+)/.exec(path)?.[1] ?? []);
+  assert.ok(wanted.length > 0);
+  const entries = await readdir(to, { recursive: true, withFileTypes: true });
+  const found = entries.filter((entry) => !entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
+  assert.deepEqual(found.sort(), wanted.map((name) => join(tools, name)).sort());
+});
 
 describe("payloadSource()", () => {
   test("unpacks what a folder would be linked to, under the same name", async (t) => {

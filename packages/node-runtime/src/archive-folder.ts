@@ -4,6 +4,7 @@ import { deadline, Latest, sleep } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import { archiveState, isSameState, type ArchiveState } from "./archive-state.ts";
 import { archivePacking } from "./archive-stream.ts";
+import { isImageList } from "./image-list.ts";
 
 /** A copy into the folder raises many events; it is looked at when it has been quiet for this long (k3s). */
 const QUIET_MS = 2_000;
@@ -17,14 +18,13 @@ interface ArchiveFolderOptions {
   readonly rescanMs?: number;
 }
 
-/** A folder into which image archives are put at any time, also into folders below it. */
+/** A folder into which image archives and lists of images are put at any time, also into folders below it. */
 export class ArchiveFolder {
   readonly #path: string;
   readonly #log: Logger;
   readonly #rescanMs: number;
   readonly #events = new Latest(0);
-  readonly #lists = new Set<string>();
-  /** The state of each archive when it was last handed out. */
+  /** The state of each file when it was last handed out. */
   #known = new Map<string, ArchiveState>();
 
   constructor({ path, log, rescanMs = RESCAN_MS }: ArchiveFolderOptions) {
@@ -34,15 +34,14 @@ export class ArchiveFolder {
   }
 
   /**
-   * Archives that came or changed since the last call, in the order of their paths: at first all. Those written to less
+   * Files that came or changed since the last call, in the order of their paths: at first all. Those written to less
    * than `settledMs` ago are left for a later call. No folder is an empty one.
    */
   async changed(settledMs = 0): Promise<string[]> {
     const names = (await filesBelow(this.#path)).sort();
-    this.#mentionLists(names);
     const known = new Map<string, ArchiveState>();
     const changed: string[] = [];
-    for (const path of names.filter((name) => archivePacking(name) !== undefined)) {
+    for (const path of names.filter(isImageFile)) {
       const now = await archiveState(path).catch(() => undefined);
       if (now === undefined) continue;
       const before = this.#known.get(path);
@@ -55,8 +54,8 @@ export class ArchiveFolder {
     return changed;
   }
 
-  /** Hands archives that change to `take`, soon where the kernel tells of changes, else at intervals. Resolves when `signal` aborts. */
-  async follow(take: (archives: readonly string[]) => Promise<void>, signal: AbortSignal): Promise<void> {
+  /** Hands files that change to `take`, soon where the kernel tells of changes, else at intervals. Resolves when `signal` aborts. */
+  async follow(take: (files: readonly string[]) => Promise<void>, signal: AbortSignal): Promise<void> {
     const watching = this.#watch(signal);
     while (!signal.aborted)
       try {
@@ -89,8 +88,7 @@ export class ArchiveFolder {
   async #watch(signal: AbortSignal): Promise<void> {
     try {
       for await (const { filename } of watch(this.#path, { recursive: true, signal }))
-        if (filename !== null && (archivePacking(filename) !== undefined || isList(filename)))
-          this.#events.set(this.#events.get() + 1);
+        if (filename !== null && isImageFile(filename)) this.#events.set(this.#events.get() + 1);
     } catch (error) {
       if (signal.aborted) return;
       const cure = "if watches have run out, raise the sysctl fs.inotify.max_user_watches";
@@ -98,20 +96,10 @@ export class ArchiveFolder {
       this.#log.warn({ folder: this.#path, error, effect, cure }, "image folder cannot be watched");
     }
   }
-
-  #mentionLists(paths: readonly string[]): void {
-    for (const file of paths.filter((path) => isList(path) && !this.#lists.has(path))) {
-      this.#lists.add(file);
-      const effect = "the images it names are pulled when a pod needs them, not before";
-      const cure = "put an archive of these images into the folder";
-      this.#log.warn({ file, effect, cure }, "lists of image references are not served by this version");
-    }
-  }
 }
 
-/** A file of image references, one a line, which k3s pulls at start. */
-function isList(path: string): boolean {
-  return path.endsWith(".txt");
+function isImageFile(path: string): boolean {
+  return archivePacking(path) !== undefined || isImageList(path);
 }
 
 async function filesBelow(folder: string): Promise<string[]> {

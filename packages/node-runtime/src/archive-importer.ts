@@ -1,17 +1,19 @@
 import { retry } from "@k3s/async";
-import { describeError, NodeError } from "@k3s/errors";
+import { NodeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { archiveState, type ArchiveState } from "./archive-state.ts";
+import { isRefusedImport } from "./errors.ts";
 import type { ImageStore } from "./image-store.ts";
 import { importArchive } from "./import-archive.ts";
 import type { ImportCache } from "./import-cache.ts";
+import { inParallel } from "./in-parallel.ts";
+import { pinImages } from "./pin-images.ts";
 
 /** containerd may be restarted at any moment: what it refuses then is asked again. */
 const RETRY = { delayMinMs: 200, delayMaxMs: 5_000 } as const;
 
-const COLLISION_RETRY = { delayMinMs: 50, delayMaxMs: 500 } as const;
-/** As many as there can be imports beside this one, and some more. */
-const COLLISIONS_MAX = 8;
+/** Archives at a time: one unpacks here while containerd writes another to the disk; more only compete. */
+const AT_ONCE = 4;
 
 export interface ArchiveImporterOptions {
   readonly store: ImageStore;
@@ -28,7 +30,7 @@ export interface ImportedArchive {
   readonly names: readonly string[];
 }
 
-/** Brings the images of single archives into containerd and pins them. */
+/** Brings the images of archives into containerd and pins them. */
 export class ArchiveImporter {
   readonly #store: ImageStore;
   readonly #cache: ImportCache;
@@ -42,20 +44,18 @@ export class ArchiveImporter {
     this.#path = path;
   }
 
-  /** Never rejects for the archive's sake: what is wrong with it is logged. Rejects with the reason of `signal`. */
-  async import(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
-    try {
-      return await this.#importUnlessCollision(archive, signal).catch(async (error: unknown) => {
-        if (await this.#isThere(signal)) throw error;
-        await this.answered(() => this.#store.pinned(signal), signal);
-        return await this.#importOnce(archive, signal);
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      const { code, hint } = error instanceof NodeError ? error : {};
-      this.#log.error({ archive, error, code, hint }, "image archive could not be imported");
-      return { outcome: "failed", names: [] };
-    }
+  /**
+   * Says of each how it ended, in their order. Never rejects for an archive's sake: what is wrong with it is logged. Rejects
+   * with the reason of `signal`. Only one call at a time.
+   */
+  async importAll(archives: readonly string[], signal: AbortSignal): Promise<ImportedArchive[]> {
+    const attempts = await inParallel(archives, AT_ONCE, async (archive) => ({
+      archive,
+      ended: await this.#importBesideOthers(archive, signal),
+    }));
+    const all: ImportedArchive[] = [];
+    for (const { archive, ended } of attempts) all.push(ended ?? (await this.#importAlone(archive, signal)));
+    return all;
   }
 
   /** Asks again while containerd is away. */
@@ -66,18 +66,45 @@ export class ArchiveImporter {
     return await retry(ask, { ...RETRY, onRetry, isRetryable: (error) => !isUnknownImage(error) }, signal);
   }
 
-  /** Two archives with the same image, at the same time: one of them finds that the other has just made its name. */
-  async #importUnlessCollision(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
-    let collisions = 0;
-    const isRetryable = (error: unknown) => isCollision(error) && ++collisions <= COLLISIONS_MAX;
-    return await retry(() => this.#importOnce(archive, signal), { ...COLLISION_RETRY, isRetryable }, signal);
+  /**
+   * Undefined when containerd has refused it and may take it when asked again: it was away, another import was faster to
+   * make the same name, or one that broke off has left half of a file of the same name, on which this one built.
+   */
+  async #importBesideOthers(archive: string, signal: AbortSignal): Promise<ImportedArchive | undefined> {
+    try {
+      return await this.#importOnce(archive, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isRefusedImport(error)) return this.#fail(archive, error);
+      this.#log.debug({ archive, error }, "image archive was refused; it is imported again, alone");
+      return undefined;
+    }
   }
 
-  async #isThere(signal: AbortSignal): Promise<boolean> {
-    return await this.#store.pinned(signal).then(
-      () => true,
-      () => false,
-    );
+  async #importAlone(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
+    try {
+      await this.answered(() => this.#store.pinned(signal), signal);
+      await this.#dropUnfinished(signal);
+      return await this.#importOnce(archive, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#fail(archive, error);
+    }
+  }
+
+  async #dropUnfinished(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#store.dropUnfinished(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log.warn({ error }, "what broken imports have left could not be dropped");
+    }
+  }
+
+  #fail(archive: string, error: unknown): ImportedArchive {
+    const { code, hint } = error instanceof NodeError ? error : {};
+    this.#log.error({ archive, error, code, hint }, "image archive could not be imported");
+    return { outcome: "failed", names: [] };
   }
 
   async #importOnce(archive: string, signal: AbortSignal): Promise<ImportedArchive> {
@@ -94,7 +121,7 @@ export class ArchiveImporter {
       ...{ store: this.#store, path: this.#path, signal },
       onProgress: (bytes, percent) => this.#log.info({ archive, bytes, percent }, "importing image archive"),
     });
-    const pinned = await this.#pin(names, signal);
+    const pinned = await pinImages(this.#store, names, signal);
     const durationMs = Math.round(performance.now() - startedAt);
     this.#log.info({ archive, images: names, durationMs }, "image archive imported");
     if (names.length === 0) {
@@ -114,31 +141,10 @@ export class ArchiveImporter {
     }
   }
 
-  /** Pins the images under their name and under `<repository>@<digest>`; returns all of these names. */
-  async #pin(names: readonly string[], signal: AbortSignal): Promise<string[]> {
-    const stored = new Map((await this.#store.list(signal)).map(({ name, digest }) => [name, digest]));
-    const pinned: string[] = [];
-    for (const name of names) {
-      const digest = stored.get(name);
-      if (digest === undefined) continue;
-      const alias = `${name.replace(/(@[^/]*|:[^/:]*)$/, "")}@${digest}`;
-      await this.#store.pin(name, signal);
-      if (alias !== name) await this.#store.tag(name, alias, signal);
-      await this.#store.pin(alias, signal);
-      pinned.push(name, alias);
-    }
-    return pinned;
-  }
-
   async #hasAll(names: readonly string[], signal: AbortSignal): Promise<boolean> {
     const stored = new Set((await this.#store.list(signal)).map(({ name }) => name));
     return names.every((name) => stored.has(name));
   }
-}
-
-/** ctr's answer when another import was faster between its look for a name and its making it. */
-function isCollision(error: unknown): boolean {
-  return /already exists/.test(describeError(error));
 }
 
 /** ctr's answer about a name that is not, or not any more, in the store. */

@@ -34,6 +34,40 @@ export class NodeRuntimeError extends NodeError {
     });
   }
 
+  static imageUnknown(reference: string, cause: unknown): NodeRuntimeError {
+    return new NodeRuntimeError(
+      "ERR_IMAGE_UNKNOWN",
+      `Cannot pull image "${reference}": its registry does not have it`,
+      {
+        cause,
+        hint: "Correct its name or its tag in the list; it is asked for again now and then",
+      },
+    );
+  }
+
+  static imageUnreachable(reference: string, cause: unknown): NodeRuntimeError {
+    return new NodeRuntimeError("ERR_IMAGE_PULL", `Cannot pull image "${reference}": its registry failed`, {
+      cause,
+      hint: "It is tried again by itself. Name a mirror, certificates or credentials in agent/etc/containerd/certs.d/REGISTRY/hosts.toml below the data folder, or put an archive of the image beside the list",
+    });
+  }
+
+  static imageReference(path: string, line: number, text: string): NodeRuntimeError {
+    return new NodeRuntimeError(
+      "ERR_IMAGE_LIST_LINE",
+      `Cannot pull line ${line} of "${path}": "${text}" is no reference of an image`,
+      { hint: "Write one reference a line, as in docker.io/library/busybox:1.36; the other lines are pulled" },
+    );
+  }
+
+  static imageListSize(path: string, limitBytes: number): NodeRuntimeError {
+    return new NodeRuntimeError(
+      "ERR_IMAGE_LIST_SIZE",
+      `Cannot read list of images "${path}": it is larger than ${limitBytes} bytes`,
+      { hint: "A list of images has one reference a line; files of other kinds need another name" },
+    );
+  }
+
   static kubeletConfig(path: string, cause: unknown): NodeRuntimeError {
     return new NodeRuntimeError("ERR_KUBELET_CONFIG", `Cannot read kubelet configuration "${path}": not usable`, {
       cause,
@@ -48,4 +82,9 @@ export class NodeRuntimeError extends NodeError {
       { hint: 'Only {{ template "base" . }} stands for something; write the rest out, or use a drop-in file' },
     );
   }
+}
+
+/** Whether it is containerd that has refused an archive, and not the archive that cannot be read. */
+export function isRefusedImport(error: unknown): boolean {
+  return !(error instanceof NodeRuntimeError) || error.code === "ERR_IMAGE_IMPORT";
 }

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { isClosedPipe } from "./closed-pipe.ts";
 import { runProgram } from "./run-program.ts";
+import { dropUnfinished } from "./unfinished-content.ts";
 
 export interface ImageStoreOptions {
   /** The program ctr that belongs to the running containerd. */
@@ -60,6 +61,11 @@ export class ImageStore {
       if (!isClosedPipe(error)) throw error;
     });
     await Promise.all([fed, ended]);
+  }
+
+  /** Drops what imports have left half written; none must be under way. */
+  async dropUnfinished(signal: AbortSignal): Promise<void> {
+    await dropUnfinished({ socket: this.#options.socket, namespace: NAMESPACE }, signal);
   }
 
   async pin(name: string, signal: AbortSignal): Promise<void> {

@@ -8,7 +8,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Latest } from "@k3s/async";
 import { parseVersion, writeImageArchive, type ComponentSet, type Version } from "@k3s/components";
 import { createLogger } from "@k3s/log";
-import { findProgram } from "@k3s/testkit";
+import { findProgram, startRegistry } from "@k3s/testkit";
 import { containerd } from "../src/containerd.ts";
 import { ImageImport } from "../src/image-import.ts";
 import { ImageStore } from "../src/image-store.ts";
@@ -223,5 +223,29 @@ describe("ImageImport", () => {
     await rename(join(folder, "late.tar"), join(paths.images, "late.tar"));
     await lines.until((all) => all.some((line) => line.includes("late.tar")), limit());
     assert.ok((await store.pinned(limit())).includes("example.org/late:1"));
+  });
+
+  test("pulls and pins what lists name, and keeps it when the registry is gone", async (t) => {
+    const { options, paths, store, lines } = await node(t);
+    const { host, close } = await startRegistry(t);
+    const image = `${host}/team/app:1`;
+    const isThere = (all: readonly string[]) => all.filter((line) => line.includes('"images of the list are there"'));
+    await writeFile(join(paths.images, "app.txt"), `${image}\n`);
+    await writeFile(join(paths.images, "more.txt"), `${host}/team/none:1\n`);
+    const first = await startImport(t, options);
+    await lines.until((all) => isThere(all).length === 1, limit());
+    const has = (name: string) =>
+      lines.get().filter((line) => line.includes(name) && line.includes("ERR_IMAGE_UNKNOWN"));
+    await lines.until(() => has(`${host}/team/none:1`).length === 1, limit());
+    await first.stop();
+    const pinned = await store.pinned(limit());
+    const digest = (await store.list(limit())).find(({ name }) => name === image)?.digest ?? "";
+    for (const name of [image, `${host}/team/app@${digest}`]) assert.ok(pinned.includes(name), pinned.join());
+
+    close();
+    await rm(join(paths.images, "more.txt"));
+    await startImport(t, options);
+    await lines.until((all) => isThere(all).length === 2, limit());
+    assert.deepEqual((await store.pinned(limit())).sort(), [...pinned].sort());
   });
 });

@@ -55,7 +55,7 @@ async function importer(t: TestContext, state: { readonly pinned: string; readon
   const log = createLogger({ level: "info", format: "json", write: (line) => lines.set([...lines.get(), line]) });
   const directories = { agentDirectory: file("agent"), stateDirectory: file("run") };
   const options = { ...fullOptions(), ...directories, set, log, settings: goodSettings, path: folder };
-  const component = new ImageImport(options, 50);
+  const component = new ImageImport(options, { rescanMs: 50, retryMs: 50 });
   t.after(() => component.stop());
   await component.prepare();
   return {
@@ -122,7 +122,7 @@ test("ImageImport does not try for ever when an image always exists already", as
   await writeFile(file("ctr"), CTR.replace("rm collide;", ""));
   await writeFile(file("collide"), "");
   await start();
-  assert.equal((await calls()).filter((call) => call.startsWith("images import")).length, 9);
+  assert.equal((await calls()).filter((call) => call.startsWith("images import")).length, 2);
   assert.equal(lines.get().filter((line) => line.includes("could not be imported")).length, 1);
 });
 
@@ -158,15 +158,66 @@ describe("ImageImport of a folder", () => {
     await lines.until((all) => all.some((line) => /late\.tar.*imported/.test(line)), limit());
     await component.stop();
   });
+});
 
-  test("says once of each list of references that it is not served", async (t) => {
-    const { start, images, lines } = await importer(t, { pinned: "" });
+describe("ImageImport of lists of references", () => {
+  test("says which images could not be pulled, once each with a cure, and does not keep the node from starting", async (t) => {
+    const { start, images, lines, component } = await importer(t, { pinned: "" });
+    await writeFile(join(images, "list.txt"), "# ours\n\nExample.org/Wrong:1\nexample.org/two:1\r\nbusybox\n");
+    await start();
+    const failures = () => lines.get().filter((line) => line.includes('"list of images could not be served whole"'));
+    // The second round has begun when it comes back to the image that fails, and says nothing again.
+    const pulls = () => lines.get().filter((line) => line.includes('"pulling image"') && line.includes("busybox"));
+    await lines.until(() => pulls().length > 2, limit());
+    await component.stop();
+    const codes = failures().map((line) => /"code":"(\w+)"/.exec(line)?.[1]);
+    assert.deepEqual(codes.sort(), ["ERR_IMAGE_LIST_LINE", "ERR_IMAGE_PULL", "ERR_IMAGE_PULL"], failures().join(""));
+    for (const [text, cure] of [
+      ["line 3", "one reference a line"],
+      ["example.org/two:1", "hosts.toml"],
+      ["docker.io/library/busybox:latest", "hosts.toml"],
+    ] as const)
+      assert.ok(
+        failures().some((line) => line.includes(text) && line.includes(cure)),
+        text,
+      );
+  });
+
+  test("asks no registry for what is there, and keeps it", async (t) => {
+    const alias = "example.org/one@sha256:1";
+    const state = { pinned: `example.org/one:1\n${alias}\nexample.org/gone:1\n` };
+    const { start, calls, images, lines } = await importer(t, state);
     await writeFile(join(images, "list.txt"), "example.org/one:1\n");
     await start();
-    await archive(join(images, "late.tar"));
-    await lines.until((all) => all.some((line) => /late\.tar.*imported/.test(line)), limit());
-    const warnings = lines.get().filter((line) => line.includes("lists of image references"));
-    assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? "", /list\.txt/);
+    await lines.until((all) => all.some((line) => line.includes('"images of the list are there"')), limit());
+    assert.ok(lines.get().every((line) => !line.includes("pulling image")));
+    const labels = (await calls()).filter((call) => call.startsWith("images label"));
+    const unpinned = labels.filter((call) => call.endsWith("pinned="));
+    assert.deepEqual(
+      unpinned.map((call) => call.split(" ")[2]),
+      ["example.org/gone:1"],
+    );
+    const pinned = labels.filter((call) => call.endsWith("=pinned"));
+    assert.deepEqual(
+      pinned.map((call) => call.split(" ")[2]),
+      ["example.org/one:1", alias],
+    );
+  });
+
+  test("serves a list anew when it changes", async (t) => {
+    const { start, images, lines } = await importer(t, { pinned: "" });
+    await writeFile(join(images, "list.txt"), "example.org/two:1\n");
+    await start();
+    await lines.until((all) => all.some((line) => line.includes("ERR_IMAGE_PULL")), limit());
+    await writeFile(join(images, "list.txt"), "example.org/one:1\n");
+    await lines.until((all) => all.some((line) => line.includes('"images of the list are there"')), limit());
+  });
+
+  test("refuses what is too large for a list, and keeps every image", async (t) => {
+    const { start, calls, images, lines } = await importer(t, { pinned: "example.org/gone:1\n" });
+    await writeFile(join(images, "list.txt"), "x".repeat(2 * 1024 * 1024));
+    await start();
+    await lines.until((all) => all.some((line) => line.includes("ERR_IMAGE_LIST_SIZE")), limit());
+    assert.ok((await calls()).every((call) => !call.startsWith("images label")));
   });
 });

@@ -45,5 +45,6 @@ export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { DIST, writeImages } from "./test-images.ts";
+export { startRegistry } from "./test-registry.ts";
 export { until } from "./until.ts";
 export { WatchRecorder } from "./watch-recorder.ts";

@@ -1,6 +1,6 @@
 import { access, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { makeBundle, makeImageArchive, neededImages, type ImageArchiveOptions } from "@k3s/airgap";
+import { AirgapError, makeBundle, makeImageArchive, neededImages, type ImageArchiveOptions } from "@k3s/airgap";
 import { executablePath } from "@k3s/components";
 import { settingEntries } from "@k3s/config";
 import { MANIFESTS } from "@k3s/controllers";
@@ -21,6 +21,8 @@ export interface AirgapTexts {
   readonly hostsDir?: string;
   readonly executable?: string;
   readonly installer?: string;
+  /** Where the programs that do the work are, or are unpacked to. */
+  readonly dataDir?: string;
 }
 
 /** Processors by Node's names, as Go and the names of release files spell them. */
@@ -54,7 +56,8 @@ interface Order {
 
 async function make(action: "images" | "bundle", references: readonly string[], order: Order): Promise<void> {
   const { texts, context } = order;
-  const set = await toolSet(context, { globals: [] });
+  if (process.geteuid?.() !== 0) throw AirgapError.notRoot(); // before anything is unpacked
+  const set = await toolSet(context, { globals: texts.dataDir === undefined ? [] : ["--data-dir", texts.dataDir] });
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const what = action === "images" ? "images" : `v${set.versions.kubernetes.text}-${buildInfo.release}`;
   const name = `k3s-airgap-${what}-${architecture}${action === "images" ? ".tar.zst" : ".tar"}`;

@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deadline } from "@k3s/async";
 import { checksFor, evaluate, formatReport, inspectHost, type PortFacts, type ProgramFacts } from "@k3s/check-config";
-import { executablePath, findUnpacked, loadComponentSet, type ComponentSet } from "@k3s/components";
+import { executablePath, findUnpacked, loadComponentSet, unpackHostTools, type ComponentSet } from "@k3s/components";
 import { readHostFacts, type Role } from "@k3s/config";
 import { describeError, NodeError } from "@k3s/errors";
 import { isLeftover, ownerOf } from "@k3s/process";
@@ -36,8 +37,10 @@ export async function runCheckConfig(texts: CheckTexts, context: CommandContext)
   const isJson = wantsJson(texts);
   const kernelConfig = await findKernelConfig(texts.kernelConfig ?? context.env["CONFIG"]);
   const { plan, problem } = await loadSettings(texts, context, signal);
+  await using tools = await findTools(context, plan.config.dataDir, signal);
   const facts = await inspectHost({
     ...(await inspectInstallation(plan, context)),
+    path: tools.path,
     settingsProblem: problem,
     settingsWarnings: plan.config.warnings,
     kernelConfig,
@@ -106,13 +109,11 @@ function oneLine(error: unknown): string {
 async function inspectInstallation({ config, ports, ranges }: NodePlan, context: CommandContext) {
   const { dataDir } = config;
   const programs = await describePrograms(context);
-  const set = await findPrograms(context, dataDir).catch(() => undefined);
   const owner = await ownerOf(dataDir);
   const ownPid = await runningOn(config.paths.lockFile);
   const isOurs = async (pid: number) => pid === ownPid || (await isLeftover(owner, pid));
   return {
     ...{ dataDir, ownPid, isOurs },
-    path: searchPath(set, context.env["PATH"] ?? ""),
     programs,
     ports: await inspectPorts(ports, isOurs),
     ranges,
@@ -134,10 +135,28 @@ async function findPrograms({ components }: CommandContext, dataDir: string): Pr
   return await findUnpacked(components, [dataDir]);
 }
 
-function searchPath(set: ComponentSet | undefined, inherited: string): string {
+interface Tools extends AsyncDisposable {
+  /** Search path of programs, as a node would have it. */
+  readonly path: string;
+}
+
+/** The programs of the host, then those that a node brings along: where they are unpacked, else in a folder for the time of the check. */
+async function findTools(context: CommandContext, dataDir: string, signal: AbortSignal): Promise<Tools> {
   // Users without privileges often lack the folders of the system's tools.
-  const path = [inherited, "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean).join(":");
-  return set === undefined ? path : executablePath({ set, inherited: path, preferBundled: false });
+  const inherited = [context.env["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean).join(":");
+  const set = await findPrograms(context, dataDir).catch(() => undefined);
+  if (set !== undefined)
+    return {
+      path: executablePath({ set, inherited, preferBundled: false }),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  const folder = await mkdtemp(join(tmpdir(), "k3s-check-config-"));
+  // What cannot be unpacked is told by the check of the programs, and by those that miss a tool.
+  const tools = await unpackHostTools(context.components, folder, signal).catch(() => undefined);
+  return {
+    path: tools === undefined ? inherited : `${inherited}:${tools}`,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
 }
 
 async function describePrograms({ components }: CommandContext): Promise<ProgramFacts> {

@@ -17,15 +17,18 @@ export interface TestRegistry {
   readonly host: string;
   /** Every request that was answered, as `GET /v2/…`. */
   readonly requests: readonly string[];
+  /** Ends it, with its connections. */
+  readonly close: () => void;
 }
 
-/** A registry (OCI distribution) with one image, `team/app:1`, for those who send `authorization`. */
-export async function startRegistry(t: TestContext, authorization: string): Promise<TestRegistry> {
+/** A registry (OCI distribution) with one image, `team/app:1`; with `authorization` only for those who send it. */
+export async function startRegistry(t: TestContext, authorization?: string): Promise<TestRegistry> {
   const contents = imageContents();
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const found = contents.get(request.url ?? "");
-    if (request.headers.authorization !== authorization) response.writeHead(401).end();
+    const isAllowed = authorization === undefined || request.headers.authorization === authorization;
+    if (!isAllowed) response.writeHead(401).end();
     else if (found === undefined) response.writeHead(404).end();
     else {
       requests.push(`${request.method ?? ""} ${request.url ?? ""}`);
@@ -34,11 +37,15 @@ export async function startRegistry(t: TestContext, authorization: string): Prom
       response.end(request.method === "HEAD" ? undefined : found.data);
     }
   });
-  t.after(() => server.close());
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  t.after(close);
   await once(server.listen(0, "127.0.0.1"), "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("Cannot start the registry: no port");
-  return { host: `127.0.0.1:${address.port}`, requests };
+  return { host: `127.0.0.1:${address.port}`, requests, close };
 }
 
 /** By path: an index of two processors; only what is for this one is there, as with an image that was copied in part. */
