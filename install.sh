@@ -660,8 +660,18 @@ command="$bin_dir/k3s"
 EOF
     printf 'command_args="%s' "$subcommand"
     while IFS= read -r word; do printf ' \\\n    %s' "$(openrc_quote "$word")"; done <"$tmp/flags.after"
+    echo '"'
+    if [ "$bin_dir_read_only" = false ]; then
+        cat <<EOF
+
+# Pods outlive every other stop; see the unit for systemd.
+stop_post() {
+    "$killall_script" --if-shutdown
+    return 0
+}
+EOF
+    fi
     cat <<EOF
-"
 
 output_log=/var/log/$service.log
 error_log=/var/log/$service.log
@@ -897,10 +907,13 @@ running_containers() {
 
 is_alive() { [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
 
+# As systemd says, or OpenRC in the environment of its scripts.
+machine_goes_down() { [ "${RC_GOINGDOWN:-}" = YES ] || [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; }
+
 # When the machine goes down: asks each container to end, waits, and ends those that do not listen. Their runtime has gone, so none
 # is started again.
 end_pods_gently() {
-    if [ "$(systemctl is-system-running 2>/dev/null)" != stopping ]; then return 0; fi
+    machine_goes_down || return 0
     running=$(running_containers)
     for turn in 1 2; do
         pids=$(echo "$running" | sed -n "s/^$turn //p")

@@ -278,6 +278,7 @@ describe("install.sh", () => {
     assert.match(script, /^#!\/sbin\/openrc-run\n[^]*\nsupervisor=supervise-daemon\n/);
     const line = `. /etc/init.d/k3s; eval "set -- $command_args"; printf '%s\\n' "$@" "$K3S_NODE_NAME"`;
     const { stdout } = await machine.run(["dash", "-c", line]);
+    assert.match(script, /\nstop_post\(\) \{\n {4}"\/usr\/local\/bin\/k3s-killall\.sh" --if-shutdown\n/);
     assert.equal(stdout, `server\n--node-taint\nx=y:NoSchedule\n--kube-apiserver-arg\n${label}\none\n`);
     assert.ok((await machine.changedFiles()).includes("/etc/logrotate.d/k3s"));
   });

@@ -51,19 +51,38 @@ async function machineWithPods(t: TestContext, file: string): Promise<InstallerM
   return machine;
 }
 
-test("k3s-killall.sh asks pods of users, then those of the system to end, when the machine goes down and only then", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), "k3s-shutdown-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const file = join(folder, "ended");
-  await writeFile(file, "");
-  const machine = await machineWithPods(t, file);
-  for (const [state, ended] of [
-    ["running", ""],
-    ["stopping", "user\nsystem\n"],
-  ] as const) {
-    await machine.write("/usr/local/bin/systemctl", `#!/bin/sh\necho ${state}\n`, 0o755);
-    const { code, stderr } = await machine.runApart(["/usr/local/bin/k3s-killall.sh", "--if-shutdown"]);
-    assert.deepEqual([code, stderr], [0, ""]);
-    assert.equal(await readFile(file, "utf8"), ended);
-  }
-});
+interface Moment {
+  /** What systemd says of the machine. */
+  readonly systemd: string;
+  /** As OpenRC sets it for its scripts. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly ended: string;
+}
+
+const ORDER = "user\nsystem\n";
+const MOMENTS: Readonly<Record<string, readonly Moment[]>> = {
+  systemd: [
+    { systemd: "running", env: {}, ended: "" },
+    { systemd: "stopping", env: {}, ended: ORDER },
+  ],
+  OpenRC: [
+    { systemd: "offline", env: { RC_GOINGDOWN: "NO" }, ended: "" },
+    { systemd: "offline", env: { RC_GOINGDOWN: "YES" }, ended: ORDER },
+  ],
+};
+
+for (const [manager, moments] of Object.entries(MOMENTS)) {
+  test(`k3s-killall.sh asks pods of users, then those of the system to end, when ${manager} ends the machine and only then`, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "k3s-shutdown-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const file = join(folder, "ended");
+    await writeFile(file, "");
+    const machine = await machineWithPods(t, file);
+    for (const { systemd, env, ended } of moments) {
+      await machine.write("/usr/local/bin/systemctl", `#!/bin/sh\necho ${systemd}\n`, 0o755);
+      const { code, stderr } = await machine.runApart(["/usr/local/bin/k3s-killall.sh", "--if-shutdown"], env);
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.equal(await readFile(file, "utf8"), ended);
+    }
+  });
+}
