@@ -29,6 +29,8 @@ interface Candidate {
   readonly events: readonly string[];
   /** Requests of this one fail while it is true. */
   isCut: boolean;
+  /** Runs once, before the next change of the lease that this one sends. */
+  meanwhile: (() => Promise<unknown>) | undefined;
   /** How often it has asked for the lease, also in vain. */
   readonly asked: number;
 }
@@ -43,7 +45,7 @@ describe("leader election on a real kube-apiserver", { timeout: 300_000 }, () =>
 
   const lease = (name: string) => one.client.get<Lease>(`${LEASES}/${name}`, limit());
 
-  function cutClient(candidate: { isCut: boolean; asked: number }): KubeClient {
+  function cutClient(candidate: Pick<Candidate, "isCut" | "meanwhile"> & { asked: number }): KubeClient {
     const reach = (): Promise<KubeClient> =>
       candidate.isCut ? Promise.reject(new Error("the API is away")) : Promise.resolve(one.client);
     const client: Pick<KubeClient, "get" | "create" | "patch"> = {
@@ -52,7 +54,12 @@ describe("leader election on a real kube-apiserver", { timeout: 300_000 }, () =>
         return (await reach()).get(path, signal);
       },
       create: async (path, object, signal) => (await reach()).create(path, object, signal),
-      patch: async (path, patch, signal) => (await reach()).patch(path, patch, signal),
+      patch: async (path, patch, signal) => {
+        const { meanwhile } = candidate;
+        candidate.meanwhile = undefined;
+        await meanwhile?.();
+        return (await reach()).patch(path, patch, signal);
+      },
     };
     return client as KubeClient; // sound: nothing else of the client is used
   }
@@ -69,7 +76,7 @@ describe("leader election on a real kube-apiserver", { timeout: 300_000 }, () =>
       events.push(`${identity} ${word}`);
       return Promise.resolve();
     };
-    const candidate = { isCut: false, asked: 0 };
+    const candidate = { isCut: false, meanwhile: undefined, asked: 0 };
     const client = cutClient(candidate);
     const quiet = createLogger({ level: "error", format: "text", write: () => undefined });
     const election = { client: () => client, name, identity, times: TIMES, now: clock.now, log: quiet };
@@ -117,6 +124,18 @@ describe("leader election on a real kube-apiserver", { timeout: 300_000 }, () =>
     await happens(events, `${second} leads`);
     assert.deepEqual(events, [`${first} leads`, `${first} stops`, `${second} leads`]);
     assert.equal((await lease("two")).spec["leaseTransitions"], 1);
+  });
+
+  test("a renewal that arrives late does not keep the lease from being given up", async (t) => {
+    const events: string[] = [];
+    const a = await start(t, { identity: "a", lease: "late", clock: new Clock(), events });
+    await happens(events, "a leads");
+    const stopped = a.elected.stop(AbortSignal.timeout(5_000));
+    const body = { spec: { renewTime: "2026-01-01T00:00:00.000000Z" } };
+    a.meanwhile = () => one.client.patch(`${LEASES}/late`, { type: "merge", body }, limit());
+    await stopped;
+    assert.equal(a.meanwhile, undefined);
+    assert.equal((await lease("late")).spec["holderIdentity"], "");
   });
 
   test("whoever cannot renew stops before the other begins, also if their clocks differ", async (t) => {

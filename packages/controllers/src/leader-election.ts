@@ -86,13 +86,24 @@ export class LeaderElection {
     this.#mayHold = false;
     using limit = deadline(RELEASE_LIMIT_MS, "Giving the lease up");
     try {
-      const lease = await this.#read(limit);
-      if (lease?.spec?.holderIdentity !== this.#options.identity) return;
-      const time = microTime();
-      const spec = { holderIdentity: "", leaseDurationSeconds: 1, renewTime: time, acquireTime: time };
-      await this.#write(lease, spec, limit);
+      while (!(await this.#tryRelease(limit)));
     } catch (error) {
       this.#options.log.debug({ error }, "lease is not given up, it ends by itself");
+    }
+  }
+
+  /** False when the lease changed meanwhile: a renewal that was given up may still arrive. */
+  async #tryRelease(signal: AbortSignal): Promise<boolean> {
+    const lease = await this.#read(signal);
+    if (lease?.spec?.holderIdentity !== this.#options.identity) return true;
+    const time = microTime();
+    const spec = { holderIdentity: "", leaseDurationSeconds: 1, renewTime: time, acquireTime: time };
+    try {
+      await this.#write(lease, spec, signal);
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
     }
   }
 
