@@ -18,6 +18,7 @@ const LOOK_MS = 1000;
  */
 export class NearReader {
   readonly #settings: WorkerData;
+  readonly #nowMs: () => number;
   /** Open until no connection is left: closing any descriptor of the file gives up SQLite's locks on it (fcntl(2)). */
   readonly #file: number;
   #connection: Connection | undefined;
@@ -26,8 +27,9 @@ export class NearReader {
   #isCached = false;
   #lookedAt = -Infinity;
 
-  /** The file must exist and have its tables. */
-  constructor(settings: WorkerSettings) {
+  /** The file must exist and have its tables. `nowMs`: a monotonic clock. */
+  constructor(settings: WorkerSettings, nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs;
     this.#settings = { ...settings, isReadOnly: true, addon: bundledAddon() };
     this.#file = openSync(settings.path, "r");
   }
@@ -59,12 +61,12 @@ export class NearReader {
   }
 
   #open(): (rows: readonly number[]) => readonly (Buffer | undefined)[] {
-    this.#connection = connect(this.#settings);
+    this.#connection ??= connect(this.#settings); // kept where only the statement fails: one that is lost would outlive the driver
     return valueReader(this.#connection);
   }
 
   #mayRead(): boolean {
-    const now = performance.now();
+    const now = this.#nowMs();
     if (now - this.#lookedAt >= LOOK_MS) {
       this.#lookedAt = now;
       this.#isCached = this.#look();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,4 +72,19 @@ test("leaves to others what takes too long for one turn of the event loop", asyn
   await nextTurn();
   assert.equal(near.values(rows(513)), undefined);
   assert.equal(near.values(rows(256))?.length, 256);
+});
+
+test("leaves the end of the log to the last connection, however often it could not read", async (t) => {
+  const { writer, path } = await fileOfRows(t, 1);
+  writer.exec("ALTER TABLE kine RENAME TO other");
+  let nowMs = 0;
+  const near = new NearReader({ ...SETTINGS, path }, () => nowMs);
+  for (let look = 0; look < 3; look++) {
+    assert.equal(near.values([1]), undefined);
+    nowMs += 1000;
+  }
+  near.closeConnection();
+  writer.close();
+  near.closeFile();
+  assert.equal(existsSync(`${path}-wal`), false);
 });

@@ -3,7 +3,6 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { loadServerConfig } from "@k3s/config";
 import type { BootstrapStore } from "@k3s/bootstrap-data";
 import { StoreError } from "@k3s/datastore";
 import { createLogger, type Logger } from "@k3s/log";
@@ -12,6 +11,7 @@ import { freePort, startEtcd, until } from "@k3s/testkit";
 import { datastorePart } from "../src/datastore-part.ts";
 import { ExternalEtcd } from "../src/external-etcd.ts";
 import { ServerState } from "../src/server-state.ts";
+import { loadConfig } from "./support/load-config.ts";
 
 const never = new AbortController().signal;
 
@@ -31,28 +31,10 @@ function logTo(lines: string[]): Logger {
   return createLogger({ level: "info", format: "json", write: (line) => void lines.push(line) });
 }
 
-async function config(dataDir: string, flags: Readonly<Record<string, string>>) {
-  const given = Object.entries({ "data-dir": dataDir, ...flags }).map(([name, text]) => [name, [text]] as const);
-  return await loadServerConfig({
-    flags: new Map(given),
-    unknownFlags: [],
-    env: { K3S_CONFIG_FILE: "/dev/null" },
-    host: {
-      hostname: "box",
-      isRoot: true,
-      home: "/root",
-      addresses: { 4: "192.0.2.7" },
-      everyAddress: ["192.0.2.7"],
-      groups: new Map(),
-    },
-    signal: never,
-  });
-}
-
 /** A server's identity on a datastore, as far as it is made before kube-apiserver starts. */
 async function startState(t: TestContext, flags: Readonly<Record<string, string>>) {
   const dataDir = await temporaryFolder(t);
-  const loaded = await config(dataDir, flags);
+  const loaded = await loadConfig({ "data-dir": dataDir, ...flags });
   const log = logTo([]);
   const part = datastorePart(loaded, { log, env: {} });
   t.after(() => part.component.stop(never));
@@ -89,7 +71,7 @@ describe("an external etcd", () => {
 
   test("is given to kube-apiserver as it is, and nobody of ours serves it", async (t) => {
     const text = "http://127.0.0.1:2379,http://127.0.0.1:2380";
-    const part = datastorePart(await config(await temporaryFolder(t), { "datastore-endpoint": text }), {
+    const part = datastorePart(await loadConfig({ "data-dir": await temporaryFolder(t), "datastore-endpoint": text }), {
       log: logTo([]),
       env: {},
     });
@@ -99,7 +81,7 @@ describe("an external etcd", () => {
   });
 
   test("SQLite is served by us, to one server", async (t) => {
-    const part = datastorePart(await config(await temporaryFolder(t), {}), { log: logTo([]), env: {} });
+    const part = datastorePart(await loadConfig({ "data-dir": await temporaryFolder(t) }), { log: logTo([]), env: {} });
     assert.deepEqual(part.etcd, { servers: "unix://kine.sock" });
     assert.equal(part.isShared, false);
     t.after(() => part.component.stop(never));
