@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { getAsset } from "node:sea";
 import { folderSource, payloadSource } from "@k3s/components";
 import { isOneFile } from "@k3s/native";
-import { Payload } from "@k3s/payload";
+import { Payload, PayloadError } from "@k3s/payload";
 import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
 import { becomeQuiet, givenArguments } from "./quiet-process.ts";
@@ -88,7 +88,9 @@ function partsOfExecutable(): Parts {
     components: payloadSource(OWN_FILE, process.execPath),
     licenses: async () => {
       await using payload = await Payload.open(OWN_FILE, process.execPath);
-      return String(await payload.read("licenses.txt"));
+      const text = await payload.read("licenses.txt");
+      if (text === undefined) throw PayloadError.damaged(process.execPath, "its licences are not there");
+      return text.toString();
     },
     readManifest: (name) => Promise.resolve(getAsset(`manifests/${name}`, "utf8")),
     executable: process.execPath,
