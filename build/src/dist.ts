@@ -118,6 +118,29 @@ async function publish({ executable, program, manifest, documents }: Published, 
   const zstd = [...sizes].find(([name]) => name.endsWith(".zst"))?.[1] ?? 0;
   progress({ step: "Release", note: `without upstream programs ${((zstd - appended) / 1e6).toFixed(1)} MB as zstd` });
   for (const [name, size] of sizes) progress({ step: "Release", note: `${name} ${(size / 1e6).toFixed(1)} MB` });
+  const plain = (await stat(executable)).size;
+  assertSizes({
+    "the executable": plain,
+    "the download": zstd,
+    "the download without upstream programs": zstd - appended,
+  });
+}
+
+/** In bytes: what small machines and slow lines are promised. */
+const SIZES_MAX = {
+  "the executable": 215e6,
+  "the download": 130e6,
+  "the download without upstream programs": 32e6,
+} as const;
+
+function assertSizes(sizes: Readonly<Record<keyof typeof SIZES_MAX, number>>): void {
+  for (const [what, limit] of Object.entries(SIZES_MAX)) {
+    const size = sizes[what as keyof typeof SIZES_MAX]; // sound: the keys of the line above
+    if (size <= limit) continue;
+    throw new NodeError("ERR_BUILD_SIZE", `Cannot release: ${what} has ${size} bytes, ${limit} are allowed`, {
+      hint: "Look for what has grown in dist/release/*.manifest.json, or raise the limit in build/src/dist.ts with the reason",
+    });
+  }
 }
 
 async function megabytes(path: string): Promise<string> {
