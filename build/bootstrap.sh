@@ -6,8 +6,8 @@
 set -eu
 
 # Packages by the program that shows whether they are there. gcc compiles our native part, strip makes Node smaller;
-# the others are what tests look at the machine with.
-TOOLS='gcc:gcc strip:binutils ip:iproute2 ps:procps unshare:util-linux openssl:openssl curl:curl python3:python3 git:git'
+# the others are what tests look at the machine with, and what the installer and image archives are tested with.
+TOOLS='gcc:gcc strip:binutils ip:iproute2 ps:procps unshare:util-linux openssl:openssl curl:curl python3:python3 git:git bzip2:bzip2 wget:wget zstd:zstd'
 HEADERS='/usr/include/stdio.h:libc6-dev'
 APT_LOCK_SECONDS=300
 OLDEST_NODE=18

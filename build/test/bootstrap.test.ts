@@ -10,7 +10,7 @@ const run = promisify(execFile);
 const SCRIPT = join(import.meta.dirname, "../bootstrap.sh");
 // What the script itself calls, and what it looks for.
 const REAL = ["sh", "dirname", "cmp", "cat"];
-const TOOLS = ["gcc", "strip", "ip", "ps", "unshare", "openssl", "curl", "python3", "git"];
+const TOOLS = ["gcc", "strip", "ip", "ps", "unshare", "openssl", "curl", "python3", "git", "bzip2", "wget", "zstd"];
 
 interface Machine {
   readonly checkout: string;

@@ -1,4 +1,4 @@
-// The rooms of ARCHITECTURE.md, lowest first. A package imports only from layers before its own.
+// The rooms of ARCHITECTURE.md, lowest first. A package imports from layers before its own, and within its layer what BESIDE lists.
 const LAYERS = [
   ["errors", "native", "failpoints"],
   ["async", "log", "lifecycle", "files", "metrics", "payload"],
@@ -36,8 +36,48 @@ const LAYERS = [
   ],
   ["config", "check-config", "airgap", "node", "agent", "server"],
 ];
+// All imports within a layer. A new one needs a reason why neither of the two rooms belongs into another layer.
+const BESIDE = {
+  native: ["errors"],
+  token: ["pki"],
+  "datastore-mysql": ["datastore-sql"],
+  "datastore-postgres": ["datastore-sql"],
+  "datastore-endpoint": ["datastore-sqlite", "datastore-mysql", "datastore-postgres", "datastore-nats"],
+  "etcd-client": ["etcd-api"],
+  "agent-endpoints": ["supervisor-api"],
+  diagnostics: ["supervisor-api"],
+  "node-runtime": ["control-plane"],
+  node: ["config"],
+  agent: ["config", "node"],
+  server: ["config", "node", "agent"],
+};
+// Libraries of databases, as patterns of paths, and who may import them: their rooms, and who compares them with something.
+const CLIENT_LIBRARIES = [
+  // the bench puts kine's own statements through the same library, for a fair comparison
+  {
+    name: "sqlite",
+    path: "(^|/)better-sqlite3(/|$)",
+    from: ["^packages/datastore-sqlite/", "^bench/datastore/kine-table.ts"],
+  },
+  // the cases that must hold on every datastore look into the tables themselves
+  {
+    name: "mysql",
+    path: "(^|/)mysql2(/|$)",
+    from: ["^packages/datastore-mysql/", "^test/cases/support/databases-sql.ts"],
+  },
+  {
+    name: "postgres",
+    path: "(^|/)(@types/)?pg(/|$)",
+    from: ["^packages/datastore-postgres/", "^test/cases/support/databases-sql.ts"],
+  },
+  { name: "nats", path: "(^|/)@nats-io/", from: ["^packages/datastore-nats/"] },
+];
 const inside = (names) => `^packages/(${names.join("|")})/src/`;
 const above = (i) => [...LAYERS.slice(i + 1).map((names) => `^packages/(${names.join("|")})/`), "^cmd/"];
+const beside = (name) => {
+  const others = LAYERS.find((names) => names.includes(name)).filter((other) => other !== name);
+  return others.filter((other) => !(BESIDE[name] ?? []).includes(other)).map((other) => `^packages/${other}/`);
+};
 const anywhere = { path: "^(packages|cmd)/([^/]+)/" };
 
 module.exports = {
@@ -48,6 +88,12 @@ module.exports = {
       severity: "error",
       from: { path: inside(names) },
       to: { path: above(i) },
+    })),
+    ...LAYERS.flat().map((name) => ({
+      name: `${name}-looks-not-beside`,
+      severity: "error",
+      from: { path: inside([name]) },
+      to: { path: beside(name) },
     })),
     {
       name: "front-door-only",
@@ -61,13 +107,12 @@ module.exports = {
       from: anywhere,
       to: { path: "^(packages|cmd)/", pathNot: "^$1/$2/", dependencyTypes: ["local"] },
     },
-    {
-      name: "sqlite-driver-only-in-its-room",
+    ...CLIENT_LIBRARIES.map(({ name, path, from }) => ({
+      name: `${name}-library-only-in-its-room`,
       severity: "error",
-      // the bench puts kine's own statements through the same library, for a fair comparison
-      from: { pathNot: "^packages/datastore-sqlite/|^bench/datastore/kine-table.ts" },
-      to: { path: "better-sqlite3" },
-    },
+      from: { pathNot: from },
+      to: { path },
+    })),
     {
       name: "testkit-in-tests-only",
       severity: "error",

@@ -14,6 +14,7 @@ import { ImageWorkshop } from "./image-workshop.ts";
 /** As a release of k3s packs its own: small enough for a stick, and unpacked as fast as any other level. */
 const ZSTD_LEVEL = 15;
 
+/** What goes into an archive of images, and where they are taken from. */
 export interface ImageArchiveOptions {
   /** What has to be in the archive, in full form. */
   readonly references: readonly string[];

@@ -45,7 +45,7 @@ export class ImageWorkshop implements AsyncDisposable {
       isReady: async (signal) => {
         await this.#store.list(signal);
       },
-      rawOutput: { path: join(folder, "containerd.log"), echo: false },
+      rawOutput: { path: join(folder, "containerd.log"), echo: "none" },
     });
   }
 

@@ -21,6 +21,7 @@ import { waitForLock } from "./wait-for-lock.ts";
 /** Where components come from; `auto` is `debian` on a suite that can make the wanted version, else `upstream`. */
 export type SourceName = "auto" | "upstream" | "debian" | "dir";
 
+/** Which programs a component folder is made of, and where it lies. */
 export interface ProvideOptions {
   readonly source: SourceName;
   /** Folder with binaries, for source `dir`. */

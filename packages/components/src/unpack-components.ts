@@ -14,6 +14,7 @@ import { syncFolder } from "./sync-folder.ts";
 import { absentAsUndefined, sameTime } from "./verify.ts";
 import { waitForLock } from "./wait-for-lock.ts";
 
+/** What is unpacked, and where to: below `data/` of the data dir. */
 export interface UnpackOptions {
   readonly from: ComponentSource;
   readonly dataDir: string;

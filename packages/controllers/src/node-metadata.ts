@@ -6,6 +6,7 @@ import type { Node } from "./node.ts";
 
 type Pairs = Readonly<Record<string, string>>;
 
+/** What a Node object is to carry, and who writes it. */
 export interface NodeMetadataOptions {
   readonly name: string;
   /** Whose identity writes: NodeRestriction lets a kubelet set its annotations, but not role labels. */

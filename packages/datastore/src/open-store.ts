@@ -9,6 +9,7 @@ import type { Store } from "./types.ts";
 /** Values kept in memory unless told otherwise: all of a small cluster, little of the process. */
 const DEFAULT_VALUE_CACHE_BYTES = 24 * 1024 * 1024;
 
+/** What a store needs besides its driver. */
 export interface StoreOptions {
   readonly log: Logger;
   /** Limit of the values kept in memory; others are read from the database when asked for. Default 24 MiB. */

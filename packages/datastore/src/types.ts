@@ -1,5 +1,6 @@
 /** Position in the one total order of changes. Below 2^53 in practice, so a plain number. */
 export type Revision = number & { readonly __brand: "Revision" };
+/** Brands a number that is known to be a position in that order; checks nothing. */
 export const revision = (value: number): Revision => value as Revision;
 
 /** Lease ids are full 64-bit numbers. 0n means "no lease". */

@@ -28,6 +28,7 @@ interface EtcdTlsFiles {
   readonly skipVerify?: boolean | undefined;
 }
 
+/** Which cluster a client speaks to, and how long a call may take. */
 export interface EtcdClientOptions {
   /** Addresses of one cluster, each with its scheme: `http`, `https`, `unix` or `unixs`. */
   readonly servers: readonly string[];

@@ -12,6 +12,7 @@ export class LockHeldError extends Error {
   }
 }
 
+/** A lock that is held until release(), its disposal or the end of the process. */
 export interface Lock extends AsyncDisposable {
   release(): Promise<void>;
 }

@@ -22,6 +22,7 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether the object was there already, or has changed since it was read (409). */
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
 }

@@ -21,6 +21,7 @@ export interface Component {
   stopping?(): readonly string[];
 }
 
+/** What a component gets with start(). */
 export interface StartContext {
   /** Cancels the start-up only; a running component is ended with stop(). */
   readonly signal: AbortSignal;

@@ -3,6 +3,7 @@ import { pino, type DestinationStream } from "pino";
 import { REDACTED, redactPaths, redactText } from "./redact.ts";
 import { textStream } from "./text-stream.ts";
 
+/** In rising order. error: someone must act; warn: degraded, but going on; info: changed state; debug: the rest. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** The fixed keys of the house; anything else a line needs is allowed beside them. */
@@ -28,6 +29,7 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
+/** What the root of all loggers writes, and where to. */
 export interface LoggerOptions {
   readonly level: LogLevel;
   /** `text` is one readable line each, `json` is pino's own form. */

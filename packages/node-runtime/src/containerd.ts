@@ -28,7 +28,7 @@ export function containerd(options: NodeRuntimeOptions): SupervisedChild {
     },
     killGraceMs: KILL_GRACE_MS,
     oomScoreAdj: OOM_SCORE,
-    rawOutput: { path: paths.containerdLog, echo: options.debug },
+    rawOutput: { path: paths.containerdLog, echo: options.debug ? "debug" : "warn" },
     ...(options.records === undefined ? {} : { records: options.records }),
   });
 }

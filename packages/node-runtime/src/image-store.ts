@@ -13,6 +13,7 @@ export interface ImageStoreOptions {
   readonly snapshotter: string | undefined;
 }
 
+/** An image as containerd lists it: its full name, and `sha256:` with the digest of its manifest or index. */
 export interface StoredImage {
   readonly name: string;
   readonly digest: string;

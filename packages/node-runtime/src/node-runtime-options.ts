@@ -45,7 +45,7 @@ export interface NodeRuntimeOptions {
   readonly kubeProxyArgs: readonly string[];
   readonly verbosity: number;
   readonly vmodule: string;
-  /** Sends containerd's output to the log, too. */
+  /** Sends all of containerd's output to the log; otherwise only its warnings and errors. */
   readonly debug: boolean;
 }
 

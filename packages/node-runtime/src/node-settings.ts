@@ -26,6 +26,7 @@ export interface MachineWarning {
   readonly cure: string;
 }
 
+/** What the user or the service manager has settled before the machine is looked at. */
 export interface ChosenByUser {
   readonly snapshotter: string | undefined;
   /** True when the service manager's INVOCATION_ID was in the environment. */

@@ -98,6 +98,16 @@ describe("containerd", () => {
     assert.match(await readFile(paths.crictlConfig, "utf8"), /^runtime-endpoint: unix:\/\/.*containerd\.sock\n$/);
     assert.match(await readFile(paths.containerdLog, "utf8"), /starting containerd/);
   });
+
+  test("has all it says in its file, and what it warns of in the log as well", async (t) => {
+    const { paths, lines } = await node(t);
+    // There is no network yet: every version of containerd says so while it starts.
+    const said = (all: readonly string[]) => all.filter((line) => line.includes('"stream":"stderr"'));
+    const isComplaint = (line: string) => line.includes("cni config load failed");
+    await lines.until((all) => said(all).some(isComplaint), limit());
+    for (const line of said(lines.get())) assert.match(line, /"level":"(?:warn|error)".*"child":"containerd"/);
+    assert.match(await readFile(paths.containerdLog, "utf8"), /level=info.*\n[^]*cni config load failed/);
+  });
 });
 
 describe("ImageImport", () => {

@@ -9,6 +9,7 @@ interface Identity {
   readonly pair: CertificatePair;
 }
 
+/** Where kube-apiserver is, and the identities that have clients of their own. */
 export interface ApiClientsOptions {
   readonly server: string;
   readonly caFile: string;

@@ -6,6 +6,7 @@ import { formatEmbeddedKubeconfig } from "./kubeconfig.ts";
 import { serverTlsPaths } from "./paths.ts";
 import { readText, writeText } from "./pki-files.ts";
 
+/** Where the administrator's kubeconfig goes, and what it says. */
 export interface AdminKubeconfigOptions {
   readonly serverDir: string;
   /** Where people reach the server, for instance https://127.0.0.1:6443. */

@@ -17,6 +17,7 @@ import {
   type ServingSecret,
 } from "./serving-secret.ts";
 
+/** What the certificate of the one port is made from. */
 export interface DynamicCertificateOptions {
   readonly serverDir: string;
   /** Names and addresses the operator and the node's own set-up ask for; wildcards are allowed here only. */

@@ -6,6 +6,7 @@ export interface CertificatePair {
   readonly key: string;
 }
 
+/** What {@link serverTlsPaths} gives. */
 export type ServerTlsPaths = ReturnType<typeof serverTlsPaths>;
 export type ServerCredPaths = ReturnType<typeof serverCredPaths>;
 export type AgentPaths = ReturnType<typeof agentPaths>;

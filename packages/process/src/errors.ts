@@ -18,9 +18,17 @@ export class ProcessError extends NodeError {
     });
   }
 
-  static notReady(child: string, problem: string, cause: unknown): ProcessError {
+  /** `file` has all that the program printed, when it is not all in the log. */
+  static notReady(
+    child: string,
+    { problem, file }: { problem: string; file: string | undefined },
+    cause: unknown,
+  ): ProcessError {
     return new ProcessError("ERR_PROCESS_NOT_READY", `Cannot start "${child}": ${problem}`, {
-      hint: `The log lines with child=${child} tell more`,
+      hint:
+        file === undefined
+          ? `The log lines with child=${child} tell more`
+          : `The log lines with child=${child} tell more; all that it printed is in "${file}"`,
       cause,
     });
   }

@@ -1,19 +1,24 @@
 import type { Readable } from "node:stream";
-import { redactText, type Logger } from "@k3s/log";
+import { redactText, type Logger, type LogLevel } from "@k3s/log";
 import { GoroutineDump } from "./goroutine-dump.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import { parseLogLine } from "./parse-log-line.ts";
 import type { RotatingFile } from "./rotating-file.ts";
 
+/** The lowest level whose lines go to the log; lines of a form that is not understood are `info`. */
+export type OutputEcho = LogLevel | "none";
+
 export interface OutputSinks {
-  /** Carries the fields of the child and the stream. Absent: nothing goes to the log. */
-  readonly log: Logger | undefined;
+  /** Carries the fields of the child and the stream. */
+  readonly log: Logger;
+  readonly echo: OutputEcho;
   /** Takes the bytes as they come. */
   readonly raw: RotatingFile | undefined;
   /** Told of each line that is shown or kept, redacted; not of the goroutines of a dump that did not cause it. */
   readonly onLine: (line: string) => void;
 }
 
+const LEVELS: readonly OutputEcho[] = ["debug", "info", "warn", "error", "none"];
 /** Longer lines are cut: Kubernetes logs whole objects at high verbosity. */
 const MAX_LINE_BYTES = 16 * 1024;
 /** More than a component says at its most verbose; beyond that a child in a loop would take our CPU with it. */
@@ -78,7 +83,7 @@ class FloodGate {
   /** Says how much was left out, if anything was. */
   settle(): void {
     if (this.#droppedLines === 0) return;
-    this.#sinks.log?.warn({ droppedLines: this.#droppedLines }, "child writes too fast, lines were left out");
+    this.#say("warn", { droppedLines: this.#droppedLines }, "child writes too fast, lines were left out");
     this.#droppedLines = 0;
   }
 
@@ -87,10 +92,15 @@ class FloodGate {
     if (message === "") return;
     const text = redactText(message);
     if (this.#dump.isIdle(message)) {
-      this.#sinks.log?.debug(fields, text);
+      this.#say("debug", fields, text);
       return;
     }
     this.#sinks.onLine(text);
-    this.#sinks.log?.log(level, fields, text);
+    this.#say(level, fields, text);
+  }
+
+  #say(level: LogLevel, fields: Readonly<Record<string, unknown>>, message: string): void {
+    const { log, echo } = this.#sinks;
+    if (LEVELS.indexOf(level) >= LEVELS.indexOf(echo)) log.log(level, fields, message);
   }
 }

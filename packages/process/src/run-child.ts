@@ -5,7 +5,7 @@ import type { Logger } from "@k3s/log";
 import { launcherPath } from "@k3s/native";
 import { execa } from "execa";
 import { ProcessError } from "./errors.ts";
-import { followOutput } from "./follow-output.ts";
+import { followOutput, type OutputEcho } from "./follow-output.ts";
 import type { ExitStatus } from "./restart-policy.ts";
 import type { RotatingFile } from "./rotating-file.ts";
 
@@ -33,8 +33,8 @@ export interface RunChildOptions {
   readonly oomScoreAdj?: number;
   /** Marks the program's environment as ours, see `ownerOf`. */
   readonly owner?: string;
-  /** Takes the output as it comes; with `echo` false it is not in the log then. */
-  readonly raw?: { readonly file: RotatingFile; readonly echo: boolean };
+  /** Takes the output as it comes; `echo` says what of it is in the log as well. Default: all goes to the log, and nowhere else. */
+  readonly raw?: { readonly file: RotatingFile; readonly echo: OutputEcho };
   /** Told of each line of the output, redacted, whether it is logged or not. */
   readonly onLine?: (line: string) => void;
   readonly onSpawn?: (pid: number) => void;
@@ -100,7 +100,8 @@ interface Child {
 function follow(child: Child, stream: "stdout" | "stderr", options: RunChildOptions): Promise<void> {
   const log = options.log.child({ child: options.name, pid: child.pid, stream });
   return followOutput(child[stream], {
-    log: options.raw?.echo === false ? undefined : log,
+    log,
+    echo: options.raw?.echo ?? "debug",
     raw: options.raw?.file,
     onLine: options.onLine ?? (() => undefined),
   });

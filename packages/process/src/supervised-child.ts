@@ -5,6 +5,7 @@ import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { removeRecord, saveRecord, type RecordsPlace } from "./child-record.ts";
 import { ProcessError } from "./errors.ts";
+import type { OutputEcho } from "./follow-output.ts";
 import {
   defaultRestartPolicy,
   runForever,
@@ -35,8 +36,8 @@ export interface SupervisedChildOptions {
   readonly oomScoreAdj?: number;
   /** Where the child is written down, so that the next start finds it if we cannot end it. */
   readonly records?: RecordsPlace;
-  /** A file that takes the output as it comes, rotated; `echo` false keeps it out of the log. */
-  readonly rawOutput?: { readonly path: string; readonly echo: boolean };
+  /** A file that takes the output as it comes, rotated; `echo` says what of it is in the log as well. */
+  readonly rawOutput?: { readonly path: string; readonly echo: OutputEcho };
   /** Told when the child is ready again after a restart. */
   readonly onRestarted?: () => void;
 }
@@ -117,7 +118,7 @@ export class SupervisedChild implements Component {
     try {
       await untilAborted(session.firstReady.promise, AbortSignal.any([signal, session.stop.signal]));
     } catch (error) {
-      throw ProcessError.notReady(this.name, this.#problem, error);
+      throw ProcessError.notReady(this.name, { problem: this.#problem, file: this.#options.rawOutput?.path }, error);
     }
   }
 
@@ -204,7 +205,7 @@ export class SupervisedChild implements Component {
       ...(killGraceMs === undefined ? {} : { killGraceMs }),
       ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
       ...(records === undefined ? {} : { owner: records.owner }),
-      ...(this.#raw === undefined ? {} : { raw: { file: this.#raw, echo: rawOutput?.echo === true } }),
+      ...(this.#raw === undefined ? {} : { raw: { file: this.#raw, echo: rawOutput?.echo ?? "none" } }),
     };
   }
 

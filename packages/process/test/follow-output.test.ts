@@ -8,7 +8,7 @@ import { RotatingFile } from "../src/rotating-file.ts";
 import { readProcess } from "../src/proc-table.ts";
 import { limit, LogBook } from "./support.ts";
 
-const SILENT = { log: undefined, raw: undefined, onLine: () => undefined };
+const SILENT = { log: new LogBook().log, echo: "debug", raw: undefined, onLine: () => undefined } as const;
 
 /** A sink that takes its time until it is told to go on. */
 class StuckFile extends RotatingFile {
@@ -95,6 +95,25 @@ describe("followOutput()", () => {
     assert.deepEqual(lines, words);
     assert.equal(book.entries.get().length, dump.length - 1);
   });
+
+  const echoes = [
+    { echo: "debug", shown: ["a", "b", "c", "d", "plain"] },
+    { echo: "warn", shown: ["c", "d"] },
+    { echo: "none", shown: [] },
+  ] as const;
+  for (const { echo, shown } of echoes) {
+    test(`has ${shown.length} of five lines in the log with echo ${echo}, and hears of all`, async () => {
+      const levels = ["debug", "info", "warning", "fatal"];
+      const text = levels.map((level, i) => `time="2026-01-02T03:04:05Z" level=${level} msg=${"abcd".charAt(i)}\n`);
+      const book = new LogBook();
+      const lines: string[] = [];
+      const onLine = (line: string) => lines.push(line);
+      const stream = Readable.from([Buffer.from(`${text.join("")}plain\n`)]);
+      await followOutput(stream, { ...SILENT, echo, onLine, log: book.log });
+      const messages = book.entries.get().map((entry) => entry.msg);
+      assert.deepEqual([messages, lines], [shown, ["a", "b", "c", "d", "plain"]]);
+    });
+  }
 
   test("removes secrets from lines", async () => {
     const book = new LogBook();

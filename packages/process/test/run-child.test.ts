@@ -95,7 +95,7 @@ describe("runChild()", () => {
     const file = new RotatingFile({ path, maxBytes: 1e6, backups: 1, maxAgeDays: 1 }, new LogBook().log);
     const seen: string[] = [];
     const { options, book } = script(t, "echo one; printf '\\377'", { onLine: (line) => seen.push(line) });
-    await runChild({ ...options, raw: { file, echo: false } }, limit());
+    await runChild({ ...options, raw: { file, echo: "none" } }, limit());
     await file.close();
     assert.deepEqual(readFileSync(path), Buffer.from("one\n\u00ff", "latin1"));
     assert.deepEqual([lines(book), seen], [[], ["one", "\ufffd"]]);

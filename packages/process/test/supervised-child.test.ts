@@ -104,13 +104,26 @@ describe("SupervisedChild", () => {
     await book.find((entry) => entry.msg === "cannot write down child, its mark has to do");
   });
 
-  test("writes the output into a file when told so", async (t) => {
+  test("writes the output into a file when told so, and what it warns of into the log as well", async (t) => {
     const path = join(temporaryFolder(t), "child.log");
-    const { child, book } = supervise(t, `echo hello; ${SERVE}`, { rawOutput: { path, echo: false } });
+    const warning = "time=now level=warning msg=careful";
+    const script = `echo hello; echo ${warning}; ${SERVE}`;
+    const { child, book } = supervise(t, script, { rawOutput: { path, echo: "warn" } });
     await child.start(startContext());
     await child.stop(limit());
-    assert.equal(readFileSync(path, "utf8"), "hello\n");
-    assert.ok(!book.entries.get().some((entry) => entry.msg === "hello"));
+    assert.equal(readFileSync(path, "utf8"), `hello\n${warning}\n`);
+    const said = book.entries.get().filter((entry) => entry["stream"] === "stdout");
+    assert.deepEqual(
+      said.map(({ level, msg }) => [level, msg]),
+      [["warn", "careful"]],
+    );
+  });
+
+  test("names the file with its output when it does not become ready", async (t) => {
+    const path = join(temporaryFolder(t), "child.log");
+    const { child } = supervise(t, "exit 1", { rawOutput: { path, echo: "warn" } });
+    const starting = child.start(startContext(AbortSignal.timeout(1)));
+    await assert.rejects(starting, (error: ProcessError) => error.hint?.endsWith(`"${path}"`) === true);
   });
 });
 

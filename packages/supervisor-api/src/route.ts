@@ -20,6 +20,7 @@ export interface RouteRequest {
   readonly signal: AbortSignal;
 }
 
+/** A whole answer of a route. */
 export interface RouteAnswer {
   /** Default 200. */
   readonly status?: number;

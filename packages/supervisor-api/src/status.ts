@@ -8,6 +8,7 @@ export interface Failure {
   readonly retryAfterSeconds?: number;
 }
 
+/** Every refusal of the supervisor's own paths, as the code, reason and message of a metav1.Status. */
 export const failures = {
   etcdDisabled: { code: 400, reason: "BadRequest", message: "etcd datastore disabled" },
   badTarget: { code: 400, reason: "BadRequest", message: "request target is neither a path nor an absolute URL" },

@@ -13,6 +13,7 @@ import { Router } from "./router.ts";
 import { ServingContext, type ServingCertificate, type TlsPolicy } from "./serving-context.ts";
 import { Upstream, type UpstreamAddress } from "./upstream.ts";
 
+/** What the one port serves, to whom, and with which certificate. */
 export interface SupervisorOptions {
   /** 0 takes a free one. */
   readonly port: number;

@@ -3,6 +3,7 @@ import { decodeInto, encode, type Fields, type ProtoReader, type ProtoWriter } f
 // The client's half of the protocol, as far as the tests speak it: field numbers of etcd's rpc.proto. Keys and values are
 // strings of one char per byte, so that they compare as their bytes do.
 
+/** Fields of RangeRequest; those left out have their default. */
 export interface RangeArgs {
   readonly key: string;
   readonly end?: string;
@@ -18,6 +19,7 @@ export interface RangeArgs {
   readonly maxCreate?: number;
 }
 
+/** Encodes a RangeRequest. */
 export function rangeRequest(args: RangeArgs): Buffer {
   return encode((w) => {
     writeBounds(w, args);
@@ -40,6 +42,7 @@ function writeBounds(w: ProtoWriter, { minMod, maxMod, minCreate, maxCreate }: R
   w.int64(10, minMod ?? 0);
 }
 
+/** Fields of PutRequest; those left out have their default. */
 export interface PutArgs {
   readonly key: string;
   readonly value?: string;
@@ -49,6 +52,7 @@ export interface PutArgs {
   readonly ignoreLease?: boolean;
 }
 
+/** Encodes a PutRequest. */
 export function putRequest(args: PutArgs): Buffer {
   return encode((w) => {
     w.bool(6, args.ignoreLease ?? false);
@@ -60,6 +64,7 @@ export function putRequest(args: PutArgs): Buffer {
   });
 }
 
+/** Encodes a DeleteRangeRequest. */
 export function deleteRequest(args: {
   readonly key: string;
   readonly end?: string;
@@ -76,6 +81,7 @@ export function deleteRequest(args: {
 const results = ["equal", "greater", "less", "notEqual"] as const;
 const targets = ["version", "create", "mod", "value", "lease"] as const;
 
+/** Fields of Compare; a text is compared as a value, a number as what `target` says. */
 export interface CompareArgs {
   readonly key: string;
   readonly end?: string;
@@ -84,6 +90,7 @@ export interface CompareArgs {
   readonly value: number | bigint | string;
 }
 
+/** Encodes a Compare. */
 export function compare({ key, end = "", target, result = "equal", value }: CompareArgs): Buffer {
   return encode((w) => {
     text(w, 64, end);
@@ -101,6 +108,7 @@ export function modEquals(key: string, modRevision: number): Buffer {
   return compare({ key, target: "mod", value: modRevision });
 }
 
+/** Encoders of RequestOp, one for each kind; `empty` has none. */
 export const txnOp = {
   range: (args: RangeArgs) => encode((w) => w.presentBytes(1, rangeRequest(args))),
   put: (args: PutArgs) => encode((w) => w.presentBytes(2, putRequest(args))),
@@ -109,12 +117,14 @@ export const txnOp = {
   empty: () => Buffer.alloc(0),
 };
 
+/** Encoded comparisons and operations, in their order. */
 export interface TxnArgs {
   readonly compare?: readonly Buffer[];
   readonly success?: readonly Buffer[];
   readonly failure?: readonly Buffer[];
 }
 
+/** Encodes a TxnRequest. */
 export function txnRequest({ compare = [], success = [], failure = [] }: TxnArgs): Buffer {
   return encode((w) => {
     for (const one of failure.toReversed()) w.presentBytes(3, one);
@@ -135,6 +145,7 @@ export function int64Message(fields: Readonly<Record<number, number | bigint>>):
   });
 }
 
+/** Fields of WatchCreateRequest; those left out have their default. */
 export interface WatchArgs {
   readonly key: string;
   readonly end?: string;
@@ -146,6 +157,7 @@ export interface WatchArgs {
   readonly fragment?: boolean;
 }
 
+/** Encoders of WatchRequest, one for each kind. */
 export const watchRequest = {
   create: (args: WatchArgs) => encode((w) => w.message(1, () => writeCreate(w, args))),
   cancel: (watchId: number) => encode((w) => w.message(2, () => w.int64(1, watchId))),
@@ -163,6 +175,7 @@ function writeCreate(w: ProtoWriter, args: WatchArgs): void {
   text(w, 1, args.key);
 }
 
+/** ResponseHeader. */
 export interface Header {
   clusterId: bigint;
   memberId: bigint;
@@ -170,6 +183,7 @@ export interface Header {
   raftTerm: number;
 }
 
+/** KeyValue; `create` and `mod` are revisions. */
 export interface Kv {
   key: string;
   create: number;
@@ -204,6 +218,7 @@ const answer = (bytes: Buffer, fields: Fields<Answer>) => decodeInto<Answer>({ k
 const readKv = (bytes: Buffer) =>
   decodeInto<Kv>({ key: "", create: 0, mod: 0, version: 0, value: "", lease: 0n }, bytes, kvFields);
 
+/** Decodes a ResponseHeader. */
 export function readHeader(bytes: Buffer): Header {
   return decodeInto<Header>({ clusterId: 0n, memberId: 0n, revision: 0, raftTerm: 0 }, bytes, {
     1: (m, r) => (m.clusterId = BigInt.asUintN(64, r.bigint64())),
@@ -216,6 +231,7 @@ export function readHeader(bytes: Buffer): Header {
 const header = (m: { header?: Header }, r: ProtoReader) => (m.header = readHeader(r.bytes()));
 const kv = (m: Answer, r: ProtoReader) => m.kvs.push(readKv(r.bytes()));
 
+/** Decoders of the answers of service KV. */
 export const readAnswer = {
   header: (bytes: Buffer) => answer(bytes, { 1: header }),
   range: (bytes: Buffer) =>
@@ -237,6 +253,7 @@ export const readAnswer = {
     }),
 };
 
+/** What answers of service Lease have in common; times in seconds. */
 export interface Lease {
   header?: Header;
   id: bigint;
@@ -256,12 +273,14 @@ export function readLease(bytes: Buffer): Lease {
   });
 }
 
+/** An event of a watch; `prevKv` only where it was asked for. */
 export interface Event {
   type: "put" | "delete";
   kv: Kv | undefined;
   prevKv: Kv | undefined;
 }
 
+/** WatchResponse; flags that were not sent are false, numbers 0. */
 export interface WatchAnswer {
   header?: Header;
   watchId: number;
@@ -273,6 +292,7 @@ export interface WatchAnswer {
   events: Event[];
 }
 
+/** Decodes a WatchResponse. */
 export function readWatch(bytes: Buffer): WatchAnswer {
   const flags = { created: false, canceled: false, fragment: false };
   return decodeInto<WatchAnswer>({ ...flags, watchId: 0, compactRevision: 0, reason: "", events: [] }, bytes, {

@@ -16,6 +16,7 @@ export interface KubeApiserverOptions {
   readonly port?: number;
 }
 
+/** HTTP status and body of an answer, whatever the status is. */
 export interface ApiAnswer {
   readonly status: number;
   readonly body: string;

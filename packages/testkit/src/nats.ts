@@ -5,6 +5,7 @@ import { freezeProcess } from "./freeze-process.ts";
 import { Program } from "./programs.ts";
 import { until } from "./until.ts";
 
+/** What a nats-server of a test has beyond the defaults. */
 export interface NatsServerOptions {
   /** More of nats-server's configuration, in its own form: users, TLS, limits. */
   readonly config?: string;

@@ -18,6 +18,7 @@ export function rangeOf(key: string, end = ""): KeyRange {
 /** All keys. */
 export const EVERYTHING: KeyRange = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
 
+/** A range request for the newest state without a limit, unless `more` says otherwise. */
 export function query(range: KeyRange, more: Partial<RangeQuery> = {}): RangeQuery {
   return { ...range, limit: 0, revision: 0, keysOnly: false, countOnly: false, ...more };
 }

@@ -10,6 +10,7 @@ import type { FlowControl } from "./flow-gate.ts";
 import { agreedFlowControl, FLOW_OFFER } from "./session-defaults.ts";
 import { WEB_SOCKET_OPTIONS, WebSocketChannel } from "./web-socket-channel.ts";
 
+/** A server that takes tunnels, and how it is reached. */
 export interface TunnelEndpoint {
   /** `wss://<host>:<port>/v1-k3s/connect`. */
   readonly url: string;

@@ -4,6 +4,7 @@ import type { DialTarget } from "./frame.ts";
 import { joinStreams } from "./join-streams.ts";
 import type { TunnelStream } from "./tunnel-stream.ts";
 
+/** What the other side of a tunnel may have dialled, and how that is done. */
 export interface DialRules {
   /** Whether the server may reach `target` from here. False ends the session. */
   readonly authorize: (target: DialTarget) => boolean;

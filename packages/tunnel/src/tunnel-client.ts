@@ -14,12 +14,14 @@ import { TunnelSession, type SessionTimes } from "./tunnel-session.ts";
  */
 type TunnelState = "connecting" | "connected" | "silent" | "waiting" | "stopped";
 
+/** How a tunnel fares at the moment. */
 export interface TunnelStatus {
   readonly state: TunnelState;
   /** Why it is not connected. */
   readonly error?: unknown;
 }
 
+/** Which server a tunnel leads to, and what is allowed in it. */
 export interface TunnelClientOptions {
   /** Asked before each attempt, since certificates are renewed. */
   readonly endpoint: () => TunnelEndpoint | Promise<TunnelEndpoint>;
