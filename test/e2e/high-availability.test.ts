@@ -16,6 +16,7 @@ import {
   cutOff,
   FROZEN,
   killed,
+  onBadPath,
   withoutDatabase,
   type ServerFault,
 } from "./server-faults.ts";
@@ -62,6 +63,7 @@ const TWO_SERVERS: Plan = {
     ["srv1", "killed"],
     ["srv2", "frozen"],
     ["srv1", "cut off"],
+    ["srv2", "on a bad path"],
     ["srv2", "left with a frozen API"],
     ["srv1", "left without its database"],
   ],
@@ -84,6 +86,7 @@ const THREE_SERVERS: Plan = {
     ["srv2", "killed"],
     ["srv3", "frozen"],
     ["srv1", "cut off"],
+    ["srv3", "on a bad path"],
     ["srv2", "left without its database"],
   ],
   mismatch: {
@@ -358,7 +361,8 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
       for (const [name, what] of faults)
         test(`${name} is ${what}: the others go on, nothing is lost, and it comes back`, async (t: TestContext) => {
           const kill = killed((server) => cluster.startServer(server));
-          const all = [kill, FROZEN, cutOff(cluster.network), API_FROZEN, withoutDatabase(DATABASE_ADDRESS)];
+          const onNetwork = [cutOff(cluster.network), onBadPath(cluster.network), withoutDatabase(DATABASE_ADDRESS)];
+          const all = [kill, FROZEN, API_FROZEN, ...onNetwork];
           const fault = all.find((one) => one.what === what);
           assert.ok(fault !== undefined);
           t.diagnostic(await survive(fault, cluster.server(name)));
