@@ -7,6 +7,7 @@ import { sleep } from "@k3s/async";
 import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
 import { answers, inviteAdmin, through } from "./agent-access.ts";
+import { connectionsTo, homeOf } from "./agent-homes.ts";
 import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
 import { hintsReceived } from "./hints-received.ts";
 import {
@@ -197,12 +198,6 @@ interface Rest {
   readonly database: ClusterDatabase;
 }
 
-/** How many connections of the machine lead to a server. */
-async function connectionsTo({ host }: K3sServer, address: string): Promise<number> {
-  const found = await host.run("ss", "-Htn", "state", "established", "dst", `${address}:6443`);
-  return found.split("\n").filter((line) => line !== "").length;
-}
-
 for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
   const { database, servers, registration, faults, mismatch } = plan;
   describe(
@@ -389,16 +384,21 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
         await untilTrue("all nodes are Ready", async () => (await nodes()).every((line) => line.includes(" True ")));
       });
 
-      if (plan === TWO_SERVERS)
-        test("the load spreads again: each agent goes back to a server of its own", async () => {
-          const [first, second] = ["10.99.0.11", "10.99.0.12"] as const;
-          const [one, two] = cluster.agents;
-          assert.ok(one !== undefined && two !== undefined);
-          const prefers = async (agent: K3sServer, address: string, other: string) =>
-            (await connectionsTo(agent, address)) > (await connectionsTo(agent, other));
-          await untilTrue("agt1 is on srv2", () => prefers(one, second, first), SPREAD_LIMIT_MS);
-          await untilTrue("agt2 is on srv1", () => prefers(two, first, second), SPREAD_LIMIT_MS);
-        });
+      test("the load spreads again: each agent goes back to a server of its own", async () => {
+        const addresses = servers.map(({ address }) => address);
+        const homes = cluster.agents.map(({ host }) => homeOf(host.name, addresses));
+        assert.equal(new Set(homes).size, homes.length); // by the choice of their names
+        for (const [i, agent] of cluster.agents.entries())
+          await untilTrue(
+            `${agent.host.name} is on ${homes[i]}`,
+            async () => {
+              const counts = await Promise.all(addresses.map((address) => connectionsTo(agent, address)));
+              const most = Math.max(...counts);
+              return addresses.every((address, n) => (counts[n] === most) === (address === homes[i]));
+            },
+            SPREAD_LIMIT_MS,
+          );
+      });
     },
   );
 }
