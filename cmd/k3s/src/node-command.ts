@@ -10,7 +10,7 @@ import type { ParsedFlags } from "./node-flags.ts";
 import { ROLES, type NodePlan } from "./node-roles.ts";
 import { runPreflight } from "./preflight/run-preflight.ts";
 import { serve } from "./serve.ts";
-import { listenForStop, type StopRequests } from "./signals.ts";
+import { listenForStop, outliveTerminal, type StopRequests } from "./signals.ts";
 
 /** Runs a server or an agent to its end and resolves with the exit code. */
 export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: CommandContext): Promise<number> {
@@ -18,6 +18,7 @@ export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: C
   process.title = `k3s ${role}`;
   // Signals first: Ctrl-C during the slow steps below must not leave children behind.
   using requests = listenForStop();
+  outliveTerminal();
 
   assertNoOperands(role, parsed);
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
