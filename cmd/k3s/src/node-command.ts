@@ -1,4 +1,4 @@
-import { readHostFacts, type Role } from "@k3s/config";
+import { readHostFacts, saveNodeId, type Role } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
 import { createNotifier } from "@k3s/process";
 import type { CommandContext } from "./context.ts";
@@ -70,6 +70,7 @@ async function runNode(plan: NodePlan, { context, output, requests, args }: Node
   for (const warning of plan.config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
   await using _lock = await runPreflight(plan);
+  await saveNodeId(plan.config);
 
   // Children must not speak to the service manager in our name.
   const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;
