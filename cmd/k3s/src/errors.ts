@@ -16,7 +16,7 @@ export class UsageError extends NodeError {
   }
 
   static absentCommand(name: string): UsageError {
-    return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: this version has no command "${name}"`, {
+    return new UsageError("ERR_USAGE_COMMAND_ABSENT", `Cannot run k3s: this version has no command "${name}"`, {
       hint: "See k3s --help for the commands there are",
     });
   }
