@@ -19,7 +19,7 @@ const LASTING = new Set(["server", "agent", "datastore"]);
 void main(); // never rejects
 
 async function main(): Promise<void> {
-  // A terminal that goes away must not end a node.
+  // What went wrong may be told to nobody, as when a terminal has gone; that is not what we fail by.
   process.stderr.on("error", () => undefined);
   try {
     process.exitCode = await run(contextOfProcess());

@@ -13,5 +13,6 @@ export async function validateNodeCommand(role: Role, parsed: ParsedFlags, conte
   const { config, node } = await ROLES[role]({ ...parsed, env: context.env, host, signal: requests.shutdown });
   for (const warning of config.warnings) context.write(`Warning: ${warning}\n`);
   context.write(`Data directory: ${config.dataDir}\n`);
-  if (node !== undefined) context.write(`Node: ${node}\n`);
+  // A new id is only kept by a start; the name would be another one then.
+  if (node !== undefined && config.newNodeId === undefined) context.write(`Node: ${node}\n`);
 }
