@@ -25,7 +25,7 @@
 #   INSTALL_K3S_EXEC              command and flags, before those of the command line; quotes as in a shell
 #   INSTALL_K3S_NAME              the service becomes k3s-<name>
 #   INSTALL_K3S_TYPE              type of the systemd service; default notify
-#   INSTALL_K3S_SYMLINK           skip or force; default: kubectl, crictl and ctr where the machine has none
+#   INSTALL_K3S_SYMLINK           skip or force; default: those of kubectl, ctr and crictl that the executable holds and the machine has not
 #   INSTALL_K3S_SKIP_ENABLE       true: write files only
 #   INSTALL_K3S_SKIP_START        true: enable, but do not start
 #   INSTALL_K3S_FORCE_RESTART     true: restart though nothing changed
@@ -38,7 +38,8 @@
 # exported empty is removed from it.
 set -eu
 
-# The one place that says where releases lie: <RELEASES_URL>/<version>/k3s, …/sha256sum-<arch>.txt. A release fills it in.
+# The one place that says where releases lie: <RELEASES_URL>/<version>/k3s, …/sha256sum-<arch>.txt. Who publishes releases
+# writes their address here.
 RELEASES_URL=
 
 DEFAULT_DATA_DIR=/var/lib/rancher/k3s
@@ -76,7 +77,8 @@ put() {
         return 0
     fi
     $sudo mkdir -p "$(dirname "$2")"
-    if ! $sudo cp "$1" "$2.new.$$"; then
+    # It may hold a secret: nobody else may read it at any moment.
+    if ! (umask 077 && $sudo cp "$1" "$2.new.$$"); then
         $sudo rm -f "$2.new.$$"
         fatal "Cannot write $2" "See the message above"
     fi
@@ -98,7 +100,7 @@ read_privileged() { $sudo cat "$1" 2>/dev/null || true; }
 make_temporary_folder() {
     for folder in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/root}"; do
         tmp=$(mktemp -d "$folder/k3s-install.XXXXXX" 2>/dev/null) || continue
-        trap 'rm -rf "$tmp"' EXIT
+        trap remove_temporary_folder EXIT
         trap 'exit 1' HUP INT TERM
         { echo '#!/bin/sh' >"$tmp/try" && chmod 700 "$tmp/try" && "$tmp/try"; } 2>/dev/null && return 0
         rm -rf "$tmp"
@@ -106,10 +108,12 @@ make_temporary_folder() {
     fatal "Cannot install k3s: no folder for temporary files can be written and holds programs" "Name one in TMPDIR"
 }
 
+# What ran with sudo may have left files of its own there.
+remove_temporary_folder() { rm -rf "$tmp" 2>/dev/null || $sudo rm -rf "$tmp"; }
+
 # --- the machine ---
 
 check_machine() {
-    sudo=
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null 2>&1 || fatal "Cannot install k3s: not root" "Run this script as root, for instance with sudo"
         sudo=sudo
@@ -156,12 +160,39 @@ choose_bin_dir() {
 
 # --- arguments and environment ---
 
+# Prints the words of a text, one per line, quotes understood as a shell does; prints what is wrong with them and fails. Words may
+# be secrets, so no process gets them as arguments.
+split_words() {
+    awk '
+        function finish() { if (open) words = words word "\n"; word = ""; open = 0 }
+        function quoted(c) {
+            if (c == "\n") wrong = "a word has a line break"
+            if (c == quote) quote = ""; else word = word c
+        }
+        { text = text $0 "\n" }
+        END {
+            for (i = 1; i < length(text) && !wrong; i++) {
+                c = substr(text, i, 1)
+                next_one = substr(text, i + 1, 1)
+                if (quote == "\047") quoted(c)
+                else if (c == "\\" && (quote == "" || next_one ~ /["\\$`]/)) { i++; if (next_one != "\n") { word = word next_one; open = 1 } }
+                else if (quote != "") quoted(c)
+                else if (c == "\"" || c == "\047") { quote = c; open = 1 }
+                else if (c ~ /[ \t\n]/) finish()
+                else { word = word c; open = 1 }
+            }
+            finish()
+            if (!wrong && quote != "") wrong = "a quote is not closed"
+            if (wrong) print wrong; else printf "%s", words
+            exit (wrong != "")
+        }'
+}
+
 # One argument per line from here on.
 read_arguments() {
     : >"$tmp/given"
     if [ -n "${INSTALL_K3S_EXEC:-}" ]; then
-        printf '%s' "$INSTALL_K3S_EXEC" | xargs printf '%s\n' >"$tmp/given" ||
-            fatal "Cannot read INSTALL_K3S_EXEC: a quote is not closed" "Close it, or put a backslash before it"
+        printf '%s\n' "$INSTALL_K3S_EXEC" | split_words >"$tmp/given" || fatal "Cannot read INSTALL_K3S_EXEC: $(cat "$tmp/given")" "Correct its quotes"
     fi
     for word in "$@"; do
         case $word in
@@ -537,23 +568,108 @@ check_data_space() {
         "Free some space, or name another folder with --data-dir"
 }
 
-# With the settings that the service will have. The running service is not touched yet.
+# Prints what a service manager reads from a file of variables, as lines that a shell understands.
+unit_environment() {
+    read_privileged "$1" | LC_ALL=C awk '
+        function encode(value) {
+            gsub(/[\\"$`]/, "\\\\&", value)
+            return "\"" value "\""
+        }
+        function finish() {
+            sub(/^[ \t]+/, "", name); sub(/[ \t]+$/, "", name)
+            if (name ~ /^[A-Za-z_][A-Za-z0-9_]*$/) print name "=" encode(substr(value, 1, kept))
+            name = value = ""; kept = 0; state = "name"
+        }
+        function add(c) { value = value c; kept = length(value) }
+        function take(c, following) {
+            if (state == "comment") { if (c == "\n") state = "name" }
+            else if (state == "name") {
+                if (c == "=") state = "start"
+                else if (c == "\n") name = ""
+                else if (name == "" && (c == "#" || c == ";")) state = "comment"
+                else name = name c
+            } else if (state == "single") { if (c == "\047") state = "start"; else add(c) }
+            else if (state == "double") {
+                if (c == "\"") state = "start"
+                else if (c == "\\" && following ~ /["\\$`\n]/) { i++; if (following != "\n") add(following) }
+                else add(c)
+            } else if (c == "\n") finish()
+            else if (c == "\\") { i++; state = "plain"; if (following != "\n") add(following) }
+            else if (state == "start" && c == "\047") state = "single"
+            else if (state == "start" && c == "\"") state = "double"
+            else if (c ~ /[ \t]/) { if (state == "plain") value = value c }
+            else { state = "plain"; add(c) }
+        }
+        { text = text $0 "\n" }
+        END {
+            state = "name"
+            for (i = 1; i <= length(text); i++) take(substr(text, i, 1), substr(text, i + 1, 1))
+        }'
+}
+
+# Prints lines as a list in JSON.
+json_list() {
+    LC_ALL=C awk '
+        BEGIN { for (i = 1; i < 32; i++) code[sprintf("%c", i)] = sprintf("\\u%04x", i); printf "[" }
+        {
+            gsub(/[\\"]/, "\\\\&")
+            if ($0 ~ /[\001-\037]/) for (c in code) gsub(c, code[c])
+            printf "%s\"%s\"", (NR > 1 ? "," : ""), $0
+        }
+        END { print "]" }'
+}
+
+# With the settings that the service will have, and as its user. The running service is not touched yet. Arguments go by a
+# variable, which the executable takes in their place: a process list shows arguments to everybody.
 validate_arguments() {
-    version=$("$candidate" --version | head -n 1) || fatal "Cannot run k3s on this machine" "See the message above; is \"$candidate\" made for $machine, and may programs run from its folder?"
-    (
+    version=$("$candidate" --version 2>"$tmp/said") || cannot_run
+    version=$(printf '%s\n' "$version" | sed -n 1p)
+    if [ "$init" = openrc ]; then
+        machine_environment=/etc/environment
+        : >"$tmp/environment.machine"
+    else
+        machine_environment=
+        for place in default sysconfig; do unit_environment "/etc/$place/$service"; done >"$tmp/environment.machine"
+    fi
+    { printf '%s\n' validate "$subcommand" && cat "$tmp/flags.after"; } | json_list >"$tmp/arguments"
+    # shellcheck disable=SC2016 # for the shell that is started here
+    $sudo sh -c '
         set -a
-        # shellcheck disable=SC1091 # written above
-        . "$tmp/environment.after"
-        set +a
-        set --
-        while IFS= read -r word; do set -- "$@" "$word"; done <"$tmp/flags.after"
-        "$candidate" validate "$subcommand" "$@" >"$tmp/facts"
-    ) || fatal "Cannot install service \"$service\": k3s refuses its settings" "Correct what is named above; nothing was changed"
+        if [ -f "$4" ]; then . "$4"; fi
+        . "$1/environment.machine"
+        . "$1/environment.after"
+        K3S_ARGUMENTS=$(cat "$1/arguments")
+        exec "$2" validate "$3"' sh "$tmp" "$candidate" "$subcommand" "$machine_environment" </dev/null >"$tmp/facts" ||
+        fatal "Cannot install service \"$service\": k3s refuses its settings" "Correct what is named above; nothing was changed"
     sed -n 's/^Warning: //p' "$tmp/facts" | while IFS= read -r line; do warn "$line"; done
     data_dir=$(sed -n 's/^Data directory: //p' "$tmp/facts")
     data_dir=${data_dir:-$DEFAULT_DATA_DIR}
     node=$(sed -n 's/^Node: //p' "$tmp/facts")
+    tools=$(sed -n 's/^Tools: //p' "$tmp/facts")
 }
+
+# Says why, as far as the file and the machine tell.
+cannot_run() {
+    cat "$tmp/said" >&2
+    what="Cannot run k3s on this machine"
+    # An executable of Linux says in its header what processor it is for.
+    if [ "$(header_bytes 0 4)" = 7f454c46 ]; then
+        case $(uname -m) in
+            x86_64) processor=3e loader=/lib64/ld-linux-x86-64.so.2 ;;
+            aarch64) processor=b7 loader=/lib/ld-linux-aarch64.so.1 ;;
+            *) processor=$(header_bytes 18 1) loader=/ ;;
+        esac
+        [ "$(header_bytes 18 1)" = "$processor" ] || fatal "$what: the executable is for another processor than $(uname -m)" \
+            "Unset ARCH, or take the executable that is made for $(uname -m)"
+        [ -e "$loader" ] || fatal "$what: it needs glibc, and there is none ($loader is missing)" \
+            "Use a distribution with glibc, such as Debian, Ubuntu, Fedora or SUSE; Alpine Linux has musl in its place"
+        ! grep -q 'GLIBC.* not found' "$tmp/said" || fatal "$what: its glibc is too old" "Use a newer release of this distribution"
+    fi
+    fatal "$what" "See the message above; may programs run from the folder of \"$candidate\"?"
+}
+
+# header_bytes OFFSET COUNT: bytes of the executable in hexadecimal.
+header_bytes() { od -An -v -tx1 -j "$1" -N "$2" "$candidate" | tr -d ' \n'; }
 
 install_executable() {
     if [ "$kind" = file ]; then put "$candidate" "$bin_dir/k3s" 755; fi
@@ -566,7 +682,7 @@ install_executable() {
 link_tools() {
     symlink=${INSTALL_K3S_SYMLINK:-}
     if [ "$bin_dir_read_only" = true ] || [ "$symlink" = skip ]; then return 0; fi
-    for tool in kubectl crictl ctr; do
+    for tool in ${tools:-kubectl ctr}; do
         if [ "$symlink" != force ] && { [ -e "$bin_dir/$tool" ] || command -v "$tool" >/dev/null 2>&1; }; then continue; fi
         if [ "$(readlink "$bin_dir/$tool" 2>/dev/null || true)" != k3s ]; then run ln -sf k3s "$bin_dir/$tool"; fi
     done
@@ -1165,6 +1281,7 @@ main() {
     if [ "$bin_dir_read_only" = true ]; then skip_download=true; fi
     systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-$DEFAULT_SYSTEMD_DIR}
     changed=false
+    sudo=
 
     umask 022
     make_temporary_folder
