@@ -842,6 +842,83 @@ write_pod_order() {
 
 shell_quote() { printf '%s' "$1" | sed -e "s/'/'\\\\''/g" -e "1s/^/'/" -e "\$s/\$/'/"; }
 
+# Functions of both scripts: what is mounted where, and how to remove things without reaching into it.
+removal_functions() {
+    cat <<'EOF'
+
+# Prints the path of a folder without links; any other path as it is.
+real_path() {
+    if [ -d "$1" ]; then (cd -P -- "$1" && pwd -P) || printf '%s\n' "$1"; else printf '%s\n' "$1"; fi
+}
+
+# Prints a path as the kernel does where it lists mount points.
+listed_path() { printf '%s\n' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e "s/$(printf '\t')/\\\\011/g"; }
+
+# mounts_below PATH [PREFIX]: mount points at or below a real path, or inside it with names that begin so; as the kernel lists them.
+mounts_below() {
+    top=$(listed_path "$1") prefix=${2:-} awk '
+        BEGIN { top = ENVIRON["top"]; prefix = ENVIRON["prefix"] }
+        index($5, top "/" prefix) == 1 || (prefix == "" && $5 == top) { print $5 }' /proc/self/mountinfo
+}
+
+is_mount_point() { mounts_below "$1" | grep -Fqx -- "$(listed_path "$1")"; }
+
+# Removes what has this real path, but nothing that is mounted there or below: that is somebody else's.
+remove_around() {
+    if [ -L "$1" ] || [ ! -d "$1" ]; then
+        rm -f -- "$1"
+    elif [ -z "$(mounts_below "$1")" ]; then
+        # shellcheck disable=SC2086 # an option or nothing
+        rm -rf $same_disk -- "$1"
+    elif is_mount_point "$1"; then
+        echo "$1 stays: something is mounted there" >&2
+    else
+        empty_around "$1"
+        rmdir -- "$1" 2>/dev/null
+    fi
+}
+
+empty_around() (
+    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then remove_around "$entry"; fi
+    done
+)
+
+# Removes a folder of ours. One that is a link or a mount point was made so by somebody: it is emptied.
+remove() {
+    path=$(real_path "$1")
+    if ! is_own_folder "$path"; then
+        echo "$1 stays: it leads to $path" >&2
+    elif [ -d "$path" ] && { [ -L "$1" ] || is_mount_point "$path"; }; then
+        empty_around "$path"
+        echo "$1 stays: it is a link or a mount point" >&2
+    else
+        remove_around "$path"
+    fi
+}
+
+# No folder of the system is.
+is_own_folder() {
+    case $1 in
+        / | /bin | /boot | /dev | /etc | /home | /lib | /lib32 | /lib64 | /libx32 | /media | /mnt | /opt | /proc | /root | /run | /sbin | /srv | /sys | /tmp | /usr | /var) return 1 ;;
+        /usr/bin | /usr/lib | /usr/lib64 | /usr/libexec | /usr/local | /usr/sbin | /usr/share | /var/cache | /var/lib | /var/log | /var/run | /var/spool | /var/tmp) return 1 ;;
+        /*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# Where rm can, it stops at other disks by itself: one may be mounted at any moment.
+same_disk=
+if rm -f --one-file-system 2>/dev/null; then same_disk=--one-file-system; fi
+
+while [ "${data_dir%/}" != "$data_dir" ]; do data_dir=${data_dir%/}; done
+if ! is_own_folder "$data_dir" || ! is_own_folder "$(real_path "$data_dir")"; then
+    echo "Cannot end k3s with its data in \"${data_dir:-/}\": that is not a folder of its own" >&2
+    exit 1
+fi
+EOF
+}
+
 write_killall() {
     if [ "$bin_dir_read_only" = true ]; then return 0; fi
     {
@@ -862,6 +939,9 @@ CGROUPS=/sys/fs/cgroup
 SHUTDOWN_GRACE_SECONDS=30
 
 if [ "$(id -u)" != 0 ]; then exec sudo --preserve-env=K3S_DATA_DIR "$0" "$@"; fi
+EOF
+        removal_functions
+        cat <<'EOF'
 
 # Where the machine has no iptables, the rules were made with those that k3s brings.
 for tools in "$data_dir"/data/current/bin/aux "$data_dir"/data/*/bin/aux; do PATH=$PATH:$tools; done
@@ -888,18 +968,29 @@ hierarchies() {
     done
 }
 
-# Ids of the containers that our containerd made, from the folders in which it keeps them.
-containers() {
-    for folder in "$RUN_DIR"/containerd/io.containerd.runtime.v*/k8s.io/*; do
-        if [ -d "$folder" ]; then basename "$folder"; fi
+# Folders in which our containerd keeps its containers, of every namespace: their names are the ids.
+bundles() {
+    for folder in "$RUN_DIR"/containerd/io.containerd.runtime.v*/*/*; do
+        if [ -d "$folder" ]; then echo "$folder"; fi
     done
+}
+
+# Ids that are nobody else's name.
+container_ids() { bundles | sed 's|.*/||' | grep -Ex '[0-9a-f]{64}'; }
+
+# Cgroups of the containers that a person has named, as their configuration says: an absolute path, or the parts of a scope's name.
+named_cgroups() {
+    bundles | grep -Ev '/[0-9a-f]{64}$' | while IFS= read -r folder; do
+        { tr -d '[:space:]' <"$folder/config.json" && echo; } 2>/dev/null | sed -n 's/.*"cgroupsPath":"\([^"]*\)".*/\1/p'
+    done | sed -e 's/^\([^:/]*\):\([^:/]*\):\([^:/]*\)$/\/\1\/\2-\3.scope/' | grep -E '^/[^/].*/[^/]+$' | grep -v '/\.\.'
 }
 
 # Folders of the cgroups that belong to k3s: its services (runtime and shims are in there), its containers and its pods.
 # A name of the kernel's interface or of an id cannot hold a blank.
 own_cgroups() {
     services_now=$(services)
-    ids=$({ containers; ls "$KUBELET_DIR/pods" 2>/dev/null; } | sort -u)
+    ids=$({ container_ids; ls "$KUBELET_DIR/pods" 2>/dev/null; } | sort -u)
+    named=$(named_cgroups)
     for root in $(hierarchies); do
         for service in $services_now; do
             for path in "system.slice/$service.service" "openrc/$service" "openrc.$service" "$service"; do
@@ -907,6 +998,9 @@ own_cgroups() {
             done
         done
         if [ -d "$root/k3s" ] && [ -d "$RUN_DIR" ]; then echo "$root/k3s"; fi
+        for path in $named; do
+            if [ -d "$root$path" ]; then echo "$root$path"; fi
+        done
         # systemd writes _ for - in the name of a slice.
         find "$root" -mindepth 1 -type d 2>/dev/null | awk -v ids="$ids" '
             BEGIN { n = split(ids, a, "\n"); for (i = 1; i <= n; i++) own[a[i]] = 1 }
@@ -958,14 +1052,10 @@ stop_slice() {
     systemctl stop kubepods.slice 2>/dev/null
 }
 
-# Mount points at or below a folder, innermost first.
-mounts_below() {
-    awk -v top="$1" '$5 == top || index($5, top "/") == 1 || (top ~ /-$/ && index($5, top) == 1) { print $5 }' /proc/self/mountinfo |
-        sort -r | while IFS= read -r point; do printf '%b\n' "$(printf '%s' "$point" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')"; done
-}
-
+# As `mounts_below`, innermost first.
 unmount_below() {
-    mounts_below "$1" | while IFS= read -r point; do
+    mounts_below "$(real_path "$1")" "${2:-}" | sort -r | while IFS= read -r listed; do
+        point=$(printf '%b\n' "$(printf '%s' "$listed" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
         umount "$point" 2>/dev/null || umount -f -l "$point"
     done
 }
@@ -978,15 +1068,6 @@ is_bound_to_itself() {
         END { exit !(own != "" && device[parent] == own && root != "/" && substr(top, length(top) - length(root) + 1) == root) }' /proc/self/mountinfo
 }
 
-# Never deletes through a mount that stayed.
-remove_below() {
-    if [ -n "$(mounts_below "$1")" ]; then
-        echo "Cannot remove $1: something is still mounted there" >&2
-    else
-        rm -rf "$1"
-    fi
-}
-
 remove_network() {
     if command -v ip >/dev/null 2>&1; then
         ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }' | while read -r name; do ip netns delete "$name"; done
@@ -996,7 +1077,7 @@ remove_network() {
             if [ -d "/sys/class/net/$name" ]; then ip link delete "$name"; fi
         done
     fi
-    rm -rf /var/lib/cni
+    remove /var/lib/cni
     for family in iptables ip6tables; do
         rules=$("$family-save" 2>/dev/null) || continue
         if ! echo "$rules" | grep -Eiq 'KUBE-|CNI-|flannel'; then continue; fi
@@ -1007,17 +1088,15 @@ remove_network() {
 # Prints "PLACE PID" for each container that runs: first the pods of users, then those of the system, on which the others lean.
 # Sandboxes hold the network, and stay.
 running_containers() {
-    for id in $(containers); do
-        for file in "$RUN_DIR"/containerd/io.containerd.runtime.v*/k8s.io/"$id"/init.pid; do
-            pid=$(cat "$file" 2>/dev/null) || continue
-            # The number may have been given to another process since.
-            if ! grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null; then continue; fi
-            case $(tr -d '[:space:]' <"${file%init.pid}config.json" 2>/dev/null) in
-                *'"io.kubernetes.cri.container-type":"sandbox"'*) ;;
-                *'"io.kubernetes.cri.sandbox-namespace":"kube-system"'*) echo "2 $pid" ;;
-                *) echo "1 $pid" ;;
-            esac
-        done
+    bundles | while IFS= read -r folder; do
+        pid=$(cat "$folder/init.pid" 2>/dev/null) || continue
+        # The number may have been given to another process since.
+        if ! grep -Eq "[/-]${folder##*/}(\.scope)?$" "/proc/$pid/cgroup" 2>/dev/null; then continue; fi
+        case $(tr -d '[:space:]' <"$folder/config.json" 2>/dev/null) in
+            *'"io.kubernetes.cri.container-type":"sandbox"'*) ;;
+            *'"io.kubernetes.cri.sandbox-namespace":"kube-system"'*) echo "2 $pid" ;;
+            *) echo "1 $pid" ;;
+        esac
     done
 }
 
@@ -1056,10 +1135,12 @@ kill_cgroups $cgroups $(own_cgroups)
 stop_slice
 # shellcheck disable=SC2046,SC2086
 remove_cgroups $cgroups
-for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins" /run/netns/cni- "$data_dir/agent/containerd"; do unmount_below "$folder"; done
+for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do unmount_below "$folder"; done
+unmount_below /run/netns cni-
+unmount_below "$data_dir/agent/containerd" io.containerd.
 # A kubelet binds its folder to itself where mounts are private.
-while is_bound_to_itself "$KUBELET_DIR"; do umount "$KUBELET_DIR" || break; done
-for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do remove_below "$folder"; done
+while is_bound_to_itself "$(real_path "$KUBELET_DIR")"; do umount "$KUBELET_DIR" || break; done
+for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do remove "$folder"; done
 remove_network
 exit 0
 EOF
@@ -1096,16 +1177,9 @@ for word in "$@"; do
     esac
 done
 
-# Never deletes through a mount: what is mounted there is not ours.
-remove() {
-    if awk -v top="$1" '$5 == top || index($5, top "/") == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo; then
-        find "$1" -xdev -depth ! -type d -exec rm -f {} + 2>/dev/null
-        find "$1" -xdev -depth -type d -exec rmdir {} + 2>/dev/null
-        echo "$1 stays: something is mounted there" >&2
-    else
-        rm -rf "$1"
-    fi
-}
+EOF
+        removal_functions
+        cat <<'EOF'
 
 remove_service() {
     if [ -x /sbin/openrc-run ]; then
@@ -1151,7 +1225,9 @@ remove_data() {
         return
     fi
     remove "$data_dir"
-    rmdir "$(dirname "$data_dir")" 2>/dev/null
+    # Without a word of another folder the tools unpack their programs here.
+    remove /var/lib/rancher/k3s/data
+    rmdir /var/lib/rancher/k3s /var/lib/rancher 2>/dev/null
     remove /etc/rancher/k3s
     if [ "$purge" = true ]; then remove /etc/rancher/node; fi
     rmdir /etc/rancher 2>/dev/null
@@ -1223,8 +1299,8 @@ read_state() {
 # A server is up before its node is. Agents are not: their service is ready when their node is a member.
 read_node_state() {
     if [ "$state" != ready ] || [ "$subcommand" != server ] || [ -z "$node" ]; then return 0; fi
-    condition=$($sudo "$bin_dir/k3s" kubectl --cache-dir "$tmp/kubectl" --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" \
-        -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
+    condition=$($sudo env K3S_DATA_DIR="$data_dir" "$bin_dir/k3s" kubectl --request-timeout=5s --cache-dir "$tmp/kubectl" \
+        --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
     case $condition in
         True:*) ;;
         *) state=starting step="its node $node, which is not Ready (${condition#*: })" ;;

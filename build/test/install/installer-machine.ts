@@ -159,6 +159,14 @@ export function executableOf(version: string): string {
   ].join("\n");
 }
 
+/** An executable that takes every argument, without a look at them: for tests of something else. */
+export const PLAIN_EXECUTABLE = `#!/bin/sh
+case $1 in
+  --version) echo "k3s version v1.30.1+k3s1 (0123abcd)" ;;
+  validate) echo "Data directory: \${K3S_DATA_DIR:-/var/lib/rancher/k3s}" ;;
+esac
+`;
+
 function execute(argv: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
   const [file = "", ...args] = argv;
   return new Promise((resolve, reject) => {
