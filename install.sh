@@ -22,6 +22,7 @@
 #   INSTALL_K3S_BIN_DIR           folder of commands; default /usr/local/bin, or /opt/bin where only that can be written
 #   INSTALL_K3S_BIN_DIR_READ_ONLY true: write nothing there
 #   INSTALL_K3S_SYSTEMD_DIR       folder of unit and environment; default /etc/systemd/system
+#   TRANSACTIONAL_UPDATE          true, as transactional-update sets it: the service starts with the next start of the machine
 #   INSTALL_K3S_EXEC              command and flags, before those of the command line; quotes as in a shell
 #   INSTALL_K3S_NAME              the service becomes k3s-<name>
 #   INSTALL_K3S_TYPE              type of the systemd service; default notify
@@ -30,7 +31,7 @@
 #   INSTALL_K3S_SKIP_START        true: enable, but do not start
 #   INSTALL_K3S_FORCE_RESTART     true: restart though nothing changed
 #   INSTALL_K3S_SELINUX_WARN, INSTALL_K3S_SKIP_SELINUX_RPM  true: a missing SELinux policy is a warning
-#   INSTALL_K3S_KEEP              false: forget flags and environment of the earlier installation
+#   INSTALL_K3S_KEEP              false: forget flags, environment, folders and type of the earlier installation
 #   INSTALL_K3S_READY_TIMEOUT     seconds to wait until the service and its node are ready; default 300; 0: do not wait
 #   INSTALL_K3S_DRY_RUN           true: as --dry-run
 #   KILLALL_K3S_SH, UNINSTALL_K3S_SH  where those scripts go; default: k3s-killall.sh and k3s-uninstall.sh in the folder of commands
@@ -151,8 +152,9 @@ check_selinux() {
     fi
 }
 
+# Sets `bin_dir`, if nothing did.
 choose_bin_dir() {
-    bin_dir=${INSTALL_K3S_BIN_DIR:-}
+    bin_dir=${INSTALL_K3S_BIN_DIR:-$bin_dir}
     if [ -n "$bin_dir" ]; then return 0; fi
     bin_dir=/usr/local/bin
     if [ -z "$sudo" ] && [ -d "$bin_dir" ] && [ ! -w "$bin_dir" ] && [ -d /opt/bin ]; then bin_dir=/opt/bin; fi
@@ -210,17 +212,18 @@ read_arguments() {
     fi
 }
 
-# Prints the words of a service file's start command, the executable left out: ours, and those that k3s wrote.
-recorded_words() {
+# Prints the words of a service file's start command, the executable first: of ours, and of those that k3s wrote.
+start_command() {
     if [ "$init" = openrc ]; then
-        sed -n 's/^# argument: //p' "$1"
+        sed -n 's/^command="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$1"
+        if grep -q '^# argument: ' "$1"; then sed -n 's/^# argument: //p' "$1"; else sed -n 's/^command_args="\([a-z]*\).*/\1/p' "$1"; fi
         return 0
     fi
     awk '
-        !found && sub(/^ExecStart=/, "") { found = 1 }
+        !found && sub(/^ExecStart=[-@:+!]*/, "") { found = 1 }
         found { more = sub(/\\[ \t]*$/, ""); text = text " " $0; if (!more) exit }
         function finish() {
-            if (open && words++ > 0) { gsub(/%%/, "%", word); gsub(/\$\$/, "$", word); print word }
+            if (open) { gsub(/%%/, "%", word); gsub(/\$\$/, "$", word); print word }
             word = ""; open = 0
         }
         END {
@@ -236,20 +239,46 @@ recorded_words() {
         }' "$1"
 }
 
+# Prints "server" or "agent" when this is the service file of one.
+role_of() {
+    read_privileged "$1" >"$tmp/service.other"
+    start_command "$tmp/service.other" | awk 'NR == 1 && !/(^|\/)k3s$/ { exit } NR == 2 && /^(server|agent)$/ { print }'
+}
+
 service_file_of() {
     if [ "$init" = openrc ]; then echo "/etc/init.d/$1"; else echo "$systemd_dir/$1.service"; fi
 }
 
+# Folders of units: the one that was asked for, then the usual ones.
+unit_folders() {
+    for folder in "${INSTALL_K3S_SYSTEMD_DIR:-}" "$DEFAULT_SYSTEMD_DIR" /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+        if [ -n "$folder" ] && [ -d "$folder" ]; then echo "$folder"; fi
+    done
+}
+
+# Prints the file of a service that is installed, wherever it lies, without links; else nothing.
+installed_file_of() {
+    if [ "$init" = openrc ]; then
+        if [ -f "/etc/init.d/$1" ]; then echo "/etc/init.d/$1"; fi
+        return 0
+    fi
+    {
+        if [ -n "${INSTALL_K3S_SYSTEMD_DIR:-}" ]; then echo "$INSTALL_K3S_SYSTEMD_DIR/$1.service"; fi
+        systemctl show -p FragmentPath "$1.service" 2>/dev/null | sed -n 's/^FragmentPath=//p'
+        unit_folders | sed "s|\$|/$1.service|"
+    } | while IFS= read -r file; do
+        if [ -f "$file" ]; then readlink -f "$file" && break; fi
+    done
+}
+
+# Sets `subcommand`, `service` and `earlier_file`, the service file of an earlier installation or nothing.
 choose_service() {
     if [ -z "$subcommand" ]; then
         subcommand=server
-        if [ -n "${INSTALL_K3S_NAME:-}" ]; then
-            earlier=$(service_file_of "k3s-$INSTALL_K3S_NAME")
-            if [ "$keep" = true ] && [ -f "$earlier" ]; then
-                read_privileged "$earlier" >"$tmp/earlier"
-                subcommand=$(recorded_words "$tmp/earlier" | head -n 1)
-            fi
-        elif [ "$keep" = true ] && [ ! -f "$(service_file_of k3s)" ] && [ -f "$(service_file_of k3s-agent)" ]; then
+        if [ "$keep" = true ] && [ -n "${INSTALL_K3S_NAME:-}" ]; then
+            earlier=$(installed_file_of "k3s-$INSTALL_K3S_NAME")
+            if [ -n "$earlier" ]; then subcommand=$(role_of "$earlier"); fi
+        elif [ "$keep" = true ] && [ -z "$(installed_file_of k3s)" ] && [ -n "$(installed_file_of k3s-agent)" ]; then
             subcommand=agent
         fi
         if [ -n "${K3S_URL:-}" ]; then subcommand=agent; fi
@@ -264,13 +293,40 @@ choose_service() {
         https://*) ;;
         *) fatal "Cannot join \"$K3S_URL\": not an https address" "Set K3S_URL=https://SERVER:6443" ;;
     esac
-    service_file=$(service_file_of "$service")
-    earlier_file=$service_file
-    # A unit in the usual folder would win over ours, or come back.
-    if [ "$init" = systemd ] && [ ! -f "$service_file" ] && [ -f "$DEFAULT_SYSTEMD_DIR/$service.service" ]; then
-        earlier_file=$DEFAULT_SYSTEMD_DIR/$service.service
+    earlier_file=$(installed_file_of "$service")
+}
+
+# Sets where things go, and the type of the service: as asked for, else as the earlier installation has it.
+choose_places() {
+    : >"$tmp/earlier"
+    earlier_type='' earlier_bin_dir='' earlier_systemd_dir=''
+    if [ -n "$earlier_file" ]; then
+        read_privileged "$earlier_file" >"$tmp/earlier"
+        earlier_type=$(sed -n 's/^Type=//p' "$tmp/earlier" | tail -n 1)
+        earlier_bin_dir=$(start_command "$tmp/earlier" | sed -n '1s|/k3s$||p')
+        if [ "$init" = systemd ]; then earlier_systemd_dir=$(dirname "$earlier_file"); fi
     fi
+    if [ "$keep" = true ]; then
+        type=$earlier_type bin_dir=$earlier_bin_dir systemd_dir=$earlier_systemd_dir
+    else
+        type='' bin_dir='' systemd_dir=''
+    fi
+    type=${INSTALL_K3S_TYPE:-${type:-notify}}
+    choose_bin_dir
+    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-${systemd_dir:-$DEFAULT_SYSTEMD_DIR}}
+    # An earlier file has no links in its path, and must not be taken for another one.
+    if [ -d "$systemd_dir" ]; then systemd_dir=$(cd -P "$systemd_dir" && pwd -P); fi
+    killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
+    service_file=$(service_file_of "$service")
     if [ "$init" = openrc ]; then env_file=/etc/rancher/k3s/$service.env; else env_file=$service_file.env; fi
+    print_places "$earlier_type" "$earlier_bin_dir" "$earlier_systemd_dir" >"$tmp/places.before"
+    print_places "$type" "$bin_dir" "$systemd_dir" >"$tmp/places.after"
+}
+
+# print_places TYPE BIN_DIR SYSTEMD_DIR
+print_places() {
+    if [ "$init" = systemd ]; then printf 'INSTALL_K3S_TYPE=%s\nINSTALL_K3S_SYSTEMD_DIR=%s\n' "$1" "$3"; fi
+    printf 'INSTALL_K3S_BIN_DIR=%s\n' "$2"
 }
 
 # Prints the flags of the earlier installation that were not given again, then those given. A flag has the words after it
@@ -347,11 +403,10 @@ collect_settings() {
     : >"$tmp/flags.before"
     : >"$tmp/environment.before"
     installed=false
-    if $sudo test -f "$earlier_file"; then
+    if [ -n "$earlier_file" ]; then
         installed=true
-        read_privileged "$earlier_file" >"$tmp/earlier"
-        recorded_words "$tmp/earlier" | sed 1d >"$tmp/flags.before"
-        if [ "$earlier_file" = "$service_file" ]; then earlier_env=$env_file; else earlier_env=$earlier_file.env; fi
+        start_command "$tmp/earlier" | sed 1,2d >"$tmp/flags.before"
+        if [ "$init" = openrc ]; then earlier_env=$env_file; else earlier_env=$earlier_file.env; fi
         read_privileged "$earlier_env" >"$tmp/environment.before"
     fi
     if [ "$keep" = true ]; then
@@ -369,7 +424,7 @@ show_changes() {
         info "Installing service $service: k3s $subcommand"
         return 0
     fi
-    changes=$(show_difference "$tmp/flags.before" "$tmp/flags.after"; show_difference "$tmp/environment.before" "$tmp/environment.after")
+    changes=$(for part in places flags environment; do show_difference "$tmp/$part.before" "$tmp/$part.after"; done)
     if [ -n "$changes" ]; then
         info "Changing the settings of $service (the others stay):"
         echo "$changes"
@@ -381,16 +436,23 @@ show_changes() {
 # Two k3s on one machine want the same ports, interfaces and rules. One that only starts with the machine counts as well.
 check_other_services() {
     if [ "$skip_enable" = true ] || [ "$skip_start" = true ]; then return 0; fi
-    for other_file in "$(service_file_of 'k3s')" "$(dirname "$service_file")"/k3s-*; do
-        case $other_file in
-            *.env | *.sh) continue ;;
-        esac
-        if [ ! -f "$other_file" ] || [ "$other_file" = "$service_file" ]; then continue; fi
-        other=$(basename "$other_file" .service)
-        if is_running "$other" || is_enabled "$other"; then
-            fatal "Cannot install service \"$service\": service \"$other\" of k3s is on this machine" \
-                "Uninstall $other first ($(uninstaller_of "$other")), or set INSTALL_K3S_SKIP_START=true"
-        fi
+    other=$(other_service)
+    [ -z "$other" ] || fatal "Cannot install service \"$service\": service \"$other\" of k3s is on this machine" \
+        "Uninstall $other first ($(uninstaller_of "$other")), or set INSTALL_K3S_SKIP_START=true"
+}
+
+# Prints the name of a server or agent that runs or would. Whatever else is called k3s-… is not ours.
+other_service() {
+    if [ "$init" = openrc ]; then
+        ls -d /etc/init.d/k3s /etc/init.d/k3s-* 2>/dev/null || true
+    else
+        { echo "$systemd_dir" && unit_folders; } | while IFS= read -r folder; do
+            ls -d "$folder"/k3s.service "$folder"/k3s-*.service 2>/dev/null || true
+        done
+    fi | while IFS= read -r file; do
+        name=$(basename "$file" .service)
+        if [ "$name" = "$service" ] || [ ! -f "$file" ] || [ -z "$(role_of "$file")" ]; then continue; fi
+        if is_running "$name" || is_enabled "$name"; then echo "$name" && break; fi
     done
 }
 
@@ -727,7 +789,7 @@ After=network-online.target
 WantedBy=multi-user.target
 
 [Service]
-Type=${INSTALL_K3S_TYPE:-notify}
+Type=$type
 EnvironmentFile=-/etc/default/%N
 EnvironmentFile=-/etc/sysconfig/%N
 EnvironmentFile=-$env_file
@@ -743,7 +805,7 @@ TimeoutStopSec=90s
 Restart=always
 RestartSec=5s
 EOF
-    if [ "${INSTALL_K3S_TYPE:-notify}" = notify ]; then echo "WatchdogSec=3min"; fi
+    if [ "$type" = notify ]; then echo "WatchdogSec=3min"; fi
     cat <<EOF
 ExecStartPre=-/sbin/modprobe br_netfilter
 ExecStartPre=-/sbin/modprobe overlay
@@ -804,6 +866,10 @@ EOF
 }
 
 write_service() {
+    is_moved=false
+    if [ "$installed" = true ] && [ "$earlier_file" != "$service_file" ]; then is_moved=true; fi
+    # A link to a unit in another folder.
+    if [ "$is_moved" = true ] && [ -L "$service_file" ]; then run rm -f "$service_file"; fi
     if [ "$init" = openrc ]; then
         make_openrc_script >"$tmp/service"
         put "$tmp/service" "$service_file" 700
@@ -822,7 +888,7 @@ EOF
     fi
     put "$tmp/environment.after" "$env_file" 600
     write_pod_order
-    if [ "$earlier_file" != "$service_file" ]; then
+    if [ "$is_moved" = true ]; then
         run systemctl disable "$service" 2>/dev/null || true
         pod_order=$(dirname "$earlier_file")/cri-containerd-.scope.d
         run rm -f "$earlier_file" "$earlier_file.env" "$pod_order/$service.conf"
@@ -1195,13 +1261,14 @@ remove_service() {
     rm -f "$0"
 }
 
+# Service files of other servers and agents; whatever else is called k3s-… is not ours.
 other_services() {
-    for file in "$(dirname "$service_file")"/k3s* /etc/systemd/system/k3s*.service /etc/init.d/k3s*; do
-        case $file in
-            *.env) continue ;;
-        esac
-        if [ -f "$file" ]; then echo "$file"; fi
-    done | sort -u
+    for folder in "$(dirname "$service_file")" /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system; do
+        ls -d "$folder"/k3s.service "$folder"/k3s-*.service /etc/init.d/k3s /etc/init.d/k3s-* 2>/dev/null
+    done | sort -u | while IFS= read -r file; do
+        if sed -e ':join' -e '/\\$/{' -e 'N' -e 's/\\\n/ /' -e 'b join' -e '}' "$file" |
+            grep -Eq '^(ExecStart=[-@:+!"]*([^[:space:]"]*/)?k3s"?[[:space:]]+"?|command_args="|# argument: )(server|agent)'; then echo "$file"; fi
+    done
 }
 
 remove_programs() {
@@ -1259,6 +1326,10 @@ start_service() {
         run systemctl enable "$service_file"
     fi
     if [ "$skip_start" = true ]; then return 0; fi
+    if [ "${TRANSACTIONAL_UPDATE:-}" = true ]; then
+        info "Restart the machine: $service starts with the system that is being put together"
+        return 0
+    fi
     if [ "$changed" = false ] && [ "${INSTALL_K3S_FORCE_RESTART:-}" != true ] && is_running "$service"; then
         info "No change detected so skipping service start"
         return 0
@@ -1355,7 +1426,6 @@ main() {
     ready_timeout=${INSTALL_K3S_READY_TIMEOUT:-300}
     bin_dir_read_only=${INSTALL_K3S_BIN_DIR_READ_ONLY:-false}
     if [ "$bin_dir_read_only" = true ]; then skip_download=true; fi
-    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-$DEFAULT_SYSTEMD_DIR}
     changed=false
     sudo=
 
@@ -1364,9 +1434,8 @@ main() {
 
     check_machine
     read_arguments "$@"
-    choose_bin_dir
-    killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
     choose_service
+    choose_places
     if [ "$init" = openrc ]; then follow="tail -f /var/log/$service.log"; else follow="journalctl -fu $service"; fi
     collect_settings
     check_other_services
