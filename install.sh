@@ -561,7 +561,7 @@ download() {
     command -v sha256sum >/dev/null 2>&1 || fatal "Cannot verify k3s: sha256sum is not here" "Install coreutils"
     choose_release
     base=$releases/$(printf '%s' "$release" | sed 's/+/%2B/g')
-    fetch "$base/sha256sum-$arch.txt" "$tmp/sums" || fatal "Cannot download $base/sha256sum-$arch.txt" "Check the address, the release and the network"
+    fetch "$base/sha256sum-$arch.txt" "$tmp/sums" || download_failed "$base/sha256sum-$arch.txt" $?
     expected=$(sum_of "k3s$suffix")
     [ -n "$expected" ] || fatal "Cannot verify k3s$suffix: $base/sha256sum-$arch.txt does not name it" "Tell the publisher of the releases"
     if [ -x "$bin_dir/k3s" ] && [ "$(hash_of "$bin_dir/k3s")" = "$expected" ]; then
@@ -580,7 +580,7 @@ download_executable() {
         if [ -n "$ending" ]; then name=k3s$suffix.$ending; fi
         if [ -z "$(sum_of "$name")" ] || ! command -v "$unpacker" >/dev/null 2>&1; then continue; fi
         info "Downloading $base/$name"
-        fetch "$base/$name" "$tmp/download" || download_failed "$base/$name"
+        fetch "$base/$name" "$tmp/download" || download_failed "$base/$name" $?
         verify "$tmp/download" "$name"
         case $unpacker in
             cat) mv "$tmp/download" "$tmp/k3s" ;;
@@ -593,11 +593,22 @@ download_executable() {
     done
 }
 
+# download_failed ADDRESS CODE: says why, by the code with which curl or wget ended.
 download_failed() {
-    if [ "$(free_space "$tmp")" = 0 ]; then
-        fatal "Cannot download $1: the disk of \"$tmp\" is full" "Free some space, or name another folder in TMPDIR"
+    why="it did not arrive" cure="Check the address, the release and the network"
+    case $fetcher:$2 in
+        curl:6) why="its host is not known" cure="Check the address and the name servers of this machine" ;;
+        curl:7) why="its server cannot be reached" cure="Check the address, the network and the firewall" ;;
+        curl:22 | wget:8) why="its server does not have it or refuses it" cure="Check the address and the release" ;;
+        curl:28) why="its server takes too long" cure="Run this script again; nothing was changed" ;;
+        curl:18 | curl:52 | curl:56 | curl:92) why="it ended early" cure="Run this script again; nothing was changed" ;;
+        curl:35 | curl:51 | curl:58 | curl:60 | curl:77 | wget:5) why="no secure connection can be made" cure="Check the clock and the certificate authorities of this machine" ;;
+        wget:4) why="the network failed" ;;
+    esac
+    if [ "$fetcher:$2" = curl:23 ] || [ "$(free_space "$tmp")" = 0 ]; then
+        why="the disk of \"$tmp\" is full" cure="Free some space, or name another folder in TMPDIR"
     fi
-    fatal "Cannot download $1: it ended early" "Run this script again; nothing was changed"
+    fatal "Cannot download $1: $why" "$cure"
 }
 
 sum_of() { awk -v name="$1" '{ sub(/^\*/, "", $2) } $2 == name || $2 == "dist/artifacts/" name { print $1; exit }' "$tmp/sums"; }
