@@ -13,8 +13,8 @@ import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 const CNI_PLUGIN = "flannel";
 /** What this process was started from; its path may lead to a newer file by now. */
 const OWN_FILE = "/proc/self/exe";
-/** Commands that run for as long as the machine does. */
-const LASTING = new Set(["server", "agent", "datastore"]);
+/** Commands that run for as long as the machine does, and those that take the same secrets. */
+const QUIET = new Set(["server", "agent", "datastore", "token", "validate"]);
 
 void main(); // never rejects
 
@@ -53,7 +53,7 @@ async function run(context: CommandContext): Promise<number> {
   const { command, args, globals } = arrangeGlobalFlags(context.args);
   const tool = findTool(command);
   if (tool !== undefined) return await become(tool, { ...context, args }, globals);
-  if (isOneFile() && command !== undefined && LASTING.has(command)) becomeQuiet(command, context.args);
+  if (isOneFile() && command !== undefined && QUIET.has(command)) becomeQuiet(command, context.args);
   const { runCli } = await import("./cli.ts");
   return await runCli({ ...context, args: command === undefined ? globals : [command, ...globals, ...args] });
 }
