@@ -1,18 +1,22 @@
-import { CATEGORIES, settingEntries, unsupportedFlags, type Setting } from "@k3s/config";
+import { CATEGORIES, settingsOf, unsupportedFlags, type Role, type Setting } from "@k3s/config";
 
-/** The page that lists every flag of `k3s server`. */
+/** The page that lists every flag of `k3s server` and of `k3s agent`. */
 export function formatFlagReference(): string {
-  const sections = CATEGORIES.map((category) => {
-    const rows = settingEntries.filter(([, setting]) => setting.category === category).map(formatRow);
-    return [
-      `## ${category}`,
-      ["| Flag | Variable | Default | Meaning |", "|---|---|---|---|", ...rows].join("\n"),
-    ].join("\n\n");
-  });
-  return `${[INTRODUCTION, ...sections, formatUnsupported()].join("\n\n")}\n`;
+  const parts = [INTRODUCTION, formatRole("server"), formatRole("agent"), formatUnsupported()];
+  return `${parts.join("\n\n")}\n`;
 }
 
-const INTRODUCTION = `# Flags of k3s server
+function formatRole(role: Role): string {
+  const sections = CATEGORIES.flatMap((category) => {
+    const rows = settingsOf(role).filter(([, setting]) => setting.category === category);
+    if (rows.length === 0) return [];
+    const head = ["| Flag | Variable | Default | Meaning |", "|---|---|---|---|"];
+    return [`### ${category}`, [...head, ...rows.map(formatRow)].join("\n")];
+  });
+  return [`## k3s ${role}`, ...sections].join("\n\n");
+}
+
+const INTRODUCTION = `# Flags of k3s server and k3s agent
 
 Each setting can be given as a flag, in a config file under the name of the flag without dashes, or as a variable. A flag beats
 the config files, they beat the variable, and that beats the default. Flags marked *list* may be repeated; what the config files

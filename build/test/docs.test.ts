@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { settingsOf } from "@k3s/config";
 import { assertUnique, formatErrorReference, readErrors } from "../src/error-reference.ts";
 import { formatFlagReference } from "../src/flag-reference.ts";
 
@@ -11,6 +12,21 @@ const STALE = "the page is older than its source: run node build/src/docs.ts";
 describe("docs", () => {
   test("docs/flags.md is what the table of settings says", () => {
     assert.equal(readFileSync(join(root, "docs/flags.md"), "utf8"), formatFlagReference(), STALE);
+  });
+
+  test("docs/flags.md has every flag of both commands, in the words of each", () => {
+    const [, server = "", agent = ""] = formatFlagReference().split(/^## k3s /m);
+    for (const [page, role] of [
+      [server, "server"],
+      [agent, "agent"],
+    ] as const)
+      for (const [name, { env, help }] of settingsOf(role)) {
+        const row = page.split("\n").find((line) => line.includes(` | \`${env}\` | `));
+        assert.ok(row?.includes(help.replaceAll("|", "\\|")), name);
+      }
+    assert.match(server, /K3S_TOKEN` \| random, made at the first start/);
+    assert.match(agent, /K3S_TOKEN` \| the certificate of an earlier join/);
+    assert.doesNotMatch(agent, /\| `--https-listen-port` \||, on https-listen-port/);
   });
 
   test("docs/errors.md is what the sources say", () => {

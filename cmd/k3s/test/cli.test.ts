@@ -28,6 +28,7 @@ describe("k3s", () => {
         assert.ok(flat.includes(env), env);
       }
       assert.match(stdout, /^Cluster:$/m);
+      assert.equal(flat.includes("random, made at the first start"), role === "server");
       assert.doesNotMatch(stdout, /kube-controller-arg|preset/);
     });
   }

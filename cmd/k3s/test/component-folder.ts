@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -22,7 +23,7 @@ export async function writeComponentFolder(
     path: `bin/${name}`,
     size: script.length,
     mode: 0o755,
-    sha256: "0".repeat(64),
+    sha256: createHash("sha256").update(script).digest("hex"),
     mtimeMs: 0,
     source: "test",
   }));

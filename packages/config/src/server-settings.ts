@@ -33,9 +33,15 @@ export function propertyName(flag: string): string {
 /** All rows with their names, in the order of the table. */
 export const settingEntries: readonly (readonly [string, Setting<unknown>])[] = Object.entries(serverSettings);
 
-/** The rows that a command takes. */
+/** The rows that a command takes, with the texts of its own help. */
 export function settingsOf(role: Role): typeof settingEntries {
-  return settingEntries.filter(([, { roles }]) => roles.includes(role));
+  const taken = settingEntries.filter(([, { roles }]) => roles.includes(role));
+  return role === "agent" ? taken.map(([name, setting]) => [name, withAgentTexts(setting)] as const) : taken;
+}
+
+function withAgentTexts(setting: Setting<unknown>): Setting<unknown> {
+  const { fallbackText: _server, ...rest } = setting;
+  return setting.agentTexts === undefined ? setting : { ...rest, ...setting.agentTexts };
 }
 
 const namesBySpelling = new Map<string, string>(

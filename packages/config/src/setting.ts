@@ -37,15 +37,20 @@ export interface Setting<T> {
   readonly secret?: true;
   /** The default as help shows it; absent when there is none. */
   readonly fallbackText?: string;
+  /** What an agent's help says instead of `help` and `fallbackText`. */
+  readonly agentTexts?: SettingTexts;
   /** How the text of the variable becomes the texts of a list. */
   readonly splitVariable: (text: string) => readonly string[];
   /** All texts given, least important first, become the value. No text: the default. Mistakes are reported, not thrown. */
   readonly read: (texts: readonly string[], report: Report) => T;
 }
 
-type Base = Pick<Setting<unknown>, "category" | "env" | "help" | "short" | "formerly" | "fallbackText" | "secret"> & {
-  readonly roles?: readonly Role[];
-};
+type SettingTexts = Pick<Setting<unknown>, "help" | "fallbackText">;
+
+type Base = SettingTexts &
+  Pick<Setting<unknown>, "category" | "env" | "short" | "formerly" | "secret" | "agentTexts"> & {
+    readonly roles?: readonly Role[];
+  };
 
 interface ValueOptions<T, F> extends Base {
   readonly placeholder: string;
@@ -98,7 +103,7 @@ export function listSetting<T>(options: ListOptions<T>): Setting<readonly T[]> {
 }
 
 function common(options: Base) {
-  const { category, env, help, short, formerly, fallbackText, secret } = options;
+  const { category, env, help, short, formerly, fallbackText, secret, agentTexts } = options;
   return {
     category,
     env,
@@ -108,6 +113,7 @@ function common(options: Base) {
     ...(formerly === undefined ? {} : { formerly }),
     ...(fallbackText === undefined ? {} : { fallbackText }),
     ...(secret === undefined ? {} : { secret }),
+    ...(agentTexts === undefined ? {} : { agentTexts }),
   };
 }
 

@@ -14,6 +14,10 @@ export const clusterSettings = {
     help: "Secret with which nodes join; it also protects the certificate authorities in the datastore",
     fallback: undefined,
     fallbackText: "random, made at the first start",
+    agentTexts: {
+      help: "Secret of the cluster to join: server/node-token in the data dir of a server, or what k3s token create prints",
+      fallbackText: "the certificate of an earlier join",
+    },
     parse: parseTokenText,
   }),
   "token-file": valueSetting({

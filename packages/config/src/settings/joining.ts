@@ -9,6 +9,7 @@ export const joiningSettings = {
     env: "K3S_URL",
     placeholder: "URL",
     help: "Server of the cluster to join, https://host:6443; a server that shares a datastore compares its settings with it",
+    agentTexts: { help: "Server of the cluster to join, https://host:6443; the others are learned from it" },
     fallback: undefined,
     parse: parseText, // checked with the token: what is wrong with it is said in k3s's words
   }),

@@ -122,6 +122,10 @@ export const listenerSettings = {
     roles: EVERY_ROLE,
     env: "K3S_ENABLE_PPROF",
     help: "Answer /debug/pprof/ with profiles of this process in V8's formats, on https-listen-port",
+    agentTexts: {
+      help: "Answer /debug/pprof/ with profiles of this process in V8's formats, on the same port as the servers of the cluster",
+      fallbackText: "false",
+    },
     fallback: false,
   }),
   "data-dir": valueSetting({
