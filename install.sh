@@ -22,15 +22,16 @@
 #   INSTALL_K3S_BIN_DIR           folder of commands; default /usr/local/bin, or /opt/bin where only that can be written
 #   INSTALL_K3S_BIN_DIR_READ_ONLY true: write nothing there
 #   INSTALL_K3S_SYSTEMD_DIR       folder of unit and environment; default /etc/systemd/system
+#   TRANSACTIONAL_UPDATE          true, as transactional-update sets it: the service starts with the next start of the machine
 #   INSTALL_K3S_EXEC              command and flags, before those of the command line; quotes as in a shell
 #   INSTALL_K3S_NAME              the service becomes k3s-<name>
 #   INSTALL_K3S_TYPE              type of the systemd service; default notify
-#   INSTALL_K3S_SYMLINK           skip or force; default: kubectl, crictl and ctr where the machine has none
+#   INSTALL_K3S_SYMLINK           skip or force; default: those of kubectl, ctr and crictl that the executable holds and the machine has not
 #   INSTALL_K3S_SKIP_ENABLE       true: write files only
 #   INSTALL_K3S_SKIP_START        true: enable, but do not start
 #   INSTALL_K3S_FORCE_RESTART     true: restart though nothing changed
 #   INSTALL_K3S_SELINUX_WARN, INSTALL_K3S_SKIP_SELINUX_RPM  true: a missing SELinux policy is a warning
-#   INSTALL_K3S_KEEP              false: forget flags and environment of the earlier installation
+#   INSTALL_K3S_KEEP              false: forget flags, environment, folders and type of the earlier installation
 #   INSTALL_K3S_READY_TIMEOUT     seconds to wait until the service and its node are ready; default 300; 0: do not wait
 #   INSTALL_K3S_DRY_RUN           true: as --dry-run
 #   KILLALL_K3S_SH, UNINSTALL_K3S_SH  where those scripts go; default: k3s-killall.sh and k3s-uninstall.sh in the folder of commands
@@ -38,7 +39,8 @@
 # exported empty is removed from it.
 set -eu
 
-# The one place that says where releases lie: <RELEASES_URL>/<version>/k3s, …/sha256sum-<arch>.txt. A release fills it in.
+# The one place that says where releases lie: <RELEASES_URL>/<version>/k3s, …/sha256sum-<arch>.txt. Who publishes releases
+# writes their address here.
 RELEASES_URL=
 
 DEFAULT_DATA_DIR=/var/lib/rancher/k3s
@@ -76,7 +78,8 @@ put() {
         return 0
     fi
     $sudo mkdir -p "$(dirname "$2")"
-    if ! $sudo cp "$1" "$2.new.$$"; then
+    # It may hold a secret: nobody else may read it at any moment.
+    if ! (umask 077 && $sudo cp "$1" "$2.new.$$"); then
         $sudo rm -f "$2.new.$$"
         fatal "Cannot write $2" "See the message above"
     fi
@@ -98,7 +101,7 @@ read_privileged() { $sudo cat "$1" 2>/dev/null || true; }
 make_temporary_folder() {
     for folder in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/root}"; do
         tmp=$(mktemp -d "$folder/k3s-install.XXXXXX" 2>/dev/null) || continue
-        trap 'rm -rf "$tmp"' EXIT
+        trap remove_temporary_folder EXIT
         trap 'exit 1' HUP INT TERM
         { echo '#!/bin/sh' >"$tmp/try" && chmod 700 "$tmp/try" && "$tmp/try"; } 2>/dev/null && return 0
         rm -rf "$tmp"
@@ -106,10 +109,12 @@ make_temporary_folder() {
     fatal "Cannot install k3s: no folder for temporary files can be written and holds programs" "Name one in TMPDIR"
 }
 
+# What ran with sudo may have left files of its own there.
+remove_temporary_folder() { rm -rf "$tmp" 2>/dev/null || $sudo rm -rf "$tmp"; }
+
 # --- the machine ---
 
 check_machine() {
-    sudo=
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null 2>&1 || fatal "Cannot install k3s: not root" "Run this script as root, for instance with sudo"
         sudo=sudo
@@ -147,8 +152,9 @@ check_selinux() {
     fi
 }
 
+# Sets `bin_dir`, if nothing did.
 choose_bin_dir() {
-    bin_dir=${INSTALL_K3S_BIN_DIR:-}
+    bin_dir=${INSTALL_K3S_BIN_DIR:-$bin_dir}
     if [ -n "$bin_dir" ]; then return 0; fi
     bin_dir=/usr/local/bin
     if [ -z "$sudo" ] && [ -d "$bin_dir" ] && [ ! -w "$bin_dir" ] && [ -d /opt/bin ]; then bin_dir=/opt/bin; fi
@@ -156,12 +162,39 @@ choose_bin_dir() {
 
 # --- arguments and environment ---
 
+# Prints the words of a text, one per line, quotes understood as a shell does; prints what is wrong with them and fails. Words may
+# be secrets, so no process gets them as arguments.
+split_words() {
+    awk '
+        function finish() { if (open) words = words word "\n"; word = ""; open = 0 }
+        function quoted(c) {
+            if (c == "\n") wrong = "a word has a line break"
+            if (c == quote) quote = ""; else word = word c
+        }
+        { text = text $0 "\n" }
+        END {
+            for (i = 1; i < length(text) && !wrong; i++) {
+                c = substr(text, i, 1)
+                next_one = substr(text, i + 1, 1)
+                if (quote == "\047") quoted(c)
+                else if (c == "\\" && (quote == "" || next_one ~ /["\\$`]/)) { i++; if (next_one != "\n") { word = word next_one; open = 1 } }
+                else if (quote != "") quoted(c)
+                else if (c == "\"" || c == "\047") { quote = c; open = 1 }
+                else if (c ~ /[ \t\n]/) finish()
+                else { word = word c; open = 1 }
+            }
+            finish()
+            if (!wrong && quote != "") wrong = "a quote is not closed"
+            if (wrong) print wrong; else printf "%s", words
+            exit (wrong != "")
+        }'
+}
+
 # One argument per line from here on.
 read_arguments() {
     : >"$tmp/given"
     if [ -n "${INSTALL_K3S_EXEC:-}" ]; then
-        printf '%s' "$INSTALL_K3S_EXEC" | xargs printf '%s\n' >"$tmp/given" ||
-            fatal "Cannot read INSTALL_K3S_EXEC: a quote is not closed" "Close it, or put a backslash before it"
+        printf '%s\n' "$INSTALL_K3S_EXEC" | split_words >"$tmp/given" || fatal "Cannot read INSTALL_K3S_EXEC: $(cat "$tmp/given")" "Correct its quotes"
     fi
     for word in "$@"; do
         case $word in
@@ -179,17 +212,18 @@ read_arguments() {
     fi
 }
 
-# Prints the words of a service file's start command, the executable left out: ours, and those that k3s wrote.
-recorded_words() {
+# Prints the words of a service file's start command, the executable first: of ours, and of those that k3s wrote.
+start_command() {
     if [ "$init" = openrc ]; then
-        sed -n 's/^# argument: //p' "$1"
+        sed -n 's/^command="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$1"
+        if grep -q '^# argument: ' "$1"; then sed -n 's/^# argument: //p' "$1"; else sed -n 's/^command_args="\([a-z]*\).*/\1/p' "$1"; fi
         return 0
     fi
     awk '
-        !found && sub(/^ExecStart=/, "") { found = 1 }
+        !found && sub(/^ExecStart=[-@:+!]*/, "") { found = 1 }
         found { more = sub(/\\[ \t]*$/, ""); text = text " " $0; if (!more) exit }
         function finish() {
-            if (open && words++ > 0) { gsub(/%%/, "%", word); gsub(/\$\$/, "$", word); print word }
+            if (open) { gsub(/%%/, "%", word); gsub(/\$\$/, "$", word); print word }
             word = ""; open = 0
         }
         END {
@@ -205,20 +239,46 @@ recorded_words() {
         }' "$1"
 }
 
+# Prints "server" or "agent" when this is the service file of one.
+role_of() {
+    read_privileged "$1" >"$tmp/service.other"
+    start_command "$tmp/service.other" | awk 'NR == 1 && !/(^|\/)k3s$/ { exit } NR == 2 && /^(server|agent)$/ { print }'
+}
+
 service_file_of() {
     if [ "$init" = openrc ]; then echo "/etc/init.d/$1"; else echo "$systemd_dir/$1.service"; fi
 }
 
+# Folders of units: the one that was asked for, then the usual ones.
+unit_folders() {
+    for folder in "${INSTALL_K3S_SYSTEMD_DIR:-}" "$DEFAULT_SYSTEMD_DIR" /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+        if [ -n "$folder" ] && [ -d "$folder" ]; then echo "$folder"; fi
+    done
+}
+
+# Prints the file of a service that is installed, wherever it lies, without links; else nothing.
+installed_file_of() {
+    if [ "$init" = openrc ]; then
+        if [ -f "/etc/init.d/$1" ]; then echo "/etc/init.d/$1"; fi
+        return 0
+    fi
+    {
+        if [ -n "${INSTALL_K3S_SYSTEMD_DIR:-}" ]; then echo "$INSTALL_K3S_SYSTEMD_DIR/$1.service"; fi
+        systemctl show -p FragmentPath "$1.service" 2>/dev/null | sed -n 's/^FragmentPath=//p'
+        unit_folders | sed "s|\$|/$1.service|"
+    } | while IFS= read -r file; do
+        if [ -f "$file" ]; then readlink -f "$file" && break; fi
+    done
+}
+
+# Sets `subcommand`, `service` and `earlier_file`, the service file of an earlier installation or nothing.
 choose_service() {
     if [ -z "$subcommand" ]; then
         subcommand=server
-        if [ -n "${INSTALL_K3S_NAME:-}" ]; then
-            earlier=$(service_file_of "k3s-$INSTALL_K3S_NAME")
-            if [ "$keep" = true ] && [ -f "$earlier" ]; then
-                read_privileged "$earlier" >"$tmp/earlier"
-                subcommand=$(recorded_words "$tmp/earlier" | head -n 1)
-            fi
-        elif [ "$keep" = true ] && [ ! -f "$(service_file_of k3s)" ] && [ -f "$(service_file_of k3s-agent)" ]; then
+        if [ "$keep" = true ] && [ -n "${INSTALL_K3S_NAME:-}" ]; then
+            earlier=$(installed_file_of "k3s-$INSTALL_K3S_NAME")
+            if [ -n "$earlier" ]; then subcommand=$(role_of "$earlier"); fi
+        elif [ "$keep" = true ] && [ -z "$(installed_file_of k3s)" ] && [ -n "$(installed_file_of k3s-agent)" ]; then
             subcommand=agent
         fi
         if [ -n "${K3S_URL:-}" ]; then subcommand=agent; fi
@@ -233,13 +293,40 @@ choose_service() {
         https://*) ;;
         *) fatal "Cannot join \"$K3S_URL\": not an https address" "Set K3S_URL=https://SERVER:6443" ;;
     esac
-    service_file=$(service_file_of "$service")
-    earlier_file=$service_file
-    # A unit in the usual folder would win over ours, or come back.
-    if [ "$init" = systemd ] && [ ! -f "$service_file" ] && [ -f "$DEFAULT_SYSTEMD_DIR/$service.service" ]; then
-        earlier_file=$DEFAULT_SYSTEMD_DIR/$service.service
+    earlier_file=$(installed_file_of "$service")
+}
+
+# Sets where things go, and the type of the service: as asked for, else as the earlier installation has it.
+choose_places() {
+    : >"$tmp/earlier"
+    earlier_type='' earlier_bin_dir='' earlier_systemd_dir=''
+    if [ -n "$earlier_file" ]; then
+        read_privileged "$earlier_file" >"$tmp/earlier"
+        earlier_type=$(sed -n 's/^Type=//p' "$tmp/earlier" | tail -n 1)
+        earlier_bin_dir=$(start_command "$tmp/earlier" | sed -n '1s|/k3s$||p')
+        if [ "$init" = systemd ]; then earlier_systemd_dir=$(dirname "$earlier_file"); fi
     fi
+    if [ "$keep" = true ]; then
+        type=$earlier_type bin_dir=$earlier_bin_dir systemd_dir=$earlier_systemd_dir
+    else
+        type='' bin_dir='' systemd_dir=''
+    fi
+    type=${INSTALL_K3S_TYPE:-${type:-notify}}
+    choose_bin_dir
+    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-${systemd_dir:-$DEFAULT_SYSTEMD_DIR}}
+    # An earlier file has no links in its path, and must not be taken for another one.
+    if [ -d "$systemd_dir" ]; then systemd_dir=$(cd -P "$systemd_dir" && pwd -P); fi
+    killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
+    service_file=$(service_file_of "$service")
     if [ "$init" = openrc ]; then env_file=/etc/rancher/k3s/$service.env; else env_file=$service_file.env; fi
+    print_places "$earlier_type" "$earlier_bin_dir" "$earlier_systemd_dir" >"$tmp/places.before"
+    print_places "$type" "$bin_dir" "$systemd_dir" >"$tmp/places.after"
+}
+
+# print_places TYPE BIN_DIR SYSTEMD_DIR
+print_places() {
+    if [ "$init" = systemd ]; then printf 'INSTALL_K3S_TYPE=%s\nINSTALL_K3S_SYSTEMD_DIR=%s\n' "$1" "$3"; fi
+    printf 'INSTALL_K3S_BIN_DIR=%s\n' "$2"
 }
 
 # Prints the flags of the earlier installation that were not given again, then those given. A flag has the words after it
@@ -316,11 +403,10 @@ collect_settings() {
     : >"$tmp/flags.before"
     : >"$tmp/environment.before"
     installed=false
-    if $sudo test -f "$earlier_file"; then
+    if [ -n "$earlier_file" ]; then
         installed=true
-        read_privileged "$earlier_file" >"$tmp/earlier"
-        recorded_words "$tmp/earlier" | sed 1d >"$tmp/flags.before"
-        if [ "$earlier_file" = "$service_file" ]; then earlier_env=$env_file; else earlier_env=$earlier_file.env; fi
+        start_command "$tmp/earlier" | sed 1,2d >"$tmp/flags.before"
+        if [ "$init" = openrc ]; then earlier_env=$env_file; else earlier_env=$earlier_file.env; fi
         read_privileged "$earlier_env" >"$tmp/environment.before"
     fi
     if [ "$keep" = true ]; then
@@ -338,7 +424,7 @@ show_changes() {
         info "Installing service $service: k3s $subcommand"
         return 0
     fi
-    changes=$(show_difference "$tmp/flags.before" "$tmp/flags.after"; show_difference "$tmp/environment.before" "$tmp/environment.after")
+    changes=$(for part in places flags environment; do show_difference "$tmp/$part.before" "$tmp/$part.after"; done)
     if [ -n "$changes" ]; then
         info "Changing the settings of $service (the others stay):"
         echo "$changes"
@@ -350,16 +436,23 @@ show_changes() {
 # Two k3s on one machine want the same ports, interfaces and rules. One that only starts with the machine counts as well.
 check_other_services() {
     if [ "$skip_enable" = true ] || [ "$skip_start" = true ]; then return 0; fi
-    for other_file in "$(service_file_of 'k3s')" "$(dirname "$service_file")"/k3s-*; do
-        case $other_file in
-            *.env | *.sh) continue ;;
-        esac
-        if [ ! -f "$other_file" ] || [ "$other_file" = "$service_file" ]; then continue; fi
-        other=$(basename "$other_file" .service)
-        if is_running "$other" || is_enabled "$other"; then
-            fatal "Cannot install service \"$service\": service \"$other\" of k3s is on this machine" \
-                "Uninstall $other first ($(uninstaller_of "$other")), or set INSTALL_K3S_SKIP_START=true"
-        fi
+    other=$(other_service)
+    [ -z "$other" ] || fatal "Cannot install service \"$service\": service \"$other\" of k3s is on this machine" \
+        "Uninstall $other first ($(uninstaller_of "$other")), or set INSTALL_K3S_SKIP_START=true"
+}
+
+# Prints the name of a server or agent that runs or would. Whatever else is called k3s-… is not ours.
+other_service() {
+    if [ "$init" = openrc ]; then
+        ls -d /etc/init.d/k3s /etc/init.d/k3s-* 2>/dev/null || true
+    else
+        { echo "$systemd_dir" && unit_folders; } | while IFS= read -r folder; do
+            ls -d "$folder"/k3s.service "$folder"/k3s-*.service 2>/dev/null || true
+        done
+    fi | while IFS= read -r file; do
+        name=$(basename "$file" .service)
+        if [ "$name" = "$service" ] || [ ! -f "$file" ] || [ -z "$(role_of "$file")" ]; then continue; fi
+        if is_running "$name" || is_enabled "$name"; then echo "$name" && break; fi
     done
 }
 
@@ -468,7 +561,7 @@ download() {
     command -v sha256sum >/dev/null 2>&1 || fatal "Cannot verify k3s: sha256sum is not here" "Install coreutils"
     choose_release
     base=$releases/$(printf '%s' "$release" | sed 's/+/%2B/g')
-    fetch "$base/sha256sum-$arch.txt" "$tmp/sums" || fatal "Cannot download $base/sha256sum-$arch.txt" "Check the address, the release and the network"
+    fetch "$base/sha256sum-$arch.txt" "$tmp/sums" || download_failed "$base/sha256sum-$arch.txt" $?
     expected=$(sum_of "k3s$suffix")
     [ -n "$expected" ] || fatal "Cannot verify k3s$suffix: $base/sha256sum-$arch.txt does not name it" "Tell the publisher of the releases"
     if [ -x "$bin_dir/k3s" ] && [ "$(hash_of "$bin_dir/k3s")" = "$expected" ]; then
@@ -487,7 +580,7 @@ download_executable() {
         if [ -n "$ending" ]; then name=k3s$suffix.$ending; fi
         if [ -z "$(sum_of "$name")" ] || ! command -v "$unpacker" >/dev/null 2>&1; then continue; fi
         info "Downloading $base/$name"
-        fetch "$base/$name" "$tmp/download" || download_failed "$base/$name"
+        fetch "$base/$name" "$tmp/download" || download_failed "$base/$name" $?
         verify "$tmp/download" "$name"
         case $unpacker in
             cat) mv "$tmp/download" "$tmp/k3s" ;;
@@ -500,11 +593,22 @@ download_executable() {
     done
 }
 
+# download_failed ADDRESS CODE: says why, by the code with which curl or wget ended.
 download_failed() {
-    if [ "$(free_space "$tmp")" = 0 ]; then
-        fatal "Cannot download $1: the disk of \"$tmp\" is full" "Free some space, or name another folder in TMPDIR"
+    why="it did not arrive" cure="Check the address, the release and the network"
+    case $fetcher:$2 in
+        curl:6) why="its host is not known" cure="Check the address and the name servers of this machine" ;;
+        curl:7) why="its server cannot be reached" cure="Check the address, the network and the firewall" ;;
+        curl:22 | wget:8) why="its server does not have it or refuses it" cure="Check the address and the release" ;;
+        curl:28) why="its server takes too long" cure="Run this script again; nothing was changed" ;;
+        curl:18 | curl:52 | curl:56 | curl:92) why="it ended early" cure="Run this script again; nothing was changed" ;;
+        curl:35 | curl:51 | curl:58 | curl:60 | curl:77 | wget:5) why="no secure connection can be made" cure="Check the clock and the certificate authorities of this machine" ;;
+        wget:4) why="the network failed" ;;
+    esac
+    if [ "$fetcher:$2" = curl:23 ] || [ "$(free_space "$tmp")" = 0 ]; then
+        why="the disk of \"$tmp\" is full" cure="Free some space, or name another folder in TMPDIR"
     fi
-    fatal "Cannot download $1: it ended early" "Run this script again; nothing was changed"
+    fatal "Cannot download $1: $why" "$cure"
 }
 
 sum_of() { awk -v name="$1" '{ sub(/^\*/, "", $2) } $2 == name || $2 == "dist/artifacts/" name { print $1; exit }' "$tmp/sums"; }
@@ -537,23 +641,108 @@ check_data_space() {
         "Free some space, or name another folder with --data-dir"
 }
 
-# With the settings that the service will have. The running service is not touched yet.
+# Prints what a service manager reads from a file of variables, as lines that a shell understands.
+unit_environment() {
+    read_privileged "$1" | LC_ALL=C awk '
+        function encode(value) {
+            gsub(/[\\"$`]/, "\\\\&", value)
+            return "\"" value "\""
+        }
+        function finish() {
+            sub(/^[ \t]+/, "", name); sub(/[ \t]+$/, "", name)
+            if (name ~ /^[A-Za-z_][A-Za-z0-9_]*$/) print name "=" encode(substr(value, 1, kept))
+            name = value = ""; kept = 0; state = "name"
+        }
+        function add(c) { value = value c; kept = length(value) }
+        function take(c, following) {
+            if (state == "comment") { if (c == "\n") state = "name" }
+            else if (state == "name") {
+                if (c == "=") state = "start"
+                else if (c == "\n") name = ""
+                else if (name == "" && (c == "#" || c == ";")) state = "comment"
+                else name = name c
+            } else if (state == "single") { if (c == "\047") state = "start"; else add(c) }
+            else if (state == "double") {
+                if (c == "\"") state = "start"
+                else if (c == "\\" && following ~ /["\\$`\n]/) { i++; if (following != "\n") add(following) }
+                else add(c)
+            } else if (c == "\n") finish()
+            else if (c == "\\") { i++; state = "plain"; if (following != "\n") add(following) }
+            else if (state == "start" && c == "\047") state = "single"
+            else if (state == "start" && c == "\"") state = "double"
+            else if (c ~ /[ \t]/) { if (state == "plain") value = value c }
+            else { state = "plain"; add(c) }
+        }
+        { text = text $0 "\n" }
+        END {
+            state = "name"
+            for (i = 1; i <= length(text); i++) take(substr(text, i, 1), substr(text, i + 1, 1))
+        }'
+}
+
+# Prints lines as a list in JSON.
+json_list() {
+    LC_ALL=C awk '
+        BEGIN { for (i = 1; i < 32; i++) code[sprintf("%c", i)] = sprintf("\\u%04x", i); printf "[" }
+        {
+            gsub(/[\\"]/, "\\\\&")
+            if ($0 ~ /[\001-\037]/) for (c in code) gsub(c, code[c])
+            printf "%s\"%s\"", (NR > 1 ? "," : ""), $0
+        }
+        END { print "]" }'
+}
+
+# With the settings that the service will have, and as its user. The running service is not touched yet. Arguments go by a
+# variable, which the executable takes in their place: a process list shows arguments to everybody.
 validate_arguments() {
-    version=$("$candidate" --version | head -n 1) || fatal "Cannot run k3s on this machine" "See the message above; is \"$candidate\" made for $machine, and may programs run from its folder?"
-    (
+    version=$("$candidate" --version 2>"$tmp/said") || cannot_run
+    version=$(printf '%s\n' "$version" | sed -n 1p)
+    if [ "$init" = openrc ]; then
+        machine_environment=/etc/environment
+        : >"$tmp/environment.machine"
+    else
+        machine_environment=
+        for place in default sysconfig; do unit_environment "/etc/$place/$service"; done >"$tmp/environment.machine"
+    fi
+    { printf '%s\n' validate "$subcommand" && cat "$tmp/flags.after"; } | json_list >"$tmp/arguments"
+    # shellcheck disable=SC2016 # for the shell that is started here
+    $sudo sh -c '
         set -a
-        # shellcheck disable=SC1091 # written above
-        . "$tmp/environment.after"
-        set +a
-        set --
-        while IFS= read -r word; do set -- "$@" "$word"; done <"$tmp/flags.after"
-        "$candidate" validate "$subcommand" "$@" >"$tmp/facts"
-    ) || fatal "Cannot install service \"$service\": k3s refuses its settings" "Correct what is named above; nothing was changed"
+        if [ -f "$4" ]; then . "$4"; fi
+        . "$1/environment.machine"
+        . "$1/environment.after"
+        K3S_ARGUMENTS=$(cat "$1/arguments")
+        exec "$2" validate "$3"' sh "$tmp" "$candidate" "$subcommand" "$machine_environment" </dev/null >"$tmp/facts" ||
+        fatal "Cannot install service \"$service\": k3s refuses its settings" "Correct what is named above; nothing was changed"
     sed -n 's/^Warning: //p' "$tmp/facts" | while IFS= read -r line; do warn "$line"; done
     data_dir=$(sed -n 's/^Data directory: //p' "$tmp/facts")
     data_dir=${data_dir:-$DEFAULT_DATA_DIR}
     node=$(sed -n 's/^Node: //p' "$tmp/facts")
+    tools=$(sed -n 's/^Tools: //p' "$tmp/facts")
 }
+
+# Says why, as far as the file and the machine tell.
+cannot_run() {
+    cat "$tmp/said" >&2
+    what="Cannot run k3s on this machine"
+    # An executable of Linux says in its header what processor it is for.
+    if [ "$(header_bytes 0 4)" = 7f454c46 ]; then
+        case $(uname -m) in
+            x86_64) processor=3e loader=/lib64/ld-linux-x86-64.so.2 ;;
+            aarch64) processor=b7 loader=/lib/ld-linux-aarch64.so.1 ;;
+            *) processor=$(header_bytes 18 1) loader=/ ;;
+        esac
+        [ "$(header_bytes 18 1)" = "$processor" ] || fatal "$what: the executable is for another processor than $(uname -m)" \
+            "Unset ARCH, or take the executable that is made for $(uname -m)"
+        [ -e "$loader" ] || fatal "$what: it needs glibc, and there is none ($loader is missing)" \
+            "Use a distribution with glibc, such as Debian, Ubuntu, Fedora or SUSE; Alpine Linux has musl in its place"
+        ! grep -q 'GLIBC.* not found' "$tmp/said" || fatal "$what: its glibc is too old" "Use a newer release of this distribution"
+    fi
+    fatal "$what" "See the message above; may programs run from the folder of \"$candidate\"?"
+}
+
+# header_bytes OFFSET COUNT: bytes of the executable in hexadecimal.
+header_bytes() { od -An -v -tx1 -j "$1" -N "$2" "$candidate" | tr -d ' \n'; }
 
 install_executable() {
     if [ "$kind" = file ]; then put "$candidate" "$bin_dir/k3s" 755; fi
@@ -566,7 +755,7 @@ install_executable() {
 link_tools() {
     symlink=${INSTALL_K3S_SYMLINK:-}
     if [ "$bin_dir_read_only" = true ] || [ "$symlink" = skip ]; then return 0; fi
-    for tool in kubectl crictl ctr; do
+    for tool in ${tools:-kubectl ctr}; do
         if [ "$symlink" != force ] && { [ -e "$bin_dir/$tool" ] || command -v "$tool" >/dev/null 2>&1; }; then continue; fi
         if [ "$(readlink "$bin_dir/$tool" 2>/dev/null || true)" != k3s ]; then run ln -sf k3s "$bin_dir/$tool"; fi
     done
@@ -611,7 +800,7 @@ After=network-online.target
 WantedBy=multi-user.target
 
 [Service]
-Type=${INSTALL_K3S_TYPE:-notify}
+Type=$type
 EnvironmentFile=-/etc/default/%N
 EnvironmentFile=-/etc/sysconfig/%N
 EnvironmentFile=-$env_file
@@ -627,7 +816,7 @@ TimeoutStopSec=90s
 Restart=always
 RestartSec=5s
 EOF
-    if [ "${INSTALL_K3S_TYPE:-notify}" = notify ]; then echo "WatchdogSec=3min"; fi
+    if [ "$type" = notify ]; then echo "WatchdogSec=3min"; fi
     cat <<EOF
 ExecStartPre=-/sbin/modprobe br_netfilter
 ExecStartPre=-/sbin/modprobe overlay
@@ -688,6 +877,10 @@ EOF
 }
 
 write_service() {
+    is_moved=false
+    if [ "$installed" = true ] && [ "$earlier_file" != "$service_file" ]; then is_moved=true; fi
+    # A link to a unit in another folder.
+    if [ "$is_moved" = true ] && [ -L "$service_file" ]; then run rm -f "$service_file"; fi
     if [ "$init" = openrc ]; then
         make_openrc_script >"$tmp/service"
         put "$tmp/service" "$service_file" 700
@@ -706,7 +899,7 @@ EOF
     fi
     put "$tmp/environment.after" "$env_file" 600
     write_pod_order
-    if [ "$earlier_file" != "$service_file" ]; then
+    if [ "$is_moved" = true ]; then
         run systemctl disable "$service" 2>/dev/null || true
         pod_order=$(dirname "$earlier_file")/cri-containerd-.scope.d
         run rm -f "$earlier_file" "$earlier_file.env" "$pod_order/$service.conf"
@@ -725,6 +918,83 @@ write_pod_order() {
 # --- the scripts that end and remove it ---
 
 shell_quote() { printf '%s' "$1" | sed -e "s/'/'\\\\''/g" -e "1s/^/'/" -e "\$s/\$/'/"; }
+
+# Functions of both scripts: what is mounted where, and how to remove things without reaching into it.
+removal_functions() {
+    cat <<'EOF'
+
+# Prints the path of a folder without links; any other path as it is.
+real_path() {
+    if [ -d "$1" ]; then (cd -P -- "$1" && pwd -P) || printf '%s\n' "$1"; else printf '%s\n' "$1"; fi
+}
+
+# Prints a path as the kernel does where it lists mount points.
+listed_path() { printf '%s\n' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e "s/$(printf '\t')/\\\\011/g"; }
+
+# mounts_below PATH [PREFIX]: mount points at or below a real path, or inside it with names that begin so; as the kernel lists them.
+mounts_below() {
+    top=$(listed_path "$1") prefix=${2:-} awk '
+        BEGIN { top = ENVIRON["top"]; prefix = ENVIRON["prefix"] }
+        index($5, top "/" prefix) == 1 || (prefix == "" && $5 == top) { print $5 }' /proc/self/mountinfo
+}
+
+is_mount_point() { mounts_below "$1" | grep -Fqx -- "$(listed_path "$1")"; }
+
+# Removes what has this real path, but nothing that is mounted there or below: that is somebody else's.
+remove_around() {
+    if [ -L "$1" ] || [ ! -d "$1" ]; then
+        rm -f -- "$1"
+    elif [ -z "$(mounts_below "$1")" ]; then
+        # shellcheck disable=SC2086 # an option or nothing
+        rm -rf $same_disk -- "$1"
+    elif is_mount_point "$1"; then
+        echo "$1 stays: something is mounted there" >&2
+    else
+        empty_around "$1"
+        rmdir -- "$1" 2>/dev/null
+    fi
+}
+
+empty_around() (
+    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then remove_around "$entry"; fi
+    done
+)
+
+# Removes a folder of ours. One that is a link or a mount point was made so by somebody: it is emptied.
+remove() {
+    path=$(real_path "$1")
+    if ! is_own_folder "$path"; then
+        echo "$1 stays: it leads to $path" >&2
+    elif [ -d "$path" ] && { [ -L "$1" ] || is_mount_point "$path"; }; then
+        empty_around "$path"
+        echo "$1 stays: it is a link or a mount point" >&2
+    else
+        remove_around "$path"
+    fi
+}
+
+# No folder of the system is.
+is_own_folder() {
+    case $1 in
+        / | /bin | /boot | /dev | /etc | /home | /lib | /lib32 | /lib64 | /libx32 | /media | /mnt | /opt | /proc | /root | /run | /sbin | /srv | /sys | /tmp | /usr | /var) return 1 ;;
+        /usr/bin | /usr/lib | /usr/lib64 | /usr/libexec | /usr/local | /usr/sbin | /usr/share | /var/cache | /var/lib | /var/log | /var/run | /var/spool | /var/tmp) return 1 ;;
+        /*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# Where rm can, it stops at other disks by itself: one may be mounted at any moment.
+same_disk=
+if rm -f --one-file-system 2>/dev/null; then same_disk=--one-file-system; fi
+
+while [ "${data_dir%/}" != "$data_dir" ]; do data_dir=${data_dir%/}; done
+if ! is_own_folder "$data_dir" || ! is_own_folder "$(real_path "$data_dir")"; then
+    echo "Cannot end k3s with its data in \"${data_dir:-/}\": that is not a folder of its own" >&2
+    exit 1
+fi
+EOF
+}
 
 write_killall() {
     if [ "$bin_dir_read_only" = true ]; then return 0; fi
@@ -746,6 +1016,9 @@ CGROUPS=/sys/fs/cgroup
 SHUTDOWN_GRACE_SECONDS=30
 
 if [ "$(id -u)" != 0 ]; then exec sudo --preserve-env=K3S_DATA_DIR "$0" "$@"; fi
+EOF
+        removal_functions
+        cat <<'EOF'
 
 # Where the machine has no iptables, the rules were made with those that k3s brings.
 for tools in "$data_dir"/data/current/bin/aux "$data_dir"/data/*/bin/aux; do PATH=$PATH:$tools; done
@@ -772,18 +1045,29 @@ hierarchies() {
     done
 }
 
-# Ids of the containers that our containerd made, from the folders in which it keeps them.
-containers() {
-    for folder in "$RUN_DIR"/containerd/io.containerd.runtime.v*/k8s.io/*; do
-        if [ -d "$folder" ]; then basename "$folder"; fi
+# Folders in which our containerd keeps its containers, of every namespace: their names are the ids.
+bundles() {
+    for folder in "$RUN_DIR"/containerd/io.containerd.runtime.v*/*/*; do
+        if [ -d "$folder" ]; then echo "$folder"; fi
     done
+}
+
+# Ids that are nobody else's name.
+container_ids() { bundles | sed 's|.*/||' | grep -Ex '[0-9a-f]{64}'; }
+
+# Cgroups of the containers that a person has named, as their configuration says: an absolute path, or the parts of a scope's name.
+named_cgroups() {
+    bundles | grep -Ev '/[0-9a-f]{64}$' | while IFS= read -r folder; do
+        { tr -d '[:space:]' <"$folder/config.json" && echo; } 2>/dev/null | sed -n 's/.*"cgroupsPath":"\([^"]*\)".*/\1/p'
+    done | sed -e 's/^\([^:/]*\):\([^:/]*\):\([^:/]*\)$/\/\1\/\2-\3.scope/' | grep -E '^/[^/].*/[^/]+$' | grep -v '/\.\.'
 }
 
 # Folders of the cgroups that belong to k3s: its services (runtime and shims are in there), its containers and its pods.
 # A name of the kernel's interface or of an id cannot hold a blank.
 own_cgroups() {
     services_now=$(services)
-    ids=$({ containers; ls "$KUBELET_DIR/pods" 2>/dev/null; } | sort -u)
+    ids=$({ container_ids; ls "$KUBELET_DIR/pods" 2>/dev/null; } | sort -u)
+    named=$(named_cgroups)
     for root in $(hierarchies); do
         for service in $services_now; do
             for path in "system.slice/$service.service" "openrc/$service" "openrc.$service" "$service"; do
@@ -791,6 +1075,9 @@ own_cgroups() {
             done
         done
         if [ -d "$root/k3s" ] && [ -d "$RUN_DIR" ]; then echo "$root/k3s"; fi
+        for path in $named; do
+            if [ -d "$root$path" ]; then echo "$root$path"; fi
+        done
         # systemd writes _ for - in the name of a slice.
         find "$root" -mindepth 1 -type d 2>/dev/null | awk -v ids="$ids" '
             BEGIN { n = split(ids, a, "\n"); for (i = 1; i <= n; i++) own[a[i]] = 1 }
@@ -842,14 +1129,10 @@ stop_slice() {
     systemctl stop kubepods.slice 2>/dev/null
 }
 
-# Mount points at or below a folder, innermost first.
-mounts_below() {
-    awk -v top="$1" '$5 == top || index($5, top "/") == 1 || (top ~ /-$/ && index($5, top) == 1) { print $5 }' /proc/self/mountinfo |
-        sort -r | while IFS= read -r point; do printf '%b\n' "$(printf '%s' "$point" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')"; done
-}
-
+# As `mounts_below`, innermost first.
 unmount_below() {
-    mounts_below "$1" | while IFS= read -r point; do
+    mounts_below "$(real_path "$1")" "${2:-}" | sort -r | while IFS= read -r listed; do
+        point=$(printf '%b\n' "$(printf '%s' "$listed" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
         umount "$point" 2>/dev/null || umount -f -l "$point"
     done
 }
@@ -862,15 +1145,6 @@ is_bound_to_itself() {
         END { exit !(own != "" && device[parent] == own && root != "/" && substr(top, length(top) - length(root) + 1) == root) }' /proc/self/mountinfo
 }
 
-# Never deletes through a mount that stayed.
-remove_below() {
-    if [ -n "$(mounts_below "$1")" ]; then
-        echo "Cannot remove $1: something is still mounted there" >&2
-    else
-        rm -rf "$1"
-    fi
-}
-
 remove_network() {
     if command -v ip >/dev/null 2>&1; then
         ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }' | while read -r name; do ip netns delete "$name"; done
@@ -880,7 +1154,7 @@ remove_network() {
             if [ -d "/sys/class/net/$name" ]; then ip link delete "$name"; fi
         done
     fi
-    rm -rf /var/lib/cni
+    remove /var/lib/cni
     for family in iptables ip6tables; do
         rules=$("$family-save" 2>/dev/null) || continue
         if ! echo "$rules" | grep -Eiq 'KUBE-|CNI-|flannel'; then continue; fi
@@ -891,17 +1165,15 @@ remove_network() {
 # Prints "PLACE PID" for each container that runs: first the pods of users, then those of the system, on which the others lean.
 # Sandboxes hold the network, and stay.
 running_containers() {
-    for id in $(containers); do
-        for file in "$RUN_DIR"/containerd/io.containerd.runtime.v*/k8s.io/"$id"/init.pid; do
-            pid=$(cat "$file" 2>/dev/null) || continue
-            # The number may have been given to another process since.
-            if ! grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null; then continue; fi
-            case $(tr -d '[:space:]' <"${file%init.pid}config.json" 2>/dev/null) in
-                *'"io.kubernetes.cri.container-type":"sandbox"'*) ;;
-                *'"io.kubernetes.cri.sandbox-namespace":"kube-system"'*) echo "2 $pid" ;;
-                *) echo "1 $pid" ;;
-            esac
-        done
+    bundles | while IFS= read -r folder; do
+        pid=$(cat "$folder/init.pid" 2>/dev/null) || continue
+        # The number may have been given to another process since.
+        if ! grep -Eq "[/-]${folder##*/}(\.scope)?$" "/proc/$pid/cgroup" 2>/dev/null; then continue; fi
+        case $(tr -d '[:space:]' <"$folder/config.json" 2>/dev/null) in
+            *'"io.kubernetes.cri.container-type":"sandbox"'*) ;;
+            *'"io.kubernetes.cri.sandbox-namespace":"kube-system"'*) echo "2 $pid" ;;
+            *) echo "1 $pid" ;;
+        esac
     done
 }
 
@@ -940,10 +1212,12 @@ kill_cgroups $cgroups $(own_cgroups)
 stop_slice
 # shellcheck disable=SC2046,SC2086
 remove_cgroups $cgroups
-for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins" /run/netns/cni- "$data_dir/agent/containerd"; do unmount_below "$folder"; done
+for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do unmount_below "$folder"; done
+unmount_below /run/netns cni-
+unmount_below "$data_dir/agent/containerd" io.containerd.
 # A kubelet binds its folder to itself where mounts are private.
-while is_bound_to_itself "$KUBELET_DIR"; do umount "$KUBELET_DIR" || break; done
-for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do remove_below "$folder"; done
+while is_bound_to_itself "$(real_path "$KUBELET_DIR")"; do umount "$KUBELET_DIR" || break; done
+for folder in "$RUN_DIR" "$KUBELET_DIR/pods" "$KUBELET_DIR/plugins"; do remove "$folder"; done
 remove_network
 exit 0
 EOF
@@ -980,16 +1254,9 @@ for word in "$@"; do
     esac
 done
 
-# Never deletes through a mount: what is mounted there is not ours.
-remove() {
-    if awk -v top="$1" '$5 == top || index($5, top "/") == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo; then
-        find "$1" -xdev -depth ! -type d -exec rm -f {} + 2>/dev/null
-        find "$1" -xdev -depth -type d -exec rmdir {} + 2>/dev/null
-        echo "$1 stays: something is mounted there" >&2
-    else
-        rm -rf "$1"
-    fi
-}
+EOF
+        removal_functions
+        cat <<'EOF'
 
 remove_service() {
     if [ -x /sbin/openrc-run ]; then
@@ -1005,13 +1272,14 @@ remove_service() {
     rm -f "$0"
 }
 
+# Service files of other servers and agents; whatever else is called k3s-… is not ours.
 other_services() {
-    for file in "$(dirname "$service_file")"/k3s* /etc/systemd/system/k3s*.service /etc/init.d/k3s*; do
-        case $file in
-            *.env) continue ;;
-        esac
-        if [ -f "$file" ]; then echo "$file"; fi
-    done | sort -u
+    for folder in "$(dirname "$service_file")" /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system; do
+        ls -d "$folder"/k3s.service "$folder"/k3s-*.service /etc/init.d/k3s /etc/init.d/k3s-* 2>/dev/null
+    done | sort -u | while IFS= read -r file; do
+        if sed -e ':join' -e '/\\$/{' -e 'N' -e 's/\\\n/ /' -e 'b join' -e '}' "$file" |
+            grep -Eq '^(ExecStart=[-@:+!"]*([^[:space:]"]*/)?k3s"?[[:space:]]+"?|command_args="|# argument: )(server|agent)'; then echo "$file"; fi
+    done
 }
 
 remove_programs() {
@@ -1035,7 +1303,9 @@ remove_data() {
         return
     fi
     remove "$data_dir"
-    rmdir "$(dirname "$data_dir")" 2>/dev/null
+    # Without a word of another folder the tools unpack their programs here.
+    remove /var/lib/rancher/k3s/data
+    rmdir /var/lib/rancher/k3s /var/lib/rancher 2>/dev/null
     remove /etc/rancher/k3s
     if [ "$purge" = true ]; then remove /etc/rancher/node; fi
     rmdir /etc/rancher 2>/dev/null
@@ -1067,6 +1337,10 @@ start_service() {
         run systemctl enable "$service_file"
     fi
     if [ "$skip_start" = true ]; then return 0; fi
+    if [ "${TRANSACTIONAL_UPDATE:-}" = true ]; then
+        info "Restart the machine: $service starts with the system that is being put together"
+        return 0
+    fi
     if [ "$changed" = false ] && [ "${INSTALL_K3S_FORCE_RESTART:-}" != true ] && is_running "$service"; then
         info "No change detected so skipping service start"
         return 0
@@ -1107,8 +1381,8 @@ read_state() {
 # A server is up before its node is. Agents are not: their service is ready when their node is a member.
 read_node_state() {
     if [ "$state" != ready ] || [ "$subcommand" != server ] || [ -z "$node" ]; then return 0; fi
-    condition=$($sudo "$bin_dir/k3s" kubectl --cache-dir "$tmp/kubectl" --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" \
-        -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
+    condition=$($sudo env K3S_DATA_DIR="$data_dir" "$bin_dir/k3s" kubectl --request-timeout=5s --cache-dir "$tmp/kubectl" \
+        --kubeconfig "$data_dir/server/cred/admin.kubeconfig" get node "$node" -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}: {.message}{end}' 2>&1 | tail -n 1)
     case $condition in
         True:*) ;;
         *) state=starting step="its node $node, which is not Ready (${condition#*: })" ;;
@@ -1163,17 +1437,16 @@ main() {
     ready_timeout=${INSTALL_K3S_READY_TIMEOUT:-300}
     bin_dir_read_only=${INSTALL_K3S_BIN_DIR_READ_ONLY:-false}
     if [ "$bin_dir_read_only" = true ]; then skip_download=true; fi
-    systemd_dir=${INSTALL_K3S_SYSTEMD_DIR:-$DEFAULT_SYSTEMD_DIR}
     changed=false
+    sudo=
 
     umask 022
     make_temporary_folder
 
     check_machine
     read_arguments "$@"
-    choose_bin_dir
-    killall_script=${KILLALL_K3S_SH:-$bin_dir/k3s-killall.sh}
     choose_service
+    choose_places
     if [ "$init" = openrc ]; then follow="tail -f /var/log/$service.log"; else follow="journalctl -fu $service"; fi
     collect_settings
     check_other_services

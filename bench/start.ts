@@ -1,5 +1,5 @@
 /**
- * How long from `k3s server` to a Ready node, cold (empty data dir) and warm (everything there), beside the same programs with the same
+ * How long from `k3s server` to its first line in the log and to a Ready node, cold (empty data dir) and warm (everything there), beside the same programs with the same
  * arguments, certificates and network configuration started by hand on etcd, in the same run on the same host.
  *
  *   node bench/start.ts [--rounds 5]
@@ -7,6 +7,7 @@
 import { once } from "node:events";
 import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { byHandScript, captureChildren } from "./by-hand.ts";
@@ -19,7 +20,7 @@ const PRODUCT = "/var/lib/k3s-dist";
 const API_PORT = 6444;
 const WATCH = join(import.meta.dirname, "ready-watch.ts");
 
-type Kind = "k3s cold" | "k3s warm" | "by hand cold" | "by hand warm";
+type Kind = "first line cold" | "first line warm" | "k3s cold" | "k3s warm" | "by hand cold" | "by hand warm";
 const seconds = new Map<Kind, number[]>();
 
 /** Starts something and waits until the node behind `port` is Ready. Milliseconds. */
@@ -31,6 +32,23 @@ async function measure(host: TestHost, port: number, start: () => void): Promise
     .catch(() => "");
   if (done === "") throw new Error("The node did not become Ready");
   return Number(done) - since;
+}
+
+/** Starts k3s and waits for the node as well as for the first line. */
+async function measureServer(server: K3sServer, how: "cold" | "warm"): Promise<void> {
+  const before = server.log.length;
+  const since = Date.now();
+  const firstLine = async () => {
+    while (server.log.length === before) await sleep(1);
+    return Date.now() - since;
+  };
+  await Promise.all([
+    measured(
+      `k3s ${how}`,
+      measure(server.host, 6443, () => server.start()),
+    ),
+    measured(`first line ${how}`, firstLine()),
+  ]);
 }
 
 async function measured(kind: Kind, ms: Promise<number>): Promise<void> {
@@ -74,19 +92,13 @@ async function round(network: TestNetwork, index: number): Promise<void> {
   await copyFile(join(DIST, "k3s"), join(product, "k3s"));
   const server = new K3sServer(host, `${PRODUCT}/k3s`);
 
-  await measured(
-    "k3s cold",
-    measure(host, 6443, () => server.start()),
-  );
+  await measureServer(server, "cold");
   const children = await until(
     "all programs run",
     async () => (await server.children()).size === 6 && captureChildren(server),
   );
   await server.stop();
-  await measured(
-    "k3s warm",
-    measure(host, 6443, () => server.start()),
-  );
+  await measureServer(server, "warm");
   await server.stop();
 
   const script = byHandScript(children, {

@@ -1,12 +1,15 @@
 import { execFile } from "node:child_process";
-import { copyFile, mkdir, rename } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { SourceContext } from "@k3s/components";
-import { appendPayload } from "@k3s/payload";
+import { writeFileAtomic } from "@k3s/files";
 import { buildProgram } from "./build-program.ts";
 import { provideCrossTools } from "./cross-tools.ts";
+import { LICENSES, licenseText } from "./license-text.ts";
 import { provideNodePackage } from "./node-package.ts";
+import { npmPackages, readPackage } from "./npm-packages.ts";
+import { packComponents } from "./pack-components.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -27,10 +30,15 @@ export async function buildArm64(dist: string, context: SourceContext): Promise<
   await promisify(execFile)(process.execPath, compile, { env: { ...tools.environment }, signal });
   const { strip, environment } = tools;
   const program = await buildProgram(folder, { architecture: "arm64", nodePackage, native, strip, environment });
-  const temporary = join(folder, "k3s-arm64");
-  await copyFile(program.path, temporary);
-  await appendPayload(temporary, [], {});
-  await rename(temporary, join(dist, "k3s-arm64"));
+  const own = await readFile(join(ROOT, "LICENSE"), "utf8");
+  const libraries = await npmPackages(ROOT, program.inputs);
+  const text = await licenseText({ own, node: await readPackage(nodePackage), libraries, upstream: undefined });
+  const licenses = { name: LICENSES, path: join(folder, LICENSES) };
+  await writeFileAtomic(licenses.path, text, { mode: 0o644 });
+  await packComponents({
+    ...{ program: program.path, upstream: undefined, extras: [licenses], isSmall: false },
+    ...{ cacheDir: context.cacheDir, progress, output: join(dist, "k3s-arm64") },
+  });
   progress({ step, finished: true });
   progress({
     step,

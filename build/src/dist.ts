@@ -7,7 +7,8 @@ import { billOfMaterials, containedFiles } from "./bill-of-materials.ts";
 import { buildArm64 } from "./arm64.ts";
 import { buildProgram, RELEASE, type Program } from "./build-program.ts";
 import { cacheDirectory, COMPONENT_OPTIONS, readComponentOptions } from "./component-options.ts";
-import { licenseText } from "./license-text.ts";
+import { LICENSES, licenseText } from "./license-text.ts";
+import { NodeError } from "@k3s/errors";
 import { npmPackages, readPackage } from "./npm-packages.ts";
 import { packComponents } from "./pack-components.ts";
 import { writeRelease } from "./release-files.ts";
@@ -43,6 +44,7 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
     process.stdout.write(HELP);
     return 0;
   }
+  if (values.arm64 === true && values.release === true) throw unpublishable();
   const wanted = readComponentOptions(values, environment);
   await mkdir(LIB, { recursive: true });
   await using _lock = await waitForLock(join(DIST, ".lock"), {
@@ -65,9 +67,9 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   const documents = await writeDocuments(program, manifest);
   const isRelease = values.release === true;
   const output = join(DIST, "k3s");
-  const extras = [{ name: "licenses.txt", path: join(LIB, "licenses.txt") }];
-  const packing = { components: COMPONENTS, manifest, extras, isSmall: isRelease, cacheDir, progress, output };
-  await packComponents({ program: program.path, ...packing });
+  const upstream = { components: COMPONENTS, manifest };
+  const extras = [{ name: LICENSES, path: join(LIB, LICENSES) }];
+  await packComponents({ program: program.path, upstream, extras, isSmall: isRelease, cacheDir, progress, output });
   const { kubernetes, containerd } = versions;
   const note = `dist/k3s, ${await megabytes(output)}, Kubernetes ${kubernetes.text}, containerd ${containerd.text}`;
   progress({ step: "Build", note });
@@ -75,13 +77,20 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   return 0;
 }
 
+function unpublishable(): NodeError {
+  return new NodeError("ERR_BUILD_OPTION", "Cannot make a release for arm64 here: it would have no upstream programs", {
+    hint: "Build on a machine of that processor; --arm64 alone makes the executable without them",
+  });
+}
+
 /** Writes what is inside to dist/lib and returns what is published beside the executable. */
 async function writeDocuments(program: Program, manifest: Manifest): Promise<ReadonlyMap<string, string>> {
   const libraries = await npmPackages(ROOT, program.inputs);
   const node = await readPackage(join(ROOT, "node_modules", `node-linux-${process.arch}`));
   const own = await readFile(join(ROOT, "LICENSE"), "utf8");
-  const licenses = await licenseText({ own, node, libraries, components: COMPONENTS, manifest });
-  await writeFileAtomic(join(LIB, "licenses.txt"), licenses, { mode: 0o644 });
+  const upstream = { components: COMPONENTS, manifest };
+  const licenses = await licenseText({ own, node, libraries, upstream });
+  await writeFileAtomic(join(LIB, LICENSES), licenses, { mode: 0o644 });
   const version = `v${manifest.versions.kubernetes.text}+${RELEASE}`;
   const files = await containedFiles(program.parts, manifest);
   const { architecture } = manifest;
@@ -109,6 +118,29 @@ async function publish({ executable, program, manifest, documents }: Published, 
   const zstd = [...sizes].find(([name]) => name.endsWith(".zst"))?.[1] ?? 0;
   progress({ step: "Release", note: `without upstream programs ${((zstd - appended) / 1e6).toFixed(1)} MB as zstd` });
   for (const [name, size] of sizes) progress({ step: "Release", note: `${name} ${(size / 1e6).toFixed(1)} MB` });
+  const plain = (await stat(executable)).size;
+  assertSizes({
+    "the executable": plain,
+    "the download": zstd,
+    "the download without upstream programs": zstd - appended,
+  });
+}
+
+/** In bytes: what small machines and slow lines are promised. */
+const SIZES_MAX = {
+  "the executable": 215e6,
+  "the download": 130e6,
+  "the download without upstream programs": 32e6,
+} as const;
+
+function assertSizes(sizes: Readonly<Record<keyof typeof SIZES_MAX, number>>): void {
+  for (const [what, limit] of Object.entries(SIZES_MAX)) {
+    const size = sizes[what as keyof typeof SIZES_MAX]; // sound: the keys of the line above
+    if (size <= limit) continue;
+    throw new NodeError("ERR_BUILD_SIZE", `Cannot release: ${what} has ${size} bytes, ${limit} are allowed`, {
+      hint: "Look for what has grown in dist/release/*.manifest.json, or raise the limit in build/src/dist.ts with the reason",
+    });
+  }
 }
 
 async function megabytes(path: string): Promise<string> {

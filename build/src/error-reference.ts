@@ -12,14 +12,23 @@ export interface DocumentedError {
   readonly hint: string | undefined;
 }
 
-/** The page that lists every code, made from all `errors.ts` below `root`. */
+/** The page that lists every code, made from all `errors.ts` below `root`. Throws when two errors have the same code. */
 export function formatErrorReference(root: string): string {
   const files = globSync(["packages/*/src/errors.ts", "cmd/*/src/errors.ts"], { cwd: root }).sort();
-  const sections = files.flatMap((file) => {
-    const errors = readErrors(file, readFileSync(join(root, file), "utf8"));
-    return errors.length === 0 ? [] : [`## ${file.replace("/src/errors.ts", "")}`, ...errors.map(formatError)];
-  });
+  const all = files.map((file) => readErrors(file, readFileSync(join(root, file), "utf8")));
+  assertUnique(all.flat());
+  const sections = all.flatMap((errors) =>
+    errors[0] === undefined ? [] : [`## ${errors[0].place}`, ...errors.map(formatError)],
+  );
   return `${[INTRODUCTION, ...sections].join("\n\n")}\n`;
+}
+
+/** A code that meant two things could not be looked up. */
+export function assertUnique(errors: readonly DocumentedError[]): void {
+  const places = Map.groupBy(errors, ({ code }) => code);
+  for (const [code, [first, second]] of places)
+    if (first !== undefined && second !== undefined)
+      throw new Error(`Cannot list ${code}: ${first.place} and ${second.place} each make an error with it`);
 }
 
 const INTRODUCTION = `# Errors
@@ -36,18 +45,23 @@ function escapeText(text: string): string {
   return text.replace(/[<>*_]/g, (sign) => `\\${sign}`);
 }
 
-/** Finds every literal `ERR_…` in the source, with the message and the hint that are made beside it. */
+/** Finds every literal `ERR_…` in the source that an error is made with, with the message and the hint that are made beside it. */
 export function readErrors(file: string, text: string): readonly DocumentedError[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
   const errors: DocumentedError[] = [];
   const visit = (node: ts.Node): void => {
-    if (ts.isStringLiteral(node) && node.text.startsWith("ERR_")) {
+    if (ts.isStringLiteral(node) && node.text.startsWith("ERR_") && !isCompared(node)) {
       errors.push({ code: node.text, place: file.replace("/src/errors.ts", ""), ...describe(node) });
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
   return errors;
+}
+
+/** `error.code === "ERR_…"` makes no error. */
+function isCompared({ parent }: ts.StringLiteral): boolean {
+  return ts.isBinaryExpression(parent);
 }
 
 function describe(code: ts.StringLiteral): Pick<DocumentedError, "message" | "hint"> {

@@ -9,10 +9,17 @@ export interface LicenseSources {
   /** The package of the pinned Node, whose text names everything that Node itself contains. */
   readonly node: NpmPackage;
   readonly libraries: readonly NpmPackage[];
-  /** A component folder and its list. */
+  /** A component folder and its list. Undefined: no upstream program is inside. */
+  readonly upstream: Upstream | undefined;
+}
+
+interface Upstream {
   readonly components: string;
   readonly manifest: Manifest;
 }
+
+/** Name of the text inside the executable. */
+export const LICENSES = "licenses.txt";
 
 const RULE = "=".repeat(100);
 
@@ -27,13 +34,13 @@ const PROJECTS: readonly (readonly [paths: RegExp, name: string, repository: str
 ];
 
 /** The licences of everything inside the executable, as one text. The same content makes the same text. */
-export async function licenseText({ own, node, libraries, components, manifest }: LicenseSources): Promise<string> {
+export async function licenseText({ own, node, libraries, upstream }: LicenseSources): Promise<string> {
   const sections = [
     section("k3s", "Apache-2.0", [own]),
     section(`Node.js ${node.version}`, "MIT, and those of its parts", node.texts),
     ...libraries.map(({ name, version, license, texts }) => section(`${name} ${version}`, license, texts)),
-    ...PROJECTS.flatMap((project) => projectSection(project, manifest)),
-    ...(await packageSections(components)),
+    ...(upstream === undefined ? [] : PROJECTS.flatMap((project) => projectSection(project, upstream.manifest))),
+    ...(upstream === undefined ? [] : await packageSections(upstream.components)),
   ];
   return sections.join("\n");
 }
@@ -48,7 +55,9 @@ function projectSection([paths, name, repository]: (typeof PROJECTS)[number], { 
   if (found.length === 0) return [];
   const versions = [...new Set(found.flatMap(({ version }) => version ?? []))].join(", ");
   const programs = found.map(({ path }) => path.replace(/^bin\//, "")).join(", ");
-  const text = `Programs: ${programs}\nSource, with the licences of the libraries in these programs: https://github.com/${repository}`;
+  const texts =
+    "Licences of the libraries in these programs: with the packages below where they come from packages, and with the source";
+  const text = `Programs: ${programs}\n${texts}\nSource: https://github.com/${repository}`;
   return [section(`${name} ${versions}`.trim(), "Apache-2.0", [text])];
 }
 

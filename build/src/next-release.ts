@@ -5,10 +5,12 @@ import { parseArgs } from "node:util";
 import { loadManifest } from "@k3s/components";
 import { buildProgram, hostTarget } from "./build-program.ts";
 import { cacheDirectory } from "./component-options.ts";
+import { LICENSES } from "./license-text.ts";
 import { packComponents } from "./pack-components.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 
-const COMPONENTS = join(import.meta.dirname, "../../dist/lib/components");
+const LIB = join(import.meta.dirname, "../../dist/lib");
+const COMPONENTS = join(LIB, "components");
 
 const HELP = `Builds these sources as another release with the upstream programs of dist, for tests of upgrades.
 
@@ -28,7 +30,9 @@ async function main({ argv, environment, progress }: BuildHost): Promise<number>
   try {
     const program = await buildProgram(folder, { ...hostTarget(), release: suffix });
     await packComponents({
-      ...{ program: program.path, components: COMPONENTS, manifest: await loadManifest(COMPONENTS), extras: [] },
+      program: program.path,
+      upstream: { components: COMPONENTS, manifest: await loadManifest(COMPONENTS) },
+      extras: [{ name: LICENSES, path: join(LIB, LICENSES) }],
       ...{ isSmall: false, cacheDir: cacheDirectory(environment), progress, output: resolve(out) },
     });
     return 0;

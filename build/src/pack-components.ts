@@ -7,9 +7,8 @@ import { appendPayload, compressBlock, type BlockMember, type PackedBlock } from
 export interface PackOptions {
   /** The program without upstream programs. */
   readonly program: string;
-  /** A component folder and its list. */
-  readonly components: string;
-  readonly manifest: Manifest;
+  /** A component folder and its list. Undefined: the file has no upstream programs. */
+  readonly upstream: { readonly components: string; readonly manifest: Manifest } | undefined;
   /** Further files, by name. */
   readonly extras: readonly BlockMember[];
   /** Small takes minutes and much memory, once per set; fast takes seconds. What comes out when it is unpacked is the same. */
@@ -34,17 +33,25 @@ const SMALL = 19;
 
 /** Writes the one file: the program, and behind it everything else. */
 export async function packComponents(options: PackOptions): Promise<void> {
-  const { program, components, manifest, output } = options;
+  const { program, upstream, output } = options;
   const blocks = [];
   const extras = await Promise.all(options.extras.map(describe));
-  for (const members of [componentMembers(components, manifest), extras])
-    if (members.length > 0) blocks.push(await packBlock(members, options));
-  const goVersion = await readGoVersion(join(components, "bin/kube-apiserver"));
+  const programs = upstream === undefined ? [] : componentMembers(upstream.components, upstream.manifest);
+  for (const members of [programs, extras]) if (members.length > 0) blocks.push(await packBlock(members, options));
   const temporary = `${output}.tmp-${process.pid}`;
   await copyFile(program, temporary);
-  await appendPayload(temporary, blocks, { manifest: withoutTimes(manifest), goVersion });
+  await appendPayload(temporary, blocks, upstream === undefined ? {} : await describeUpstream(upstream));
   await rename(temporary, output);
 }
+
+async function describeUpstream({ components, manifest }: NonNullable<PackOptions["upstream"]>): Promise<PayloadInfo> {
+  return {
+    manifest: withoutTimes(manifest),
+    goVersion: await readGoVersion(join(components, "bin/kube-apiserver")),
+  };
+}
+
+type PayloadInfo = Parameters<typeof appendPayload>[2];
 
 /** Times are of the machine that made the set. */
 function withoutTimes(manifest: Manifest): Manifest {

@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+import { unpackDebianPackages, waitForLock, type SourceContext } from "@k3s/components";
 
 interface TestProgram {
   readonly path: string;
@@ -36,30 +37,41 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
   shellcheck: { path: "usr/bin/shellcheck", packages: ["shellcheck", "libgmp10", "libffi8"], needsLibraries: true },
   h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
 };
+const LOCK_WAIT_MS = 10 * 60_000;
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 
-/** A folder with links to the programs, unpacked once per list of packages and kept in the cache. */
+/** A folder with links to the programs, unpacked once per list of them and kept in the cache; other checkouts may have other lists. */
 export async function provideTestPrograms(context: SourceContext): Promise<string> {
-  const folder = join(context.cacheDir, "test-programs");
-  const packages = [...new Set(Object.values(PROGRAMS).flatMap((program) => program.packages))];
-  const list = `${packages.join("\n")}\n`;
-  if ((await readFile(join(folder, "packages"), "utf8").catch(() => "")) !== list) await unpack(folder, list, context);
+  const recipe = await readFile(import.meta.filename); // the list above, and what is done with it
+  const key = createHash("sha256").update(recipe).digest("hex").slice(0, 12);
+  const folder = join(context.cacheDir, `test-programs-${key}`);
+  await mkdir(context.cacheDir, { recursive: true });
+  await using _lock = await waitForLock(`${folder}.lock`, {
+    limitMs: LOCK_WAIT_MS,
+    onWait: (owner) =>
+      context.progress({ step: "Wait for another run", note: `process ${owner} unpacks test programs` }),
+    signal: context.signal,
+  });
+  const isThere = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) await unpack(folder, context);
   return join(folder, "bin");
 }
 
-async function unpack(folder: string, list: string, context: SourceContext): Promise<void> {
-  const staging = `${folder}.${process.pid}.tmp`;
+async function unpack(folder: string, context: SourceContext): Promise<void> {
+  const staging = `${folder}.tmp`; // one at a time
+  const packages = [...new Set(Object.values(PROGRAMS).flatMap((program) => program.packages))];
   await rm(staging, { recursive: true, force: true });
   await mkdir(join(staging, "bin"), { recursive: true });
-  await unpackDebianPackages(list.trim().split("\n"), join(staging, "root"), context);
+  await unpackDebianPackages(packages, join(staging, "root"), context);
   for (const [name, { path, needsLibraries = false }] of Object.entries(PROGRAMS)) {
     await access(join(staging, "root", path));
     const link = join(staging, "bin", name);
     if (needsLibraries) await writeFile(link, wrapper(join(folder, "root"), path), { mode: 0o755 });
     else await symlink(join("../root", path), link);
   }
-  await writeFile(join(staging, "packages"), list);
-  await rm(folder, { recursive: true, force: true });
   await rename(staging, folder);
 }
 

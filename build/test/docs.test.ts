@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { formatErrorReference, readErrors } from "../src/error-reference.ts";
+import { assertUnique, formatErrorReference, readErrors } from "../src/error-reference.ts";
 import { formatFlagReference } from "../src/flag-reference.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -29,6 +29,16 @@ describe("docs", () => {
   });
 });
 
+describe("assertUnique()", () => {
+  const error = { code: "ERR_A", place: "packages/x", message: "Cannot a", hint: undefined };
+
+  test("refuses a code that two errors are made with, in one package or in two", () => {
+    assertUnique([error, { ...error, code: "ERR_B" }]);
+    assert.throws(() => assertUnique([error, error]), /Cannot list ERR_A: packages\/x and packages\/x/);
+    assert.throws(() => assertUnique([error, { ...error, place: "packages/y" }]), /packages\/x and packages\/y/);
+  });
+});
+
 describe("readErrors()", () => {
   const read = (body: string) => readErrors("packages/x/src/errors.ts", body)[0];
 
@@ -37,6 +47,10 @@ describe("readErrors()", () => {
       'const HINT = "Do it"; class A { static a(p: { n: string }) { const message = `Cannot "${p.n}": x`; return new A("ERR_A", message, { hint: HINT }); } }',
     );
     assert.deepEqual(found, { code: "ERR_A", place: "packages/x", message: 'Cannot "<n>": x', hint: "Do it" });
+  });
+
+  test("passes over a code that is only compared", () => {
+    assert.equal(read('const isA = (error) => error.code === "ERR_A";'), undefined);
   });
 
   test("reads them from an object, too", () => {

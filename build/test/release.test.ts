@@ -65,7 +65,8 @@ describe("licenseText()", () => {
     await mkdir(join(components, "licenses"));
     await writeFile(join(components, "licenses/socat"), "Copyright of socat");
     const node: NpmPackage = { name: "node", version: "24.21.0", license: "MIT", texts: ["Copyright of Node"] };
-    const text = await licenseText({ own: "our text", node, libraries: [LIBRARY], components, manifest: MANIFEST });
+    const upstream = { components, manifest: MANIFEST };
+    const text = await licenseText({ own: "our text", node, libraries: [LIBRARY], upstream });
     for (const wanted of [
       ...["our text", "Node.js 24.21.0", "Copyright of Node", "@scope/lib 1.2.3: MIT", "Copyright of lib"],
       ...["Kubernetes 1.20.2: Apache-2.0", "Programs: kubelet", "Package socat", "Copyright of socat"],

@@ -8,6 +8,8 @@ export interface ServerFault {
   readonly lastsMs?: number;
   /** What the server says of it in its log. */
   readonly said?: RegExp;
+  /** The server goes on answering, if slowly. */
+  readonly isServing?: boolean;
   readonly begin: (server: K3sServer) => Promise<void>;
   /** The server may take its time until it works again. */
   readonly end: (server: K3sServer) => Promise<void>;
@@ -41,6 +43,28 @@ export function cutOff(network: TestNetwork): ServerFault {
     what: "cut off",
     begin: ({ host }) => network.cut(host.name),
     end: ({ host }) => network.mend(host.name),
+  };
+}
+
+/** Of a server in another country, over a radio link. */
+const BAD_PATH = { delayMs: 25, lossShare: 0.03 };
+
+/** Each packet comes and goes late, and some do not: slow, but no reason to give the server up. */
+export function onBadPath(network: TestNetwork): ServerFault {
+  return {
+    what: "on a bad path",
+    lastsMs: 10_000,
+    isServing: true,
+    begin: async ({ host }) => {
+      await network.delay(host.name, BAD_PATH.delayMs);
+      await network.lose(host.name, BAD_PATH.lossShare);
+    },
+    end: async ({ host }) => {
+      const lost = await network.lost(host.name);
+      await network.lose(host.name, 0);
+      await network.delay(host.name, 0);
+      if (lost === 0) throw new Error(`Cannot have ${host.name} on a bad path: no packet was lost`);
+    },
   };
 }
 

@@ -58,6 +58,18 @@ async function install(machine: InstallerMachine, env: Readonly<Record<string, s
 }
 
 describe("install.sh where busybox and OpenRC are all there is", () => {
+  test("says that an executable which needs glibc cannot run", async (t) => {
+    const machine = await alpine(t);
+    await machine.write("/fixture/dist/k3s", "", 0o755);
+    await copyFile("/bin/true", machine.path("/fixture/dist/k3s"));
+    const { code, stderr } = await install(machine, { INSTALL_K3S_DIST: "/fixture/dist" });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^\[ERROR\] Cannot run k3s on this machine: it needs glibc, and there is none \(\/lib.*\n {8}Use a distribution with glibc/m,
+    );
+  });
+
   test("installs, starts and waits, keeps flags at the next release, and is uninstalled without a trace", async (t) => {
     const machine = await alpine(t);
     const server = await startReleaseServer(t);

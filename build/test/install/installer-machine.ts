@@ -29,6 +29,13 @@ const MOUNTS = `
   exec cat
 `;
 
+const LINE = ["dash", "-c", 'dash -s - "$@" </fixture/install.sh', "dash"];
+const PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Passes no variable of the user on, as the real one does. */
+const SUDO = `#!/bin/sh
+exec /fixture/bin/become-root --reuid=0 --regid=0 --clear-groups -- env -i HOME=/root PATH='${PATH}' "$@"
+`;
+
 interface Result {
   readonly code: number;
   readonly stdout: string;
@@ -128,8 +135,17 @@ export class InstallerMachine {
   /** Runs the installer as `curl … | sh -s - ARGUMENTS` does. There is no service manager unless a test brings one. */
   async install(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
     await this.provideScript();
-    const line = ["dash", "-c", 'dash -s - "$@" </fixture/install.sh', "dash", ...args];
-    return await this.run(line, { INSTALL_K3S_SKIP_ENABLE: "true", ...env });
+    return await this.run([...LINE, ...args], { INSTALL_K3S_SKIP_ENABLE: "true", ...env });
+  }
+
+  /** As `install`, for a user who is not root and has sudo. */
+  async installAsUser(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
+    await this.provideScript();
+    await this.write("/fixture/bin/sudo", SUDO, 0o755);
+    await this.run(["install", "-m", "4755", "/usr/bin/setpriv", "/fixture/bin/become-root"]);
+    const user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const own = { INSTALL_K3S_SKIP_ENABLE: "true", HOME: "/nonexistent", PATH: `/fixture/bin:${PATH}` };
+    return await this.run([...user, ...LINE, ...args], { ...own, ...env });
   }
 }
 
@@ -143,10 +159,18 @@ export function executableOf(version: string): string {
   ].join("\n");
 }
 
+/** An executable that takes every argument, without a look at them: for tests of something else. */
+export const PLAIN_EXECUTABLE = `#!/bin/sh
+case $1 in
+  --version) echo "k3s version v1.30.1+k3s1 (0123abcd)" ;;
+  validate) echo "Data directory: \${K3S_DATA_DIR:-/var/lib/rancher/k3s}" ;;
+esac
+`;
+
 function execute(argv: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
   const [file = "", ...args] = argv;
   return new Promise((resolve, reject) => {
-    const options = { env: { PATH: "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...env }, timeout: 60_000 };
+    const options = { env: { PATH, ...env }, timeout: 60_000 };
     execFile(file, args, options, (error, stdout, stderr) => {
       // A program that was ended by a signal has no code.
       if (error !== null && typeof error.code !== "number") reject(new Error(`Cannot run ${file}`, { cause: error }));

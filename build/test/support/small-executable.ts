@@ -35,7 +35,7 @@ export async function smallExecutable(folder: string): Promise<string> {
   await writeFile(licenses, "the licences of all\n");
   const output = join(folder, "k3s");
   await packComponents({
-    ...{ program: program.path, components, manifest: await writeComponents(components), output },
+    ...{ program: program.path, upstream: { components, manifest: await writeComponents(components) }, output },
     ...{ extras: [{ name: "licenses.txt", path: licenses }], isSmall: false, cacheDir: folder },
     progress: () => undefined,
   });

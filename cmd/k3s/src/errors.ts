@@ -1,3 +1,4 @@
+import type { Role } from "@k3s/config";
 import { describeError, NodeError } from "@k3s/errors";
 
 /** The command line cannot be understood. */
@@ -15,7 +16,7 @@ export class UsageError extends NodeError {
   }
 
   static absentCommand(name: string): UsageError {
-    return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: this version has no command "${name}"`, {
+    return new UsageError("ERR_USAGE_COMMAND_ABSENT", `Cannot run k3s: this version has no command "${name}"`, {
       hint: "See k3s --help for the commands there are",
     });
   }
@@ -188,18 +189,19 @@ export interface PortOwner {
   readonly name: string;
 }
 
-/** The machine is not in a state in which a node can start. Nothing has been written yet. */
+/** The machine is not in a state in which a node can start. Nothing but a log file and a lock has been written yet. */
 export class PreflightError extends NodeError {
   override readonly name = "PreflightError";
 
-  static notRoot(uid: number): PreflightError {
-    return new PreflightError("ERR_NOT_ROOT", `Cannot start k3s server: it runs as user ${uid}, not as root`, {
-      hint: "Start it with sudo or as a system service; the control plane alone (--disable-agent) needs root too",
+  static notRoot(role: Role, uid: number): PreflightError {
+    const alone = role === "server" ? "; the control plane alone (--disable-agent) needs root too" : "";
+    return new PreflightError("ERR_NOT_ROOT", `Cannot start k3s ${role}: it runs as user ${uid}, not as root`, {
+      hint: `Start it with sudo or as a system service${alone}`,
     });
   }
 
-  static clock(now: Date): PreflightError {
-    return new PreflightError("ERR_CLOCK", `Cannot start k3s server: the clock says ${now.toISOString()}`, {
+  static clock(role: Role, now: Date): PreflightError {
+    return new PreflightError("ERR_CLOCK", `Cannot start k3s ${role}: the clock says ${now.toISOString()}`, {
       hint: "Set the clock first: certificates made now would already be invalid",
     });
   }
@@ -213,14 +215,14 @@ export class PreflightError extends NodeError {
 
   static portTaken(
     port: number,
-    use: { readonly purpose: string; readonly owner: PortOwner | undefined },
+    use: { readonly purpose: string; readonly flag: string | undefined; readonly owner: PortOwner | undefined },
   ): PreflightError {
     const owner =
       use.owner === undefined
         ? "a process that cannot be seen from here"
         : `${use.owner.name}, process ${use.owner.pid}`;
     return new PreflightError("ERR_PORT_TAKEN", `Cannot use port ${port} for ${use.purpose}: it is taken by ${owner}`, {
-      hint: "Stop that process, or choose another port with --https-listen-port or an argument of that component",
+      hint: `Stop that process, or choose another port with ${use.flag ?? "an argument of that component"}`,
     });
   }
 

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { getAsset } from "node:sea";
 import { folderSource, payloadSource } from "@k3s/components";
 import { isOneFile } from "@k3s/native";
-import { Payload } from "@k3s/payload";
+import { Payload, PayloadError } from "@k3s/payload";
 import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
 import { becomeQuiet, givenArguments } from "./quiet-process.ts";
@@ -13,13 +13,13 @@ import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 const CNI_PLUGIN = "flannel";
 /** What this process was started from; its path may lead to a newer file by now. */
 const OWN_FILE = "/proc/self/exe";
-/** Commands that run for as long as the machine does. */
-const LASTING = new Set(["server", "agent", "datastore"]);
+/** Commands that run for as long as the machine does, and those that take the same secrets. */
+const QUIET = new Set(["server", "agent", "datastore", "token", "validate"]);
 
 void main(); // never rejects
 
 async function main(): Promise<void> {
-  // A terminal that goes away must not end a node.
+  // What went wrong may be told to nobody, as when a terminal has gone; that is not what we fail by.
   process.stderr.on("error", () => undefined);
   try {
     process.exitCode = await run(contextOfProcess());
@@ -53,7 +53,7 @@ async function run(context: CommandContext): Promise<number> {
   const { command, args, globals } = arrangeGlobalFlags(context.args);
   const tool = findTool(command);
   if (tool !== undefined) return await become(tool, { ...context, args }, globals);
-  if (isOneFile() && command !== undefined && LASTING.has(command)) becomeQuiet(command, context.args);
+  if (isOneFile() && command !== undefined && QUIET.has(command)) becomeQuiet(command, context.args);
   const { runCli } = await import("./cli.ts");
   return await runCli({ ...context, args: command === undefined ? globals : [command, ...globals, ...args] });
 }
@@ -88,7 +88,9 @@ function partsOfExecutable(): Parts {
     components: payloadSource(OWN_FILE, process.execPath),
     licenses: async () => {
       await using payload = await Payload.open(OWN_FILE, process.execPath);
-      return String(await payload.read("licenses.txt"));
+      const text = await payload.read("licenses.txt");
+      if (text === undefined) throw PayloadError.damaged(process.execPath, "its licences are not there");
+      return text.toString();
     },
     readManifest: (name) => Promise.resolve(getAsset(`manifests/${name}`, "utf8")),
     executable: process.execPath,

@@ -1,4 +1,4 @@
-import { readHostFacts, type Role } from "@k3s/config";
+import { readHostFacts, saveNodeId, type Role } from "@k3s/config";
 import type { Component } from "@k3s/lifecycle";
 import { createNotifier } from "@k3s/process";
 import type { CommandContext } from "./context.ts";
@@ -10,7 +10,7 @@ import type { ParsedFlags } from "./node-flags.ts";
 import { ROLES, type NodePlan } from "./node-roles.ts";
 import { runPreflight } from "./preflight/run-preflight.ts";
 import { serve } from "./serve.ts";
-import { listenForStop, type StopRequests } from "./signals.ts";
+import { listenForStop, outliveTerminal, type StopRequests } from "./signals.ts";
 
 /** Runs a server or an agent to its end and resolves with the exit code. */
 export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: CommandContext): Promise<number> {
@@ -18,6 +18,7 @@ export async function runNodeCommand(role: Role, parsed: ParsedFlags, context: C
   process.title = `k3s ${role}`;
   // Signals first: Ctrl-C during the slow steps below must not leave children behind.
   using requests = listenForStop();
+  outliveTerminal();
 
   assertNoOperands(role, parsed);
   // Configuration once. Past this line nobody reads arguments, variables or a settings file.
@@ -69,6 +70,7 @@ async function runNode(plan: NodePlan, { context, output, requests, args }: Node
   for (const warning of plan.config.warnings) log.warn({ setting: warning }, "check the configuration");
   // The lock is given back last: until then another k3s must not touch the data dir.
   await using _lock = await runPreflight(plan);
+  await saveNodeId(plan.config);
 
   // Children must not speak to the service manager in our name.
   const { NOTIFY_SOCKET: notifySocket, ...childEnv } = env;

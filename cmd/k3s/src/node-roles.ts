@@ -23,6 +23,7 @@ interface Host {
 
 /** A node that is about to start: what it was told, what it needs and what it consists of. */
 export interface NodePlan {
+  readonly role: Role;
   readonly config: NodeConfig;
   readonly ports: readonly NeededPort[];
   /** Files that are written outside of the data dir. */
@@ -46,6 +47,7 @@ export const ROLES: Readonly<Record<Role, (source: Source) => Promise<NodePlan>>
 
 function serverPlan(config: ServerConfig): NodePlan {
   return {
+    role: "server",
     config,
     ports: serverPorts(config),
     places: [config.writeKubeconfig],
@@ -57,8 +59,12 @@ function serverPlan(config: ServerConfig): NodePlan {
 }
 
 function agentPlan(config: AgentConfig): NodePlan {
-  const balancer = { port: config.lbServerPort, purpose: "the load balancer", address: config.loopbackAddress };
+  const balancer = {
+    ...{ port: config.lbServerPort, purpose: "the load balancer", flag: "--lb-server-port" },
+    address: config.loopbackAddress,
+  };
   return {
+    role: "agent",
     config,
     ports: [...(config.disableApiserverLb ? [] : [balancer]), ...agentPorts({ ...config, disableKubeProxy: false })],
     places: [],

@@ -46,6 +46,7 @@ describe("k3s", () => {
     assert.match(typo.stderr, /"tokn" is not a command, did you mean "token"\?$/m);
     const absent = await run(t, ["etcd-snapshot", "ls"]);
     assert.match(absent.stderr, /^Error: Cannot run k3s: this version has no command "etcd-snapshot"$/m);
+    assert.match(absent.stderr, /^Code: {2}ERR_USAGE_COMMAND_ABSENT$/m);
     assert.deepEqual([typo.code, absent.code], [1, 1]);
   });
 });

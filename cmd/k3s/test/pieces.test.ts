@@ -113,9 +113,9 @@ describe("arrangeGlobalFlags()", () => {
 });
 
 describe("checkIdentity()", () => {
-  const code = (facts: Parameters<typeof checkIdentity>[0]) => {
+  const code = (facts: Parameters<typeof checkIdentity>[1]) => {
     try {
-      checkIdentity(facts);
+      checkIdentity("server", facts);
       return undefined;
     } catch (error) {
       return error instanceof PreflightError ? error.code : error;

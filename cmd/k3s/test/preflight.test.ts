@@ -15,6 +15,11 @@ async function listen(t: TestContext, port: number, address = "127.0.0.1"): Prom
   return server;
 }
 
+function agentArguments(folder: string): readonly string[] {
+  const joining = ["--server", "https://192.0.2.1:6443", "--token", "secret"];
+  return ["agent", ...joining, "--data-dir", join(folder, "data"), "--node-ip", "192.0.2.9"];
+}
+
 /** Runs a server in a mount namespace in which `script` has prepared `$1`, the data dir. */
 async function runMounted(t: TestContext, script: string) {
   const dataDir = join(await temporaryFolder(t), "data");
@@ -33,8 +38,46 @@ describe("k3s server: refusals before anything is written", () => {
     });
     assert.equal(code, 1);
     assert.match(stderr, /Cannot start k3s server: it runs as user 65534, not as root/);
-    assert.match(stderr, /code=ERR_NOT_ROOT hint=/);
+    assert.match(stderr, /code=ERR_NOT_ROOT hint=.+--disable-agent/);
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  test("not root, in the words of an agent", async (t) => {
+    const folder = await temporaryFolder(t);
+    await chmod(folder, 0o777);
+    const wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const { code, stderr } = await run(t, agentArguments(folder), { wrapper });
+    assert.equal(code, 1);
+    assert.match(stderr, /Cannot start k3s agent: it runs as user 65534, not as root/);
+    assert.match(stderr, /code=ERR_NOT_ROOT hint="Start it with sudo or as a system service"/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  test("port of an agent taken, with the flag of agents that moves it", async (t) => {
+    const folder = await temporaryFolder(t);
+    const port = await freePort();
+    await listen(t, port);
+    const { code, stderr } = await run(t, [...agentArguments(folder), "--lb-server-port", String(port)]);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`Cannot use port ${port} for the load balancer: .+choose another port with --lb-`));
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  test("with the id of the machine in its name: it is kept once the checks are passed", async (t) => {
+    const dataDir = join(await temporaryFolder(t), "data");
+    // In a mount namespace of its own, /etc holds nothing but what k3s writes to it.
+    const script = 'mount -t tmpfs tmpfs /etc; "$@" || :; find /etc -type f -exec grep -H . {} +';
+    const server = (...args: string[]) => {
+      const wrapper = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", ...args];
+      const flags = ["--with-node-id", "--node-name", "n", "--data-dir", dataDir, "--node-ip", "192.0.2.9"];
+      return run(t, ["server", ...flags], { wrapper, env: { HOME: "/", K3S_COMPONENTS_DIR: join(dataDir, "none") } });
+    };
+    const refused = await server("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups");
+    assert.match(refused.stderr, /code=ERR_NOT_ROOT/);
+    assert.equal(refused.stdout, "");
+    const passed = await server();
+    assert.match(passed.stderr, /code=ERR_COMPONENT_MISSING/);
+    assert.match(passed.stdout, /^\/etc\/rancher\/node\/id:[0-9a-f]{8}\n$/);
   });
 
   test("port taken, naming the process that holds it", async (t) => {

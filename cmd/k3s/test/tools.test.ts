@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { folderSource, type ComponentSource } from "@k3s/components";
 import { toolPresets } from "../src/tools/tool-environment.ts";
+import { toolSet } from "../src/tools/tool-set.ts";
 import { run, start, temporaryFolder } from "./cli-process.ts";
 import { writeComponentFolder } from "./component-folder.ts";
 
@@ -88,6 +90,45 @@ describe("k3s kubectl, ctr and crictl", () => {
     assert.match(stdout, /KUBECONFIG=.+\.yaml /);
   });
 });
+
+describe("toolSet()", () => {
+  /** The data folder into which the programs would be unpacked. */
+  async function chosenFolder(t: TestContext, file: string): Promise<string> {
+    const { folder } = await components(t);
+    let chosen = "";
+    const source: ComponentSource = {
+      ...folderSource(folder),
+      folder: undefined,
+      install: ({ to }) => {
+        chosen = to.slice(0, to.indexOf("/data/"));
+        return Promise.reject(new Error("no place"));
+      },
+    };
+    const unused = { readManifest: fail, licenses: fail, written: fail, write: fail, writeError: () => undefined };
+    const surroundings = { args: [], executable: "", isTerminal: false, ...unused };
+    const context = { ...surroundings, components: source, env: { K3S_CONFIG_FILE: file } };
+    await assert.rejects(toolSet(context, { globals: [], program: "kubectl" }), /no place/);
+    return chosen;
+  }
+
+  test("finds the data folder in the config file and the drop-ins after it, the last of them first", async (t) => {
+    const folder = await temporaryFolder(t);
+    const file = join(folder, "config.yaml");
+    await mkdir(`${file}.d`);
+    await writeFile(join(`${file}.d`, "a.yaml"), `data-dir: "${folder}/a" # ours\n`);
+    assert.equal(await chosenFolder(t, file), `${folder}/a`);
+    await writeFile(join(`${file}.d`, "b.YML"), `d: ${folder}/b\n`);
+    await writeFile(join(`${file}.d`, "c.txt"), `data-dir: ${folder}/c\n`);
+    assert.equal(await chosenFolder(t, file), `${folder}/b`);
+    await rm(`${file}.d`, { recursive: true });
+    await writeFile(file, `debug: true\ndata-dir: ${folder}/main\n`);
+    assert.equal(await chosenFolder(t, file), `${folder}/main`);
+  });
+});
+
+function fail(): never {
+  throw new Error("not expected");
+}
 
 describe("toolPresets()", () => {
   test("kubectl: the system's kubeconfig before that of the home folder, nothing when there is neither", async (t) => {

@@ -1,8 +1,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { deadline } from "@k3s/async";
 import type { KubeClient } from "@k3s/kube-client";
-import type { Identity, TokenCheck } from "@k3s/supervisor-api";
-import { AddressTurns } from "./address-turns.ts";
+import { AddressTurns, type Identity, type TokenCheck } from "@k3s/supervisor-api";
 
 interface TokenReview {
   readonly status?: {

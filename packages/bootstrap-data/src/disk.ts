@@ -1,6 +1,6 @@
 import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { makeDirectory, writeFileAtomic } from "@k3s/files";
+import { makeDirectory, removeIfExists, writeFileAtomic } from "@k3s/files";
 import type { BootstrapContent, StoredFile } from "./content.ts";
 import { BootstrapError } from "./errors.ts";
 
@@ -21,6 +21,21 @@ export async function writeFiles(content: BootstrapContent, paths: ReadonlyMap<s
       await makeDirectory(dirname(path), 0o700);
       const mtime = file.timestamp === 0n ? {} : { mtime: new Date(Number(file.timestamp / 1_000_000n)) };
       await writeFileAtomic(path, file.content, { mode: 0o600, ...mtime });
+    } catch (error) {
+      throw BootstrapError.fileUnusable(path, error);
+    }
+  }
+}
+
+/** Makes the files those of `before` again: what came since goes, what was changed is written as it was. */
+export async function putBack(before: BootstrapContent, paths: ReadonlyMap<string, string>): Promise<void> {
+  const now = await readFiles(paths);
+  const changed = [...before].filter(([member, { content }]) => now.get(member)?.content.equals(content) !== true);
+  await writeFiles(new Map(changed), paths);
+  for (const [member, path] of paths) {
+    if (before.has(member)) continue;
+    try {
+      await removeIfExists(path);
     } catch (error) {
       throw BootstrapError.fileUnusable(path, error);
     }

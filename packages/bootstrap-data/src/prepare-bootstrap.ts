@@ -4,6 +4,7 @@ import type { Logger } from "@k3s/log";
 import { normalizeToken } from "@k3s/token";
 import type { BootstrapEntry, BootstrapStore } from "./bootstrap-store.ts";
 import { bootstrapPaths, parseContent } from "./content.ts";
+import { putBack, readFiles } from "./disk.ts";
 import { BootstrapError } from "./errors.ts";
 import { findRecord, listRecords, recordKey } from "./find-record.ts";
 import { reconcile, type Reconciliation } from "./reconcile.ts";
@@ -34,12 +35,20 @@ export interface PrepareOptions {
   readonly isClusterReset?: boolean;
 }
 
+/** The right to make the identity of the cluster, for as long as the lock is not taken for abandoned. */
+export interface Claim {
+  readonly kind: "must-save";
+  /** Where the lock is in the history of the datastore; 0: there is none, and no record either. */
+  readonly lockRevision: number;
+  /** Puts the files of the identity back as they were when the claim was made. Rejects with BootstrapError. */
+  withdraw(): Promise<void>;
+}
+
 /**
  * `reconciled`: the disk agrees with the record now. `must-save`: there is no record; make the certificates, then call
- * saveBootstrap().
+ * saveBootstrap() with the revision of the lock; where that says `lost`, withdraw() and prepare again.
  */
-export type Preparation =
-  ({ readonly kind: "reconciled" } & { readonly result: Reconciliation }) | { readonly kind: "must-save" };
+export type Preparation = ({ readonly kind: "reconciled" } & { readonly result: Reconciliation }) | Claim;
 
 /**
  * Finds out whether this cluster exists already, before any certificate is made, and takes its identity from the
@@ -58,7 +67,10 @@ export async function prepareBootstrap(options: PrepareOptions): Promise<Prepara
     if (record === undefined) {
       if (await ask(options, () => store.create(key, ""))) {
         options.log.info({}, "Bootstrap key locked for initial create");
-        return { kind: "must-save" };
+        // If it is another server's by now, both hold it: the first of them to save has it, as no revision is written on twice.
+        const lock = await ask(options, () => findRecord({ ...options, token }));
+        if (lock?.value === "") return claim(options, lock.modRevision);
+        continue;
       }
     } else if (record.value !== "") {
       return { kind: "reconciled", result: await reconcileWith(options, record, normalizeToken(token)) };
@@ -76,7 +88,13 @@ async function prepareWithoutToken(options: PrepareOptions): Promise<Preparation
   const records = await ask(options, () => listRecords(options.store));
   // A new random token could never open what is there: say so before anything is made.
   if (records.length > 0) throw BootstrapError.otherToken();
-  return { kind: "must-save" };
+  return claim(options, 0);
+}
+
+async function claim({ serverDir, hasSecretsEncryption }: PrepareOptions, lockRevision: number): Promise<Claim> {
+  const paths = bootstrapPaths(serverDir, hasSecretsEncryption ?? false);
+  const before = await readFiles(paths);
+  return { kind: "must-save", lockRevision, withdraw: () => putBack(before, paths) };
 }
 
 /** Takes away the locks a start of ours left that was cut off; with no other server they cannot be anybody else's. */

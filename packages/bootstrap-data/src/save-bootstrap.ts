@@ -1,6 +1,6 @@
 import type { Logger } from "@k3s/log";
 import { normalizeToken } from "@k3s/token";
-import type { BootstrapStore } from "./bootstrap-store.ts";
+import type { BootstrapEntry, BootstrapStore } from "./bootstrap-store.ts";
 import { bootstrapPaths, formatContent } from "./content.ts";
 import { readFiles } from "./disk.ts";
 import { BootstrapError } from "./errors.ts";
@@ -14,17 +14,19 @@ export interface SaveOptions {
   readonly token: string;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** Replaces a record that is there, for files that were changed on purpose. An empty lock is always replaced. */
+  /** Of the claim that prepareBootstrap() gave: then this very lock becomes the record, or, at 0, the record is created. */
+  readonly lockRevision?: number;
+  /** Replaces a record that is there, for files that were changed on purpose. Without a claim an empty lock is always replaced. */
   readonly isOverriding?: boolean;
   readonly hasSecretsEncryption?: boolean;
 }
 
-/** `exists`: a record was there and was left alone. */
-export type SaveOutcome = "created" | "replaced" | "exists";
+/** `exists`: a record was there and was left alone. `lost`: the claim is another server's by now, nothing was written. */
+export type SaveOutcome = "created" | "replaced" | "exists" | "lost";
 
 /** Stores this server's identity for the servers to come and for the next start. Rejects with BootstrapError. */
 export async function saveBootstrap(options: SaveOptions): Promise<SaveOutcome> {
-  const { store, serverDir, log, signal } = options;
+  const { serverDir, log, signal } = options;
   const password = normalizeToken(options.token);
   const paths = bootstrapPaths(serverDir, options.hasSecretsEncryption ?? false);
   const content = await readFiles(paths);
@@ -32,16 +34,25 @@ export async function saveBootstrap(options: SaveOptions): Promise<SaveOutcome> 
   const value = await encryptRecord(formatContent(content), password);
   signal.throwIfAborted();
   const existing = await findRecord(options);
-  const key = recordKey(password);
-  if (existing === undefined) {
-    if (await store.create(key, value)) return "created";
-    throw BootstrapError.raced();
-  }
-  if (existing.value !== "" && options.isOverriding !== true) {
+  if (options.lockRevision !== undefined && (existing?.modRevision ?? 0) !== options.lockRevision) return "lost";
+  const place = existing ?? { key: recordKey(password), value: "", modRevision: 0 };
+  if (place.value !== "" && options.isOverriding !== true) {
     log.info({}, "Bootstrap key already exists");
     return "exists";
   }
-  if ((await listRecords(store)).length > 1) throw BootstrapError.multipleRecords();
-  if (!(await store.update(key, value, existing.modRevision))) throw BootstrapError.raced();
-  return "replaced";
+  return await write(options, place, value);
+}
+
+async function write(
+  { store, lockRevision }: SaveOptions,
+  place: BootstrapEntry,
+  value: string,
+): Promise<"created" | "replaced" | "lost"> {
+  const { key, modRevision } = place;
+  const isNew = modRevision === 0;
+  if (!isNew && (await listRecords(store)).length > 1) throw BootstrapError.multipleRecords();
+  const isWritten = isNew ? store.create(key, value) : store.update(key, value, modRevision);
+  if (await isWritten) return isNew ? "created" : "replaced";
+  if (lockRevision === undefined) throw BootstrapError.raced();
+  return "lost";
 }

@@ -15,7 +15,7 @@ import {
 } from "../src/index.ts";
 import { parseContent } from "../src/content.ts";
 import { decryptRecord, encryptRecord } from "../src/record.ts";
-import { folder, listFiles, makeServerDir, put, realStore, recordingLogger } from "./support.ts";
+import { claimOf, folder, listFiles, makeServerDir, put, realStore, recordingLogger } from "./support.ts";
 
 const TOKEN = "secret";
 const KEY = "/bootstrap/2bb80d537b1d";
@@ -103,13 +103,13 @@ describe("saveBootstrap()", () => {
 describe("prepareBootstrap() without a record", () => {
   test("locks the key of the token for the server that makes the identity", async (t) => {
     const { store, options } = await setUp(t);
-    assert.deepEqual(await prepareBootstrap(options), { kind: "must-save" });
-    assert.equal(await valueOf(store), "");
+    const { lockRevision } = await claimOf(options);
+    assert.deepEqual(await store.list("/bootstrap"), [{ key: KEY, value: "", modRevision: lockRevision }]);
   });
 
   test("locks nothing while there is no token", async (t) => {
     const { store, options } = await setUp(t);
-    assert.deepEqual(await prepareBootstrap({ ...options, token: undefined }), { kind: "must-save" });
+    assert.equal((await claimOf({ ...options, token: undefined })).lockRevision, 0);
     assert.deepEqual(await store.list("/bootstrap"), []);
   });
 

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -5,7 +6,8 @@ import type { TestContext } from "node:test";
 import { openStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger, type Logger } from "@k3s/log";
-import { bootstrapStoreOn, type BootstrapStore } from "../src/index.ts";
+import { bootstrapStoreOn, prepareBootstrap, type BootstrapStore } from "../src/index.ts";
+import type { Claim, PrepareOptions } from "../src/prepare-bootstrap.ts";
 
 /** An empty folder that goes with the test. */
 export async function folder(t: TestContext): Promise<string> {
@@ -75,4 +77,11 @@ export async function listFiles(root: string): Promise<Map<string, FileOnDisk>> 
     return [path.slice(root.length + 1), { text: await readFile(path, "utf8"), mode: mode & 0o777, mtimeMs }];
   });
   return new Map(await Promise.all(files));
+}
+
+/** The right to make the identity. */
+export async function claimOf(options: PrepareOptions): Promise<Claim> {
+  const preparation = await prepareBootstrap(options);
+  assert.ok(preparation.kind === "must-save");
+  return preparation;
 }

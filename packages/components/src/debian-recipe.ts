@@ -15,6 +15,8 @@ export interface DebianRecipe {
   readonly packages: readonly string[];
   /** Libraries of the host tools, which a small host may lack. */
   readonly libraryPackages: readonly string[];
+  /** Whose statements of licences hold for what is compiled here: Kubernetes with the libraries in its source, and the C library. */
+  readonly licensePackages: readonly string[];
   /** Packaged program to its place below `bin`; a folder takes everything in it. */
   readonly programs: Readonly<Record<string, string>>;
   /** Host tools by name, each with the packaged file that serves it. */
@@ -35,7 +37,7 @@ function iptablesNames(): Record<string, string> {
 }
 
 const BOOKWORM: DebianRecipe = {
-  revision: 3,
+  revision: 4,
   kubernetes: {
     revision: 2,
     version: "1.20.2",
@@ -76,6 +78,7 @@ const BOOKWORM: DebianRecipe = {
     "libwrap0",
     "libxtables12",
   ],
+  licensePackages: ["kubernetes-client", "libc6"],
   programs: {
     "usr/bin/containerd": "containerd",
     "usr/bin/containerd-shim-runc-v2": "containerd-shim-runc-v2",

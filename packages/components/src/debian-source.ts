@@ -22,6 +22,11 @@ export async function stageDebian(staging: string, suite: DebianSuite, context: 
   const apt = await PrivateApt.open(join(folder, "apt"), codename, context);
   const names = [...recipe.packages, ...recipe.libraryPackages];
   const packages = await apt.downloadPackages(names, join(folder, "packages"), "Download packages");
+  const licensing = await apt.downloadPackages(
+    recipe.licensePackages,
+    join(folder, "packages"),
+    "Download packages for their licences",
+  );
   const programs = await buildKubernetes({ apt, recipe }, context);
   await inStep(context.progress, "Put the component folder together", async () => {
     const root = join(staging, "packages.tmp");
@@ -30,12 +35,16 @@ export async function stageDebian(staging: string, suite: DebianSuite, context: 
     await stageAuxTools({ root, aux: join(staging, "bin/aux"), tools: recipe.tools }, context);
     await stageLicenses(staging, root, names);
     await rm(root, { recursive: true });
+    await unpackPackages(licensing, root, context);
+    await stageLicenses(staging, root, recipe.licensePackages);
+    await rm(root, { recursive: true });
     await stagePause(staging, context);
     const owners = await filesOfPackages(packages, context);
+    const known = [...packages, ...licensing];
     await createSet({
       folder: staging,
       cniVersion: upstreamVersion(packages, "containernetworking-plugins"),
-      originOf: (path) => originOf(path, recipe, { packages, owners }),
+      originOf: (path) => originOf(path, recipe, { packages: known, owners }),
     });
   });
 }

@@ -28,7 +28,7 @@ interface Complaints {
 export async function deriveConfig(inputs: Inputs, { report, warnings }: Complaints): Promise<ServerConfig> {
   const { values, host, signal, fileArguments } = inputs;
   const network = deriveNetwork(values, host, report);
-  const nodeName = await deriveNodeName(values, host, report);
+  const { nodeName, newNodeId } = await deriveNodeName(values, host, report);
   const dataDir = values.dataDir ?? defaultDataDir(host);
   const paths = nodePaths(dataDir);
   warnOfForeignAddresses(network.nodeIp, host, warnings);
@@ -42,7 +42,7 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
     ...values,
     ...network,
     ...passVerbosity(values),
-    nodeName,
+    ...{ nodeName, newNodeId },
     dataDir,
     paths,
     token,

@@ -11,4 +11,11 @@ export class ConfigError extends NodeError {
       hint: `Correct the settings named above; k3s ${command} --help lists them all`,
     });
   }
+
+  static nodeIdUnwritable(path: string, cause: unknown): ConfigError {
+    return new ConfigError("ERR_NODE_ID_UNWRITABLE", `Cannot write the id of this machine to "${path}"`, {
+      hint: "Make that folder writable, write eight hex digits into that file yourself, or leave out --with-node-id",
+      cause,
+    });
+  }
 }

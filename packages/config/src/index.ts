@@ -6,6 +6,7 @@ export { loadDatastoreConfig } from "./load-datastore-config.ts";
 export { loadNodePaths } from "./load-node-paths.ts";
 export { loadServerConfig } from "./load-server-config.ts";
 export type { NodeConfig } from "./node-config.ts";
+export { saveNodeId } from "./node-id.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { recordedArgument } from "./recorded-argument.ts";
 export { settingEntries, settingsOf } from "./server-settings.ts";

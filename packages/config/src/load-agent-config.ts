@@ -43,7 +43,7 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
       kubeProxyArg,
     },
     ...{ debug, log, alsologtostderr, lbServerPort, disableApiserverLb, enablePprof, dataDir, fileArguments, warnings },
-    nodeName: await deriveNodeName(values, host, report),
+    ...(await deriveNodeName(values, host, report)),
     paths: nodePaths(dataDir),
     server: checkServer(values.server, report),
     token: await findToken(settings, dataDir, signal),

@@ -4,6 +4,7 @@ import type { ServerConfig } from "./server-config.ts";
 export type NodeConfig = Pick<
   ServerConfig,
   | "nodeName"
+  | "newNodeId"
   | "nodeIp"
   | "nodeExternalIp"
   | "nodeLabel"

@@ -1,8 +1,9 @@
 import { describeError } from "@k3s/errors";
 import type { HostFacts } from "./host-facts.ts";
-import { ensureNodeId } from "./node-id.ts";
+import { findNodeId } from "./node-id.ts";
 import { parseNodeName } from "./parsers.ts";
 import { NODE_ID_FILE } from "./paths.ts";
+import type { ServerConfig } from "./server-config.ts";
 import type { ServerValues } from "./server-settings.ts";
 import type { Report } from "./setting.ts";
 
@@ -11,9 +12,11 @@ export async function deriveNodeName(
   values: Pick<ServerValues, "nodeName" | "withNodeId">,
   host: HostFacts,
   report: Report,
-): Promise<string> {
+): Promise<Pick<ServerConfig, "nodeName" | "newNodeId">> {
   const name = values.nodeName ?? hostNodeName(host, report);
-  return values.withNodeId && name !== "" ? `${name}-${await ensureNodeId(NODE_ID_FILE)}` : name;
+  if (!values.withNodeId || name === "") return { nodeName: name, newNodeId: undefined };
+  const { id, isNew } = await findNodeId(NODE_ID_FILE);
+  return { nodeName: `${name}-${id}`, newNodeId: isNew ? id : undefined };
 }
 
 function hostNodeName(host: HostFacts, report: Report): string {

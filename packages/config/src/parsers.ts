@@ -1,3 +1,4 @@
+import { normalize } from "node:path/posix";
 import { parseAddress, parseCidr, type Address, type Cidr } from "./ip.ts";
 
 // Every parser here throws RangeError with the end of a sentence that begins with the name of the setting.
@@ -21,6 +22,22 @@ export function parseText(text: string): string {
 
 export function parsePath(text: string): string {
   return text.startsWith("/") ? text.replace(/(?<=.)\/+$/, "") : refuse("must be an absolute path", text);
+}
+
+// Their content is not ours to remove or to lock; what is inside them may be.
+const SYSTEM_FOLDERS = new Set([
+  ...["/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/media", "/mnt", "/opt"],
+  ...["/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var"],
+  ...["/usr/bin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local", "/usr/sbin", "/usr/share"],
+  ...["/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool", "/var/tmp"],
+]);
+
+/** A folder of which everything may be ours: none of the system. install.sh has the same list. */
+export function parseOwnFolder(text: string): string {
+  const path = parsePath(text);
+  return SYSTEM_FOLDERS.has(parsePath(normalize(path)))
+    ? refuse("must be a folder of its own, such as /srv/k3s", text)
+    : path;
 }
 
 /** A file, or an address to fetch it from. */

@@ -6,6 +6,8 @@ import type { ServerValues } from "./server-settings.ts";
 /** What follows from the settings and the machine. */
 interface Derived extends NetworkConfig {
   readonly nodeName: string;
+  /** The id of this machine in that name, as long as it stands in no file: see saveNodeId. */
+  readonly newNodeId: string | undefined;
   readonly dataDir: string;
   readonly paths: NodePaths;
   /** Content of the flag or of the token file; undefined: made at the first start, or read from the data dir. */

@@ -51,10 +51,10 @@ describe("loadDatastoreConfig()", () => {
 
   test("finds the node's datastore where a server would", async (t) => {
     const file = join(await temporaryFolder(t), "config.yaml");
-    await writeFile(file, "data-dir: /srv\ndatastore-endpoint: sqlite:///srv/x.db\n");
+    await writeFile(file, "data-dir: /srv/k3s\ndatastore-endpoint: sqlite:///srv/x.db\n");
     const config = await loadDatastoreConfig(source({}, { K3S_CONFIG_FILE: file }));
     assert.equal(config.datastoreEndpoint, "sqlite:///srv/x.db");
-    assert.equal(config.paths.datastoreSocket, "/srv/server/kine.sock");
+    assert.equal(config.paths.datastoreSocket, "/srv/k3s/server/kine.sock");
     const other = await loadDatastoreConfig(source({ "datastore-endpoint": "http://a:1" }, { K3S_CONFIG_FILE: file }));
     assert.equal(other.datastoreEndpoint, "http://a:1");
   });

@@ -89,4 +89,14 @@ describe("loadAgentConfig()", () => {
     assert.deepEqual([config.server, config.nodeLabel], ["https://10.0.0.9:6443", [{ key: "a", value: "b" }]]);
     assert.match(config.warnings.join(), /--cluster-cidr is a flag of servers/);
   });
+
+  test("reads the files of config.yaml.d after it: the last one wins, a list marked with + grows", async (t) => {
+    const file = join(await temporaryFolder(t), "config.yaml");
+    await writeFile(file, "token: first\nserver: https://10.0.0.9:6443\nnode-label: [a=b]\n");
+    await mkdir(`${file}.d`);
+    await writeFile(join(`${file}.d`, "10-token.yaml"), "token: second\nnode-label+: [c=d]\n");
+    await writeFile(join(`${file}.d`, "20-token.yaml"), "token: third\n");
+    const { token, nodeLabel } = await load({ flags: {}, env: { K3S_CONFIG_FILE: file } });
+    assert.deepEqual([token, nodeLabel.map(({ key }) => key)], ["third", ["a", "c"]]);
+  });
 });

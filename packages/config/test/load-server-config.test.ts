@@ -269,11 +269,11 @@ describe("the configuration", () => {
 
   test("derives names, paths and the SANs of the certificate", async () => {
     const config = await load({
-      flags: { "tls-san": "api.example", "node-external-ip": "198.51.100.9", "data-dir": "/srv" },
+      flags: { "tls-san": "api.example", "node-external-ip": "198.51.100.9", "data-dir": "/srv/k3s" },
     });
     assert.equal(config.nodeName, "box-1.example.org");
     assert.equal(config.paths.kubeletDir, "/var/lib/kubelet");
-    assert.equal(config.paths.datastoreSocket, "/srv/server/kine.sock");
+    assert.equal(config.paths.datastoreSocket, "/srv/k3s/server/kine.sock");
     assert.equal(config.apiserverPort, 6444);
     assert.deepEqual(config.servingSans, [
       "api.example",

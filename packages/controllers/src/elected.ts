@@ -1,28 +1,30 @@
-import { deadline } from "@k3s/async";
+import { aborted, abortReason, deadline } from "@k3s/async";
 import { ComponentManager, type Component, type StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import type { LeaderElection } from "./leader-election.ts";
 
 export interface ElectedOptions {
   readonly name: string;
-  readonly election: Pick<LeaderElection, "acquire" | "hold" | "release">;
+  readonly election: Pick<LeaderElection, "acquire" | "hold" | "release" | "stepDownMs">;
   /** Made anew for each term: a component is started once. */
   readonly members: () => readonly Component[];
   readonly log: Logger;
 }
 
-/** What is left of the lease when its renewal is given up is longer; a member that does not end by then is ended by force. */
-const STEP_DOWN_MS = 4_000;
+/** Of the time for stepping down; a member that has not ended by then is ended by force. */
+const GENTLE_SHARE = 0.75;
 
 /**
  * Components that run on one of several servers at a time. Losing the lease stops them, and this server becomes a candidate
- * again; being stopped gives the lease up once they have ended. A member that is lost ends the server, as anywhere else.
+ * again; being stopped gives the lease up once they have ended. A member that is lost ends the server, as anywhere else, and so
+ * does one that does not end in time: somebody else may lead by then.
  */
 export class Elected implements Component {
   readonly name: string;
   readonly #options: ElectedOptions;
   readonly #stopping = new AbortController();
   #hurry: AbortSignal | undefined;
+  #isWorking = false;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: ElectedOptions) {
@@ -53,7 +55,7 @@ export class Elected implements Component {
         await this.#term(lost);
       }
     } finally {
-      await election.release();
+      if (!this.#isWorking) await election.release();
     }
   }
 
@@ -64,15 +66,31 @@ export class Elected implements Component {
     const holding = election.hold(signal).then(() => over.abort(new Error("it leads no more")));
     const manager = new ComponentManager(members());
     manager.lost.addEventListener("abort", () => lost(manager.lost.reason as Error), { once: true });
+    this.#isWorking = true;
     try {
-      await manager.start(over.signal).catch((error: unknown) => {
+      const started = manager.start(over.signal).catch((error: unknown) => {
         if (!over.signal.aborted) throw error;
       });
-      await holding;
+      await Promise.race([started.then(() => holding), holding]);
       if (!signal.aborted) log.warn({}, "leading no more: the lease was not renewed in time, or somebody else has it");
     } finally {
-      using limit = deadline(STEP_DOWN_MS, "Stepping down", this.#hurry);
-      await manager.stop(limit);
+      await this.#stepDown(manager);
     }
+  }
+
+  /** Rejects when members go on beyond the time there is, whether they take notice of being hurried or not. */
+  async #stepDown(manager: ComponentManager): Promise<void> {
+    const { election, log } = this.#options;
+    const { signal } = this.#stopping;
+    using hurry = deadline(election.stepDownMs * GENTLE_SHARE, "Stepping down gently", this.#hurry);
+    using limit = deadline(election.stepDownMs, "Stepping down");
+    const stopped = manager.stop(hurry).finally(() => (this.#isWorking = false));
+    await Promise.race([stopped, aborted(limit)]);
+    if (!this.#isWorking) return;
+    const error = new Error(`Cannot step down: ${manager.stopping().join(", ")} does not end`, {
+      cause: abortReason(limit),
+    });
+    if (signal.aborted) log.error({ error }, "lease is not given up");
+    throw error;
   }
 }

@@ -13,6 +13,8 @@ export interface LeaderElectionOptions {
   readonly log: Logger;
   /** Milliseconds on a clock that never goes back; by default this process's own. */
   readonly now?: () => number;
+  /** Waits on the same clock; rejects when `signal` aborts. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 type Lease = KubeObject & { readonly spec?: LeaseSpec };
@@ -28,6 +30,8 @@ interface LeaseSpec {
 const COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 /** Others would find out by themselves, only later. */
 const RELEASE_LIMIT_MS = 2_000;
+/** Of the time between the last renewal that may still come and the end of the lease. */
+const STEP_DOWN_SHARE = 0.8;
 
 /**
  *   follower --acquire()--> leader --hold() ends--> follower
@@ -40,6 +44,7 @@ export class LeaderElection {
   readonly #options: LeaderElectionOptions;
   readonly #path: string;
   readonly #now: () => number;
+  readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** The record as last seen, and when it was first seen so. */
   #seen = { version: "", atMs: 0 };
   /** When the request was sent that last made this one the leader: others count from later on. */
@@ -51,6 +56,13 @@ export class LeaderElection {
     this.#options = options;
     this.#path = `${COLLECTION}/${options.name}`;
     this.#now = options.now ?? (() => performance.now());
+    this.#sleep = options.sleep ?? sleep;
+  }
+
+  /** How long after {@link hold} nobody else leads yet, with a fifth to spare: what a leader does has to end within. */
+  get stepDownMs(): number {
+    const { leaseMs, renewMs } = this.#options.times;
+    return (leaseMs - renewMs) * STEP_DOWN_SHARE;
   }
 
   /** Resolves once this one leads; rejects with the reason of `signal`. */
@@ -62,17 +74,21 @@ export class LeaderElection {
       const attempt = this.#attempt(renewMs, signal, (inner) => this.#tryAcquire(inner));
       const isLeader = await attempt.catch((error: unknown) => this.#report(error, isTroubled, signal));
       if (isLeader === true) return;
-      await sleep(retryMs * (1 + Math.random()), signal);
+      await this.#sleep(retryMs * (1 + Math.random()), signal);
     }
   }
 
-  /** For a leader: says so again and again. Resolves when it leads no more, or `signal` aborts. Never rejects. */
+  /**
+   * For a leader: says so again and again. Resolves when it leads no more, also if nothing is answered at all, or `signal` aborts.
+   * Never rejects.
+   */
   async hold(signal: AbortSignal): Promise<void> {
     const { retryMs, renewMs } = this.#options.times;
     const isTroubled = { said: false };
+    const left = () => this.#renewedMs + renewMs - this.#now();
     for (;;) {
-      await sleep(retryMs, signal).catch(() => undefined);
-      const leftMs = this.#renewedMs + renewMs - this.#now();
+      await this.#sleep(Math.max(0, Math.min(retryMs, left())), signal).catch(() => undefined);
+      const leftMs = left();
       if (signal.aborted || leftMs <= 0) return;
       const attempt = this.#attempt(leftMs, signal, (inner) => this.#tryRenew(inner));
       const isLeader = await attempt.catch((error: unknown) => this.#report(error, isTroubled, signal));

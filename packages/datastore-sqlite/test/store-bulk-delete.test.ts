@@ -99,7 +99,8 @@ describe("deleting many keys at once", () => {
 
   test("comes after another one, also when a commit before both fails", async (t) => {
     const { store, driver } = await brokenStore(t);
-    await fill(store);
+    const full = await fill(store);
+    const seen = [new WatchRecorder(store, MANY)];
     const [begun, end] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
     nextCommit(driver, async () => {
       begun.resolve(undefined);
@@ -107,15 +108,25 @@ describe("deleting many keys at once", () => {
     });
     const before = store.txn(create("/many/before", "1"));
     await begun.promise;
-    const deletions = Array.from({ length: 3 }, () => store.txn(deletion));
+    const deletions = Array.from({ length: 3 }, async () => {
+      const { results } = await store.txn(deletion);
+      seen.push(new WatchRecorder(store, MANY)); // live before the next one is carried out
+      return results[0];
+    });
     end.reject(failed());
     await assert.rejects(before, unavailable);
-    const deleted = (await Promise.all(deletions)).map(({ results: [result] }) => result);
     assert.deepEqual(
-      deleted,
+      await Promise.all(deletions),
       [KEYS, 0, 0].map((count) => ({ kind: "delete", deleted: count, prevKvs: [] })),
     );
     assert.partialDeepStrictEqual(await store.txn(create("/many/later", "1")), { succeeded: true });
+    await Promise.all(seen.map((recorder, i) => recorder.count(i === 0 ? KEYS + 1 : 1)));
+    const told = [[full + KEYS, KEYS]];
+    const later = [[full + KEYS + 1, 1]];
+    assert.deepEqual(
+      seen.map(({ batches }) => batches.map(({ revision, events }) => [revision, events.length])),
+      [[...told, ...later], later, later, later],
+    );
   });
 
   test("leaves no trace where its commit fails", async (t) => {

@@ -221,7 +221,7 @@ export class Committer {
       await this.#commit(batch);
       failpoint("commit.durable");
       const result = await change.show();
-      this.#publishAlone(change.interval);
+      this.#publishAlone(isEmpty(batch) ? undefined : change.interval);
       outcome.resolve({ result });
       failpoint("commit.published");
     } catch (error) {
@@ -234,10 +234,12 @@ export class Committer {
     await this.#commitAll();
   }
 
-  #publishAlone(interval: Interval): void {
+  /** Without an interval nothing was written, and the newest revision is one that everybody was told. */
+  #publishAlone(interval: Interval | undefined): void {
     const { index, publishFromLog } = this.#parts;
-    this.start();
     this.#unexplained = 0;
+    if (interval === undefined) return;
+    this.start();
     this.#trouble.end();
     index.commit(index.lastRow);
     publishFromLog(interval, index.lastRow);

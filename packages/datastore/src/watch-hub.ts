@@ -57,10 +57,15 @@ export class WatchHub {
     this.#delivered = Math.max(this.#delivered, at);
   }
 
-  /** Publishes revisions of many events in an interval: who wants some of them reads them from the log, as if it were behind. */
+  /**
+   * Publishes revisions of many events in an interval: who wants some of them reads them from the log, as if it were behind. What was
+   * published before is not told again.
+   */
   publishFromLog(interval: Interval, { from, to }: { readonly from: number; readonly to: number }): void {
-    for (const watch of [...this.#all]) if (overlaps(interval, watch.interval)) watch.replayFrom(from);
-    this.#delivered = Math.max(this.#delivered, to);
+    if (to <= this.#delivered) return;
+    const first = Math.max(from, this.#delivered + 1);
+    for (const watch of [...this.#all]) if (overlaps(interval, watch.interval)) watch.replayFrom(first);
+    this.#delivered = to;
   }
 
   /** History below `compactRevision` is gone, and no watch was told of all of it: ends those that want it. */

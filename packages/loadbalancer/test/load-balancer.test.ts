@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { MetricsRegistry } from "@k3s/metrics";
 import { freePort } from "@k3s/testkit";
+import { dial, type Dial } from "../src/dial.ts";
 import { LoadBalancer, LoadBalancerMetrics, type Health } from "../src/index.ts";
 import {
   ask,
@@ -38,6 +39,37 @@ describe("LoadBalancer, dialling", () => {
     await balancer.update([REFUSED, address]);
     for (let i = 0; i < 3; i++) assert.equal(await askNew(t, port), address);
     assert.equal(stateOf(balancer, address), "recovering");
+  });
+
+  test("dials the next server in the very turn in which one refuses, however well that did before", async (t) => {
+    const first = await startNamed(t);
+    const next = await startNamed(t);
+    const events: string[] = [];
+    const watched: Dial = (address, connected) => {
+      events.push(`dial ${address}`);
+      const socket = dial(address, connected);
+      socket.once("error", () => {
+        events.push(`refused by ${address}`);
+        setImmediate(() => events.push("next turn"));
+      });
+      return socket;
+    };
+    const { balancer, port } = await startBalancer(t, { dial: watched });
+    let health: Health = "ok";
+    balancer.setHealthCheck(first.address, () => health);
+    await balancer.update([first.address, next.address]);
+    await untilTrue("it is preferred", () => stateOf(balancer, first.address) === "preferred");
+    assert.equal(await askNew(t, port), first.address);
+    assert.equal(stateOf(balancer, first.address), "active");
+    health = "unknown";
+    await first.close();
+    events.length = 0;
+    assert.equal(await askNew(t, port), next.address);
+    assert.deepEqual(events.slice(0, 3), [
+      `dial ${first.address}`,
+      `refused by ${first.address}`,
+      `dial ${next.address}`,
+    ]);
   });
 
   test("leaves a server that does not answer, and remembers", async (t) => {

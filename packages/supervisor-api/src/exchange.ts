@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { Connection } from "./connection-table.ts";
+import type { Connection } from "./connection.ts";
 import type { RawHeaders } from "./raw-headers.ts";
 
 export interface ResponseHead {

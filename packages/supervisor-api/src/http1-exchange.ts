@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex, Readable, Writable } from "node:stream";
-import type { Connection } from "./connection-table.ts";
+import type { Connection } from "./connection.ts";
 import type { Exchange, ResponseHead } from "./exchange.ts";
 import { groupHeaders, headerPairs, type RawHeaders } from "./raw-headers.ts";
 

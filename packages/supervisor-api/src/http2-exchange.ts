@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Readable, Writable } from "node:stream";
-import type { Connection } from "./connection-table.ts";
+import type { Connection } from "./connection.ts";
 import type { Exchange, ResponseHead } from "./exchange.ts";
 import { groupHeaders, headerPairs, type RawHeaders } from "./raw-headers.ts";
 

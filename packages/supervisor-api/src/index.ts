@@ -1,3 +1,4 @@
+export { AddressTurns } from "./address-turns.ts";
 export type { PasswordCheck, TokenCheck } from "./authenticate.ts";
 export type { ConnectionLimits } from "./connection-table.ts";
 export { SupervisorError } from "./errors.ts";

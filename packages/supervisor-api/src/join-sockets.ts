@@ -23,8 +23,14 @@ function connect({ socket: from, early }: Side, to: Duplex): void {
   if (from.closed) finish(to);
 }
 
-/** Lets what is written go out, then closes. */
+/** Lets what is written go out, then closes. A stream that is no socket may have to wait for its peer with that. */
 function finish(socket: Duplex): void {
-  if (socket instanceof Socket) socket.destroySoon();
-  else socket.destroy();
+  if (socket.destroyed) return;
+  if (socket instanceof Socket) {
+    socket.destroySoon();
+    return;
+  }
+  socket.end();
+  socket.unpipe(); // nobody else reads it now, and it closes only after its end was read
+  socket.resume();
 }

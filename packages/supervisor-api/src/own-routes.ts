@@ -83,7 +83,8 @@ export class OwnRoutes {
     { caller, route, lane }: { readonly caller: Caller; readonly route: Route; readonly lane: Lane },
   ): Promise<void> {
     const body = await readBody(exchange, this.#bodyLimits(LANE_BODY_BYTES_MAX));
-    const leave = await this.#lanes.enter(lane, exchange.method);
+    const { method, connection } = exchange;
+    const leave = await this.#lanes.enter({ lane, method, remoteAddress: connection.remoteAddress });
     if (leave === undefined) throw new RouteRefusal(failures.laneFull);
     try {
       await answerWith(exchange, { caller, route, body: () => Promise.resolve(body) });

@@ -1,6 +1,7 @@
 import type { Logger } from "@k3s/log";
 import type { ApiserverProxy } from "./apiserver-proxy.ts";
 import { certificateProof } from "./authenticate.ts";
+import type { Connection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OwnRoutes } from "./own-routes.ts";
 import { hasBearer, type SwitchRequest } from "./relay.ts";
@@ -16,8 +17,8 @@ export interface MainHandler {
 }
 
 export interface RouterOptions {
-  /** Whether a client without credentials has to wait. */
-  readonly isCrowded: () => boolean;
+  /** False: whoever is unknown there has to wait. */
+  readonly mayForward: (connection: Connection) => boolean;
   readonly log: Logger;
 }
 
@@ -93,8 +94,9 @@ export class Router {
     if (!this.#isApiserverReady) return failures.apiserverNotReady;
     if (!isOriginForm(exchange.target)) return failures.badTarget;
     if (proof.kind === "invalid" && !isBearer) return failures.unauthorized;
-    if (!exchange.connection.isProven && this.#options.isCrowded()) return failures.tooManyRequests;
+    if (!this.#options.mayForward(exchange.connection)) return failures.tooManyRequests;
     const identity = proof.kind === "proven" && !isBearer ? proof.identity : undefined;
+    countForward(exchange);
     proxy.forward({ exchange, identity, ...(switchTo === undefined ? {} : { switchTo }) });
     return undefined;
   }
@@ -108,6 +110,12 @@ export class Router {
     );
     sendFailure(exchange, failure);
   }
+}
+
+function countForward(exchange: Exchange): void {
+  const { connection } = exchange;
+  connection.forwardBegins();
+  exchange.onClose(() => connection.forwardEnds());
 }
 
 function isOriginForm(target: string): boolean {

@@ -52,7 +52,7 @@ export class SupervisorListener implements Component {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#table = new ConnectionTable({ ...defaultLimits, ...options.limits });
-    this.#router = new Router({ isCrowded: () => this.#table.isCrowded, log: options.log });
+    this.#router = new Router({ mayForward: (connection) => this.#table.mayForward(connection), log: options.log });
   }
 
   /** The port that is listened on; throws before the start. */

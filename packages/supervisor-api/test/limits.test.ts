@@ -113,7 +113,7 @@ describe("limits", async () => {
   });
 
   test("too many requests of unknown clients get 429, known ones do not", async (t) => {
-    const { fake, client } = await setUp(t, { unprovenRequestsMax: 2 });
+    const { fake, client } = await setUp(t, { unprovenRequestsMax: 1 });
     const arrived = Promise.withResolvers<void>();
     fake.onRequest = () => arrived.resolve();
     const session = client.http2(t);

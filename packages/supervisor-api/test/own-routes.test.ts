@@ -12,6 +12,7 @@ import { startListener } from "./support/start-listener.ts";
 import { TestPki } from "./support/test-pki.ts";
 
 const PATH = "/v1-k3s/x";
+const ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
 const agent = { authorization: `Basic ${Buffer.from("node:se:cret").toString("base64")}` };
 
 function routes(some: Partial<Routes>): Routes {
@@ -151,32 +152,50 @@ describe("own routes", async () => {
       return { body: "" };
     };
     const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
-    const client = new Client(pki, port);
-    const all = Array.from({ length: 40 }, () => client.ask("http/1.1", { path: PATH, headers: agent }));
+    const all = ADDRESSES.flatMap((from) => {
+      const client = new Client(pki, port, from);
+      return Array.from({ length: 14 }, () => client.ask("http/1.1", { path: PATH, headers: agent }));
+    });
     assert.deepEqual(new Set((await Promise.all(all)).map(({ status }) => status)), new Set([200]));
     assert.equal(most, 20);
   });
 
   test("carry out ten writers of a lane at a time, beside which readers are served, and the others in their turn", async (t) => {
+    const { writing, read, ask, open } = await startGate(t, ADDRESSES);
+    const writers = ADDRESSES.flatMap((from) => Array.from({ length: 6 }, () => ask(from)));
+    while (writing() < 10) await read();
+    for (let round = 0; round < 10; round++) assert.equal(await read(), "10");
+    open();
+    assert.deepEqual(new Set((await Promise.all(writers)).map(({ status }) => status)), new Set([200]));
+    assert.equal(writing(), 18);
+  });
+
+  test("leave places of a lane to other addresses than the one that has many writers at work and waiting", async (t) => {
+    const { writing, read, ask, open } = await startGate(t, ["127.0.0.2"]);
+    const writers = Array.from({ length: 40 }, () => ask("127.0.0.2"));
+    while (writing() < 4) await read();
+    assert.equal((await ask("127.0.0.1")).text, "127.0.0.1");
+    for (let round = 0; round < 10; round++) assert.equal(await read(), "5");
+    open();
+    assert.deepEqual(new Set((await Promise.all(writers)).map(({ status }) => status)), new Set([200]));
+  });
+
+  /** Writers that come from one of `held` are not answered before `open`; readers are told how many writers have come. */
+  async function startGate(t: TestContext, held: readonly string[]) {
     const gate = Promise.withResolvers<void>();
     let writing = 0;
-    const answer: Route["answer"] = async ({ method }) => {
+    const answer: Route["answer"] = async ({ method, remoteAddress }) => {
       if (method === "GET") return { body: String(writing) };
       writing += 1;
-      await gate.promise;
-      return { body: "" };
+      if (held.includes(remoteAddress)) await gate.promise;
+      return { body: remoteAddress };
     };
     const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
-    const client = new Client(pki, port);
-    const read = async () => (await client.ask("http/1.1", { path: PATH, headers: agent })).text;
-    const ask = { path: PATH, method: "POST", headers: agent };
-    const writers = Array.from({ length: 14 }, () => client.ask("http/1.1", ask));
-    while (writing < 10) await read();
-    for (let round = 0; round < 10; round++) assert.equal(await read(), "10");
-    gate.resolve();
-    assert.deepEqual(new Set((await Promise.all(writers)).map(({ status }) => status)), new Set([200]));
-    assert.equal(writing, 14);
-  });
+    const read = async () => (await new Client(pki, port).ask("http/1.1", { path: PATH, headers: agent })).text;
+    const ask = (from: string) =>
+      new Client(pki, port, from).ask("http/1.1", { path: PATH, method: "POST", headers: agent });
+    return { writing: () => writing, read, ask, open: () => gate.resolve() };
+  }
 
   test("switch the protocol for a member of the group, with what the client sent early", async (t) => {
     const upgrades: Routes["upgrades"] = new Map([

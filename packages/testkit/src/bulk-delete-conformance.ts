@@ -16,6 +16,31 @@ type OpenTwoStores = (t: TestContext) => Promise<readonly [Store, Store]>;
 
 /** What a deletion of many keys is to another server on the same database, as a test. */
 export function bulkDeleteConformance(label: string, open: OpenTwoStores): void {
+  test(`many keys that two servers delete at once on ${label} are told once to the watches of each`, async (t) => {
+    const stores = await open(t);
+    const [one, other] = stores;
+    for (let at = 0; at < KEYS; at += OPS) await one.txn(creationOf(at, Math.min(at + OPS, KEYS)));
+    // Both know of all keys, so each begins a large deletion.
+    assert.equal((await other.range(query(MANY, { countOnly: true }))).count, KEYS);
+    const seen = stores.map((store) => new WatchRecorder(store, MANY));
+    const deleted = await Promise.all(stores.map((store) => store.txn(DELETION)));
+    const counts = deleted.flatMap(({ results }) =>
+      results.map((result) => result.kind === "delete" && result.deleted),
+    );
+    assert.deepEqual(new Set(counts), new Set([KEYS, 0]));
+    const [first] = deleted;
+    const { revision: last } = await other.txn(write("/many/00000", 0, "late"));
+    await Promise.all(seen.map((recorder) => recorder.count(KEYS + 1)));
+    for (const recorder of seen)
+      assert.deepEqual(
+        recorder.batches.map((batch) => [batch.revision, batch.events.length]),
+        [
+          [first?.revision, KEYS],
+          [last, 1],
+        ],
+      );
+  });
+
   test(`many keys that one server deletes are gone for another one on ${label} in one revision`, async (t) => {
     const [one, other] = await open(t);
     for (let at = 0; at < KEYS; at += OPS) await one.txn(creationOf(at, Math.min(at + OPS, KEYS)));

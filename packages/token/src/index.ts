@@ -15,7 +15,7 @@ export {
 export { caHash, verifyCaHash } from "./ca-hash.ts";
 export { TokenError } from "./errors.ts";
 export { ensureNodePassword } from "./node-password-file.ts";
-export { ensurePasswd, formatPasswd, readPasswd, writePasswd } from "./passwd-file.ts";
+export { ensurePasswd, formatPasswd, readPasswd, writePasswd, type Passwords } from "./passwd-file.ts";
 export { PasswordAuthenticator, type Verdict } from "./password-authenticator.ts";
 export { planTokenChange } from "./plan-token-change.ts";
 export { hashPassword, matchesHash } from "./scrypt-hash.ts";

@@ -9,7 +9,7 @@ import type { CommandContext } from "../context.ts";
 import { exitOnBug } from "../exit-on-bug.ts";
 import { failureFields } from "../format-failure.ts";
 import { serve } from "../serve.ts";
-import { listenForStop } from "../signals.ts";
+import { listenForStop, outliveTerminal } from "../signals.ts";
 import { AutoCompaction } from "./auto-compaction.ts";
 import { MetricsListener } from "./metrics-listener.ts";
 import { readServeOptions, type ServeOptions } from "./serve-options.ts";
@@ -19,6 +19,7 @@ export async function serveDatastore(flags: ReadonlyMap<string, string>, context
   // The endpoint may hold a password: from here on a process list shows the title instead.
   process.title = "k3s datastore serve";
   using requests = listenForStop();
+  outliveTerminal();
   const options = await readServeOptions({ flags, env: context.env });
   const log = createLogger({
     level: options.isDebug ? "debug" : "info",

@@ -7,6 +7,8 @@ import { findOwner, readListeners, type Listener } from "./listeners.ts";
 export interface NeededPort {
   readonly port: number;
   readonly purpose: string;
+  /** The flag of ours that moves it; without one an argument of the component does. */
+  readonly flag?: string;
   /** Only this address will be used; undefined: every address. */
   readonly address: string | undefined;
 }
@@ -14,9 +16,10 @@ export interface NeededPort {
 /** Ports of a server that follow from its configuration. A port that an argument of its component moves is not ours to judge. */
 export function serverPorts(config: ServerConfig): readonly NeededPort[] {
   const loopback = config.loopbackAddress;
+  const flag = "--https-listen-port";
   const own = [
-    { port: config.httpsListenPort, purpose: "the Kubernetes API", address: config.bindAddress },
-    { port: config.apiserverPort, purpose: "kube-apiserver", address: loopback },
+    { port: config.httpsListenPort, purpose: "the Kubernetes API", flag, address: config.bindAddress },
+    { port: config.apiserverPort, purpose: "kube-apiserver", flag, address: loopback },
     ...unlessMoved(config.kubeControllerManagerArg, "secure-port", {
       port: 10_257,
       purpose: "kube-controller-manager",
@@ -91,9 +94,9 @@ export async function checkPorts(
   needed: readonly NeededPort[],
   isOurs: (pid: number) => Promise<boolean>,
 ): Promise<void> {
-  for (const { port, purpose, isTaken, owner } of await findPortUses(needed, isOurs))
+  for (const { port, purpose, flag, isTaken, owner } of await findPortUses(needed, isOurs))
     if (isTaken && (owner === undefined || !(await isOurs(owner.pid))))
-      throw PreflightError.portTaken(port, { purpose, owner });
+      throw PreflightError.portTaken(port, { purpose, flag, owner });
 }
 
 /** Two sockets of one port collide when one of them takes every address, or both take the same. */

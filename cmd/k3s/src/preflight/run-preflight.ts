@@ -13,9 +13,9 @@ import { checkPorts } from "./check-ports.ts";
  * Finds out whether a node can start here, and takes the lock on its data dir. Rejects with PreflightError.
  * The data dir is made last, so that a refusal leaves nothing behind.
  */
-export async function runPreflight({ config, ports, places }: Omit<NodePlan, "components">): Promise<Lock> {
+export async function runPreflight({ role, config, ports, places }: Omit<NodePlan, "components">): Promise<Lock> {
   const { dataDir } = config;
-  checkIdentity({ uid: process.geteuid?.() ?? 0, nowMs: Date.now() });
+  checkIdentity(role, { uid: process.geteuid?.() ?? 0, nowMs: Date.now() });
   await checkDataDir(dataDir);
   await checkPlaces(config.bindAddress, places);
   // A k3s that runs on the same data dir holds our ports too: the lock has the better answer.

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { findUnpacked, loadComponentSet, unpackComponents, type ComponentSet } from "@k3s/components";
@@ -89,10 +89,22 @@ function dataDirOf(globals: readonly string[]): string | undefined {
   return found;
 }
 
-/** Of the node on this machine. A configuration that cannot be read or understood is no concern of a tool. */
+/** Of the node on this machine, by its config file and the drop-ins after it. A configuration that cannot be read or understood is no concern of a tool. */
 async function configuredDataDir(env: CommandContext["env"]): Promise<string | undefined> {
-  const text = await readFile(env["K3S_CONFIG_FILE"] ?? SYSTEM_CONFIG, "utf8").catch(() => "");
-  const line = /^\s*["']?data-dir["']?\s*:\s*(.*?)\s*$/m.exec(text)?.[1];
-  const value = line?.replace(/\s+#.*$/, "").replace(/^(["'])(.*)\1$/, "$2");
-  return value === undefined || value === "" ? undefined : value;
+  const file = env["K3S_CONFIG_FILE"] ?? SYSTEM_CONFIG;
+  const names = await readdir(`${file}.d`).catch(() => []);
+  const dropIns = names.filter((name) => /\.ya?ml$/i.test(name)).sort();
+  let found: string | undefined;
+  for (const path of [file, ...dropIns.map((name) => join(`${file}.d`, name))])
+    found = dataDirIn(await readFile(path, "utf8").catch(() => "")) ?? found;
+  return found;
+}
+
+function dataDirIn(text: string): string | undefined {
+  const lines = Array.from(text.matchAll(/^\s*["']?(?:data-dir|d)["']?\s*:\s*(.*?)\s*$/gm), ([, value = ""]) => value);
+  const value = lines
+    .at(-1)
+    ?.replace(/\s+#.*$/, "")
+    .replace(/^(["'])(.*)\1$/, "$2");
+  return value === "" ? undefined : value;
 }

@@ -2,7 +2,7 @@ import {
   parseBindAddress,
   parseCount,
   parseNodeAddress,
-  parsePath,
+  parsePath, parseOwnFolder,
   parsePort,
   parseSan,
   parseSource,
@@ -133,6 +133,6 @@ export const listenerSettings = {
     help: "Folder that holds the state of the node",
     fallback: undefined,
     fallbackText: "/var/lib/rancher/k3s",
-    parse: parsePath,
+    parse: parseOwnFolder,
   }),
 } as const;

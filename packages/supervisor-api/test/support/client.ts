@@ -30,10 +30,13 @@ export const protocols: readonly Protocol[] = ["http/1.1", "h2"];
 export class Client {
   readonly #port: number;
   readonly #ca: string;
+  readonly #localAddress: string;
 
-  constructor(pki: TestPki, port: number) {
+  /** `localAddress` is where it comes from. */
+  constructor(pki: TestPki, port: number, localAddress = "127.0.0.1") {
     this.#port = port;
     this.#ca = pki.caOf("server-ca");
+    this.#localAddress = localAddress;
   }
 
   ask(protocol: Protocol, ask: Ask): Promise<Answer> {
@@ -55,12 +58,13 @@ export class Client {
       ...as,
       servername: "",
       agent: false,
+      localAddress: this.#localAddress,
       ...options,
     });
   }
 
   http2(t: Pick<TestContext, "after">, as?: Pair): ClientHttp2Session {
-    const session = connectHttp2(`https://127.0.0.1:${this.#port}`, { ca: this.#ca, ...as });
+    const session = this.#session(as);
     t.after(() => session.destroy());
     session.on("error", () => undefined);
     return session;
@@ -81,6 +85,11 @@ export class Client {
     return socket;
   }
 
+  #session(as: Pair | undefined): ClientHttp2Session {
+    const options = { ca: this.#ca, localAddress: this.#localAddress, ...as };
+    return connectHttp2(`https://127.0.0.1:${this.#port}`, options);
+  }
+
   async #askHttp1(ask: Ask): Promise<Answer> {
     const request = this.http1(ask);
     request.end(ask.body);
@@ -89,7 +98,7 @@ export class Client {
   }
 
   async #askHttp2({ path, method = "GET", headers = {}, body, as }: Ask): Promise<Answer> {
-    const session = connectHttp2(`https://127.0.0.1:${this.#port}`, { ca: this.#ca, ...as });
+    const session = this.#session(as);
     try {
       const stream = session.request({ ":path": path, ":method": method, ...headers });
       stream.end(body);

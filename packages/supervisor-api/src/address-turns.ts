@@ -1,5 +1,5 @@
-import { isIPv6 } from "node:net";
 import { sleep } from "@k3s/async";
+import { sourceOf } from "./source-of.ts";
 
 /** How many at a time, how many of one address, and how many may wait for how long. */
 export interface TurnLimits {
@@ -100,14 +100,4 @@ export class AddressTurns {
     this.#forget(source);
     answer(undefined);
   }
-}
-
-/** Who has an IPv6 address mostly has its whole network of 64 bits. */
-function sourceOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = "", tail] = address.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const gap = tail === undefined ? 0 : 8 - left.length - right.length;
-  return [...left, ...new Array<string>(Math.max(0, gap)).fill("0"), ...right].slice(0, 4).join(":");
 }
