@@ -6,7 +6,10 @@ import { existsSync } from "node:fs";
 import { glob, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
+import { tracesOf } from "./host-traces.ts";
+import { removalRecipe } from "./removal-recipe.ts";
 
+const ROOT = join(import.meta.dirname, "../..");
 const WORKLOAD = join(import.meta.dirname, "workload.yaml");
 const SECONDS = 1_000;
 
@@ -33,6 +36,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   let cluster: K3sServer;
   let supervisor: number | undefined;
   let identity = "";
+  let untouched: ReadonlySet<string>;
 
   const pods = () => cluster.kubectl("get", "pods", "-l", "app=web", "--sort-by=.metadata.name", "-o", POD_IDENTITY);
   const podName = async () =>
@@ -42,6 +46,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   before(async () => {
     network = undo.use(await TestNetwork.create());
     const host = undo.use(await TestHost.create({ name: "one", address: "10.99.0.11", network }));
+    untouched = await tracesOf(host);
     cluster = new K3sServer(host);
     await cluster.provideImages();
   });
@@ -64,20 +69,20 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
     assert.equal(identity.trim().split("\n").length, 2);
   });
 
-  test("the service answers by its ClusterIP, on the host and in a pod", async () => {
-    const address = await clusterIp();
-    const names = (
-      await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}")
-    ).split(" ");
-    const answers = (text: string) => names.includes(text.trim());
-    await until("the host gets an answer", async () =>
-      answers(await cluster.host.run("curl", "-sfm", "2", `http://${address}/`)),
-    );
-    const name = await podName();
-    await until("a pod gets an answer", async () =>
-      answers(await cluster.kubectl("exec", name, "--", "wget", "-qO-", `http://${address}/`)),
-    );
-  });
+  // The clock is none of the pods behind the service.
+  for (const [place, ask] of [
+    ["on the host", (url: string) => cluster.host.run("curl", "-sfm", "2", url)],
+    ["in another pod", (url: string) => cluster.kubectl("exec", "clock", "--", "wget", "-qO-", url)],
+  ] as const) {
+    test(`both replicas answer by the ClusterIP of their service ${place}`, async () => {
+      await cluster.kubectl("wait", "--for=condition=Ready", "pod/clock", "--timeout=55s");
+      const url = `http://${await clusterIp()}/`;
+      const names = await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}");
+      const answered = new Set<string>();
+      await until("both have answered", async () => answered.add((await ask(url)).trim()).size === 2);
+      assert.deepEqual([...answered].sort(), names.split(" ").sort());
+    });
+  }
 
   test("logs and exec work", async () => {
     const name = await podName();
@@ -176,6 +181,25 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
     assert.equal(await cluster.stop(), 0);
     assert.deepEqual([...(await cluster.children()).keys(), ...(await cluster.supervisors())], []);
     await cluster.host.run("curl", "-sfm", "5", `http://${address}/`);
+  });
+
+  test("what README says removes pods, mounts, links, firewall rules, cgroups and files", async () => {
+    const recipe = await removalRecipe();
+    const follow = (commands: string) => cluster.host.run("sh", "-c", `cd ${ROOT}\n${commands}`);
+    cluster.start();
+    await cluster.untilReady();
+    await until("exec works again", () => cluster.kubectl("exec", "clock", "--", "echo", "alive"));
+    await follow(recipe.running);
+    assert.equal(await cluster.stop(), 0);
+    const left = async () => [...(await tracesOf(cluster.host)).difference(untouched)].sort();
+    const stopped = await left();
+    for (const kind of ["mount", "link", "iptables", "cgroup", "file"])
+      assert.ok(
+        stopped.some((trace) => trace.startsWith(`${kind} `)),
+        `there is no ${kind} to remove`,
+      );
+    await follow(recipe.stopped);
+    assert.deepEqual(await left(), []);
   });
 
   test("nothing is left on the machine", async () => {
