@@ -19,6 +19,8 @@ export type NodeConfig = Pick<
   | "preferBundledBin"
   | "kubeletArg"
   | "kubeProxyArg"
+  | "v"
+  | "vmodule"
   | "debug"
   | "log"
   | "alsologtostderr"

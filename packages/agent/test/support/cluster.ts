@@ -172,6 +172,8 @@ function documentOfServer(): Readonly<Record<string, unknown>> {
     tls: { minVersion: "", cipherSuites: [] },
     ipsecPsk: "",
     kubeconfig: { path: "", mode: "0600", group: "", name: "default" },
+    joinUrl: "",
+    verbosity: { level: 0, modules: "" },
     extraArgs: { apiserver: [], controllerManager: [], scheduler: [] },
   });
   return JSON.parse(text) as Readonly<Record<string, unknown>>;
