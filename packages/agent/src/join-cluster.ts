@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { retry } from "@k3s/async";
-import { ClusterClient, ClusterError, trustCluster, type ClusterTrust } from "@k3s/cluster-client";
+import { ClusterClient, ClusterError, isForeign, trustCluster, type ClusterTrust } from "@k3s/cluster-client";
 import { parseClusterConfig, type ClusterConfig } from "@k3s/cluster-config";
 import type { AgentConfig } from "@k3s/config";
 import { makeDirectory, readIfExists, writeFileAtomic } from "@k3s/files";
@@ -31,16 +31,22 @@ export async function joinCluster(options: JoinOptions, signal: AbortSignal): Pr
   await makeDirectory(config.paths.agentDir, 0o700);
   const waits = new WaitingLog(log);
   const onRetry = (what: string) => (error: unknown) => waits.failed(what, error);
-  const trust = await retry(
+  let trust: ClusterTrust | undefined = await retry(
     (attempt) => establishTrust(options, attempt),
     { ...FIRST_RETRY, isRetryable, onRetry: onRetry("waiting for a server of the cluster") },
     signal,
   );
-  return await retry(
-    (attempt) => fetchIdentity({ ...options, trust }, attempt),
-    { ...RETRY, isRetryable, onRetry: onRetry("waiting to join the cluster") },
-    signal,
-  );
+  const attemptToJoin = async (attempt: AbortSignal): Promise<ClusterConfig> => {
+    trust ??= await establishTrust(options, attempt);
+    try {
+      return await fetchIdentity({ ...options, trust }, attempt);
+    } catch (error) {
+      // The cluster may have been set up anew while we waited: whether the token is for that one is found out again.
+      if (isForeign(error)) trust = undefined;
+      throw error;
+    }
+  };
+  return await retry(attemptToJoin, { ...RETRY, isRetryable, onRetry: onRetry("waiting to join the cluster") }, signal);
 }
 
 async function establishTrust({ config, server, log }: JoinOptions, signal: AbortSignal): Promise<ClusterTrust> {

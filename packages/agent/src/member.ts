@@ -21,6 +21,9 @@ import { nodeTunnels } from "./node-tunnels.ts";
 import type { ServerDirectoryOptions } from "./server-directory.ts";
 
 const BALANCER = "k3s-agent-load-balancer";
+/** The programs of a node connect to that address by themselves, and they know of no proxy. */
+const IN_VAIN =
+  "K3S_AGENT_HTTP_PROXY_ALLOWED has no effect beside --disable-apiserver-lb: the server is reached without a proxy";
 
 /** What a machine has once it is a member of a cluster. */
 export interface Joined {
@@ -49,9 +52,13 @@ export class Member {
   constructor(config: AgentConfig, log: Logger, { metrics = new MetricsRegistry(), env = {} }: MemberOptions = {}) {
     this.#config = config;
     this.#log = log;
-    this.#dial = dialOf(config.server, env);
-    if (this.#dial !== undefined) log.info({}, "servers are reached through the proxy of the environment");
-    if (config.disableApiserverLb) return;
+    const dial = dialOf(config.server, env);
+    if (config.disableApiserverLb) {
+      if (dial !== undefined) log.warn({}, IN_VAIN);
+      return;
+    }
+    this.#dial = dial;
+    if (dial !== undefined) log.info({}, "servers are reached through the proxy of the environment");
     this.balancer = new LoadBalancer({
       name: BALANCER,
       serverUrl: config.server,
@@ -60,7 +67,7 @@ export class Member {
       log: log.child({ component: BALANCER }),
       homeKey: config.nodeName,
       metrics: new LoadBalancerMetrics(metrics),
-      ...(this.#dial === undefined ? {} : { dial: this.#dial }),
+      ...(dial === undefined ? {} : { dial }),
     });
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFile, rm, stat } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { ClusterError } from "@k3s/cluster-client";
+import { ClusterError, trustCluster } from "@k3s/cluster-client";
 import { agentPaths } from "@k3s/pki";
 import { TokenError } from "@k3s/token";
 import { FaultProxy, until } from "@k3s/testkit";
@@ -74,6 +74,48 @@ describe("joinCluster()", { concurrency: true }, () => {
     assert.match(warning, /ECONNREFUSED/);
     await cluster.start();
     await joining;
+  });
+
+  test("takes a cluster that was set up anew while it waits, if the token is for that one too", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour, config } = cluster;
+    behaviour.status = 503;
+    const joining = join(cluster);
+    await waiting(cluster);
+    await cluster.replace();
+    behaviour.status = 200;
+    await joining;
+    const { serverCa } = agentPaths(config.paths.agentDir);
+    const answer = await trustCluster({
+      server: cluster.url,
+      token: "secret",
+      user: "node",
+      log: cluster.log,
+      signal: AbortSignal.timeout(10_000),
+    });
+    assert.deepEqual(await readFile(serverCa), answer.ca);
+  });
+
+  test("ends when the cluster that was set up anew while it waits is not the one of the token", async (t) => {
+    const cluster = await startCluster(t);
+    const { behaviour, config } = cluster;
+    const { token } = await trustCluster({
+      server: cluster.url,
+      token: "secret",
+      user: "node",
+      log: cluster.log,
+      signal: AbortSignal.timeout(10_000),
+    });
+    behaviour.status = 503;
+    const joining = join({ ...cluster, config: { ...config, token } });
+    const ended = assert.rejects(
+      joining,
+      (error) => error instanceof TokenError && error.code === "ERR_TOKEN_CA_MISMATCH",
+    );
+    await waiting(cluster);
+    await cluster.replace();
+    behaviour.status = 200;
+    await ended;
   });
 
   test("joins over a path on which every byte is late", async (t) => {

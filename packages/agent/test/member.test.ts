@@ -34,6 +34,18 @@ test("Member reaches the server of its configuration alone where the balancer is
   assert.ok(kubeconfig.includes(`server: ${url}`), kubeconfig);
 });
 
+test("Member says that a proxy is in vain where the balancer is switched off", async (t) => {
+  const { config, log, lines } = await startCluster(t);
+  const env = { HTTPS_PROXY: "http://192.0.2.1:3128", K3S_AGENT_HTTP_PROXY_ALLOWED: "true" };
+  const url = new URL(config.server);
+  const far = { ...config, server: `https://server.test:${url.port}`, disableApiserverLb: true };
+  const member = new Member(far, log, { env });
+  assert.deepEqual(member.components, []);
+  const said = lines.join("");
+  assert.match(said, /WARN.*K3S_AGENT_HTTP_PROXY_ALLOWED has no effect beside --disable-apiserver-lb/);
+  assert.doesNotMatch(said, /reached through the proxy/);
+});
+
 test("Member joins through the proxy of the environment, where that is allowed", async (t) => {
   const { config, log, url } = await startCluster(t);
   const asked: (string | undefined)[] = [];

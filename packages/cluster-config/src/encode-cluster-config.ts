@@ -31,6 +31,11 @@ export interface ClusterFacts {
   /** Pre-shared key of the cluster, for the backends that ask for one. */
   readonly ipsecPsk: string;
   readonly kubeconfig: { readonly path: string; readonly mode: string; readonly group: string; readonly name: string };
+  /** `--server`; empty for the first server. */
+  readonly joinUrl: string;
+  /** `-v` and `--vmodule`. */
+  readonly verbosity: { readonly level: number; readonly modules: string };
+  /** The user's own. */
   readonly extraArgs: Readonly<Record<"apiserver" | "controllerManager" | "scheduler", readonly string[]>>;
 }
 
@@ -116,7 +121,7 @@ function rest(facts: ClusterFacts) {
     KineTLS: false,
     Rootless: false,
     ServiceLBNamespace: "kube-system",
-    JoinURL: "",
+    JoinURL: facts.joinUrl,
     IPSECPSK: facts.ipsecPsk,
     DefaultLocalStoragePath: "",
     SystemDefaultRegistry: "",
@@ -124,8 +129,8 @@ function rest(facts: ClusterFacts) {
     ClusterReset: false,
     ClusterResetRestorePath: "",
     ServerNodeName: facts.nodeName,
-    VLevel: 0,
-    VModule: "",
+    VLevel: facts.verbosity.level,
+    VModule: facts.verbosity.modules,
   };
 }
 

@@ -36,6 +36,8 @@ const facts: ClusterFacts = {
   tls: { minVersion: "", cipherSuites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"] },
   ipsecPsk: "ab".repeat(48),
   kubeconfig: { path: "/etc/rancher/k3s/k3s.yaml", mode: "0600", group: "", name: "default" },
+  joinUrl: "",
+  verbosity: { level: 0, modules: "" },
   extraArgs: { apiserver: [], controllerManager: [], scheduler: [] },
 };
 

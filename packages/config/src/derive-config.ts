@@ -41,7 +41,6 @@ export async function deriveConfig(inputs: Inputs, { report, warnings }: Complai
   return {
     ...values,
     ...network,
-    ...passVerbosity(values),
     ...{ nodeName, newNodeId },
     dataDir,
     paths,
@@ -79,21 +78,6 @@ function findGroup(text: string | undefined, host: HostFacts, report: Report): n
   const id = /^\d+$/.test(text) ? Number(text) : host.groups.get(text);
   if (id === undefined) report(`--write-kubeconfig-group must be a group of this machine: current value is "${text}"`);
   return id;
-}
-
-/** `-v` and `--vmodule` go to every component, before what is meant for it alone. */
-export function passVerbosity(values: ServerValues) {
-  const common = [
-    ...(values.v === 0 ? [] : [`v=${values.v}`]),
-    ...(values.vmodule === undefined ? [] : [`vmodule=${values.vmodule}`]),
-  ];
-  return {
-    kubeApiserverArg: [...common, ...values.kubeApiserverArg],
-    kubeControllerManagerArg: [...common, ...values.kubeControllerManagerArg],
-    kubeSchedulerArg: [...common, ...values.kubeSchedulerArg],
-    kubeletArg: [...common, ...values.kubeletArg],
-    kubeProxyArg: [...common, ...values.kubeProxyArg],
-  };
 }
 
 function servingSans(from: {

@@ -2,7 +2,6 @@ import { readIfExists } from "@k3s/files";
 import { agentPaths } from "@k3s/pki";
 import type { AgentConfig } from "./agent-config.ts";
 import { deepFreeze } from "./deep-freeze.ts";
-import { passVerbosity } from "./derive-config.ts";
 import { nodeAddresses, warnOfForeignAddresses } from "./derive-network.ts";
 import { ConfigError } from "./errors.ts";
 import { gatherSettings, type ConfigSource, type GatheredSettings } from "./gather-settings.ts";
@@ -25,8 +24,8 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
   const dataDir = values.dataDir ?? defaultDataDir(host);
   const addresses = nodeAddresses(values, host, report);
   warnOfForeignAddresses(addresses.nodeIp, host, warnings);
-  const { kubeletArg, kubeProxyArg } = passVerbosity(values);
   const { nodeLabel, nodeTaint, flannelIface, resolvConf, pauseImage, snapshotter, preferBundledBin } = values;
+  const { kubeletArg, kubeProxyArg, v, vmodule } = values;
   const { debug, log, alsologtostderr, lbServerPort, disableApiserverLb, enablePprof } = values;
   return {
     ...addresses,
@@ -41,6 +40,8 @@ async function derive(settings: GatheredSettings, { host, signal }: ConfigSource
       preferBundledBin,
       kubeletArg,
       kubeProxyArg,
+      v,
+      vmodule,
     },
     ...{ debug, log, alsologtostderr, lbServerPort, disableApiserverLb, enablePprof, dataDir, fileArguments, warnings },
     ...(await deriveNodeName(values, host, report)),

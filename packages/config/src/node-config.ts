@@ -20,6 +20,8 @@ export type NodeConfig = Pick<
   | "preferBundledBin"
   | "kubeletArg"
   | "kubeProxyArg"
+  | "v"
+  | "vmodule"
   | "debug"
   | "log"
   | "alsologtostderr"

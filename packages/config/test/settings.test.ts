@@ -107,11 +107,12 @@ describe("values that are accepted", () => {
     ]);
   });
 
-  test("-v and --vmodule reach every component, before its own arguments", async () => {
+  test("-v and --vmodule stay apart from the arguments of each component, which are the user's own", async () => {
     const config = await load({ flags: { v: "4", vmodule: "a=5", "kubelet-arg": "v=2" } });
-    assert.deepEqual(config.kubeletArg, ["v=4", "vmodule=a=5", "v=2"]);
+    assert.deepEqual([config.v, config.vmodule], [4, "a=5"]);
+    assert.deepEqual(config.kubeletArg, ["v=2"]);
     for (const name of ["kubeApiserverArg", "kubeControllerManagerArg", "kubeSchedulerArg", "kubeProxyArg"] as const) {
-      assert.deepEqual(config[name], ["v=4", "vmodule=a=5"]);
+      assert.deepEqual(config[name], []);
     }
   });
 });

@@ -22,6 +22,9 @@ export function announcedAddresses(node: Node): readonly NodeAddress[] | undefin
   ];
 }
 
+/** Of every annotation by which a node may announce an address. */
+export const ADDRESS_ANNOTATION_NAMES: readonly string[] = Object.values(ADDRESS_ANNOTATIONS);
+
 export interface OwnAddresses {
   readonly internalIps: readonly string[];
   readonly externalIps: readonly string[];

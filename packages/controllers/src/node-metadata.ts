@@ -16,6 +16,8 @@ export interface NodeMetadataOptions {
   /** Labels that are taken away when they are there. */
   readonly unwantedLabels?: readonly string[];
   readonly annotations: Pairs;
+  /** Annotations that are taken away when they are there. */
+  readonly unwantedAnnotations?: readonly string[];
   readonly log: Logger;
 }
 
@@ -51,20 +53,23 @@ export class NodeMetadata implements Component {
   }
 
   async #reconcile(client: KubeClient, node: Node, signal: AbortSignal): Promise<void> {
-    const present = node.metadata.labels ?? {};
-    const unwanted = (this.#options.unwantedLabels ?? []).filter((label) => label in present);
-    // Null takes away: JSON merge patch (RFC 7396).
-    const labels: Record<string, string | null> = {
-      ...missing(this.#options.labels, present),
-      ...Object.fromEntries(unwanted.map((label) => [label, null])),
-    };
-    const annotations = missing(this.#options.annotations, node.metadata.annotations);
+    const { unwantedLabels, unwantedAnnotations } = this.#options;
+    const labels = changes(node.metadata.labels, this.#options.labels, unwantedLabels);
+    const annotations = changes(node.metadata.annotations, this.#options.annotations, unwantedAnnotations);
     if (Object.keys(labels).length + Object.keys(annotations).length === 0) return;
     const body = { metadata: { labels, annotations } };
     await client.patch(`/api/v1/nodes/${node.metadata.name}`, { type: "merge", body }, signal);
   }
 }
 
-function missing(wanted: Pairs, present: Pairs = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(wanted).filter(([key, value]) => present[key] !== value));
+/** What a JSON merge patch (RFC 7396) has to say; null takes away. */
+function changes(
+  present: Pairs = {},
+  wanted: Pairs,
+  unwanted: readonly string[] = [],
+): Readonly<Record<string, string | null>> {
+  return {
+    ...Object.fromEntries(Object.entries(wanted).filter(([key, value]) => present[key] !== value)),
+    ...Object.fromEntries(unwanted.filter((key) => key in present).map((key) => [key, null])),
+  };
 }

@@ -3,6 +3,7 @@ import { isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { dial, type Dial } from "./dial.ts";
 import { LoadBalancerError } from "./errors.ts";
+import { KEEP_ALIVE_MS } from "./listen.ts";
 import { parseAddress, type HostPort } from "./server-address.ts";
 
 /** Asks the proxy for a way to the target. Rejects with the reason when it does not give one. */
@@ -37,7 +38,7 @@ function dialTls(proxy: URL, way: string, connected: () => void): Socket {
   const servername = isIP(host) === 0 ? host : "";
   const target = parseAddress(way) ?? { host, port: 443 };
   const options = { ...target, servername, allowHalfOpen: true };
-  return connectTls(options, connected).setNoDelay(true);
+  return connectTls(options, connected).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
 }
 
 async function negotiate(parts: {

@@ -16,6 +16,13 @@ export class LoadBalancerError extends NodeError {
     });
   }
 
+  /** `variable`: where the text came from; the text is not shown, it may hold a password. */
+  static invalidProxy(variable: string): LoadBalancerError {
+    return new LoadBalancerError("ERR_LB_PROXY_URL", `Cannot use the proxy of ${variable}: its value is no URL`, {
+      hint: `Set ${variable} to a URL of http, https or socks5, for instance http://proxy.example:3128, or unset K3S_AGENT_HTTP_PROXY_ALLOWED`,
+    });
+  }
+
   static addressInUse(address: string, cause: unknown): LoadBalancerError {
     return new LoadBalancerError("ERR_LB_ADDRESS_IN_USE", `Cannot listen on ${address}: another program does`, {
       hint: `Find it with: ss -ltnp "sport = :${address.slice(address.lastIndexOf(":") + 1)}"; stop it, or choose another port with --lb-server-port`,

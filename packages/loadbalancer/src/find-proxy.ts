@@ -1,18 +1,21 @@
 import { BlockList, isIP } from "node:net";
+import { LoadBalancerError } from "./errors.ts";
 
 /** The variables of a process. */
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * The proxy that the variables name for a URL, by the rules of Go's net/http: HTTPS_PROXY or HTTP_PROXY, NO_PROXY, each also in lower
- * case, and never one for this machine itself. Undefined where there is none. Throws TypeError when its URL is none.
+ * case, and never one for this machine itself. Undefined where there is none. Throws LoadBalancerError when its URL is none.
  */
 export function findProxy(serverUrl: string, env: Environment): URL | undefined {
   const url = new URL(serverUrl);
   const name = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
   const text = variable(env, name);
   if (text === "" || isExempt(url, variable(env, "NO_PROXY"))) return undefined;
-  return new URL(text.includes("://") ? text : `http://${text}`);
+  const proxy = URL.parse(text.includes("://") ? text : `http://${text}`);
+  if (proxy === null) throw LoadBalancerError.invalidProxy(name);
+  return proxy;
 }
 
 function variable(env: Environment, name: string): string {

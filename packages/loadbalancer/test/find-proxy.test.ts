@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { LoadBalancerError } from "../src/errors.ts";
 import { findProxy } from "../src/index.ts";
 
 const SERVER = "https://10.0.0.1:6443";
@@ -41,4 +42,18 @@ describe("findProxy()", () => {
   ] as const;
   for (const [what, url, env] of none)
     test(`finds none with ${what}`, () => assert.equal(findProxy(url, env), undefined));
+
+  for (const text of ["http://", "u:secret@proxy:many", "https://u:secret@pro xy"])
+    test(`says which variable is wrong when it is "${text}", without its password`, () =>
+      assert.throws(
+        () => findProxy(SERVER, { https_proxy: text }),
+        (error) => {
+          assert.ok(error instanceof LoadBalancerError);
+          assert.equal(error.code, "ERR_LB_PROXY_URL");
+          assert.match(error.message, /HTTPS_PROXY: its value is no URL/);
+          assert.match(error.hint ?? "", /http:\/\/proxy\.example:3128/);
+          assert.ok(!error.message.includes("secret"));
+          return true;
+        },
+      ));
 });

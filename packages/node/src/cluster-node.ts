@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { addressAnnotations, nodeArgumentAnnotations, NodeMetadata } from "@k3s/controllers";
+import { nodeArgumentAnnotations, NodeMetadata } from "@k3s/controllers";
 import type { KubeClient } from "@k3s/kube-client";
 import { assembled, atOnce, inSequence, type Component } from "@k3s/lifecycle";
 import { backendOf, layOutNetworkFiles, PodNetwork, SUBNET_FILE, type Backend } from "@k3s/network";
@@ -7,6 +7,7 @@ import { containerd, ImageImport, kubelet, kubeProxy, type NodeRuntimeOptions } 
 import { agentPaths } from "@k3s/pki";
 import { ApiClients } from "./api-clients.ts";
 import { Milestone } from "./milestone.ts";
+import { nodeAnnotations } from "./node-annotations.ts";
 import { nodeLabels } from "./node-labels.ts";
 import { nodeOptions } from "./node-options.ts";
 import type { NodeParts } from "./node-parts.ts";
@@ -94,12 +95,7 @@ function networkLayout({ config, cluster, host, set }: NodeParts, backend: Backe
 }
 
 function registration({ config, cluster, host }: NodeParts, client: () => KubeClient): Component {
-  const own = hostname();
-  const addresses = {
-    internalIps: config.nodeIp,
-    externalIps: config.nodeExternalIp,
-    hostname: own === "" || own.includes("localhost") ? config.nodeName : own,
-  };
+  const { annotations, unwantedAnnotations } = nodeAnnotations({ config, cluster }, hostname());
   const env = Object.fromEntries(
     Object.entries(host.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
@@ -108,10 +104,8 @@ function registration({ config, cluster, host }: NodeParts, client: () => KubeCl
     client,
     nodeName: config.nodeName,
     ...nodeLabels({ config, cluster }),
-    annotations: {
-      ...(cluster.disableCloudController ? {} : addressAnnotations(addresses)),
-      ...nodeArgumentAnnotations(host.args, env),
-    },
+    annotations: { ...annotations, ...nodeArgumentAnnotations(host.args, env) },
+    unwantedAnnotations,
     log: host.log.child({ component: "node-registration" }),
   });
 }

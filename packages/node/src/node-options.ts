@@ -32,8 +32,8 @@ export function nodeOptions(parts: NodeParts, settings: NodeSettings): NodeRunti
     imageCredentialProvider: CREDENTIAL_PROVIDER,
     kubeletArgs: config.kubeletArg,
     kubeProxyArgs: config.kubeProxyArg,
-    verbosity: 0,
-    vmodule: "",
+    verbosity: config.v,
+    vmodule: config.vmodule ?? "",
     debug: config.debug,
   };
 }

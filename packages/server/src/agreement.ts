@@ -1,10 +1,10 @@
+import { isForeign } from "@k3s/cluster-client";
 import { describeError } from "@k3s/errors";
 import { EtcdClient } from "@k3s/etcd-client";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { compareSettings } from "./compare-settings.ts";
 import { ServerError } from "./errors.ts";
-import { isForeign } from "./is-foreign.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { serverUrl, servingAddresses } from "./serving-addresses.ts";
 

@@ -35,6 +35,8 @@ export function clusterFacts(config: ServerConfig, ipsecPsk: string): ClusterFac
       group: config.writeKubeconfigGroup === undefined ? "" : String(config.writeKubeconfigGroup),
       name: config.writeKubeconfigName,
     },
+    joinUrl: config.server ?? "",
+    verbosity: { level: config.v, modules: config.vmodule ?? "" },
     extraArgs: {
       apiserver: config.kubeApiserverArg,
       controllerManager: config.kubeControllerManagerArg,

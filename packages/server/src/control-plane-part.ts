@@ -24,8 +24,8 @@ export function controlPlaneOptions({
     egressMode: config.egressSelectorMode,
     preferExternalKubeletAddress: false,
     secretsEncryption: false,
-    verbosity: 0, // the configuration has put -v and --vmodule in front of each component's arguments
-    vmodule: "",
+    verbosity: config.v,
+    vmodule: config.vmodule ?? "",
     apiserverArgs: config.kubeApiserverArg,
     controllerManagerArgs: config.kubeControllerManagerArg,
     schedulerArgs: config.kubeSchedulerArg,

@@ -1,4 +1,6 @@
+import { WaitingLog } from "@k3s/agent";
 import { deadline, repeat } from "@k3s/async";
+import { ClusterError } from "@k3s/cluster-client";
 import { describeError } from "@k3s/errors";
 import { EtcdClient } from "@k3s/etcd-client";
 import type { Component, StartContext } from "@k3s/lifecycle";
@@ -22,6 +24,7 @@ export class EarlierServers implements Component {
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   readonly #agreed = new Set<string>();
+  readonly #refused = new Map<string, WaitingLog>();
   #asking: Promise<void> = Promise.resolve();
 
   constructor(parts: AgreementParts) {
@@ -73,9 +76,20 @@ export class EarlierServers implements Component {
       return true;
     } catch (error) {
       if (error instanceof ServerError) throw error;
-      this.#log.debug({ server, reason: describeError(error) }, "settings could not be compared yet");
+      this.#tell(server, error);
       return false;
     }
+  }
+
+  /** One that does not answer may be on its way; one that refuses our password goes on refusing it until somebody acts. */
+  #tell(server: string, error: unknown): void {
+    if (!(error instanceof ClusterError && error.isFinal)) {
+      this.#log.debug({ server, reason: describeError(error) }, "settings could not be compared yet");
+      return;
+    }
+    const waits = this.#refused.get(server) ?? new WaitingLog(this.#log);
+    this.#refused.set(server, waits);
+    waits.failed("settings cannot be compared with an earlier server", ServerError.otherToken(server, error));
   }
 
   /** Undefined when that cannot be found out now. */

@@ -28,6 +28,14 @@ export class ServerError extends NodeError {
     return new ServerError("ERR_SERVER_NODE_PASSWORD", message, { hint });
   }
 
+  static otherToken(server: string, cause: unknown): ServerError {
+    const message = `Cannot compare settings with server ${server}: it does not accept the token of this server`;
+    const hint =
+      "After a change of the token every server has to be started again with the new one: " +
+      "restart that server with the content of server/token of this one";
+    return new ServerError("ERR_SERVER_OTHER_TOKEN", message, { hint, cause });
+  }
+
   static foreign(server: string, cause: unknown): ServerError {
     const message = `Cannot start beside server ${server}: its certificate is not of this cluster's authority`;
     const hint =

@@ -1,8 +1,8 @@
 import { deadline } from "@k3s/async";
+import { isForeign } from "@k3s/cluster-client";
 import { describeError } from "@k3s/errors";
 import { ApiError } from "@k3s/kube-client";
 import type { Logger } from "@k3s/log";
-import { isForeign } from "./is-foreign.ts";
 
 /** Of one request, connecting included: news that come later are found by asking the database. */
 const LIMIT_MS = 2000;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { EtcdClient } from "@k3s/etcd-client";
 import { ComponentManager } from "@k3s/lifecycle";
+import { ensurePasswd } from "@k3s/token";
 import { agreement } from "../src/agreement.ts";
 import { EarlierServers } from "../src/earlier-servers.ts";
 import { ServerError } from "../src/errors.ts";
@@ -114,6 +115,28 @@ describe("EarlierServers", { concurrency: true }, () => {
     await new EarlierServers(partsOf(one, datastore)).start({ signal: limit(), lost });
     const later = new EarlierServers(partsOf(two, datastore));
     await assert.rejects(later.start({ signal: limit(), lost }), differs("two.local", "cluster.local"));
+  });
+
+  test("says once what to do about one that still has the token of before, and goes on asking", async (t) => {
+    const datastore = await startDatastore(t);
+    const folder = await identity(t);
+    const one = await startPeer(t, { folder, address: "127.0.0.2" });
+    const port = one.config.httpsListenPort;
+    await ensurePasswd({ serverDir: one.config.paths.serverDir, token: "new", agentToken: undefined });
+    const two = await configured({ folder, address: "127.0.0.1", port, domain: "two.local" });
+    for (const peer of [one, two]) await leases(datastore, peer).current(limit());
+    const manager = new ComponentManager([new EarlierServers(partsOf(two, datastore))]);
+    t.after(() => manager.stop(AbortSignal.abort()));
+    await manager.start(limit());
+    const [warning, ...more] = two.lines.filter((line) => line.includes("cannot be compared with an earlier server"));
+    assert.match(warning ?? "", /WARN.*https:\/\/127\.0\.0\.2:\d+: it does not accept the token of this server/);
+    assert.match(warning ?? "", /restart that server with the content of server\/token/);
+    const ended = new Promise((resolve) => manager.lost.addEventListener("abort", resolve, { once: true }));
+    await one.stop();
+    await startPeer(t, { folder, address: "127.0.0.2", port });
+    await ended;
+    assert.ok(differs("two.local", "cluster.local")(manager.lost.reason));
+    assert.deepEqual(more, []);
   });
 
   test("asks one that does not answer again, and ends the server when its settings differ", async (t) => {

@@ -37,6 +37,8 @@ export interface Cluster {
   /** Listens again on the same port after {@link stop}. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Sets the server up anew, with other CAs, the same passwords and the same address. */
+  replace(): Promise<void>;
 }
 
 /** Made, and listening, until the test ends. */
@@ -44,12 +46,8 @@ export async function startCluster(t: TestContext): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-join-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const serverDir = join(folder, "server");
-  await ensureServerPki({
-    serverDir,
-    clusterDomain: "c.local",
-    sans: ["127.0.0.1"],
-    apiServerUrl: "https://127.0.0.1:1",
-  });
+  const pki = { serverDir, clusterDomain: "c.local", sans: ["127.0.0.1"], apiServerUrl: "https://127.0.0.1:1" };
+  await ensureServerPki(pki);
   await ensurePasswd({ serverDir, token: "secret", agentToken: undefined });
   const behaviour: Behaviour = { document: documentOfServer(), status: 200, askedAtMs: [], nodeIps: [] };
   const lines: string[] = [];
@@ -63,8 +61,14 @@ export async function startCluster(t: TestContext): Promise<Cluster> {
     await listener.start();
   };
   await start();
+  const replace = async () => {
+    await stop();
+    await rm(join(serverDir, "tls"), { recursive: true });
+    await ensureServerPki(pki);
+    await start();
+  };
   const url = `https://127.0.0.1:${port}`;
-  return { url, behaviour, config: await agentConfig(folder, url), log, lines, start, stop };
+  return { url, behaviour, config: await agentConfig(folder, url), log, lines, start, stop, replace };
 }
 
 async function listenerOf(
@@ -172,6 +176,8 @@ function documentOfServer(): Readonly<Record<string, unknown>> {
     tls: { minVersion: "", cipherSuites: [] },
     ipsecPsk: "",
     kubeconfig: { path: "", mode: "0600", group: "", name: "default" },
+    joinUrl: "",
+    verbosity: { level: 0, modules: "" },
     extraArgs: { apiserver: [], controllerManager: [], scheduler: [] },
   });
   return JSON.parse(text) as Readonly<Record<string, unknown>>;
