@@ -18,6 +18,8 @@ export interface ConnectionLimits {
   readonly provenIdleMs: number;
   /** For the body of a request that the supervisor answers itself. */
   readonly bodyMs: number;
+  /** For its turn among the requests of agents; as long as an agent waits for its answer. */
+  readonly turnMs: number;
 }
 
 export const defaultLimits: ConnectionLimits = {
@@ -28,6 +30,7 @@ export const defaultLimits: ConnectionLimits = {
   unprovenRequestsEachMax: 64,
   provenIdleMs: 180_000,
   bodyMs: 10_000,
+  turnMs: 10_000,
 };
 
 /** All connections of the port, and the limits that hold for them. */

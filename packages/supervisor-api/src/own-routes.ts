@@ -30,6 +30,8 @@ export interface OwnRoutesOptions {
   readonly authenticators: () => Authenticators;
   /** How long a body may take to arrive. */
   readonly bodyMs: number;
+  /** How long one of several requests that are carried out in turn may wait for its own. */
+  readonly turnMs: number;
   readonly log: Logger;
 }
 
@@ -48,10 +50,11 @@ const LANE_BODY_BYTES_MAX = 64 * 1024;
 /** The supervisor's own routes behind their door: who may ask, how many at a time. Each method answers, or says why not. */
 export class OwnRoutes {
   readonly #options: OwnRoutesOptions;
-  readonly #lanes = new Lanes();
+  readonly #lanes: Lanes;
 
   constructor(options: OwnRoutesOptions) {
     this.#options = options;
+    this.#lanes = new Lanes(options.turnMs);
   }
 
   hasUpgrade(path: string): boolean {

@@ -121,8 +121,8 @@ export class SupervisorListener implements Component {
   #ownRoutes(): OwnRoutes {
     const { passwords, tokens, routes, limits, log } = this.#options;
     const authenticators = () => ({ passwords, tokens: this.#isApiserverReady ? tokens : undefined });
-    const bodyMs = limits?.bodyMs ?? defaultLimits.bodyMs;
-    return new OwnRoutes({ routes, authenticators, bodyMs, log });
+    const { bodyMs, turnMs } = { ...defaultLimits, ...limits };
+    return new OwnRoutes({ routes, authenticators, bodyMs, turnMs, log });
   }
 
   #keepTidy(): void {

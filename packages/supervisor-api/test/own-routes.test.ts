@@ -13,6 +13,8 @@ import { TestPki } from "./support/test-pki.ts";
 
 const PATH = "/v1-k3s/x";
 const ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+/** Nobody is turned away because a busy machine took its time. */
+const PATIENT = { turnMs: 300_000 };
 const agent = { authorization: `Basic ${Buffer.from("node:se:cret").toString("base64")}` };
 
 function routes(some: Partial<Routes>): Routes {
@@ -151,7 +153,7 @@ describe("own routes", async () => {
       running -= 1;
       return { body: "" };
     };
-    const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
+    const { port } = await startListener(t, { pki, limits: PATIENT, routes: routeOf(answer, { lane: "agents" }) });
     const all = ADDRESSES.flatMap((from) => {
       const client = new Client(pki, port, from);
       return Array.from({ length: 14 }, () => client.ask("http/1.1", { path: PATH, headers: agent }));
@@ -190,7 +192,7 @@ describe("own routes", async () => {
       if (held.includes(remoteAddress)) await gate.promise;
       return { body: remoteAddress };
     };
-    const { port } = await startListener(t, { pki, routes: routeOf(answer, { lane: "agents" }) });
+    const { port } = await startListener(t, { pki, limits: PATIENT, routes: routeOf(answer, { lane: "agents" }) });
     const read = async () => (await new Client(pki, port).ask("http/1.1", { path: PATH, headers: agent })).text;
     const ask = (from: string) =>
       new Client(pki, port, from).ask("http/1.1", { path: PATH, method: "POST", headers: agent });
