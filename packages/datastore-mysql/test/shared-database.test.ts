@@ -118,13 +118,17 @@ describe("hints of other servers", () => {
   });
 
   test("a row that is not there has the database asked once, and does not hide the next ones", async (t) => {
+    const { mock } = t.mock.method(MysqlDialect.prototype, "position");
     const { one, hints, told, untilTold } = await startPair(t);
     hints.take(Number.MAX_SAFE_INTEGER);
     hints.take(Number.NaN);
-    await one.commit(creations(0, "/a"));
-    assert.ok(told.get() <= 1);
+    await until("the database was asked", () => Promise.resolve(mock.callCount() > 0));
+    assert.equal((await mock.calls[0]?.result)?.lastRow, 0);
+    for (let after = 0; after < 10; after++) await one.commit(creations(after, `/${after}`));
+    assert.deepEqual([mock.callCount(), told.get()], [1, 0]);
     hints.take(1);
     await untilTold(1);
+    assert.equal(mock.callCount(), 2);
   });
 
   test("rows of others with the ids of a commit of ours that failed are news", async (t) => {

@@ -61,8 +61,7 @@ export class Claims {
       await this.turn();
       const { seq } = this.#state.get();
       try {
-        const own = await this.#write(owner, seq);
-        return { release: () => this.#release(own) };
+        return this.#claimAt(await this.#write(owner, seq));
       } catch (error) {
         if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
         const newest = await messages.newestOf(subject);
@@ -87,6 +86,17 @@ export class Claims {
   async done(): Promise<void> {
     const { owner, seq } = this.#state.get();
     if (owner === this.#options.owner) await this.#release(seq);
+  }
+
+  #claimAt(written: number): Claim {
+    let own = written;
+    const keep = async () => {
+      if (this.#state.get().seq !== own) return; // it has ended, or is another one of ours by now
+      await this.keep();
+      const { owner, seq } = this.#state.get();
+      if (owner === this.#options.owner) own = seq;
+    };
+    return { keep, release: () => this.#release(own) };
   }
 
   async #release(own: number): Promise<void> {

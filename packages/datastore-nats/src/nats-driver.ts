@@ -231,9 +231,20 @@ export class NatsDriver implements Driver {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
-    const { claims, side, log } = this.#parts;
+    const { claims, log } = this.#parts;
     if (batch.rows.length > LONG_ROWS) await claims.claim();
     else await claims.turn();
+    try {
+      await this.#write(batch);
+    } catch (error) {
+      await claims.done().catch((cause: unknown) => log.debug({ error: cause }, "cannot give back a claim"));
+      throw error;
+    }
+    if (batch.rows.length > 0) await claims.done();
+  }
+
+  async #write(batch: CommitBatch): Promise<void> {
+    const { side, log } = this.#parts;
     await this.#assertLeases(batch);
     const { endedLeases, rowLeases, compactRevision } = batch;
     const last = batch.rows.at(-1)?.id ?? batch.after;
@@ -245,7 +256,6 @@ export class NatsDriver implements Driver {
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
     const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();
     void superfluous.catch((error: unknown) => log.debug({ error }, "cannot remove ended leases"));
-    if (batch.rows.length > 0) await claims.done();
   }
 
   async #writeRows(batch: CommitBatch): Promise<void> {

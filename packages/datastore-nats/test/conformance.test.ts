@@ -1,4 +1,9 @@
-import { driverConformance } from "@k3s/testkit";
+import { claimConformance, driverConformance } from "@k3s/testkit";
 import { openDriver, startNats } from "./support/nats-fixture.ts";
 
 driverConformance("NATS JetStream", async (t) => openDriver(t, await startNats(t)));
+
+claimConformance("NATS JetStream", async (t) => {
+  const server = await startNats(t);
+  return [await openDriver(t, server), await openDriver(t, server)];
+});

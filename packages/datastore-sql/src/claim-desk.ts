@@ -15,26 +15,38 @@ interface ClaimDeskParts<Session extends SqlSession> {
   readonly lane: Lane<Session>;
 }
 
+/** What the session that has the lock does next: with a batch it commits, without one it only gives the lock back. */
+type Step = { readonly kind: "keep" } | { readonly kind: "end"; readonly batch: CommitBatch | undefined };
+
 /** A claim that was asked: first it waits for the lock, then it holds the lane until its commit, its release or its end of time. */
 class HeldClaim {
   readonly granted = Promise.withResolvers<void>();
-  /** What the session is to do before it is free again; undefined: only give the lock back. */
-  readonly #next = Promise.withResolvers<CommitBatch | undefined>();
   readonly outcome = Promise.withResolvers<boolean>();
   isOver = false;
+  #woken = Promise.withResolvers<void>();
+  #end: Step | undefined;
 
   constructor() {
     for (const { promise } of [this.granted, this.outcome]) promise.catch(() => undefined); // whoever waits hears it
   }
 
-  get next(): Promise<CommitBatch | undefined> {
-    return this.#next.promise;
+  /** Resolves once it is asked to be kept, or its end was decided. */
+  async next(): Promise<Step> {
+    await this.#woken.promise;
+    this.#woken = Promise.withResolvers<void>();
+    return this.#end ?? { kind: "keep" };
   }
 
-  /** Decides what comes next, once. */
+  /** Begins its time anew, unless it has ended. */
+  keep(): void {
+    this.#woken.resolve();
+  }
+
+  /** Decides how it ends, once. */
   decide(batch: CommitBatch | undefined): void {
     this.isOver = true;
-    this.#next.resolve(batch);
+    this.#end ??= { kind: "end", batch };
+    this.#woken.resolve();
   }
 }
 
@@ -59,6 +71,10 @@ export class ClaimDesk<Session extends SqlSession> {
     const held = this.#held?.isOver === false ? this.#held : this.#begin();
     await held.granted.promise;
     return {
+      keep: () => {
+        if (!held.isOver) held.keep();
+        return Promise.resolve();
+      },
       release: async () => {
         if (!held.isOver) held.decide(undefined);
         await held.outcome.promise.catch(() => undefined);
@@ -83,14 +99,24 @@ export class ClaimDesk<Session extends SqlSession> {
     const { dialect } = this.#parts;
     await limited(session, LOCK_LIMIT, () => dialect.lock(session));
     held.granted.resolve();
-    using end = deadline(CLAIM_LIMIT_MS, "A claim");
-    end.addEventListener("abort", () => held.decide(undefined), { once: true });
     session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
-    const batch = await held.next;
+    const batch = await this.#endOf(session, held);
     if (batch !== undefined) held.outcome.resolve(await this.#write(session, batch));
     else {
       await limited(session, LOCK_LIMIT, () => dialect.unlock(session));
       held.outcome.resolve(false);
+    }
+  }
+
+  /** Resolves with what is to be committed in its transaction, once that is decided or its time is over. */
+  async #endOf(session: Session, held: HeldClaim): Promise<CommitBatch | undefined> {
+    for (;;) {
+      using end = deadline(CLAIM_LIMIT_MS, "A claim");
+      end.addEventListener("abort", () => held.decide(undefined), { once: true });
+      const step = await held.next();
+      if (step.kind === "end") return step.batch;
+      // Databases end a transaction in which nothing is asked for three seconds.
+      await limited(session, LOCK_LIMIT, () => this.#parts.dialect.clockMs(session));
     }
   }
 

@@ -85,8 +85,11 @@ function findMissing(database: Connection): readonly string[] {
   ];
 }
 
+/** Reads values of rows by id. Begins with no further one once those before it have `maxBytes`. Default: no limit. */
+type ValueReader = (rows: readonly number[], maxBytes?: number) => (Buffer | undefined)[];
+
 /** Reads the values of rows by id: undefined where there is no such row, empty where it has none. */
-export function valueReader(database: Connection): (rows: readonly number[]) => (Buffer | undefined)[] {
+export function valueReader(database: Connection): ValueReader {
   const select = database
     .prepare<[number], Buffer | string | number | null>("SELECT value FROM kine WHERE id = ?")
     .pluck();
@@ -96,7 +99,17 @@ export function valueReader(database: Connection): (rows: readonly number[]) => 
     return Buffer.isBuffer(value) ? value : Buffer.from(value === null ? "" : String(value));
   };
   // One transaction: outside of one each statement locks the file and looks for changes anew, which costs more than the row.
-  return database.transaction((rows: readonly number[]) => rows.map(get));
+  return database.transaction((rows: readonly number[], maxBytes = Infinity) => {
+    const values: (Buffer | undefined)[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      if (bytes >= maxBytes) break;
+      const value = get(row);
+      values.push(value);
+      bytes += value?.length ?? 0;
+    }
+    return values;
+  });
 }
 
 function packValues(values: readonly (Buffer | undefined)[]): PackedValues {

@@ -69,9 +69,9 @@ export class SqliteDriver implements Driver {
     return this.#reading.side();
   }
 
-  values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
+  async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
     const found = this.#parts.near.values(rows);
-    return found === undefined ? this.#reading.values(rows) : Promise.resolve(found);
+    return found.length === rows.length ? found : [...found, ...(await this.#reading.values(rows.slice(found.length)))];
   }
 
   async commit(batch: CommitBatch): Promise<void> {

@@ -27,7 +27,7 @@ async function fileOfRows(t: TestContext, count: number) {
   writer.exec("CREATE TABLE kine (id INTEGER PRIMARY KEY, value BLOB)");
   const insert = writer.prepare("INSERT INTO kine VALUES (?, ?)");
   for (let id = 1; id <= count; id++) insert.run(id, Buffer.from(`value ${id}`));
-  const near = new NearReader({ ...SETTINGS, path });
+  const near = new NearReader({ ...SETTINGS, path }, { look: () => true });
   t.after(() => {
     near.closeConnection();
     near.closeFile();
@@ -35,7 +35,7 @@ async function fileOfRows(t: TestContext, count: number) {
   return { path, writer, near };
 }
 
-const texts = (values: readonly (Buffer | undefined)[] | undefined) => values?.map((value) => value?.toString());
+const texts = (values: readonly (Buffer | undefined)[]) => values.map((value) => value?.toString());
 
 test("reads what was written a moment ago, in the log or in the file", async (t) => {
   const { near, writer } = await fileOfRows(t, 10);
@@ -47,40 +47,70 @@ test("reads what was written a moment ago, in the log or in the file", async (t)
 });
 
 test("leaves to others what may have to come from the disk", async (t) => {
-  const { near: whole, path } = await fileOfRows(t, 10);
-  assert.deepEqual(texts(whole.values([1])), ["value 1"]);
+  const { path } = await fileOfRows(t, 10);
+  let [nowMs, isCached] = [0, true];
+  const near = new NearReader({ ...SETTINGS, path }, { nowMs: () => nowMs, look: () => isCached });
+  t.after(() => {
+    near.closeConnection();
+    near.closeFile();
+  });
+  assert.deepEqual(texts(near.values([1])), ["value 1"]);
+  isCached = false;
+  assert.deepEqual(texts(near.values([1])), ["value 1"], "a look holds for a while");
+  nowMs += 1000;
+  assert.deepEqual(near.values([1]), []);
+});
+
+test("asks the kernel whether all of the file is in memory", async (t) => {
+  const { path } = await fileOfRows(t, 10);
   await truncate(path, 64 * 1024 * 1024); // the end is a hole, which is not in memory; SQLite does not look there
   const partly = new NearReader({ ...SETTINGS, path });
-  t.after(() => partly.closeFile());
-  assert.equal(partly.values([1]), undefined);
+  t.after(() => {
+    partly.closeConnection();
+    partly.closeFile();
+  });
+  assert.deepEqual(partly.values([1]), []);
 });
 
 test("leaves to others what fails, and what comes after its end", async (t) => {
   const { near, writer } = await fileOfRows(t, 10);
   assert.deepEqual(texts(near.values([1])), ["value 1"]);
   writer.exec("DROP TABLE kine");
-  assert.equal(near.values([1]), undefined);
+  assert.deepEqual(near.values([1]), []);
   near.closeConnection();
-  assert.equal(near.values([1]), undefined);
+  assert.deepEqual(near.values([1]), []);
 });
 
 test("leaves to others what takes too long for one turn of the event loop", async (t) => {
   const { near } = await fileOfRows(t, 10);
   const rows = (length: number) => Array.from({ length }, (_, index) => index);
-  assert.equal(near.values(rows(512))?.length, 512);
-  assert.equal(near.values([1]), undefined);
+  assert.equal(near.values(rows(512)).length, 512);
+  assert.deepEqual(near.values([1]), []);
   await nextTurn();
-  assert.equal(near.values(rows(513)), undefined);
-  assert.equal(near.values(rows(256))?.length, 256);
+  assert.deepEqual(near.values(rows(513)), []);
+  assert.equal(near.values(rows(256)).length, 256);
+});
+
+test("leaves to others what is too large for one turn of the event loop, and reads what comes before it", async (t) => {
+  const { near, writer } = await fileOfRows(t, 10);
+  const put = writer.prepare("INSERT INTO kine VALUES (?, ?)");
+  for (let id = 101; id <= 356; id++) put.run(id, Buffer.alloc(id <= 300 ? 1024 : 200 * 1024, id));
+  const rows = (first: number, count: number) => Array.from({ length: count }, (_, index) => first + index);
+  assert.equal(near.values(rows(101, 64)).length, 64);
+  const large = near.values([1, ...rows(301, 50)]);
+  assert.deepEqual([large.length, large[0]?.toString(), large[3]?.length], [4, "value 1", 200 * 1024]);
+  assert.deepEqual(near.values([1]), [], "of what was read in this turn");
+  await nextTurn();
+  assert.equal(near.values(rows(101, 200)).length, 200);
 });
 
 test("leaves the end of the log to the last connection, however often it could not read", async (t) => {
   const { writer, path } = await fileOfRows(t, 1);
   writer.exec("ALTER TABLE kine RENAME TO other");
   let nowMs = 0;
-  const near = new NearReader({ ...SETTINGS, path }, () => nowMs);
+  const near = new NearReader({ ...SETTINGS, path }, { nowMs: () => nowMs, look: () => true });
   for (let look = 0; look < 3; look++) {
-    assert.equal(near.values([1]), undefined);
+    assert.deepEqual(near.values([1]), []);
     nowMs += 1000;
   }
   near.closeConnection();

@@ -1,20 +1,24 @@
 import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
+import { answering } from "./answering.ts";
 import { hasPuts, isEmpty, mayShareCommit, merge } from "./batch.ts";
 import { CommitTrouble } from "./commit-trouble.ts";
-import { DriverError, type CommitBatch, type Driver } from "./driver.ts";
+import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { StoreError } from "./store-errors.ts";
+import { answerOf, isNoSpace, toStoreError, unavailable } from "./to-store-error.ts";
 import { Turn } from "./turn.ts";
+import type { Caller } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
 
 const MAX_BATCH_ROWS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Conflicts in a row that nothing in the database explains. */
 const MAX_UNEXPLAINED = 3;
+/** How often a large change is planned: from the second time on others wait for it, unless they are programs that know of no claims. */
+const MAX_LONE_TRIES = 5;
 
 interface CommitterParts {
   readonly driver: Driver;
@@ -37,6 +41,11 @@ interface Entry {
   /** "again": nothing was written, plan it anew. */
   readonly outcome: PromiseWithResolvers<"committed" | "again">;
 }
+
+const STAYING: Caller = { isOver: false };
+
+/** Where what {@link Committer.runAlone} carries out is told. */
+type LoneOutcome<T> = PromiseWithResolvers<{ readonly result: T } | "again">;
 
 /** A change that takes more than one turn of the event loop. The index does not change between its steps but by itself. */
 export interface LoneChange<T> {
@@ -116,16 +125,16 @@ export class Committer {
     }
   }
 
-  /** Carries out a large change while all others wait. Resolves as {@link run}. */
-  async runAlone<T>(change: LoneChange<T>): Promise<T> {
+  /** Carries out a large change while all others wait. Resolves as {@link run}. It is not planned anew for a caller that has gone. */
+  async runAlone<T>(change: LoneChange<T>, caller: Caller = STAYING): Promise<T> {
     for (;;) {
       while (!this.#isReady()) await this.#change();
       this.#alone = change;
       this.#state.set("alone");
       await this.#loop;
       if (this.#state.get() !== "alone" || this.#alone !== change) continue; // a commit failed, or the store closes
-      const outcome = Promise.withResolvers<{ readonly result: T } | "again">();
-      this.#loop = this.#commitAlone(change, outcome);
+      const outcome: LoneOutcome<T> = Promise.withResolvers();
+      this.#loop = this.#commitAlone(change, outcome, caller);
       const told = await outcome.promise;
       if (told !== "again") return told.result;
     }
@@ -211,12 +220,20 @@ export class Committer {
   }
 
   /** One commit with nothing pending before it, and those that queue up behind it. */
-  async #commitAlone<T>(
-    change: LoneChange<T>,
-    outcome: PromiseWithResolvers<{ readonly result: T } | "again">,
-  ): Promise<void> {
-    const batch = await change.prepare(this.#mark.lastRow);
+  async #commitAlone<T>(change: LoneChange<T>, outcome: LoneOutcome<T>, caller: Caller): Promise<void> {
+    let wantsMore = true;
+    for (let left = MAX_LONE_TRIES - 1; wantsMore; left--)
+      wantsMore = await this.#tryAlone(change, outcome, () => left > 0 && !caller.isOver);
+    if (this.#state.get() === "alone") this.#state.set("ok");
+    void this.#turn.giveBack(() => undefined);
+    await this.#commitAll();
+  }
+
+  /** Whether it met a conflict and is to be tried once more, at once: what waits for it would use up the claim. */
+  async #tryAlone<T>(change: LoneChange<T>, outcome: LoneOutcome<T>, mayTryOn: () => boolean): Promise<boolean> {
+    let batch = emptyBatch;
     try {
+      batch = await this.#turn.keepWhile(() => change.prepare(this.#mark.lastRow));
       failpoint("commit.before");
       await this.#commit(batch);
       failpoint("commit.durable");
@@ -224,14 +241,14 @@ export class Committer {
       this.#publishAlone(isEmpty(batch) ? undefined : change.interval);
       outcome.resolve({ result });
       failpoint("commit.published");
+      return false;
     } catch (error) {
       const settled = Promise.withResolvers<"committed" | "again">();
       settled.promise.then(() => outcome.resolve("again"), outcome.reject);
       const { end: logEnd, lastRow } = this.#mark;
-      await this.#recover([{ draft: sideDraft(undefined, batch), logEnd, lastRow, outcome: settled }], error);
+      const entry = { draft: sideDraft(undefined, batch), logEnd, lastRow, outcome: settled };
+      return this.#recover([entry], error, mayTryOn);
     }
-    if (this.#state.get() === "alone") this.#state.set("ok");
-    await this.#commitAll();
   }
 
   /** Without an interval nothing was written, and the newest revision is one that everybody was told. */
@@ -304,7 +321,8 @@ export class Committer {
     }
   }
 
-  async #recover(inFlight: readonly Entry[], error: unknown): Promise<void> {
+  /** With `mayTryOn`, which large changes have: whether it met a conflict and is planned anew before anything else. */
+  async #recover(inFlight: readonly Entry[], error: unknown, mayTryOn?: () => boolean): Promise<boolean> {
     const { index, reload } = this.#parts;
     const queued = this.#queue.splice(0);
     for (const { draft } of [...inFlight, ...queued].reverse()) draft.undo();
@@ -322,11 +340,21 @@ export class Committer {
     });
     // Planned anew on top of the same rows it would meet the same conflict, for ever.
     this.#unexplained = index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
-    if (isConflict && this.#unexplained >= this.#patience) refuse(inFlight, error);
+    const next = isConflict ? this.#afterConflict(inFlight, error, mayTryOn) : "ok";
     this.start();
-    if (this.#state.get() !== "closed") this.#state.set("ok");
+    if (this.#state.get() !== "closed") this.#state.set(next);
+    if (next === "alone") return true;
     planAnew(inFlight);
     if (wantsTurn) void this.#turn.giveBack(() => this.#loop);
+    return false;
+  }
+
+  /** Refuses what is not worth another plan. `alone`: a large change is to be tried once more before anything else. */
+  #afterConflict(inFlight: readonly Entry[], error: unknown, mayTryOn?: () => boolean): "ok" | "alone" {
+    if (this.#unexplained >= this.#patience) refuse(inFlight, error);
+    else if (mayTryOn?.() === false) refuse(inFlight, unavailable("others write to the database all the time"));
+    else if (mayTryOn !== undefined && this.#state.get() === "settling") return "alone";
+    return "ok";
   }
 
   #endFull(): void {
@@ -356,20 +384,6 @@ export class Committer {
   }
 }
 
-/** A refusal is an answer like any other: true only if what it was compared with becomes durable. */
-function answering<T>(plan: Plan<T>, pinned: Map<number, Buffer>): Draft<() => T> | Needs {
-  try {
-    const draft = plan(pinned);
-    return "needs" in draft ? draft : { ...draft, result: () => draft.result };
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    const refuse = () => {
-      throw error;
-    };
-    return sideDraft(refuse, {});
-  }
-}
-
 /** Without effect on entries that have their outcome. */
 function planAnew(entries: readonly Entry[]): void {
   for (const { outcome } of entries) outcome.resolve("again");
@@ -377,24 +391,6 @@ function planAnew(entries: readonly Entry[]): void {
 
 /** Without effect on entries that have their outcome. */
 function refuse(entries: readonly Entry[], error: unknown): void {
-  const refused = toStoreError(error);
+  const refused = answerOf(error);
   for (const { outcome } of entries) outcome.reject(refused);
-}
-
-function isNoSpace(error: unknown): boolean {
-  return error instanceof DriverError && error.kind === "noSpace";
-}
-
-function unavailable(state: string): StoreError {
-  return new StoreError("unavailable", `Cannot use datastore: ${state}`);
-}
-
-/** What a client is told about a failure of the database. */
-export function toStoreError(error: unknown): StoreError {
-  if (error instanceof StoreError) return error;
-  if (isNoSpace(error))
-    return new StoreError("noSpace", "Cannot write to datastore: the disk is full", { cause: error });
-  if (error instanceof DriverError)
-    return new StoreError("unavailable", "Cannot use datastore: the database failed", { cause: error });
-  throw error;
 }

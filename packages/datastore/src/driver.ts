@@ -168,6 +168,11 @@ export interface Changes {
 
 /** Keeps the commits of other servers back. */
 export interface Claim {
+  /**
+   * Keeps them back for `CLAIM_LIMIT_MS` from now on, where the claim has not ended: for a commit that takes longer to prepare. Rejects
+   * with DriverError.
+   */
+  keep(): Promise<void>;
   /** Lets others commit. Without effect after a commit of the same driver, which ends the claim too. */
   release(): Promise<void>;
 }
@@ -185,7 +190,7 @@ export interface SharedDatabase {
   leases(): Promise<readonly LeaseRecord[]>;
   /** The one clock that leases of all servers end by, in ms since the epoch, read during the call. */
   clockMs(): Promise<number>;
-  /** Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS`. */
+  /** Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS` unless it is kept. */
   claim(): Promise<Claim>;
   /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
   onChange(listener: () => void): void;

@@ -1,7 +1,7 @@
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { BulkDelete } from "./bulk-delete.ts";
-import { Committer, toStoreError } from "./committer.ts";
+import { Committer } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
 import type { Driver } from "./driver.ts";
 import { sideDraft, type Plan } from "./draft.ts";
@@ -15,6 +15,7 @@ import { Recovery } from "./recovery.ts";
 import { RowLoader, type Loaded } from "./row-loader.ts";
 import { StoreError } from "./store-errors.ts";
 import { StoreWatch } from "./store-watch.ts";
+import { toStoreError } from "./to-store-error.ts";
 import { checkTxn } from "./txn-check.ts";
 import { canReadPast, canWrite, TxnPlanner } from "./txn-planner.ts";
 import type {
@@ -28,6 +29,7 @@ import type {
   StoreHash,
   StoreStatus,
   Txn,
+  TxnOptions,
   TxnResult,
   Watch,
   WatchRequest,
@@ -113,25 +115,29 @@ export class MvccStore implements Store {
     await this.#follow();
   }
 
+  fresh(): Promise<void> {
+    return this.#readIndex === undefined ? Promise.resolve() : this.#asStoreError(this.#readIndex.fresh());
+  }
+
   async range(query: RangeQuery): Promise<RangeResult> {
-    if (query.serializable !== true) await this.#fresh();
+    if (query.serializable !== true) await this.fresh();
     return this.#asStoreError(this.#reader.read(query));
   }
 
-  async txn(txn: Txn): Promise<TxnResult> {
+  async txn(txn: Txn, { caller, isFresh = false }: TxnOptions = {}): Promise<TxnResult> {
     checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
     const deletion = BulkDelete.of(txn, this.#index);
-    if (deletion !== undefined) return this.#committer.runAlone(deletion);
+    if (deletion !== undefined) return this.#committer.runAlone(deletion, caller);
     const writes = canWrite(txn);
-    if (!writes || canReadPast(txn)) await this.#fresh();
+    if (!isFresh && (!writes || canReadPast(txn))) await this.fresh();
     if (writes)
       return this.#withLeases(() => this.#committer.run((pinned) => new TxnPlanner(parts, pinned, NEWEST).plan(txn)));
     return this.#committer.read((pinned) => new TxnPlanner(parts, pinned, this.#index.committed).plan(txn));
   }
 
   async compact(at: number): Promise<Revision> {
-    await this.#fresh();
+    await this.fresh();
     const done = this.#compactions.then(() => this.#compact(at));
     this.#compactions = done.catch(() => undefined);
     return done;
@@ -192,7 +198,7 @@ export class MvccStore implements Store {
   }
 
   async hash(at: number): Promise<StoreHash> {
-    await this.#fresh();
+    await this.fresh();
     return this.#asStoreError(new HistoryHash(this.#index, this.#values).hash(at));
   }
 
@@ -244,11 +250,6 @@ export class MvccStore implements Store {
       catchUp: () => this.#committer.settle(),
       onCompacted: (at) => this.#adoptCompaction(at),
     });
-  }
-
-  /** Resolves once the index shows what any server acknowledged before. At once where nobody else writes. */
-  #fresh(): Promise<void> {
-    return this.#readIndex === undefined ? Promise.resolve() : this.#asStoreError(this.#readIndex.fresh());
   }
 
   /** Another server may have written. */

@@ -1,6 +1,11 @@
-import { nextTurn } from "@k3s/async";
+import { deadline, nextTurn, repeat } from "@k3s/async";
 import type { Logger } from "@k3s/log";
-import type { Claim, SharedDatabase } from "./driver.ts";
+import { CLAIM_LIMIT_MS, type Claim, type SharedDatabase } from "./driver.ts";
+
+/** Well within the time after which a claim ends. */
+const KEEP_MS = CLAIM_LIMIT_MS / 4;
+/** How long others are made to wait for one preparation. A million keys take a few seconds. */
+const KEEP_LIMIT_MS = 30_000;
 
 /** After a conflict others wait for our next commit, so that a busy server does not keep a slow one out for ever. */
 export class Turn {
@@ -22,14 +27,40 @@ export class Turn {
     }
   }
 
+  /** Keeps what was claimed while `work` prepares the next commit, for as long as that may take. Settles as `work`. */
+  async keepWhile<T>(work: () => Promise<T>): Promise<T> {
+    const claim = this.#claim;
+    if (claim === undefined) return work();
+    const over = new AbortController();
+    using limit = deadline(KEEP_LIMIT_MS, "Preparing a commit", over.signal);
+    const kept = this.#keep(claim, limit);
+    try {
+      return await work();
+    } finally {
+      over.abort(new Error("It is prepared"));
+      await kept;
+    }
+  }
+
   /** Once the commits are through that were planned in this turn of the event loop; `busy` gives the work under way. */
   async giveBack(busy: () => Promise<void> | undefined): Promise<void> {
+    const claim = this.#claim;
+    this.#claim = undefined;
+    if (claim === undefined) return;
     try {
       await nextTurn();
       await busy();
-      await this.#claim?.release();
+      await claim.release();
     } catch (error) {
       this.#log.debug({ error }, "cannot give back a claim");
+    }
+  }
+
+  async #keep(claim: Claim, signal: AbortSignal): Promise<void> {
+    try {
+      await repeat(KEEP_MS, () => claim.keep(), signal);
+    } catch (error) {
+      this.#log.debug({ error }, "cannot keep a claim");
     }
   }
 }

@@ -182,13 +182,28 @@ export interface DatabaseSnapshot extends AsyncDisposable {
   readonly chunks: AsyncIterable<Buffer>;
 }
 
+/** Who waits for an answer. */
+export interface Caller {
+  /** Nobody does any more. */
+  readonly isOver: boolean;
+}
+
+export interface TxnOptions {
+  /** A large deletion that meets other writers is not planned anew once this one has gone. Default: somebody who stays. */
+  readonly caller?: Caller;
+  /** {@link Store.fresh} was waited for: what only reads need not ask again. Default false. */
+  readonly isFresh?: boolean;
+}
+
 /**
  * The multi-version store: what the etcd API is a translation of. Every promise of a write is kept only after the write is durable.
  * Rejections: StoreError of `store-errors.ts` for what a client did wrong or must wait for; anything else is a bug.
  */
 export interface Store {
+  /** Resolves once `serializable` reads show all that any server acknowledged before the call. At once where nobody else writes. */
+  fresh(): Promise<void>;
   range(query: RangeQuery): Promise<RangeResult>;
-  txn(txn: Txn): Promise<TxnResult>;
+  txn(txn: Txn, options?: TxnOptions): Promise<TxnResult>;
   /** Resolves once reads below `at` are refused; the rows go later, in slices. */
   compact(at: number): Promise<Revision>;
   watch(request: WatchRequest): Watch;

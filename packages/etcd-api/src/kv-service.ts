@@ -21,34 +21,41 @@ export function kvService(context: ServiceContext): [string, Method][] {
 
   const range = async (bytes: Buffer, call: UnaryScope) => {
     const query = toQuery(decodeRange(bytes));
+    if (query.serializable !== true) await store.fresh(); // before its turn, in which it would keep others waiting
     return large.run([query], call, async () => {
-      const result = await store.range(query);
+      const result = await store.range({ ...query, serializable: true });
       const answer = await encodeRangeResponse(context.header(result.revision), result, call);
       large.note(query, result.kvs.length, answer.length);
       return answer;
     });
   };
-  const put = async (bytes: Buffer) => {
+  const put = async (bytes: Buffer, call: UnaryScope) => {
     assertSize(bytes);
-    const [txn, result] = await runOne(context, decodePut(bytes));
+    const [txn, result] = await runOne(context, decodePut(bytes), call);
     const prevKv = result.kind === "put" ? result.prevKv : undefined;
     return encode((writer) => writePutResponse(writer, context.header(txn.revision), prevKv));
   };
   const deleteRange = async (bytes: Buffer, call: UnaryScope) => {
     assertSize(bytes);
     const op = decodeDelete(bytes);
-    const [txn, result] = await large.run(queriesOf([op]), call, () => runOne(context, op));
+    // Without the values before nothing is read of many keys, and the store deletes them one request after the other.
+    const read = op.prevKv ? queriesOf([op]) : [];
+    const [txn, result] = await large.runWrite(read, call, () => runOne(context, op, call));
     const deleted = result.kind === "delete" ? result : { deleted: 0, prevKvs: [] };
     return encode((writer) => writeDeleteResponse(writer, context.header(txn.revision), deleted));
   };
   const txn = async (bytes: Buffer, call: UnaryScope) => {
     const request = toTxn(bytes);
-    if (hasWrites(request)) assertSize(bytes);
-    return large.run(queriesOf([{ kind: "txn", txn: request }]), call, async () => {
-      const result = await store.txn(request);
+    const writes = hasWrites(request);
+    if (writes) assertSize(bytes);
+    else await store.fresh();
+    const work = async () => {
+      const result = await store.txn(request, { caller: call, isFresh: !writes });
       const header = context.header(result.revision);
       return encode((writer) => writeTxnResponse(writer, header, result), txnResponseSize(result));
-    });
+    };
+    const queries = queriesOf([{ kind: "txn", txn: request }]);
+    return writes ? large.runWrite(queries, call, work) : large.run(queries, call, work);
   };
   const compact = async (bytes: Buffer) => {
     const revision = await store.compact(decodeCompaction(bytes));
@@ -64,8 +71,8 @@ export function kvService(context: ServiceContext): [string, Method][] {
   ];
 }
 
-async function runOne(context: ServiceContext, op: Op): Promise<[TxnResult, OpResult]> {
-  const txn = await context.store.txn({ compare: [], success: [op], failure: [] });
+async function runOne({ store }: ServiceContext, op: Op, caller: UnaryScope): Promise<[TxnResult, OpResult]> {
+  const txn = await store.txn({ compare: [], success: [op], failure: [] }, { caller });
   const [result] = txn.results;
   if (result === undefined) throw new Error("Cannot answer request: the store gave no result");
   return [txn, result];

@@ -50,6 +50,16 @@ export class LargeAnswers {
     const { keys, bytes } = await this.#sizeOf(queries);
     if (keys <= FEW_KEYS && bytes <= PAGE_BYTES) return work();
     if (keys <= PAGE_KEYS && bytes <= PAGE_BYTES) return this.#pages.run(keys, call, work);
+    return this.#runAmongFew(bytes, call, work);
+  }
+
+  /** The same for `work` that writes too: it may wait for the disk for long, and takes no turn from those that only read pages. */
+  async runWrite<T>(queries: readonly RangeQuery[], call: UnaryScope, work: () => Promise<T>): Promise<T> {
+    const { keys, bytes } = await this.#sizeOf(queries);
+    return keys <= PAGE_KEYS && bytes <= PAGE_BYTES ? work() : this.#runAmongFew(bytes, call, work);
+  }
+
+  async #runAmongFew<T>(bytes: number, call: UnaryScope, work: () => Promise<T>): Promise<T> {
     await this.#enter(bytes);
     try {
       if (call.isOver) throw RpcError.abandoned();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 import { nextTurn } from "@k3s/async";
 import type { RangeQuery, RangeResult } from "@k3s/datastore";
 import { revision } from "@k3s/datastore";
@@ -56,6 +56,15 @@ class Call {
 /** Turns enough for all that may begin. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await nextTurn();
+}
+
+/** Before anything else of the event loop: work that begins in this turn has begun. */
+function allMicrotasks(): Promise<void> {
+  return new Promise((resolve) => {
+    process.nextTick(() => {
+      process.nextTick(resolve);
+    });
+  });
 }
 
 describe("LargeAnswers", () => {
@@ -115,9 +124,8 @@ describe("LargeAnswers", () => {
   test("lets pages take turns: four at a time, a thousand keys in one turn of the event loop", async () => {
     const { begin, begun } = createRig(400);
     const calls = Array.from({ length: 9 }, () => begin());
-    await Promise.resolve();
-    await Promise.resolve();
-    assert.ok(begun() <= 3, `${begun()} have begun`); // the third begins with less than a thousand keys before it
+    await allMicrotasks();
+    assert.equal(begun(), 3, "the third begins with less than a thousand keys before it");
     await settle();
     assert.equal(begun(), 4);
     const [first, second, third, ...others] = calls;
@@ -198,44 +206,94 @@ describe("LargeAnswers", () => {
   });
 });
 
+const range = { key: "/a", end: "/b" };
+
+/** KV over a store in which `count` keys are, and whose work of these kinds never ends. */
+async function neverEnding(t: TestContext, count: number, kinds: readonly ("txn" | "range" | "fresh")[]) {
+  const store = await emptyStore(t, await temporaryFolder(t));
+  const begun: string[] = [];
+  const times = { createRevision: revision(1), modRevision: revision(1), version: 1, lease: 0n };
+  const kvs = [{ key: Buffer.from("/a"), value: Buffer.from("small"), ...times }];
+  const answer = { revision: revision(1), kvs, more: false, count };
+  const ends = <T>(kind: "txn" | "range" | "fresh", result: T) => {
+    begun.push(kind);
+    return kinds.includes(kind) ? new Promise<never>(() => undefined) : Promise.resolve(result);
+  };
+  t.mock.method(store, "fresh", () => ends("fresh", undefined));
+  t.mock.method(store, "txn", () => ends("txn", { revision: revision(1), succeeded: true, results: [] }));
+  t.mock.method(store, "range", (query: RangeQuery) =>
+    query.countOnly ? Promise.resolve(answer) : ends("range", answer),
+  );
+  const methods = new Map(
+    kvService({
+      store,
+      log: quietLog,
+      signal: new AbortController().signal,
+      member: { name: "node1", peerUrls: [], clientUrls: [] },
+      progressIntervalMs: 1000,
+      watchBacklogBytes: 1,
+      backlog: new Backlog(1),
+      header: () => ({ clusterId: 1n, memberId: 1n, revision: 1, raftTerm: 1 }),
+    }),
+  );
+  const call = (path: string, request: Buffer, times: number): readonly Promise<Uint8Array>[] => {
+    const method = methods.get(`/etcdserverpb.KV/${path}`);
+    assert.equal(method?.kind, "unary");
+    return Array.from({ length: times }, () => method.handle(request, new Call()));
+  };
+  return { call, begun: (kind: string) => begun.filter((each) => each === kind).length };
+}
+
 describe("KV: what reads many keys takes its turn", () => {
-  const range = { key: "/a", end: "/b" };
   const nested = txnRequest({ failure: [txnOp.range(range)] });
   for (const [what, path, request] of [
     ["a list", "Range", rangeRequest(range)],
     ["a range in a transaction", "Txn", txnRequest({ success: [txnOp.range(range)] })],
     ["a range in the other branch of a nested one", "Txn", txnRequest({ success: [txnOp.txn(nested)] })],
     ["a deletion in a transaction", "Txn", txnRequest({ success: [txnOp.delete("/a", "/b")] })],
-    ["a deletion", "DeleteRange", deleteRequest(range)],
+    ["a deletion that tells what was there", "DeleteRange", deleteRequest({ ...range, prevKv: true })],
   ] as const)
     test(what, async (t) => {
-      const store = await emptyStore(t, await temporaryFolder(t));
-      const never = new Promise<never>(() => undefined);
-      let begun = 0;
-      const begin = () => {
-        begun++;
-        return never;
-      };
-      t.mock.method(store, "txn", begin);
-      t.mock.method(store, "range", (query: RangeQuery) =>
-        query.countOnly ? Promise.resolve({ revision: revision(1), kvs: [], more: false, count: 5000 }) : begin(),
-      );
-      const methods = new Map(
-        kvService({
-          store,
-          log: quietLog,
-          signal: new AbortController().signal,
-          member: { name: "node1", peerUrls: [], clientUrls: [] },
-          progressIntervalMs: 1000,
-          watchBacklogBytes: 1,
-          backlog: new Backlog(1),
-          header: () => ({ clusterId: 1n, memberId: 1n, revision: 1, raftTerm: 1 }),
-        }),
-      );
-      const method = methods.get(`/etcdserverpb.KV/${path}`);
-      assert.equal(method?.kind, "unary");
-      for (let i = 0; i < 3; i++) void method.handle(request, new Call());
+      const { call, begun } = await neverEnding(t, 5000, ["txn", "range"]);
+      void call(path, request, 3);
       await settle();
-      assert.equal(begun, 1, "the first of its place is alone");
+      assert.equal(begun("txn") + begun("range"), 1, "the first of its place is alone");
+    });
+});
+
+describe("KV: nobody waits for what waits itself", () => {
+  const page = rangeRequest({ ...range, limit: 500, keysOnly: true });
+
+  test("a deletion that reads no values is at once among those that the store carries out", async (t) => {
+    const { call, begun } = await neverEnding(t, 1_000_000, ["txn"]);
+    void call("DeleteRange", deleteRequest(range), 6);
+    await settle();
+    assert.equal(begun("txn"), 6);
+    await Promise.all(call("Range", page, 6));
+  });
+
+  for (const [what, path, request] of [
+    ["deletions", "DeleteRange", deleteRequest({ ...range, prevKv: true })],
+    ["transactions that write", "Txn", txnRequest({ success: [txnOp.range(range), txnOp.delete("/a", "/b")] })],
+  ] as const)
+    test(`pages do not wait for ${what} of as many keys`, async (t) => {
+      const { call, begun } = await neverEnding(t, 500, ["txn"]);
+      await Promise.all(call("Range", rangeRequest({ ...range, limit: 1 }), 1)); // how large the values are is known then
+      void call(path, request, 6);
+      await settle();
+      assert.equal(begun("txn"), 6);
+      await Promise.all(call("Range", page, 6));
+    });
+
+  for (const [what, path, request] of [
+    ["lists", "Range", page],
+    ["transactions that only read", "Txn", txnRequest({ success: [txnOp.range({ ...range, keysOnly: true })] })],
+  ] as const)
+    test(`pages do not wait for ${what} whose database does not say where it stands`, async (t) => {
+      const { call, begun } = await neverEnding(t, 500, ["fresh"]);
+      void call(path, request, 6);
+      await settle();
+      assert.deepEqual([begun("fresh"), begun("range"), begun("txn")], [6, 0, 0]);
+      await Promise.all(call("Range", rangeRequest({ ...range, limit: 500, keysOnly: true, serializable: true }), 6));
     });
 });

@@ -1,4 +1,5 @@
 export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
+export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";

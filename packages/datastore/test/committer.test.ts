@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Latest } from "@k3s/async";
+import { createLogger } from "@k3s/log";
+import { Committer, type LoneChange } from "../src/committer.ts";
+import { DriverError, emptyBatch, tableTraits, type CommitBatch, type Driver, type NewRow } from "../src/driver.ts";
+import { sideDraft } from "../src/draft.ts";
+import { MvccIndex } from "../src/mvcc-index.ts";
+import { StoreError } from "../src/store-errors.ts";
+import { ValueCache } from "../src/value-cache.ts";
+
+const unused = () => Promise.reject(new Error("not asked here"));
+const conflict = () => new DriverError("conflict", "Cannot commit: the test says so");
+const isUnavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
+
+/** A committer over a database with another server, which writes before each of the first `conflicts` commits. */
+function createRig({ conflicts = 0, isShared = true } = {}) {
+  const index = new MvccIndex();
+  const claims = { taken: 0, kept: new Latest(0), released: new Latest(0) };
+  const claim = () => {
+    claims.taken++;
+    const count = (counted: Latest<number>) => {
+      counted.set(counted.get() + 1);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ keep: () => count(claims.kept), release: () => count(claims.released) });
+  };
+  const base = { position: unused, changes: unused, leases: unused, clockMs: unused, onChange: () => undefined, claim };
+  let [lastRow, commits] = [0, 0];
+  const position = () => Promise.resolve({ lastRow, compactRevision: 0 });
+  const driver: Driver = {
+    ...{ traits: tableTraits, heads: unused, side: unused, values: unused, prune: unused, size: unused },
+    ...{ defragment: unused, close: unused, ...(isShared && { shared: { ...base, position } }) },
+    commit: (batch) => {
+      if (commits++ < conflicts) return Promise.reject(conflict());
+      lastRow = batch.rows.at(-1)?.id ?? lastRow;
+      return Promise.resolve();
+    },
+  };
+  const published: number[] = [];
+  const committer = new Committer({
+    ...{ driver, index, values: new ValueCache(driver, 1 << 20, () => undefined) },
+    log: createLogger({ level: "error", format: "json", write: () => undefined }),
+    publish: () => undefined,
+    publishFromLog: (_, revision) => published.push(revision),
+    reload: () => {
+      index.skipRow(++lastRow, false); // what the other one wrote
+      index.commit(lastRow);
+      return Promise.resolve();
+    },
+  });
+  committer.start();
+  return { index, committer, claims, published, commits: () => commits };
+}
+
+/** A change of one key. `slowly` is waited for by each preparation, which are counted from 1. */
+function changeOf(index: MvccIndex, slowly: (time: number) => Promise<void> = () => Promise.resolve()) {
+  let [times, at] = [0, 0];
+  const change: LoneChange<number> = {
+    interval: { from: "k", to: "l" },
+    prepare: async (after): Promise<CommitBatch> => {
+      at = after + 1;
+      await slowly(++times);
+      return { ...emptyBatch, after, rows: [rowAt(at)] };
+    },
+    show: () => {
+      const state = { create: at, version: 1, lease: 0n, deleted: false, previous: undefined, value: undefined };
+      index.append({ key: "k", row: at, mod: at, ...state });
+      return Promise.resolve(at);
+    },
+  };
+  return { change, times: () => times };
+}
+
+function rowAt(id: number): NewRow {
+  const head = { createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
+  return { id, name: "k", created: true, deleted: false, ...head, value: Buffer.from("value") };
+}
+
+describe("Committer.runAlone()", () => {
+  test("keeps the claim for as long as the change is prepared anew, and gives it back", async () => {
+    const { index, committer, claims, published } = createRig({ conflicts: 1 });
+    const { change, times } = changeOf(index, async (time) => {
+      if (time === 2) await claims.kept.until((kept) => kept >= 2, AbortSignal.timeout(20_000));
+    });
+    assert.equal(await committer.runAlone(change), 2);
+    assert.deepEqual([times(), claims.taken, published], [2, 1, [2]]);
+    await claims.released.until((released) => released === 1, AbortSignal.timeout(20_000));
+  });
+
+  test("is planned anew before anything that waits for it, which would use up the claim", async () => {
+    const { index, committer, commits } = createRig({ conflicts: 1 });
+    const { change, times } = changeOf(index);
+    const done: string[] = [];
+    const alone = committer.runAlone(change).then(() => done.push("alone"));
+    const others = Array.from({ length: 3 }, () =>
+      committer.run(() => sideDraft(undefined, { rows: [] })).then(() => done.push("other")),
+    );
+    await Promise.all([alone, ...others]);
+    assert.deepEqual([done, times(), commits()], [["alone", "other", "other", "other"], 2, 2]);
+  });
+
+  test("is refused after some conflicts, and what waited for it goes on", async () => {
+    const { index, committer, claims, published } = createRig({ conflicts: Infinity });
+    const { change, times } = changeOf(index);
+    const alone = assert.rejects(committer.runAlone(change), isUnavailable);
+    const other = committer.run(() => sideDraft("answer", {}));
+    await alone;
+    assert.deepEqual([await other, times(), published], ["answer", 5, []]);
+    await claims.released.until((released) => released === 1, AbortSignal.timeout(20_000));
+  });
+
+  test("is not planned anew for a caller that has gone", async () => {
+    const { index, committer } = createRig({ conflicts: 1 });
+    const caller = { isOver: false };
+    const { change, times } = changeOf(index, () => Promise.resolve().then(() => void (caller.isOver = true)));
+    await assert.rejects(committer.runAlone(change, caller), isUnavailable);
+    assert.equal(times(), 1);
+  });
+
+  for (const isShared of [true, false])
+    test(`is refused where it cannot be prepared, ${isShared ? "beside other servers" : "alone"}`, async () => {
+      const { index, committer } = createRig({ isShared });
+      const failed = new DriverError("failed", "Cannot read: the test says so");
+      const { change } = changeOf(index, () => Promise.reject(failed));
+      await assert.rejects(committer.runAlone(change), isUnavailable);
+      const broken = new Error("broken");
+      const { change: bug } = changeOf(index, () => Promise.reject(broken));
+      await assert.rejects(committer.runAlone(bug), broken);
+      assert.equal(await committer.run(() => sideDraft("answer", {})), "answer");
+    });
+});
