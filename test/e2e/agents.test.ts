@@ -6,7 +6,7 @@ import { sleep } from "@k3s/async";
 import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { AcknowledgedWrites } from "./acknowledged-writes.ts";
 import { answers, inviteAdmin, through } from "./agent-access.ts";
-import { cutOff, FROZEN, killed } from "./server-faults.ts";
+import { cutOff, FROZEN, killed, onBadPath } from "./server-faults.ts";
 
 const SECONDS = 1_000;
 const LIMIT_MS = 120 * SECONDS;
@@ -198,6 +198,7 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
     { what: "killed", fault: () => killed(startServer) },
     { what: "frozen", fault: () => FROZEN },
     { what: "cut off", fault: () => cutOff(network) },
+    { what: "on a bad path", fault: () => onBadPath(network) },
   ])
     test(`the server is ${what} and comes back: pods run on, nodes stay, nothing is lost, the tunnels open again`, async () => {
       const [agent] = agents;
@@ -206,9 +207,12 @@ describe("one server and two agents", { timeout: 15 * 60 * SECONDS }, () => {
       await inviteAdmin(agent, server);
       await using writes = new AcknowledgedWrites(through(agent));
       await until("writes are served", () => Promise.resolve(writes.names.length > 2));
-      const { begin, end } = fault();
+      const { begin, end, lastsMs = OUTAGE_MS, isServing = false } = fault();
       await begin(server);
-      await sleep(OUTAGE_MS);
+      const { length: begun } = writes.names;
+      await sleep(lastsMs);
+      if (isServing)
+        await until("writes are served meanwhile", () => Promise.resolve(writes.names.length > begun + 2), LIMIT_MS);
       await end(server);
       const count = writes.names.length;
       for (const { host } of agents) {
