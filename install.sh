@@ -277,7 +277,7 @@ choose_service() {
         subcommand=server
         if [ "$keep" = true ] && [ -n "${INSTALL_K3S_NAME:-}" ]; then
             earlier=$(installed_file_of "k3s-$INSTALL_K3S_NAME")
-            if [ -n "$earlier" ]; then subcommand=$(role_of "$earlier"); fi
+            if [ -n "$earlier" ] && [ "$(role_of "$earlier")" = agent ]; then subcommand=agent; fi
         elif [ "$keep" = true ] && [ -z "$(installed_file_of k3s)" ] && [ -n "$(installed_file_of k3s-agent)" ]; then
             subcommand=agent
         fi

@@ -74,6 +74,16 @@ class Machine {
     );
   }
 
+  /** Ready by what the kubelet says that runs now: until it has spoken the word of the one before it stands. */
+  async untilKubeletHasReported(node: string): Promise<void> {
+    const started = await this.property("ExecMainStartTimestamp");
+    const since = Number(await this.host.run("date", "+%s", "-d", started)) * SECONDS;
+    const path = `jsonpath={.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}`;
+    const heard = async () => Date.parse(await this.kubectl("get", "node", node, "-o", path)) >= since;
+    await this.#until(`the kubelet of ${node} has reported`, heard);
+    await this.untilReady(node);
+  }
+
   /** With the end of the journal in the error. */
   async #until(what: string, check: () => Promise<boolean>): Promise<void> {
     await until(what, check, LIMIT_MS).catch(async (error: unknown) => {
@@ -241,7 +251,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.equal(exitCode, 0, stderr);
     assert.match(stdout, /Keeping the settings of k3s/);
     assert.match(await one.host.run("k3s", "--version"), /^k3s version v1\.20\.2\+k3s2 /);
-    await one.untilReady("one");
+    await one.untilKubeletHasReported("one");
     assert.equal(await one.pods(), identity);
   });
 
@@ -262,10 +272,13 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await one.host.run("kill", "-STOP", pid);
     await until(
       "the watchdog has started it anew",
-      async () => (await one.property("NRestarts")) === "1" && (await one.property("ActiveState")) === "active",
+      async () => {
+        // On a busy machine its first start may take longer than the interval, too.
+        const isAnew = Number(await one.property("NRestarts")) >= 1 && (await one.property("MainPID")) !== pid;
+        return isAnew && (await one.property("ActiveState")) === "active";
+      },
       LIMIT_MS,
     );
-    assert.notEqual(await one.property("MainPID"), pid);
     await until("the pods are seen", async () => (await one.pods()) === identity);
     await one.host.run("rm", "-r", "/etc/systemd/system/k3s.service.d");
   });
@@ -289,12 +302,18 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await two.host.boot();
     fresh = await two.host.files();
     await writeImages(two.host.outside(IMAGES));
-    const settings = { K3S_URL: "https://10.99.0.11:7443", K3S_TOKEN: "secret", INSTALL_K3S_READY_TIMEOUT: "20" };
-    const { exitCode, stderr } = await two.install(settings);
+    const settings = { K3S_URL: "https://10.99.0.11:7443", K3S_TOKEN: "secret" };
+    // How long it takes to unpack the programs, which comes first, is up to the machine.
+    const first = await two.install({ ...settings, INSTALL_K3S_READY_TIMEOUT: "0" });
+    assert.equal(first.exitCode, 0, first.stderr);
+    const atWork = async () => (await two.property("StatusText", "k3s-agent")).startsWith("Starting agent");
+    await until("the programs are unpacked", atWork, LIMIT_MS);
+    const again = { INSTALL_K3S_FORCE_RESTART: "true", INSTALL_K3S_READY_TIMEOUT: "30" };
+    const { exitCode, stderr } = await two.install({ ...settings, ...again });
     assert.equal(exitCode, 1);
     assert.match(
       stderr,
-      /\[ERROR\] k3s-agent is not ready: after 20 s it is still at Starting agent.*\n[^]*no server can be reached servers=10\.99\.0\.11:7443\n[^]* waiting for a server of the cluster /,
+      /\[ERROR\] k3s-agent is not ready: after 30 s it is still at Starting agent.*\n[^]*no server can be reached servers=10\.99\.0\.11:7443\n[^]* waiting for a server of the cluster /,
     );
   });
 

@@ -11,7 +11,9 @@ describe("install.sh says why nothing can be downloaded", () => {
   const cases: Readonly<Record<string, { readonly url?: string; readonly remove?: string; readonly said: RegExp }>> = {
     "an unknown host": { url: "http://nowhere.invalid", said: /its host is not known$/m },
     "a server that is off": { url: "http://127.0.0.1:1", said: /its server cannot be reached$/m },
-    "a release that is not there": { said: /its server does not have it or refuses it\n {8}Check the address and the release$/m },
+    "a release that is not there": {
+      said: /its server does not have it or refuses it\n {8}Check the address and the release$/m,
+    },
     "a release that is not there, by wget": { remove: "curl", said: /its server does not have it or refuses it$/m },
   };
   for (const [what, { url, remove, said }] of Object.entries(cases)) {
@@ -36,7 +38,10 @@ describe("install.sh says why nothing can be downloaded", () => {
     const env = { INSTALL_K3S_MIRROR: server.url, INSTALL_K3S_VERSION: V1, TMPDIR: "/fixture/small" };
     const { code, stderr } = await machine.install([], env);
     assert.equal(code, 1);
-    assert.match(stderr, /Cannot download .+: the disk of "\/fixture\/small\/k3s-install\.\w+" is full\n {8}Free some space/);
+    assert.match(
+      stderr,
+      /Cannot download .+: the disk of "\/fixture\/small\/k3s-install\.\w+" is full\n {8}Free some space/,
+    );
     assert.deepEqual(await machine.changedFiles(), []);
   });
 });
@@ -50,7 +55,8 @@ describe("install.sh says why the executable cannot run", () => {
     await writeFile(machine.path("/fixture/dist/k3s"), program);
     const { code, stderr } = await machine.install([], DIST);
     assert.equal(code, 1);
-    const said = /^\[ERROR\] Cannot run k3s on this machine: the executable is for another processor than \w+\n {8}Unset ARCH/m;
+    const said =
+      /^\[ERROR\] Cannot run k3s on this machine: the executable is for another processor than \w+\n {8}Unset ARCH/m;
     assert.match(stderr, said);
   });
 

@@ -112,6 +112,8 @@ describe("install.sh", () => {
     const env = { INSTALL_K3S_DIST: "/fixture/dist", INSTALL_K3S_IMAGES: "/fixture/images/a.tar" };
     assert.equal((await machine.install([], env)).code, 0);
     assert.equal(await machine.read("/srv/k3s/agent/images/a.tar"), "archive");
+    // What a tool unpacked that did not know of the folder.
+    await machine.write("/var/lib/rancher/k3s/data/0123/bin/kubectl", "");
     await machine.runApart(["/usr/local/bin/k3s-uninstall.sh"]);
     assert.deepEqual(await machine.changedFiles(), []);
   });

@@ -76,6 +76,18 @@ describe("k3s-killall.sh and k3s-uninstall.sh never reach into what is mounted",
     assert.equal((await machine.run(["mountpoint", "-q", DATA])).code, 0);
   });
 
+  test("the root is not taken for a data folder", async (t) => {
+    const machine = await installed(t);
+    for (const K3S_DATA_DIR of ["/", "//"]) {
+      // With this argument it would do nothing else.
+      const { code, stderr } = await machine.runApart(["/usr/local/bin/k3s-killall.sh", "--if-shutdown"], {
+        K3S_DATA_DIR,
+      });
+      assert.equal(code, 1);
+      assert.match(stderr, /^Cannot end k3s with its data in "\/": that is not a folder of its own$/m);
+    }
+  });
+
   for (const K3S_DATA_DIR of ["/usr", "usr", "/usr/../usr/", "/var/lib", "."]) {
     test(`"${K3S_DATA_DIR}" is not taken for a data folder`, async (t) => {
       const machine = await installed(t);

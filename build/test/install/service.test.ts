@@ -103,7 +103,10 @@ describe("run again, install.sh", () => {
     const machine = await installedElsewhere(t);
     const place = { INSTALL_K3S_SYSTEMD_DIR: "/etc/systemd/system" };
     const { stdout } = await machine.install([], { ...ENV, ...place });
-    assert.match(stdout, /\n {2}- INSTALL_K3S_SYSTEMD_DIR=\/opt\/k3s\/units\n {2}\+ INSTALL_K3S_SYSTEMD_DIR=\/etc\/systemd\/system\n/);
+    assert.match(
+      stdout,
+      /\n {2}- INSTALL_K3S_SYSTEMD_DIR=\/opt\/k3s\/units\n {2}\+ INSTALL_K3S_SYSTEMD_DIR=\/etc\/systemd\/system\n/,
+    );
     assert.match(await machine.read(UNIT), /\nType=exec\n[^]*server \\\n\t"--disable-scheduler"\n$/);
     assert.equal(await machine.read(`${UNIT}.env`), "K3S_NODE_NAME=one\n");
     assert.ok(!(await machine.changedFiles()).some((path) => path.startsWith("/opt/k3s/units")));
