@@ -25,6 +25,8 @@ export const SUITES: readonly Suite[] = [
     kind: "tests",
     files: ["packages/*/test/**/*.test.ts", "cmd/*/test/**/*.test.ts", "build/test/**/*.test.ts"],
     timeoutMs: 120_000,
+    // Left to itself Node keeps one processor free, and most of these wait for something half of their time.
+    concurrency: 2,
   },
   // Each of them starts real servers, etcd among them.
   { name: "cases", kind: "tests", files: ["test/cases/**/*.test.ts"], timeoutMs: 300_000, concurrency: 2 },
