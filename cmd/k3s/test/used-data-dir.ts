@@ -28,7 +28,7 @@ async function storeIdentity(serverDir: string, token: string): Promise<void> {
   const datastore = new Datastore({ endpoint, tls: {}, folder: serverDir, metrics, env: {}, healthKey: true, log });
   const signal = AbortSignal.timeout(LIMIT_MS);
   try {
-    await datastore.start({ signal, lost: (error) => log.error({ error }, "datastore lost") });
+    await datastore.start({ signal });
     await saveBootstrap({ store: bootstrapStoreOn(datastore.store), serverDir, token, log, signal });
   } finally {
     await datastore.stop(signal);
