@@ -6,7 +6,7 @@ import type { NodeConfig } from "./node-config.ts";
 import { NODE_ID_FILE } from "./paths.ts";
 
 /** Eight hex digits that stand for this machine; `isNew`: they were just made, and stand in no file yet. */
-export interface NodeId {
+interface NodeId {
   readonly id: string;
   readonly isNew: boolean;
 }
