@@ -8,7 +8,7 @@ import { RotatingFile } from "../src/rotating-file.ts";
 import { readProcess } from "../src/proc-table.ts";
 import { limit, LogBook } from "./support.ts";
 
-const SILENT = { log: new LogBook().log, echo: "debug", raw: undefined, onLine: () => undefined } as const;
+const SILENT = { log: new LogBook().log, echo: "none", raw: undefined, onLine: () => undefined } as const;
 
 /** A sink that takes its time until it is told to go on. */
 class StuckFile extends RotatingFile {
@@ -49,7 +49,7 @@ describe("followOutput()", () => {
 
   test("leaves lines out of a flood, says how many, and goes on", async () => {
     const book = new LogBook();
-    await followOutput(Readable.from([Buffer.from("x\n".repeat(20_000))]), { ...SILENT, log: book.log });
+    await followOutput(Readable.from([Buffer.from("x\n".repeat(20_000))]), { ...SILENT, echo: "debug", log: book.log });
     const entries = book.entries.get();
     const dropped = entries.filter((entry) => entry.msg === "child writes too fast, lines were left out");
     const total = dropped.reduce((sum, entry) => sum + Number(entry["droppedLines"]), 0);
@@ -85,7 +85,12 @@ describe("followOutput()", () => {
     const book = new LogBook();
     const lines: string[] = [];
     const onLine = (line: string) => lines.push(line);
-    await followOutput(Readable.from([Buffer.from(dump.join("\n"))]), { ...SILENT, onLine, log: book.log });
+    await followOutput(Readable.from([Buffer.from(dump.join("\n"))]), {
+      ...SILENT,
+      echo: "debug",
+      onLine,
+      log: book.log,
+    });
     const shown = book.entries.get().filter((entry) => entry.level !== "debug");
     const words = ["leaderelection lost", "goroutine 1 [running]:", dump[2], dump[3], "exit status 255"];
     assert.deepEqual(
@@ -118,7 +123,7 @@ describe("followOutput()", () => {
   test("removes secrets from lines", async () => {
     const book = new LogBook();
     const line = "connecting to https://user:secret@db.example:1/x\n";
-    await followOutput(Readable.from([Buffer.from(line)]), { ...SILENT, log: book.log });
+    await followOutput(Readable.from([Buffer.from(line)]), { ...SILENT, echo: "debug", log: book.log });
     assert.equal(book.entries.get()[0]?.msg, "connecting to https://********@db.example:1/x");
   });
 
