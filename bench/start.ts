@@ -7,8 +7,8 @@
 import { once } from "node:events";
 import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { sleep } from "@k3s/async";
 import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { byHandScript, captureChildren } from "./by-hand.ts";
 import { median } from "./median.ts";

@@ -22,7 +22,9 @@ describe("buildArm64()", () => {
       await buildArm64(dist, {
         cacheDir: cacheDirectory(environment),
         environment,
-        progress: ({ note }) => void (note !== undefined && notes.push(note)),
+        progress: ({ note }) => {
+        if (note !== undefined) notes.push(note);
+      },
         signal: t.signal,
       });
       const path = join(dist, "k3s-arm64");
