@@ -23,8 +23,8 @@ describe("buildArm64()", () => {
         cacheDir: cacheDirectory(environment),
         environment,
         progress: ({ note }) => {
-        if (note !== undefined) notes.push(note);
-      },
+          if (note !== undefined) notes.push(note);
+        },
         signal: t.signal,
       });
       const path = join(dist, "k3s-arm64");
