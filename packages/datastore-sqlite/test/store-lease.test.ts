@@ -32,13 +32,13 @@ describe("leases", () => {
 
   test("expiry deletes the attached keys in one revision and leaves detached ones", async (t) => {
     const store = await tempStore(t);
+    const askedAt = performance.now();
     const { id } = await store.leaseGrant({ id: 0n, ttlSeconds: 2 });
-    const grantedAt = performance.now();
     for (const key of ["/a", "/b", "/c"]) await store.txn(create(key, key, id));
     await store.txn(just(put("/c", "kept")));
     const seen = new WatchRecorder(store, rangeOf("/a", "/z"));
     await seen.count(2);
-    assert.ok(performance.now() - grantedAt >= 1950);
+    assert.ok(performance.now() - askedAt >= 1950);
     assert.deepEqual(seen.lines, ["8 delete /a= was /a@3", "8 delete /b= was /b@4"]);
     assert.equal((await store.range(query(rangeOf("/a", "/h")))).count, 1);
     await assert.rejects(store.txn(create("/d", "", id)), reason("leaseNotFound"));
