@@ -7,7 +7,7 @@ import { nameOfKey } from "./names.ts";
 import type { DeleteOp, Txn, TxnResult } from "./types.ts";
 import { revision } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
-import type { Version } from "./version.ts";
+import { SharedTombstone, type Version } from "./version.ts";
 
 /** Fewer keys are deleted by an ordinary plan, which other writes need not wait for: it takes a few milliseconds, and their values fit. */
 const MIN_KEYS = 500;
@@ -57,14 +57,15 @@ export class BulkDelete implements LoneChange<TxnResult> {
     const versions = this.#versions;
     this.#versions = [];
     const last = this.#first + versions.length - 1;
-    const tombstone = { mod: last, create: 0, version: 0, lease: 0n, deleted: true, value: undefined };
+    const deletion = { mod: last };
     for (let start = 0; start < versions.length; start += SLICE_KEYS) {
       const slice = versions.slice(start, start + SLICE_KEYS);
       for (const [i, previous] of slice.entries())
-        index.append({ ...tombstone, key: previous.key, row: this.#first + start + i, previous });
+        index.append(new SharedTombstone(previous, this.#first + start + i, deletion));
       values.forget(slice.map(({ row }) => row));
       await nextTurn();
     }
+    values.trim();
     const deleted = versions.length;
     return { revision: revision(last), succeeded: true, results: [{ kind: "delete", deleted, prevKvs: [] }] };
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { NO_VALUE, ValueCache } from "../src/value-cache.ts";
 import type { Version } from "../src/version.ts";
 
-const ENTRY_BYTES = 250;
+const ENTRY_BYTES = 64;
 
 /** A table whose row `n` has the text of `n`; rows from 1000 on are gone. `asked` holds the questions in order. */
 function table() {
@@ -95,7 +95,7 @@ test("ValueCache: what is used stays, what is not used goes, and the limit holds
 
 test("ValueCache: a value that is larger than half of the limit is not kept, nor one that was forgotten", () => {
   const cache = new ValueCache(table(), 1000, neverMissing);
-  cache.set(1, Buffer.alloc(300));
+  cache.set(1, Buffer.alloc(450));
   cache.set(2, Buffer.alloc(10, "b"));
   cache.set(2, Buffer.alloc(10, "c"));
   assert.equal(cache.peek(version(1)), undefined);
