@@ -26,8 +26,9 @@ export async function packBatch(batch: CommitBatch): Promise<Parcel> {
   return packer.finish({ rows: [], columns: columns.pack() });
 }
 
+/** A copy: a batch that finds the disk full is packed once more. */
 function packDeletions({ first, rows }: KeyDeletions): PackedDeletions {
-  return { first, rows: rows.buffer };
+  return { first, rows: rows.slice().buffer };
 }
 
 /** Puts all values into one buffer. */

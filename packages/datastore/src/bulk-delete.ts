@@ -103,7 +103,7 @@ function loneDelete({ compare, success }: Txn): DeleteOp | undefined {
   return isLone && op?.kind === "delete" && !op.prevKv ? op : undefined;
 }
 
-async function rowsOf(versions: readonly Version[]): Promise<Float64Array<ArrayBuffer>> {
+async function rowsOf(versions: readonly Version[]): Promise<Float64Array> {
   const rows = new Float64Array(versions.length);
   for (const [i, { row }] of versions.entries()) {
     rows[i] = row;

@@ -42,8 +42,7 @@ export interface RowSpan {
  */
 export interface KeyDeletions {
   readonly first: number;
-  /** May be moved to another thread by whoever writes it. */
-  readonly rows: Float64Array<ArrayBuffer>;
+  readonly rows: Float64Array;
 }
 
 /** What becomes durable together, in one transaction of the database. */
