@@ -14,7 +14,7 @@
 
 static const char *const node_options[] = {
 	"--max-semi-space-size=2", /* the young generation; larger ones cost memory that an idle node never gives back */
-	"--heap-growing-percent=25", /* dead objects beside live ones, at most; V8's own choice is more than once again */
+	"--heap-growing-percent=40", /* garbage beside live objects; V8 alone lets more than as much lie about, and a quarter costs a fifth more CPU under load */
 	"--disable-sigusr1",	   /* else SIGUSR1 opens the inspector in a root daemon */
 	"--no-warnings",
 };

@@ -20,7 +20,7 @@ async function installed(t: TestContext): Promise<string> {
   return folder;
 }
 
-const OPTIONS = ["--max-semi-space-size=2", "--heap-growing-percent=25", "--disable-sigusr1", "--no-warnings"];
+const OPTIONS = ["--max-semi-space-size=2", "--heap-growing-percent=40", "--disable-sigusr1", "--no-warnings"];
 
 describe("launcher", () => {
   test("runs the bundle beside it with the caller's arguments", async (t) => {
