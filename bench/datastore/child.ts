@@ -6,6 +6,8 @@ export interface ChildOptions {
   readonly file: string;
   readonly argument: string;
   readonly execArgv?: readonly string[];
+  /** Beside what it inherits. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** What a child answers: `failure` is the text of an error. */
@@ -24,9 +26,10 @@ export class Child implements AsyncDisposable {
     this.greeting = greeting;
   }
 
-  static async start({ file, argument, execArgv = [] }: ChildOptions): Promise<Child> {
+  static async start({ file, argument, execArgv = [], environment = {} }: ChildOptions): Promise<Child> {
     const child = fork(file, [argument], {
       execArgv: [...execArgv],
+      env: { ...process.env, ...environment },
       serialization: "advanced", // JSON knows no NaN
     });
     const greeting = await answer<string>(child);

@@ -64,7 +64,9 @@ export function startStore(server: string, options: StoreServerOptions): Promise
   return Child.start({
     file: server,
     argument: JSON.stringify(options),
-    execArgv: ["--max-semi-space-size=2", "--no-warnings"], // as the product runs
+    // as build/src/launcher.c starts the product
+    execArgv: ["--max-semi-space-size=2", "--heap-growing-percent=40", "--no-warnings"],
+    environment: { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" },
   });
 }
 

@@ -1,19 +1,20 @@
-import type {
-  Changes,
-  Claim,
-  CommitBatch,
-  CommitHints,
-  DatabaseSize,
-  DatabaseSnapshot,
-  Driver,
-  DriverTraits,
-  LeaseRecord,
-  Position,
-  Pruning,
-  RowHead,
-  RowRefusal,
-  SharedDatabase,
-  SideState,
+import {
+  rowCount,
+  type Changes,
+  type Claim,
+  type CommitBatch,
+  type CommitHints,
+  type DatabaseSize,
+  type DatabaseSnapshot,
+  type Driver,
+  type DriverTraits,
+  type LeaseRecord,
+  type Position,
+  type Pruning,
+  type RowHead,
+  type RowRefusal,
+  type SharedDatabase,
+  type SideState,
 } from "@k3s/datastore";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
 import type { SlowStatements } from "./slow-statements.ts";
@@ -94,7 +95,7 @@ class MeasuredDriver implements Driver {
 
   async commit(batch: CommitBatch): Promise<void> {
     // Taken before: a driver may hand the rows over to a worker.
-    const facts = { rows: batch.rows.length, isCompaction: batch.compactRevision !== undefined };
+    const facts = { rows: rowCount(batch), isCompaction: batch.compactRevision !== undefined };
     try {
       await this.#clock.time({ name: "commit", rows: facts.rows }, () => this.#driver.commit(batch));
     } catch (error) {

@@ -1,7 +1,7 @@
 import { nextTurn } from "@k3s/async";
-import type { CommitBatch, LeaseId, NewRow } from "@k3s/datastore";
+import type { CommitBatch, KeyDeletions, LeaseId, NewRow } from "@k3s/datastore";
 import { ColumnPacker } from "./packed-columns.ts";
-import type { PackedBatch, PackedRow } from "./worker-protocol.ts";
+import type { PackedBatch, PackedDeletions, PackedRow } from "./worker-protocol.ts";
 
 /** Beyond as many rows they are packed, so many of them in one turn of the event loop: a few milliseconds. */
 const SLICE_ROWS = 2000;
@@ -16,6 +16,7 @@ export interface Parcel {
 /** Brings a batch into that form; a large one without holding up the event loop. */
 export async function packBatch(batch: CommitBatch): Promise<Parcel> {
   const packer = new RowPacker(batch);
+  if (batch.deletions !== undefined) return packer.finish({ rows: [], deletions: packDeletions(batch.deletions) });
   if (batch.rows.length <= SLICE_ROWS) return packer.finish({ rows: batch.rows.map((row) => packer.pack(row)) });
   const columns = new ColumnPacker(batch.rows.length);
   for (let start = 0; start < batch.rows.length; start += SLICE_ROWS) {
@@ -23,6 +24,11 @@ export async function packBatch(batch: CommitBatch): Promise<Parcel> {
     await nextTurn();
   }
   return packer.finish({ rows: [], columns: columns.pack() });
+}
+
+/** A copy: a batch that finds the disk full is packed once more. */
+function packDeletions({ first, rows }: KeyDeletions): PackedDeletions {
+  return { first, rows: rows.slice().buffer };
 }
 
 /** Puts all values into one buffer. */
@@ -48,12 +54,13 @@ class RowPacker {
     return [id, name, ...flags, createRevision, prevRevision, ttlSeconds, offset, value?.length ?? -1];
   }
 
-  finish(packed: Pick<PackedBatch, "rows" | "columns">): Parcel {
+  finish(packed: Pick<PackedBatch, "rows" | "columns" | "deletions">): Parcel {
     const { spans, leases, endedLeases, compactRevision } = this.#batch;
     const values = this.#values.buffer;
     const batch = { ...packed, values, spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
-    const { columns } = packed;
+    const { columns, deletions } = packed;
     const more = columns === undefined ? [] : [columns.numbers, columns.nameLengths, columns.names];
+    if (deletions !== undefined) more.push(deletions.rows);
     return { batch, transfer: [values, ...more] };
   }
 }

@@ -2,6 +2,7 @@ import type { Logger } from "@k3s/log";
 import {
   DriverError,
   hasPuts,
+  rowCount,
   sumConnections,
   tableTraits,
   type CommitBatch,
@@ -9,6 +10,7 @@ import {
   type DatabaseSize,
   type DatabaseSnapshot,
   type Driver,
+  type DriverTraits,
   type Pruning,
   type RowHead,
   type SideState,
@@ -43,7 +45,7 @@ interface SqliteDriverParts {
 
 /** Kine's table in a SQLite file: one worker writes, another reads what is not in memory, so that a slow disk holds up nobody. */
 export class SqliteDriver implements Driver {
-  readonly traits = tableTraits;
+  readonly traits: DriverTraits = { ...tableTraits, takesDeletions: true };
   readonly #parts: SqliteDriverParts;
   /** Undefined where others make the checkpoints. */
   readonly #checkpointer: Checkpointer | undefined;
@@ -124,10 +126,11 @@ export class SqliteDriver implements Driver {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
+    const rows = rowCount(batch);
     const parcel = await packBatch(batch);
     const valueBytes = parcel.batch.values.byteLength;
     await this.#parts.writer.call("commit", parcel.batch, parcel.transfer);
-    this.#checkpointer?.note(walBytes(batch.rows.length, valueBytes));
+    this.#checkpointer?.note(walBytes(rows, valueBytes));
   }
 
   /** Carries out what adds no data: on a full disk once more, in the space that was held free for it, or that the log sets free. */

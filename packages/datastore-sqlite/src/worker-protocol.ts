@@ -32,10 +32,17 @@ export interface PackedColumns {
   readonly names: ArrayBuffer;
 }
 
+/** Ends of many keys: of the key of each row in `rows`, numbers 64 bits wide, in rows from the id `first` on. */
+export interface PackedDeletions {
+  readonly first: number;
+  readonly rows: ArrayBuffer;
+}
+
 export interface PackedBatch {
   readonly rows: readonly PackedRow[];
   /** More rows, instead of those. */
   readonly columns?: PackedColumns;
+  readonly deletions?: PackedDeletions;
   readonly values: ArrayBuffer;
   readonly spans: readonly RowSpan[];
   readonly leases: readonly LeaseRecord[];

@@ -2,7 +2,7 @@ import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import { unpackColumns } from "./packed-columns.ts";
-import type { PackedBatch, PackedRow, WorkerSettings } from "./worker-protocol.ts";
+import type { PackedBatch, PackedDeletions, PackedRow, WorkerSettings } from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
 const INCREMENTAL = 2;
@@ -32,6 +32,7 @@ export function writerOperations(database: Connection, synchronous: WorkerSettin
 
 function committing(database: Connection) {
   const insertRow = rowInserter(database);
+  const endKeys = keyEnder(database);
   const putLease = database.prepare("INSERT OR REPLACE INTO kine_lease (id, ttl, expires_at) VALUES (?, ?, ?)");
   const endLease = database.prepare("DELETE FROM kine_lease WHERE id = ?");
   const putRowLease = database.prepare("INSERT OR REPLACE INTO kine_lease_row (row_id, lease) VALUES (?, ?)");
@@ -42,6 +43,7 @@ function committing(database: Connection) {
   return database.transaction((batch: PackedBatch) => {
     const rows = batch.columns === undefined ? batch.rows : unpackColumns(batch.columns);
     for (const row of rows) insertRow(row, batch.values);
+    if (batch.deletions !== undefined) endKeys(batch.deletions);
     failpoint("sqlite.rows");
     for (const { id, ttlSeconds, expiresAtMs } of batch.leases) putLease.run(id, ttlSeconds, expiresAtMs);
     for (const id of batch.endedLeases) endLease.run(id);
@@ -60,6 +62,25 @@ function rowInserter(database: Connection): (row: PackedRow, values: ArrayBuffer
     const value = length < 0 ? null : length === 0 ? EMPTY : Buffer.from(values, offset, length);
     const source = created === 1 ? null : prevRevision;
     insert.run(id, name, created, deleted, createRevision, prevRevision, ttl, value, source);
+  };
+}
+
+/** Each row takes name and value from the one before it. */
+function keyEnder(database: Connection): (deletions: PackedDeletions) => void {
+  const end = database.prepare<[number, number]>(
+    `INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value)
+     SELECT ?, name, 0, 1, 0, id, 0, NULL, value FROM kine WHERE id = ?`,
+  );
+  // As kine fills a hole in the ids.
+  const fill = database.prepare<[number, string]>(
+    `INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value)
+     VALUES (?, ?, 0, 1, 0, 0, 0, NULL, NULL)`,
+  );
+  return ({ first, rows }) => {
+    for (const [i, row] of new Float64Array(rows).entries()) {
+      const id = first + i;
+      if (end.run(id, row).changes === 0) fill.run(id, `gap-${id}`);
+    }
   };
 }
 

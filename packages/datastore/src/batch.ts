@@ -43,9 +43,15 @@ function requiredOf(batches: readonly CommitBatch[]): LeaseId[] {
 }
 
 /** Whether there is nothing to write. */
-export function isEmpty({ rows, leases, endedLeases, rowLeases, compactRevision }: CommitBatch): boolean {
-  const parts = [rows, leases, endedLeases, rowLeases];
-  return compactRevision === undefined && parts.every(({ length }) => length === 0);
+export function isEmpty(batch: CommitBatch): boolean {
+  const { leases, endedLeases, rowLeases, compactRevision } = batch;
+  const hasSides = [leases, endedLeases, rowLeases].some(({ length }) => length > 0);
+  return compactRevision === undefined && !hasSides && rowCount(batch) === 0;
+}
+
+/** How many rows it adds to the table. */
+export function rowCount({ rows, deletions }: CommitBatch): number {
+  return rows.length + (deletions?.rows.length ?? 0);
 }
 
 /**

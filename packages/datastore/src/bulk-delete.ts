@@ -1,17 +1,24 @@
 import { nextTurn } from "@k3s/async";
 import type { LoneChange } from "./committer.ts";
-import { emptyBatch, type CommitBatch, type NewRow } from "./driver.ts";
+import { emptyBatch, type CommitBatch, type DriverTraits, type NewRow } from "./driver.ts";
 import { toInterval, type Interval } from "./key-range.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
 import { nameOfKey } from "./names.ts";
 import type { DeleteOp, Txn, TxnResult } from "./types.ts";
 import { revision } from "./types.ts";
-import type { Version } from "./version.ts";
+import type { ValueCache } from "./value-cache.ts";
+import { SharedTombstone, type Version } from "./version.ts";
 
 /** Fewer keys are deleted by an ordinary plan, which other writes need not wait for: it takes a few milliseconds, and their values fit. */
 const MIN_KEYS = 500;
 /** Keys looked at in one turn of the event loop. */
 const SLICE_KEYS = 2000;
+
+interface BulkDeleteParts {
+  readonly index: MvccIndex;
+  readonly values: ValueCache;
+  readonly traits: DriverTraits;
+}
 
 /**
  * Deletes a range of many keys in one revision. It is planned, and shown once it is durable, in slices; the state it is planned on cannot
@@ -20,57 +27,72 @@ const SLICE_KEYS = 2000;
  */
 export class BulkDelete implements LoneChange<TxnResult> {
   readonly interval: Interval;
-  readonly #index: MvccIndex;
+  readonly #parts: BulkDeleteParts;
   #versions: readonly Version[] = [];
   #first = 0;
 
-  constructor(index: MvccIndex, interval: Interval) {
-    this.#index = index;
+  constructor(parts: BulkDeleteParts, interval: Interval) {
+    this.#parts = parts;
     this.interval = interval;
   }
 
   /** undefined: an ordinary plan does it. */
-  static of(txn: Txn, index: MvccIndex): BulkDelete | undefined {
+  static of(txn: Txn, parts: BulkDeleteParts): BulkDelete | undefined {
     const op = loneDelete(txn);
     if (op === undefined) return undefined;
     const interval = toInterval(op);
-    return index.count(interval, NEWEST) < MIN_KEYS ? undefined : new BulkDelete(index, interval);
+    return parts.index.count(interval, NEWEST) < MIN_KEYS ? undefined : new BulkDelete(parts, interval);
   }
 
   async prepare(after: number): Promise<CommitBatch> {
     this.#first = after + 1;
     this.#versions = await this.#find();
-    const rows: NewRow[] = [];
-    for (const version of this.#versions) {
-      rows.push(tombstoneRow(version, this.#first + rows.length));
-      if (rows.length % SLICE_KEYS === 0) await nextTurn();
-    }
-    const last = after + rows.length;
-    const spans = rows.length > 1 ? [{ first: this.#first, last }] : [];
-    return { ...emptyBatch, after, rows, spans };
+    const count = this.#versions.length;
+    const spans = count > 1 ? [{ first: this.#first, last: after + count }] : [];
+    return { ...emptyBatch, after, ...(await this.#rows()), spans };
   }
 
   async show(): Promise<TxnResult> {
-    const last = this.#first + this.#versions.length - 1;
-    const tombstone = { mod: last, create: 0, version: 0, lease: 0n, deleted: true, value: undefined };
-    for (const [i, previous] of this.#versions.entries()) {
-      this.#index.append({ ...tombstone, key: previous.key, row: this.#first + i, previous });
-      if (i % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn();
+    const { index, values } = this.#parts;
+    const versions = this.#versions;
+    this.#versions = [];
+    const last = this.#first + versions.length - 1;
+    const deletion = { mod: last };
+    for (let start = 0; start < versions.length; start += SLICE_KEYS) {
+      const slice = versions.slice(start, start + SLICE_KEYS);
+      for (const [i, previous] of slice.entries())
+        index.append(new SharedTombstone(previous, this.#first + start + i, deletion));
+      values.forget(slice.map(({ row }) => row));
+      await nextTurn();
     }
-    const deleted = this.#versions.length;
+    values.trim();
+    const deleted = versions.length;
     return { revision: revision(last), succeeded: true, results: [{ kind: "delete", deleted, prevKvs: [] }] };
   }
 
   async #find(): Promise<readonly Version[]> {
     const found: Version[] = [];
     for (let { from } = this.interval; ;) {
-      const slice = this.#index.scan({ from, to: this.interval.to, revision: NEWEST, limit: SLICE_KEYS });
-      found.push(...slice);
+      const slice = this.#parts.index.scan({ from, to: this.interval.to, revision: NEWEST, limit: SLICE_KEYS });
+      for (const version of slice) found.push(version);
       const last = slice.at(-1);
       if (last === undefined || slice.length < SLICE_KEYS) return found;
       from = `${last.key}\0`;
       await nextTurn();
     }
+  }
+
+  /** What to write, in the form that takes the least memory: with a name of its own each row takes a kilobyte on its way. */
+  async #rows(): Promise<Pick<CommitBatch, "rows" | "deletions">> {
+    const versions = this.#versions;
+    if (this.#parts.traits.takesDeletions === true)
+      return { rows: [], deletions: { first: this.#first, rows: await rowsOf(versions) } };
+    const rows: NewRow[] = [];
+    for (const version of versions) {
+      rows.push(tombstoneRow(version, this.#first + rows.length));
+      if (rows.length % SLICE_KEYS === 0) await nextTurn();
+    }
+    return { rows };
   }
 }
 
@@ -79,6 +101,15 @@ function loneDelete({ compare, success }: Txn): DeleteOp | undefined {
   const [op, ...others] = success;
   const isLone = compare.length === 0 && others.length === 0;
   return isLone && op?.kind === "delete" && !op.prevKv ? op : undefined;
+}
+
+async function rowsOf(versions: readonly Version[]): Promise<Float64Array> {
+  const rows = new Float64Array(versions.length);
+  for (const [i, { row }] of versions.entries()) {
+    rows[i] = row;
+    if (i % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn();
+  }
+  return rows;
 }
 
 function tombstoneRow({ key, row }: Version, id: number): NewRow {

@@ -2,7 +2,7 @@ import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { answering } from "./answering.ts";
-import { hasPuts, isEmpty, mayShareCommit, merge } from "./batch.ts";
+import { hasPuts, isEmpty, mayShareCommit, merge, rowCount } from "./batch.ts";
 import { CommitTrouble } from "./commit-trouble.ts";
 import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
@@ -264,7 +264,7 @@ export class Committer {
 
   async #commit(batch: CommitBatch): Promise<void> {
     const { driver } = this.#parts;
-    if (batch.rows.length === 0) await this.#confirm(batch.after);
+    if (rowCount(batch) === 0) await this.#confirm(batch.after);
     if (!isEmpty(batch)) await driver.commit(batch);
   }
 

@@ -36,11 +36,22 @@ export interface RowSpan {
   readonly last: number;
 }
 
+/**
+ * Ends of many keys, without an object for each: the key of the row `rows[i]`, which is its newest one, ends with the row `first + i`. The
+ * driver takes the name and the value before from that row. Where another program has removed it nobody has the key any more, and the row is a gap.
+ */
+export interface KeyDeletions {
+  readonly first: number;
+  readonly rows: Float64Array;
+}
+
 /** What becomes durable together, in one transaction of the database. */
 export interface CommitBatch {
   /** Last row that the batch was planned on; 0: none. A shared database refuses the batch when its last row is another one. */
   readonly after: number;
   readonly rows: readonly NewRow[];
+  /** More rows, instead of those. Only for a driver that takes them. */
+  readonly deletions?: KeyDeletions;
   readonly spans: readonly RowSpan[];
   readonly leases: readonly LeaseRecord[];
   readonly endedLeases: readonly LeaseId[];
@@ -84,6 +95,8 @@ export interface DriverTraits {
    * of all. What stays is superfluous: the next load finds it again and compacts it again.
    */
   readonly prunes: "every-row" | "deleted-keys";
+  /** Whether a batch may have {@link CommitBatch.deletions}. Default: no. */
+  readonly takesDeletions?: boolean;
 }
 
 /** Kine's table in a database of SQL. */

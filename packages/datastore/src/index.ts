@@ -1,4 +1,4 @@
-export { hasPuts } from "./batch.ts";
+export { hasPuts, rowCount } from "./batch.ts";
 export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
   emptyBatch,
@@ -15,6 +15,7 @@ export {
   type Driver,
   type DriverErrorKind,
   type DriverTraits,
+  type KeyDeletions,
   type LeaseRecord,
   type NewRow,
   type Position,

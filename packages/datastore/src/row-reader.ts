@@ -2,7 +2,7 @@ import type { RowHead } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { isGapName, keyOfName, MARKER_NAME } from "./names.ts";
 import type { LeaseId } from "./types.ts";
-import { isLive, type Version } from "./version.ts";
+import { isLive, StoredVersion, type Version } from "./version.ts";
 
 /** A live key whose row carries a TTL but no lease of ours: kine wrote it. */
 export interface Unleased {
@@ -67,12 +67,12 @@ export class RowReader {
     const previous = this.#index.newest(key);
     const mod = beside.revisionOf(head.id);
     const base = { key, row: head.id, mod, previous, value: undefined };
-    if (head.deleted) return { ...base, create: 0, version: 0, lease: 0n, deleted: true };
+    if (head.deleted) return new StoredVersion({ ...base, create: 0, version: 0, lease: 0n });
     const lease = beside.leaseOf(head.id);
-    if (head.created) return { ...base, create: mod, version: 1, lease, deleted: false };
+    if (head.created) return new StoredVersion({ ...base, create: mod, version: 1, lease });
     const before = isLive(previous) ? previous : undefined;
     const create = head.createRevision > 0 ? beside.revisionOf(head.createRevision) : (before?.create ?? mod);
     // Versions are not on disk: after a compaction an update is known to be at least the second.
-    return { ...base, create, version: (before?.version ?? 1) + 1, lease, deleted: false };
+    return new StoredVersion({ ...base, create, version: (before?.version ?? 1) + 1, lease });
   }
 }

@@ -127,7 +127,7 @@ export class MvccStore implements Store {
   async txn(txn: Txn, { caller, isFresh = false }: TxnOptions = {}): Promise<TxnResult> {
     checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
-    const deletion = BulkDelete.of(txn, this.#index);
+    const deletion = BulkDelete.of(txn, { index: this.#index, values: this.#values, traits: this.#driver.traits });
     if (deletion !== undefined) return this.#committer.runAlone(deletion, caller);
     const writes = canWrite(txn);
     if (!isFresh && (!writes || canReadPast(txn))) await this.fresh();

@@ -5,7 +5,7 @@ import type { MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, nameOfKey, packCompactValue } from "./names.ts";
 import { StoreError } from "./store-errors.ts";
 import type { LeaseId } from "./types.ts";
-import { isLive, type Key, type Version } from "./version.ts";
+import { isLive, StoredVersion, type Key, type Version } from "./version.ts";
 
 const MAX_TTL_COLUMN = 2 ** 31 - 1; // 32 bits in kine's MySQL and PostgreSQL tables
 
@@ -35,17 +35,16 @@ export class TxnWrites {
     const previous = this.#index.newest(key);
     const row = this.#index.lastRow + 1;
     const before = isLive(previous) ? previous : undefined;
-    const version: Version = {
+    const version = new StoredVersion({
       key,
       row,
       mod: row,
       create: before?.create ?? row,
       version: (before?.version ?? 0) + 1,
       lease,
-      deleted: false,
       previous,
       value,
-    };
+    });
     this.#add(version, {
       created: before === undefined,
       ttlSeconds: this.#attach(key, lease),
@@ -55,8 +54,8 @@ export class TxnWrites {
 
   delete(previous: Version): void {
     const row = this.#index.lastRow + 1;
-    const tombstone = { create: 0, version: 0, lease: 0n, deleted: true, value: undefined };
-    const version: Version = { key: previous.key, row, mod: row, previous, ...tombstone };
+    const tombstone = { create: 0, version: 0, lease: 0n, value: undefined };
+    const version = new StoredVersion({ key: previous.key, row, mod: row, previous, ...tombstone });
     this.#add(version, { created: false, ttlSeconds: 0, stored: undefined });
   }
 

@@ -1,12 +1,11 @@
 import type { Driver } from "./driver.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
+import { ValueArena } from "./value-arena.ts";
 import { ValueReads } from "./value-reads.ts";
 import type { Version } from "./version.ts";
 
 export const NO_VALUE: Buffer = Buffer.alloc(0);
 
-/** What an entry costs besides its bytes: map entry, Buffer and ArrayBuffer objects. */
-const ENTRY_BYTES = 250;
 const READ_ROWS = 256;
 /** Reads of so many rows under way at a time: what a database is asked, it holds in memory until the answer is taken. */
 const READS_AT_ONCE = 4;
@@ -17,20 +16,20 @@ const KEPT_ROWS = 64;
  * Values by row id: the recently used up to a limit in memory, the others read through the driver.
  *
  * Two generations instead of an order of use: what is used moves to the young one; when that has half of the limit it
- * becomes the old one, and what is left of the old one goes at once. So neither a hit nor an eviction searches anything.
+ * becomes the old one, and what is left of the old one goes at once, its memory becoming that of the young one. So neither a hit nor an
+ * eviction searches anything, and no value leaves garbage behind.
  */
 export class ValueCache {
   readonly #reads: ValueReads;
-  readonly #halfBytes: number;
   readonly #onMissing: (version: Version) => void;
-  #young = new Map<number, Buffer>();
-  #old = new Map<number, Buffer>();
-  #youngBytes = 0;
+  #young: ValueArena;
+  #old: ValueArena;
 
   /** `onMissing` is told of every row that the database does not have any more. */
   constructor(driver: Pick<Driver, "values">, limitBytes: number, onMissing: (version: Version) => void) {
     this.#reads = new ValueReads(driver);
-    this.#halfBytes = limitBytes / 2;
+    this.#young = new ValueArena(limitBytes / 2);
+    this.#old = new ValueArena(limitBytes / 2);
     this.#onMissing = onMissing;
   }
 
@@ -49,12 +48,22 @@ export class ValueCache {
 
   set(row: number, value: Buffer): void {
     this.#forget(row);
-    this.#keep(row, detached(value));
+    this.#keep(row, value);
   }
 
   /** Drops rows that a compaction removed. */
   forget(rows: readonly number[]): void {
     for (const row of rows) this.#forget(row);
+  }
+
+  /** Gives memory back after many rows were dropped, as far as their share makes that worth while. */
+  trim(): void {
+    const generations = [this.#old, this.#young];
+    const [live, used] = [sum(generations, "liveBytes"), sum(generations, "usedBytes")];
+    if (live * 2 > used) return;
+    const kept = generations.flatMap((arena) => [...arena.entries()]);
+    for (const arena of generations) arena.release();
+    for (const [row, value] of kept) this.#keep(row, value);
   }
 
   /** All values by row id; rows that are gone from the database are missing in the answer. */
@@ -92,30 +101,18 @@ export class ValueCache {
   }
 
   #keep(row: number, value: Buffer): void {
-    const bytes = value.length + ENTRY_BYTES;
-    if (bytes > this.#halfBytes) return;
-    if (this.#youngBytes + bytes > this.#halfBytes) {
-      this.#old = this.#young;
-      this.#young = new Map();
-      this.#youngBytes = 0;
-    }
-    this.#young.set(row, value);
-    this.#youngBytes += bytes;
+    if (!this.#young.couldHold(value.length) || this.#young.put(row, value)) return;
+    [this.#old, this.#young] = [this.#young, this.#old];
+    this.#young.clear();
+    this.#young.put(row, value);
   }
 
   #forget(row: number): void {
     this.#old.delete(row);
-    const young = this.#young.get(row);
-    if (young === undefined) return;
     this.#young.delete(row);
-    this.#youngBytes -= young.length + ENTRY_BYTES;
   }
 }
 
-/** A Buffer that keeps no larger one alive: values arrive as slices of network and worker messages. */
-function detached(value: Buffer): Buffer {
-  if (value.length === value.buffer.byteLength) return value;
-  const copy = Buffer.allocUnsafeSlow(value.length);
-  value.copy(copy);
-  return copy;
+function sum(arenas: readonly ValueArena[], of: "liveBytes" | "usedBytes"): number {
+  return arenas.reduce((total, arena) => total + arena[of], 0);
 }

@@ -22,6 +22,73 @@ export interface Version {
   value: Buffer | undefined;
 }
 
+/** A version in the least memory that its fields need: there is one for each change since the last compaction. */
+export class StoredVersion implements Version {
+  readonly key: Key;
+  readonly row: number;
+  mod: number;
+  create: number;
+  version: number;
+  lease: LeaseId;
+  previous: Version | undefined;
+  value: Buffer | undefined;
+
+  /** `version` 0: a tombstone. */
+  constructor(fields: Omit<Version, "deleted">) {
+    this.key = fields.key;
+    this.row = fields.row;
+    this.mod = fields.mod;
+    this.create = fields.create;
+    this.version = fields.version;
+    this.lease = fields.lease;
+    this.previous = fields.previous;
+    this.value = fields.value;
+  }
+
+  get deleted(): boolean {
+    return this.version === 0;
+  }
+}
+
+/** The tombstone of one key out of many that were deleted together: what they have in common is there once. */
+export class SharedTombstone implements Version {
+  readonly key: Key;
+  readonly row: number;
+  previous: Version | undefined;
+  readonly #deletion: { readonly mod: number };
+
+  constructor(previous: Version, row: number, deletion: { readonly mod: number }) {
+    this.key = previous.key;
+    this.row = row;
+    this.previous = previous;
+    this.#deletion = deletion;
+  }
+
+  get mod(): number {
+    return this.#deletion.mod;
+  }
+
+  get create(): number {
+    return 0;
+  }
+
+  get version(): number {
+    return 0;
+  }
+
+  get lease(): LeaseId {
+    return 0n;
+  }
+
+  get deleted(): boolean {
+    return true;
+  }
+
+  get value(): undefined {
+    return undefined;
+  }
+}
+
 /** Whether the key exists with this version as its newest. */
 export function isLive(version: Version | undefined): version is Version {
   return version !== undefined && !version.deleted;

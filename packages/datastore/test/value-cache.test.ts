@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { NO_VALUE, ValueCache } from "../src/value-cache.ts";
 import type { Version } from "../src/version.ts";
 
-const ENTRY_BYTES = 250;
+const ENTRY_BYTES = 64;
 
 /** A table whose row `n` has the text of `n`; rows from 1000 on are gone. `asked` holds the questions in order. */
 function table() {
@@ -95,7 +95,7 @@ test("ValueCache: what is used stays, what is not used goes, and the limit holds
 
 test("ValueCache: a value that is larger than half of the limit is not kept, nor one that was forgotten", () => {
   const cache = new ValueCache(table(), 1000, neverMissing);
-  cache.set(1, Buffer.alloc(300));
+  cache.set(1, Buffer.alloc(450));
   cache.set(2, Buffer.alloc(10, "b"));
   cache.set(2, Buffer.alloc(10, "c"));
   assert.equal(cache.peek(version(1)), undefined);
@@ -104,3 +104,20 @@ test("ValueCache: a value that is larger than half of the limit is not kept, nor
   assert.equal(cache.peek(version(2)), undefined);
   assert.equal(cache.peek({ ...version(3), deleted: true }), NO_VALUE);
 });
+
+test("ValueCache: trim() keeps what is left when most of it was forgotten, in either generation", () => {
+  const cache = new ValueCache(table(), 20 * (ENTRY_BYTES + 4), neverMissing);
+  const rows = Array.from({ length: 16 }, (_, i) => i + 1);
+  for (const row of rows) cache.set(row, Buffer.from("four"));
+  cache.trim();
+  assert.deepEqual(kept(cache, [1, 16]), [1, 16]);
+  cache.forget(rows.filter((row) => row !== 3 && row !== 15));
+  cache.trim();
+  assert.deepEqual(kept(cache, rows), [3, 15]);
+  cache.set(20, Buffer.from("more"));
+  assert.equal(cache.peek(version(20))?.toString(), "more");
+});
+
+function kept(cache: ValueCache, rows: readonly number[]): readonly number[] {
+  return rows.filter((row) => cache.peek(version(row))?.toString() === "four");
+}

@@ -1,5 +1,5 @@
 import type { TestContext } from "node:test";
-import { DriverError, openStore, tableTraits, type CommitBatch, type Driver, type OpenStore } from "@k3s/datastore";
+import { DriverError, openStore, type CommitBatch, type Driver, type OpenStore } from "@k3s/datastore";
 import { openSqliteDriver } from "../../src/index.ts";
 import { silent, tempDatabase } from "./temp-store.ts";
 
@@ -8,13 +8,16 @@ export const failed = () => new DriverError("failed", "Cannot commit: the test s
 
 /** The real driver with a commit and a load that tests can break. */
 export class BrokenDriver implements Driver {
-  readonly traits = tableTraits;
   readonly #inner: Driver;
   commitWith: (batch: CommitBatch, real: (batch: CommitBatch) => Promise<void>) => Promise<void> = (batch, real) =>
     real(batch);
   pruneWith: (real: () => Promise<void>) => Promise<void> = (real) => real();
   valuesWith: (real: () => ReturnType<Driver["values"]>) => ReturnType<Driver["values"]> = (real) => real();
   isAway = false;
+
+  get traits(): Driver["traits"] {
+    return this.#inner.traits;
+  }
 
   constructor(inner: Driver) {
     this.#inner = inner;
