@@ -20,6 +20,8 @@ export interface SenderOptions {
 const BATCH_BYTES = 128 << 10;
 /** Answers to a peer that sends but does not read. */
 const CONTROL_BYTES_MAX = 256 << 10;
+/** How long a frame waits at most that is to go out behind others. TCP keeps its own acknowledgements back for 40 to 200 ms. */
+const COMPANION_WAIT_MS = 200;
 /** Streams that are gone stay in the lists until so many of them can be taken out together. */
 const DROPPED_MAX = 256;
 
@@ -33,6 +35,8 @@ export class Sender {
   #window = WINDOW_DEFAULT;
   #control: Uint8Array[] = [];
   #controlBytes = 0;
+  #companion: Uint8Array | undefined;
+  #companionTimer: NodeJS.Timeout | undefined;
   #ready: Stream[] = [];
   #nextReady = 0;
   /** Could send if the connection's window were open. */
@@ -67,6 +71,14 @@ export class Sender {
     this.#controlBytes += frame.length;
     this.#schedule();
     return this.#controlBytes <= CONTROL_BYTES_MAX;
+  }
+
+  /** As {@link control}, for a frame that is in no hurry: it goes behind what is sent next, or alone 200 ms from now. */
+  accompany(frame: Uint8Array): boolean {
+    if (this.#companion !== undefined || this.#isClosed) return this.control(frame);
+    this.#companion = frame;
+    this.#companionTimer = setTimeout(() => this.#sendCompanion(), COMPANION_WAIT_MS);
+    return true;
   }
 
   /** The stream's queue or its window has changed, by `added` bytes of body. */
@@ -118,6 +130,7 @@ export class Sender {
     this.#writeControl();
     while (output.bytes < BATCH_BYTES && this.#hasReady) this.#emit(this.#shift());
     if (output.bytes === 0) return;
+    this.#writeCompanion();
     this.#isBlocked = !this.#options.write(output.finish());
     if (!this.#isBlocked && this.#hasReady) setImmediate(this.#flush);
   }
@@ -134,6 +147,7 @@ export class Sender {
 
   close(): void {
     this.#isClosed = true;
+    this.#takeCompanion();
     this.#control = [];
     this.#ready = [];
     this.#starved = [];
@@ -168,6 +182,24 @@ export class Sender {
     for (const frame of this.#control) this.#options.output.raw(frame);
     this.#control = [];
     this.#controlBytes = 0;
+  }
+
+  #writeCompanion(): void {
+    const frame = this.#takeCompanion();
+    if (frame !== undefined) this.#options.output.raw(frame);
+  }
+
+  #sendCompanion(): void {
+    const frame = this.#takeCompanion();
+    if (frame !== undefined) this.control(frame);
+  }
+
+  #takeCompanion(): Uint8Array | undefined {
+    const frame = this.#companion;
+    if (frame === undefined) return undefined;
+    clearTimeout(this.#companionTimer);
+    this.#companion = undefined;
+    return frame;
   }
 
   /** One turn of a stream: its head, up to one frame of its body, its end. */

@@ -285,6 +285,20 @@ describe("Connection: RFC 9113, what a client may do", () => {
     assert.deepEqual([flags, payload.toString()], [Flag.ack, "abcdefgh"]);
   });
 
+  test("the ping by which grpc-go measures goes behind what is sent next, and alone where there is nothing", async (t) => {
+    const anyTime = { intervalMinMs: 0, idleIntervalMinMs: 0, strikesMax: 0 };
+    const { port } = await startServer(t, { limits: { pings: anyTime } });
+    const peer = await Peer.open(t, port);
+    const answered = async () => (await peer.take(FrameType.ping)).payload.toString("hex");
+    const measure = "02041010090e0707";
+    const pings = ["one", "two"].map((text) => text.padEnd(8));
+    peer.write(...[measure, measure].map((hex) => send.ping(hex, "hex")), ...pings.map((text) => send.ping(text)));
+    const order = [await answered(), await answered(), await answered(), await answered()];
+    assert.deepEqual(order, [measure, ...pings.map((text) => Buffer.from(text).toString("hex")), measure]);
+    peer.write(send.ping(measure, "hex"));
+    assert.equal(await answered(), measure);
+  });
+
   test("8.1: an answer before the end of the request asks the client to send no more", async (t) => {
     const { port, held } = await startServer(t);
     const peer = await Peer.open(t, port);

@@ -74,7 +74,8 @@ export const send = {
   windowUpdate: (streamId: number, increment: number) =>
     frame({ type: FrameType.windowUpdate, streamId, payload: uint32(increment) }),
   reset: (streamId: number, code = 8) => frame({ type: FrameType.rstStream, streamId, payload: uint32(code) }),
-  ping: (text = "01234567") => frame({ type: FrameType.ping, payload: Buffer.from(text) }),
+  ping: (text = "01234567", encoding: BufferEncoding = "latin1") =>
+    frame({ type: FrameType.ping, payload: Buffer.from(text, encoding) }),
 };
 
 function setting(id: number, value: number): Buffer {
