@@ -8,7 +8,6 @@ import { once } from "node:events";
 import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { sleep } from "@k3s/async";
 import { DIST, K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { byHandScript, captureChildren } from "./by-hand.ts";
 import { median } from "./median.ts";
@@ -23,10 +22,8 @@ const WATCH = join(import.meta.dirname, "ready-watch.ts");
 type Kind = "first line cold" | "first line warm" | "k3s cold" | "k3s warm" | "by hand cold" | "by hand warm";
 const seconds = new Map<Kind, number[]>();
 
-/** Starts something and waits until the node behind `port` is Ready. Milliseconds. */
-async function measure(host: TestHost, port: number, start: () => void): Promise<number> {
-  const since = Date.now();
-  start();
+/** Waits until the node behind `port` is Ready that was started at `since`. Milliseconds from then on. */
+async function untilReady(host: TestHost, port: number, since: number): Promise<number> {
   const done = await host
     .run(process.execPath, WATCH, `https://127.0.0.1:${port}`, `${DATA}/server/tls`, String(since))
     .catch(() => "");
@@ -34,25 +31,17 @@ async function measure(host: TestHost, port: number, start: () => void): Promise
   return Number(done) - since;
 }
 
-/** Starts k3s and waits for the node as well as for the first line. */
+/** Starts k3s and waits for its first line, and only then for the node: who looks for it takes processor time too. */
 async function measureServer(server: K3sServer, how: "cold" | "warm"): Promise<void> {
-  const before = server.log.length;
   const since = Date.now();
-  const firstLine = async () => {
-    while (server.log.length === before) await sleep(1);
-    return Date.now() - since;
-  };
-  await Promise.all([
-    measured(
-      `k3s ${how}`,
-      measure(server.host, 6443, () => server.start()),
-    ),
-    measured(`first line ${how}`, firstLine()),
-  ]);
+  server.start();
+  await server.said();
+  record(`first line ${how}`, Date.now() - since);
+  record(`k3s ${how}`, await untilReady(server.host, 6443, since));
 }
 
-async function measured(kind: Kind, ms: Promise<number>): Promise<void> {
-  const value = (await ms) / 1000;
+function record(kind: Kind, ms: number): void {
+  const value = ms / 1000;
   seconds.set(kind, [...(seconds.get(kind) ?? []), value]);
   process.stdout.write(`${kind}: ${value.toFixed(2)} s\n`);
 }
@@ -75,11 +64,9 @@ async function wipeState(host: TestHost): Promise<void> {
 }
 
 async function byHand(host: TestHost, script: string, kind: Kind): Promise<void> {
+  const since = Date.now();
   const holder = host.spawn("sh", ["-c", script], { stdio: "ignore" });
-  await measured(
-    kind,
-    measure(host, API_PORT, () => undefined),
-  );
+  record(kind, await untilReady(host, API_PORT, since));
   const gone = once(holder, "exit");
   await host.run("pkill", "-KILL", "-f", `^(/var/lib/rancher/k3s/data|${DIST})/[^ ]*/bin/`);
   await gone;

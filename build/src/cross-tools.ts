@@ -1,6 +1,6 @@
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+import { provideCachedFolder } from "./cached-folder.ts";
 
 /** Compiler and tools for another processor. */
 export interface CrossTools {
@@ -21,9 +21,8 @@ const PACKAGES = [
 
 /** Debian's cross compiler for arm64, unpacked once and kept in the cache; nothing is installed. */
 export async function provideCrossTools(context: SourceContext): Promise<CrossTools> {
-  const folder = join(context.cacheDir, "cross-arm64");
-  const list = PACKAGES.join("\n");
-  if ((await readFile(join(folder, "packages"), "utf8").catch(() => "")) !== list) await unpack(folder, list, context);
+  const make = (staging: string) => unpackDebianPackages(PACKAGES, join(staging, "root"), context);
+  const folder = await provideCachedFolder({ name: "cross-arm64", recipe: import.meta.filename, make }, context);
   const root = join(folder, "root");
   const target = join(root, "usr/aarch64-linux-gnu");
   return {
@@ -35,13 +34,4 @@ export async function provideCrossTools(context: SourceContext): Promise<CrossTo
     strip: join(root, "usr/bin/aarch64-linux-gnu-strip"),
     environment: { ...context.environment, LD_LIBRARY_PATH: join(root, "usr/lib/x86_64-linux-gnu") },
   };
-}
-
-async function unpack(folder: string, list: string, context: SourceContext): Promise<void> {
-  const staging = `${folder}.${process.pid}.tmp`;
-  await rm(staging, { recursive: true, force: true });
-  await unpackDebianPackages(PACKAGES, join(staging, "root"), context);
-  await writeFile(join(staging, "packages"), list);
-  await rm(folder, { recursive: true, force: true });
-  await rename(staging, folder);
 }

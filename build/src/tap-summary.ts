@@ -4,6 +4,12 @@ export interface Counts {
   readonly skipped: number;
 }
 
+/** A failed test: its name, and the first line of its error. */
+export interface FailedTest {
+  readonly name: string;
+  readonly error: string;
+}
+
 /**
  * Counts of a run from the end of its TAP report, as `node --test` writes it. A cancelled test is a failed one. A report
  * without the counts (the runner died) or a bad exit code without a failure counts as one failure.
@@ -17,4 +23,15 @@ export function summarizeTap(report: string, exitCode: number): Counts {
   const failed = count("fail") + count("cancelled");
   if (Number.isNaN(passed) || Number.isNaN(failed)) return { passed: 0, failed: 1, skipped: 0 };
   return { passed, failed: failed === 0 && exitCode !== 0 ? 1 : failed, skipped: count("skipped") || 0 };
+}
+
+/** A failure and the first line that says why, which is quoted where it is the only one. */
+const NOT_OK = /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n +error: (?:\|-\n +)?(.*)/gm;
+
+/** The tests that failed themselves, not because of tests within them. */
+export function failedTests(report: string): readonly FailedTest[] {
+  return [...report.matchAll(NOT_OK)]
+    .map(([, name = "", type = "", error = ""]) => ({ name, type, error }))
+    .filter(({ type }) => type !== "subtestsFailed")
+    .map(({ name, error }) => ({ name, error: error.replace(/^'(.*)'$/, "$1") }));
 }

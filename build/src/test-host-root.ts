@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { access, chmod, cp, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+import { provideCachedFolder } from "./cached-folder.ts";
 
 const run = promisify(execFile);
 
@@ -47,37 +47,24 @@ const USERS = 'u messagebus - "System Message Bus" /nonexistent\n';
 
 /** A file tree for systemd hosts of tests, made once from Debian's packages and kept in the cache. Returns its folder. */
 export async function provideHostRoot(context: SourceContext): Promise<string> {
-  const recipe = await readFile(import.meta.filename); // the list above, and what is done with it
-  const folder = join(context.cacheDir, `host-root-${createHash("sha256").update(recipe).digest("hex").slice(0, 12)}`);
-  const isThere = await access(folder).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) await makeHostRoot(folder, context);
-  return folder;
+  const make = (staging: string) => makeHostRoot(staging, context);
+  return await provideCachedFolder({ name: "host-root", recipe: import.meta.filename, make }, context);
 }
 
-async function makeHostRoot(folder: string, context: SourceContext): Promise<void> {
-  const staging = `${folder}.${process.pid}.tmp`;
-  await rm(staging, { recursive: true, force: true });
-  try {
-    await unpackDebianPackages(PACKAGES, staging, context);
-    await mergeIntoUsr(staging);
-    for (const [from, to] of COPIES) await cp(join(staging, from), join(staging, to));
-    for (const [place, target] of LINKS) {
-      await rm(join(staging, place), { recursive: true, force: true });
-      await symlink(target, join(staging, place));
-    }
-    await chmod(join(staging, "tmp"), 0o1777);
-    for (const name of ["bin", "lib", "sbin"]) await mkdir(join(staging, "usr/local", name), { recursive: true });
-    await writeFile(join(staging, "usr/lib/sysusers.d/dbus.conf"), USERS);
-    // With the programs of the tree itself; the machine may have none of them.
-    for (const program of ["systemd-sysusers", "ldconfig"]) await run("chroot", [staging, program]);
-    for (const mark of ["etc/.updated", "var/.updated"]) await writeFile(join(staging, mark), "");
-    await rename(staging, folder);
-  } finally {
-    await rm(staging, { recursive: true, force: true });
+async function makeHostRoot(staging: string, context: SourceContext): Promise<void> {
+  await unpackDebianPackages(PACKAGES, staging, context);
+  await mergeIntoUsr(staging);
+  for (const [from, to] of COPIES) await cp(join(staging, from), join(staging, to));
+  for (const [place, target] of LINKS) {
+    await rm(join(staging, place), { recursive: true, force: true });
+    await symlink(target, join(staging, place));
   }
+  await chmod(join(staging, "tmp"), 0o1777);
+  for (const name of ["bin", "lib", "sbin"]) await mkdir(join(staging, "usr/local", name), { recursive: true });
+  await writeFile(join(staging, "usr/lib/sysusers.d/dbus.conf"), USERS);
+  // With the programs of the tree itself; the machine may have none of them.
+  for (const program of ["systemd-sysusers", "ldconfig"]) await run("chroot", [staging, program]);
+  for (const mark of ["etc/.updated", "var/.updated"]) await writeFile(join(staging, mark), "");
 }
 
 async function mergeIntoUsr(root: string): Promise<void> {

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { access, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { unpackDebianPackages, waitForLock, type SourceContext } from "@k3s/components";
+import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+import { provideCachedFolder } from "./cached-folder.ts";
 
 interface TestProgram {
   readonly path: string;
@@ -37,33 +37,17 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
   shellcheck: { path: "usr/bin/shellcheck", packages: ["shellcheck", "libgmp10", "libffi8"], needsLibraries: true },
   h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
 };
-const LOCK_WAIT_MS = 10 * 60_000;
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 
-/** A folder with links to the programs, unpacked once per list of them and kept in the cache; other checkouts may have other lists. */
+/** A folder with links to the programs, unpacked once per list of them and kept in the cache. */
 export async function provideTestPrograms(context: SourceContext): Promise<string> {
-  const recipe = await readFile(import.meta.filename); // the list above, and what is done with it
-  const key = createHash("sha256").update(recipe).digest("hex").slice(0, 12);
-  const folder = join(context.cacheDir, `test-programs-${key}`);
-  await mkdir(context.cacheDir, { recursive: true });
-  await using _lock = await waitForLock(`${folder}.lock`, {
-    limitMs: LOCK_WAIT_MS,
-    onWait: (owner) =>
-      context.progress({ step: "Wait for another run", note: `process ${owner} unpacks test programs` }),
-    signal: context.signal,
-  });
-  const isThere = await access(folder).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) await unpack(folder, context);
-  return join(folder, "bin");
+  const make = (staging: string, folder: string) => unpack(staging, folder, context);
+  return join(await provideCachedFolder({ name: "test-programs", recipe: import.meta.filename, make }, context), "bin");
 }
 
-async function unpack(folder: string, context: SourceContext): Promise<void> {
-  const staging = `${folder}.tmp`; // one at a time
+/** `folder`: where it all lies in the end. */
+async function unpack(staging: string, folder: string, context: SourceContext): Promise<void> {
   const packages = [...new Set(Object.values(PROGRAMS).flatMap((program) => program.packages))];
-  await rm(staging, { recursive: true, force: true });
   await mkdir(join(staging, "bin"), { recursive: true });
   await unpackDebianPackages(packages, join(staging, "root"), context);
   for (const [name, { path, needsLibraries = false }] of Object.entries(PROGRAMS)) {
@@ -72,7 +56,6 @@ async function unpack(folder: string, context: SourceContext): Promise<void> {
     if (needsLibraries) await writeFile(link, wrapper(join(folder, "root"), path), { mode: 0o755 });
     else await symlink(join("../root", path), link);
   }
-  await rename(staging, folder);
 }
 
 function wrapper(root: string, path: string): string {

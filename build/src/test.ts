@@ -7,12 +7,14 @@ import { provideStorageTests } from "@k3s/components";
 import { NodeError } from "@k3s/errors";
 import { cacheDirectory } from "./component-options.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
-import { summarizeTap, type Counts } from "./tap-summary.ts";
+import { failedTests, summarizeTap, type Counts, type FailedTest } from "./tap-summary.ts";
 import { provideHostRoot } from "./test-host-root.ts";
 import { provideTestPrograms } from "./test-programs.ts";
 import { SUITES, type Suite } from "./test-suites.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+/** What is shown again of an error. */
+const ERROR_CHARS_MAX = 300;
 const NAMES = SUITES.map((suite) => suite.name);
 
 /** Runs the named suites, or all, and ends with one line of counts. */
@@ -32,18 +34,32 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
     ...environment,
   };
   const host = { environment: { ...programs, PATH: pathOf(environment) }, signal };
-  const results: { readonly name: string; readonly counts: Counts; readonly seconds: number }[] = [];
+  const results: Result[] = [];
   for (const suite of suites) {
     process.stdout.write(`\n=== ${suite.name}\n`);
     const startedAt = performance.now();
-    const counts = suite.kind === "script" ? await runScript(suite, host) : await runTests(suite, host);
-    results.push({ name: suite.name, counts, seconds: (performance.now() - startedAt) / 1000 });
+    const outcome = suite.kind === "script" ? await runScript(suite, host) : await runTests(suite, host);
+    results.push({ name: suite.name, ...outcome, seconds: (performance.now() - startedAt) / 1000 });
   }
   process.stdout.write("\n");
+  // Far above, each with all that is known of it; here for those who see only the end.
+  for (const { name, failed } of results)
+    for (const test of failed)
+      process.stdout.write(`${name}: ✖ ${test.name}: ${test.error.slice(0, ERROR_CHARS_MAX)}\n`);
   for (const { name, counts, seconds } of results) process.stdout.write(`${formatResult(name, counts, seconds)}\n`);
   const sum = (key: keyof Counts) => results.reduce((total, { counts }) => total + counts[key], 0);
   process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed\n`);
   return sum("failed") === 0 ? 0 : 1;
+}
+
+interface Outcome {
+  readonly counts: Counts;
+  readonly failed: readonly FailedTest[];
+}
+
+interface Result extends Outcome {
+  readonly name: string;
+  readonly seconds: number;
 }
 
 function formatResult(name: string, { passed, failed, skipped }: Counts, seconds: number): string {
@@ -58,21 +74,21 @@ function pathOf(environment: BuildHost["environment"]): string {
 
 type SuiteHost = Pick<BuildHost, "environment" | "signal">;
 
-async function runScript(suite: Suite & { readonly kind: "script" }, host: SuiteHost): Promise<Counts> {
+async function runScript(suite: Suite & { readonly kind: "script" }, host: SuiteHost): Promise<Outcome> {
   const { scripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as PackageFile;
   const script = scripts[suite.script];
   if (script === undefined) throw new Error(`No script "${suite.script}" in package.json`);
   const isGood = (await exitCodeOf(["sh", "-c", script], host)) === 0;
-  return { passed: isGood ? 1 : 0, failed: isGood ? 0 : 1, skipped: 0 };
+  return { counts: { passed: isGood ? 1 : 0, failed: isGood ? 0 : 1, skipped: 0 }, failed: [] };
 }
 
 interface PackageFile {
   readonly scripts: Readonly<Record<string, string>>;
 }
 
-async function runTests(suite: Suite & { readonly kind: "tests" }, host: SuiteHost): Promise<Counts> {
+async function runTests(suite: Suite & { readonly kind: "tests" }, host: SuiteHost): Promise<Outcome> {
   const files = await Array.fromAsync(glob(suite.files, { cwd: ROOT, exclude: ["**/node_modules/**"] }));
-  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  if (files.length === 0) return { counts: { passed: 0, failed: 0, skipped: 0 }, failed: [] };
   const folder = await mkdtemp(join(tmpdir(), "k3s-test-report-"));
   try {
     const report = join(folder, "report.tap");
@@ -84,7 +100,8 @@ async function runTests(suite: Suite & { readonly kind: "tests" }, host: SuiteHo
       ...files.sort(),
     ] as const;
     const code = await exitCodeOf([argv[0] ?? "node", ...argv.slice(1)], host);
-    return summarizeTap(await readFile(report, "utf8").catch(() => ""), code);
+    const text = await readFile(report, "utf8").catch(() => "");
+    return { counts: summarizeTap(text, code), failed: failedTests(text) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

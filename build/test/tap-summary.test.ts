@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { summarizeTap } from "../src/tap-summary.ts";
+import { failedTests, summarizeTap } from "../src/tap-summary.ts";
 
 const run = promisify(execFile);
 
@@ -14,6 +14,7 @@ import { describe, test } from "node:test";
 describe("a", () => {
   test("passes", () => {});
   test("fails", () => { throw new Error("# pass 99"); });
+  test("fails at length", () => { throw new Error("first\\nsecond"); });
 });
 test("skips", { skip: true }, () => {});
 test("hangs", { timeout: 10 }, () => new Promise(() => setInterval(() => {}, 1000)));
@@ -32,8 +33,13 @@ describe("summarizeTap()", () => {
       (error: unknown) => error as { code: number },
     );
     assert.equal("code" in failure ? failure.code : 0, 1);
-    const counts = summarizeTap(await readFile(report, "utf8"), 1);
-    assert.deepEqual(counts, { passed: 1, failed: 2, skipped: 1 });
+    const text = await readFile(report, "utf8");
+    assert.deepEqual(summarizeTap(text, 1), { passed: 1, failed: 3, skipped: 1 });
+    assert.deepEqual(failedTests(text), [
+      { name: "fails", error: "# pass 99" },
+      { name: "fails at length", error: "first" },
+      { name: "hangs", error: "test timed out after 10ms" },
+    ]);
   });
 
   test("counts a runner that died without a report as one failure", () => {

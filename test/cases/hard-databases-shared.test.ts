@@ -1,18 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { sleep } from "@k3s/async";
+import { until } from "@k3s/testkit";
 import { checkRound, formatFinding } from "../consistency/campaign.ts";
 import { ownTraits, type EndpointTraits } from "../consistency/history/endpoint-traits.ts";
 import type { WatchEvent } from "../consistency/history/watch-session.ts";
 import type { History } from "../consistency/history/history.ts";
 import { Random } from "../consistency/traffic/random.ts";
 import type { RoundOptions } from "../consistency/traffic/round.ts";
+import { CaseClient } from "./support/case-client.ts";
 import { DATABASE_SERVERS, databasesForFile } from "./support/databases.ts";
 import { KineGuest } from "./support/databases-guest.ts";
 import { ServedDatastore } from "./support/databases-served.ts";
 
 const PAUSE_MS = 5000;
 const SETTLE_MS = 300;
+/** Traffic that says something. A server that stands still may have the one lock, for three seconds. */
+const REVISIONS_MIN = 100;
 /** Which of a key's versions it is, is known only to the server that saw it made. */
 const traits: EndpointTraits = {
   ...{ ...ownTraits, versions: "lost-by-restart", servers: "several" },
@@ -24,6 +28,7 @@ const database = databasesForFile(DATABASE_SERVERS);
 
 /** Traffic on all servers, the last of which stands still for a while. Everything that etcd promises has to hold. */
 async function assertKept(
+  t: TestContext,
   { name, servers }: { readonly name: string; readonly servers: readonly ServedDatastore[] },
   seed: number,
   changes: Partial<RoundOptions>,
@@ -31,12 +36,15 @@ async function assertKept(
   const [first, ...others] = servers.map(({ target }) => target);
   const paused = servers.at(-1);
   if (first === undefined || paused === undefined) throw new Error("Cannot begin: there is no server");
+  const client = new CaseClient(t, first);
   const harm = async () => {
+    const enough = (await client.revision()) + REVISIONS_MIN;
     await sleep(SETTLE_MS);
     paused.pause();
     await sleep(PAUSE_MS);
     paused.resume();
     await sleep(SETTLE_MS);
+    await until("enough is written", async () => (await client.revision()) >= enough);
   };
   const target = { targets: [first, ...others] as const, traits: name === "NATS" ? bucketTraits : traits };
   const finding = await checkRound(target, seed, { harm, ...changes });
@@ -69,7 +77,7 @@ for (const [index, name] of DATABASE_SERVERS.entries()) {
   describe(`hard case 36, two servers, one DB: ${name}`, () => {
     test(`O8 two servers, one DB, ${name}: linearizable, complete watches on both while one is stopped for 5 s`, async (t) => {
       const servers = await startTwo(t, database(name).endpoint("ours"));
-      const history = await assertKept({ name, servers }, 360 + index, {});
+      const history = await assertKept(t, { name, servers }, 360 + index, {});
       const [one, other] = [eventsOf(history, "watcher0"), eventsOf(history, "watcher1")];
       assert.ok(one.length > 50, `too little was written: ${one.length}`);
       assert.deepEqual(other, ordered(other), "the other one's watch is not in order");
@@ -88,7 +96,7 @@ for (const [index, name] of (["MariaDB", "PostgreSQL"] as const).entries()) {
       const guest = new KineGuest(database(name), "mixed", new Random(index));
       t.after(() => guest[Symbol.asyncDispose]());
       await guest.start();
-      const history = await assertKept({ name, servers: [served] }, 370 + index, {
+      const history = await assertKept(t, { name, servers: [served] }, 370 + index, {
         guest,
         etcdClients: 0,
         kubernetesClients: 6,

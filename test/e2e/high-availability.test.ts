@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { sleep } from "@k3s/async";
-import { K3sServer, Program, TestHost, TestNetwork, until } from "@k3s/testkit";
+import { until, type K3sServer } from "@k3s/testkit";
 import { AcknowledgedWrites, type ClusterAccess } from "./acknowledged-writes.ts";
 import { answers, inviteAdmin, through } from "./agent-access.ts";
 import { connectionsTo, homeOf } from "./agent-homes.ts";
-import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./cluster-databases.ts";
 import { hintsReceived } from "./hints-received.ts";
+import { Cluster, DATABASE_ADDRESS, DEDICATED, THREE_SERVERS, TWO_SERVERS } from "./server-cluster.ts";
 import {
   API_BACK,
   API_DEAD,
@@ -30,173 +27,8 @@ const OUTAGE_MS = 20 * SECONDS;
 const SPREAD_LIMIT_MS = 180 * SECONDS;
 const IMAGE = "docker.io/library/busybox:local";
 const WEB = "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www";
-const DATABASE_ADDRESS = "10.99.0.20";
 const NODE_STATES = `jsonpath={range .items[*]}{.metadata.name} {range .status.conditions[?(@.type=="Ready")]}{.status} {.lastTransitionTime}{end}{"\\n"}{end}`;
-
-interface ServerPlan {
-  readonly name: string;
-  readonly address: string;
-  readonly args?: readonly string[];
-}
-
-interface Plan {
-  readonly database: "MariaDB" | "PostgreSQL";
-  readonly servers: readonly [ServerPlan, ServerPlan, ...ServerPlan[]];
-  /** Host name or address under which agents know the cluster, for as long as it lasts. */
-  readonly registration: string;
-  /** Brings what stands behind that name. */
-  readonly register: (cluster: Cluster) => Promise<void>;
-  /** Which server each fault happens to. */
-  readonly faults: readonly (readonly [string, string])[];
-  /** Settings that another server of the cluster may not have, and what is said of them. */
-  readonly mismatch: { readonly args: readonly string[]; readonly said: RegExp };
-}
-
-const TWO_SERVERS: Plan = {
-  database: "MariaDB",
-  servers: [
-    { name: "srv1", address: "10.99.0.11" },
-    { name: "srv2", address: "10.99.0.12" },
-  ],
-  registration: "10.99.0.10",
-  register: (cluster) => cluster.startBalancer("10.99.0.10"),
-  faults: [
-    ["srv1", "killed"],
-    ["srv2", "frozen"],
-    ["srv1", "cut off"],
-    ["srv2", "on a bad path"],
-    ["srv2", "left with a frozen API"],
-    ["srv1", "left without its database"],
-  ],
-  mismatch: { args: ["--cluster-cidr=10.50.0.0/16"], said: /cluster-cidr.*10\.(?:42|50)\.0\.0.*10\.(?:42|50)\.0\.0/ },
-};
-
-const DEDICATED = ["--disable-agent"];
-const TAINTED = ["--node-taint=node-role.kubernetes.io/master=true:NoExecute"];
-
-const THREE_SERVERS: Plan = {
-  database: "PostgreSQL",
-  servers: [
-    { name: "srv1", address: "10.99.0.11", args: DEDICATED },
-    { name: "srv2", address: "10.99.0.12", args: DEDICATED },
-    { name: "srv3", address: "10.99.0.13", args: TAINTED },
-  ],
-  registration: "cluster.test",
-  register: (cluster) => cluster.nameServers("cluster.test"),
-  faults: [
-    ["srv2", "killed"],
-    ["srv3", "frozen"],
-    ["srv1", "cut off"],
-    ["srv3", "on a bad path"],
-    ["srv2", "left without its database"],
-  ],
-  mismatch: {
-    args: ["--cluster-domain=else.test"],
-    said: /cluster-domain.*(?:else\.test.*cluster\.local|cluster\.local.*else\.test)/,
-  },
-};
-
-/** Servers on one database, and two agents. */
-class Cluster {
-  readonly plan: Plan;
-  readonly servers: readonly K3sServer[];
-  readonly agents: readonly K3sServer[];
-  readonly network: TestNetwork;
-  readonly #undo: AsyncDisposableStack;
-  readonly #database: ClusterDatabase;
-  #token = "";
-
-  private constructor(parts: Pick<Cluster, "plan" | "servers" | "agents" | "network">, rest: Rest) {
-    this.plan = parts.plan;
-    this.servers = parts.servers;
-    this.agents = parts.agents;
-    this.network = parts.network;
-    this.#undo = rest.undo;
-    this.#database = rest.database;
-  }
-
-  static async create(plan: Plan, undo: AsyncDisposableStack): Promise<Cluster> {
-    const folder = await mkdtemp(join(tmpdir(), "k3s-e2e-ha-"));
-    undo.defer(() => rm(folder, { recursive: true, force: true }));
-    const network = undo.use(await TestNetwork.create());
-    const host = async (name: string, address: string) => undo.use(await TestHost.create({ name, address, network }));
-    const machine = async (name: string, address: string) => {
-      const k3s = new K3sServer(await host(name, address));
-      await k3s.provideImages();
-      return k3s;
-    };
-    const { namespace, address } = await host("db", DATABASE_ADDRESS);
-    const start = CLUSTER_DATABASES[plan.database];
-    assert.ok(start !== undefined);
-    const database = await start({ folder, network: namespace, address, undo });
-    const servers: K3sServer[] = [];
-    for (const { name, address: its } of plan.servers) servers.push(await machine(name, its));
-    const agents = [await machine("agt1", "10.99.0.21"), await machine("agt2", "10.99.0.22")];
-    return new Cluster({ plan, servers, agents, network }, { undo, database });
-  }
-
-  get database(): ClusterDatabase {
-    return this.#database;
-  }
-
-  get machines(): readonly K3sServer[] {
-    return [...this.servers, ...this.agents];
-  }
-
-  server(name: string): K3sServer {
-    const found = this.servers.find(({ host }) => host.name === name);
-    assert.ok(found !== undefined);
-    return found;
-  }
-
-  /** Starts a server as planned, whatever happened to it before. */
-  startServer(server: K3sServer, ...args: readonly string[]): void {
-    const plan = this.plan.servers.find(({ name }) => name === server.host.name);
-    const token = this.#token === "" ? [] : [`--token=${this.#token}`];
-    const san = `--tls-san=${this.plan.registration}`;
-    server.start(...serverArguments(this.#database), san, ...token, ...(plan?.args ?? []), ...args);
-  }
-
-  startAgent(agent: K3sServer): void {
-    agent.join("--server", `https://${this.plan.registration}:6443`, "--token", this.#token);
-  }
-
-  async readToken(server: K3sServer): Promise<void> {
-    this.#token = (await readFile(server.host.outside("/var/lib/rancher/k3s/server/token"), "utf8")).trim();
-  }
-
-  /** A plain TCP balancer in front of the servers. */
-  async startBalancer(address: string): Promise<void> {
-    const host = this.#undo.use(await TestHost.create({ name: "lb", address, network: this.network }));
-    const folder = await mkdtemp(join(tmpdir(), "k3s-e2e-balancer-"));
-    this.#undo.defer(() => rm(folder, { recursive: true, force: true }));
-    const servers = this.servers.map(
-      ({ host: { name, address: its } }) => `  server ${name} ${its}:6443 check inter 500`,
-    );
-    const timeouts = "  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h";
-    const config = `defaults\n${timeouts}\nlisten k3s\n  bind ${address}:6443\n${servers.join("\n")}\n`;
-    await writeFile(join(folder, "haproxy.cfg"), config);
-    const args = ["-db", "-f", join(folder, "haproxy.cfg")];
-    const balancer = await Program.start("haproxy", { args, cwd: folder, network: host.namespace });
-    this.#undo.defer(() => balancer.stop());
-  }
-
-  /** A name with the addresses of all servers. */
-  async nameServers(name: string): Promise<void> {
-    const lines = this.servers.map(({ host: { address } }) => `${address} ${name}`).join("\n");
-    for (const { host } of this.agents) await host.run("sh", "-c", `echo "${lines}" >> /etc/hosts`);
-  }
-
-  /** The end of what all machines wrote to their log. */
-  logs(): string {
-    return this.machines.map(({ host, log }) => `--- ${host.name}\n${log.slice(-6000)}`).join("\n");
-  }
-}
-
-interface Rest {
-  readonly undo: AsyncDisposableStack;
-  readonly database: ClusterDatabase;
-}
+const NODE_REPORTS = NODE_STATES.replace("lastTransitionTime", "lastHeartbeatTime");
 
 for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
   const { database, servers, registration, faults, mismatch } = plan;
@@ -212,6 +44,14 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
       const nodes = async (without?: string) => {
         const lines = (await admin.kubectl("get", "nodes", "-o", NODE_STATES)).trim().split("\n");
         return lines.filter((line) => line.split(" ")[0] !== without);
+      };
+      /** Whether each node is Ready by what its kubelet said since it was last started. A new kubelet may first say that it is not. */
+      const areReported = async () => {
+        const lines = (await admin.kubectl("get", "nodes", "-o", NODE_REPORTS)).trim().split("\n");
+        return lines.every((line) => {
+          const [name = "", status, heardAt = ""] = line.split(" ");
+          return status === "True" && Date.parse(heardAt) + SECONDS > cluster.startedAt(name);
+        });
       };
       const explained = (error: unknown) => {
         throw new Error(`${String(error)}\n${cluster.logs()}`, { cause: error });
@@ -315,14 +155,13 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
         assert.match(last.log, mismatch.said);
         cluster.startServer(last);
         await until("the server answers", () => last.kubectl("get", "--raw=/readyz"), LIMIT_MS).catch(explained);
+        await untilTrue("all nodes are Ready again", areReported);
       });
 
-      /** Lets something happen to a server while ConfigMaps are written through an agent. Tells how long each agent was without an API. */
-      async function survive(fault: ServerFault, server: K3sServer): Promise<string> {
+      /** What has to hold while a server has a fault. Tells how long each agent was without an API. */
+      async function endure(fault: ServerFault, server: K3sServer, writes: AcknowledgedWrites): Promise<string> {
         const { name } = server.host;
         const known = await nodes(name);
-        await using writes = new AcknowledgedWrites(admin);
-        await until("writes are served", () => Promise.resolve(writes.names.length > 2));
         const heardFrom = server.log.length; // an earlier fault may have made it say the same
         const begunAt = performance.now();
         await fault.begin(server);
@@ -339,6 +178,19 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
           await untilTrue("the server says so", () => Promise.resolve(said.test(server.log.slice(heardFrom))));
         assert.deepEqual(await nodes(name), known);
         await untilTrue("exec reaches an agent", async () => (await fetch("on-agt1", "on-agt2")) === "on-agt2");
+        return `the API answered again on ${told}`;
+      }
+
+      /** Lets something happen to a server while ConfigMaps are written through an agent, and ends it. */
+      async function survive(fault: ServerFault, server: K3sServer): Promise<string> {
+        const { name } = server.host;
+        const known = await nodes(name);
+        await using writes = new AcknowledgedWrites(admin);
+        await until("writes are served", () => Promise.resolve(writes.names.length > 2));
+        const told = await endure(fault, server, writes).catch(async (error: unknown) => {
+          await fault.end(server).catch(() => undefined); // the next test begins with a whole cluster
+          return explained(error);
+        });
         await fault.end(server);
         await until(`${name} answers again`, () => server.kubectl("get", "--raw=/readyz"), LIMIT_MS).catch(explained);
         await until(`${name} reaches an agent`, () => server.kubectl("logs", "on-agt2"), LIMIT_MS).catch(explained);
@@ -349,8 +201,8 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
           [],
         );
         assert.deepEqual(await nodes(name), known);
-        await untilTrue("all nodes are Ready", async () => (await nodes()).every((line) => line.includes(" True ")));
-        return `the API answered again on ${told}`;
+        await untilTrue("all nodes are Ready again", areReported);
+        return told;
       }
 
       for (const [name, what] of faults)

@@ -6,10 +6,9 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { findProgram } from "@k3s/testkit";
-import { InstallerMachine } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine, V1 } from "./installer-machine.ts";
 import { startReleaseServer } from "./release-server.ts";
 
-const V1 = "v1.30.1+k3s1";
 const V2 = "v1.30.2+k3s1";
 /** The service manager: writes down how it was called; the service says that it is up. */
 const COMMANDS: Readonly<Record<string, string>> = {
@@ -60,9 +59,9 @@ async function install(machine: InstallerMachine, env: Readonly<Record<string, s
 describe("install.sh where busybox and OpenRC are all there is", () => {
   test("says that an executable which needs glibc cannot run", async (t) => {
     const machine = await alpine(t);
-    await machine.write("/fixture/dist/k3s", "", 0o755);
+    await machine.provide("");
     await copyFile("/bin/true", machine.path("/fixture/dist/k3s"));
-    const { code, stderr } = await install(machine, { INSTALL_K3S_DIST: "/fixture/dist" });
+    const { code, stderr } = await install(machine, FROM_DIST);
     assert.equal(code, 1);
     assert.match(
       stderr,

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine, PLAIN_EXECUTABLE, V1 } from "./installer-machine.ts";
 import { startReleaseServer } from "./release-server.ts";
-
-const V1 = "v1.30.1+k3s1";
-const DIST = { INSTALL_K3S_DIST: "/fixture/dist" };
 
 describe("install.sh says why nothing can be downloaded", () => {
   const cases: Readonly<Record<string, { readonly url?: string; readonly remove?: string; readonly said: RegExp }>> = {
@@ -51,9 +48,9 @@ describe("install.sh says why the executable cannot run", () => {
     const machine = await InstallerMachine.create(t);
     const program = await readFile("/bin/true");
     program[18] = 0x16; // where the header names the processor: IBM S/390
-    await machine.write("/fixture/dist/k3s", "", 0o755);
+    await machine.provide("");
     await writeFile(machine.path("/fixture/dist/k3s"), program);
-    const { code, stderr } = await machine.install([], DIST);
+    const { code, stderr } = await machine.install([], FROM_DIST);
     assert.equal(code, 1);
     const said =
       /^\[ERROR\] Cannot run k3s on this machine: the executable is for another processor than \w+\n {8}Unset ARCH/m;
@@ -62,8 +59,8 @@ describe("install.sh says why the executable cannot run", () => {
 
   test("a program that fails by itself", async (t) => {
     const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", "#!/bin/sh\necho 'no such thing' >&2\nexit 3\n", 0o755);
-    const { code, stderr } = await machine.install([], DIST);
+    await machine.provide("#!/bin/sh\necho 'no such thing' >&2\nexit 3\n");
+    const { code, stderr } = await machine.install([], FROM_DIST);
     assert.equal(code, 1);
     assert.match(stderr, /^no such thing\n\[ERROR\] Cannot run k3s on this machine\n {8}See the message above/);
     assert.deepEqual(await machine.changedFiles(), []);

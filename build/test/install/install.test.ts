@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { executableOf, InstallerMachine } from "./installer-machine.ts";
+import { executableOf, FROM_DIST, InstallerMachine, V1 } from "./installer-machine.ts";
 import { startReleaseServer } from "./release-server.ts";
 
 const UNIT = "/etc/systemd/system/k3s.service";
-const V1 = "v1.30.1+k3s1";
 const V2 = "v1.30.2+k3s1";
 /** install.sh of k3s writes this, but for TimeoutStopSec, WatchdogSec and ExecStopPost. */
 const UNIT_TEXT = `[Unit]
@@ -66,9 +65,8 @@ describe("install.sh", () => {
   });
 
   test("writes the unit of k3s, with a watchdog and an end for pods when the machine goes down", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    assert.equal((await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" })).code, 0);
+    const machine = await InstallerMachine.withDist(t);
+    assert.equal((await machine.install([], FROM_DIST)).code, 0);
     assert.equal(await machine.read(UNIT), UNIT_TEXT);
   });
 
@@ -95,9 +93,8 @@ describe("install.sh", () => {
   });
 
   test("refuses an agent without a token", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    const env = { INSTALL_K3S_DIST: "/fixture/dist", K3S_URL: "https://127.0.0.1:6443" };
+    const machine = await InstallerMachine.withDist(t);
+    const env = { ...FROM_DIST, K3S_URL: "https://127.0.0.1:6443" };
     const result = await machine.install([], env);
     assert.equal(result.code, 1);
     assert.match(result.stderr, /--token/);
@@ -105,11 +102,10 @@ describe("install.sh", () => {
   });
 
   test("finds the data folder in config.yaml.d", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    const machine = await InstallerMachine.withDist(t);
     await machine.write("/etc/rancher/k3s/config.yaml.d/place.yaml", "data-dir: /srv/k3s\n");
     await machine.write("/fixture/images/a.tar", "archive");
-    const env = { INSTALL_K3S_DIST: "/fixture/dist", INSTALL_K3S_IMAGES: "/fixture/images/a.tar" };
+    const env = { ...FROM_DIST, INSTALL_K3S_IMAGES: "/fixture/images/a.tar" };
     assert.equal((await machine.install([], env)).code, 0);
     assert.equal(await machine.read("/srv/k3s/agent/images/a.tar"), "archive");
     // What a tool unpacked that did not know of the folder.
@@ -119,17 +115,15 @@ describe("install.sh", () => {
   });
 
   test("moves its service and scripts to where they are asked for, with earlier settings", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    const env = { INSTALL_K3S_DIST: "/fixture/dist" };
-    await machine.install(["--disable-scheduler"], { ...env, K3S_NODE_NAME: "one" });
+    const machine = await InstallerMachine.withDist(t);
+    await machine.install(["--disable-scheduler"], { ...FROM_DIST, K3S_NODE_NAME: "one" });
     for (const script of ["killall", "uninstall"]) await machine.run(["rm", `/usr/local/bin/k3s-${script}.sh`]);
     const places = {
       INSTALL_K3S_SYSTEMD_DIR: "/usr/local/lib/systemd/system",
       KILLALL_K3S_SH: "/opt/end-k3s",
       UNINSTALL_K3S_SH: "/opt/remove-k3s",
     };
-    assert.equal((await machine.install([], { ...env, ...places })).code, 0);
+    assert.equal((await machine.install([], { ...FROM_DIST, ...places })).code, 0);
     const files = (await machine.changedFiles()).filter((path) => path.includes("systemd") || path.includes("/opt/"));
     assert.deepEqual(files, [
       "/opt/end-k3s",
@@ -188,26 +182,23 @@ describe("install.sh", () => {
   }
 
   test("does nothing at whatever byte the script itself is cut off", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    await machine.install(["--dry-run"], { INSTALL_K3S_DIST: "/fixture/dist" });
+    const machine = await InstallerMachine.withDist(t);
+    await machine.install(["--dry-run"], FROM_DIST);
     const script = await machine.read("/fixture/install.sh");
     for (const share of [0.1, 0.3, 0.5, 0.7, 0.9, 0.999]) {
       await machine.write("/fixture/cut.sh", script.slice(0, Math.floor(script.length * share)));
       await machine.run(["dash", "-c", "dash </fixture/cut.sh"], {
-        ...{ INSTALL_K3S_DIST: "/fixture/dist", INSTALL_K3S_SKIP_ENABLE: "true" },
+        ...{ ...FROM_DIST, INSTALL_K3S_SKIP_ENABLE: "true" },
       });
     }
     assert.deepEqual(await machine.changedFiles(), []);
   });
 
   test("keeps earlier flags and variables, replaces those given anew and shows the difference", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    const env = { INSTALL_K3S_DIST: "/fixture/dist" };
+    const machine = await InstallerMachine.withDist(t);
     const first = ["--node-label", "a=1", "--disable-scheduler", "--token", "first"];
-    await machine.install(first, { ...env, K3S_NODE_NAME: "one", CONTAINERD_HTTP_PROXY: "http://p" });
-    const { stdout } = await machine.install(["--node-label=b=2"], { ...env, K3S_NODE_NAME: "two" });
+    await machine.install(first, { ...FROM_DIST, K3S_NODE_NAME: "one", CONTAINERD_HTTP_PROXY: "http://p" });
+    const { stdout } = await machine.install(["--node-label=b=2"], { ...FROM_DIST, K3S_NODE_NAME: "two" });
     assert.match(stdout, /\n {2}- --node-label a=1\n {2}\+ --node-label=b=2\n/);
     assert.match(stdout, /\n {2}- K3S_NODE_NAME=one\n {2}\+ K3S_NODE_NAME=two\n/);
     assert.doesNotMatch(stdout, /first/);
@@ -217,18 +208,17 @@ describe("install.sh", () => {
       ),
     );
     assert.equal(await machine.read(`${UNIT}.env`), "CONTAINERD_HTTP_PROXY=http://p\nK3S_NODE_NAME=two\n");
-    await machine.install([], { ...env, INSTALL_K3S_KEEP: "false" });
+    await machine.install([], { ...FROM_DIST, INSTALL_K3S_KEEP: "false" });
     assert.ok((await machine.read(UNIT)).endsWith("    server\n"));
     assert.equal(await machine.read(`${UNIT}.env`), "");
   });
 
   test("leaves an installation as it is when the executable refuses the arguments", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" });
+    const machine = await InstallerMachine.withDist(t);
+    await machine.install([], FROM_DIST);
     const unit = await machine.read(UNIT);
-    await machine.write("/fixture/dist/k3s", executableOf(V2), 0o755);
-    const result = await machine.install(["--node-lable", "a=1"], { INSTALL_K3S_DIST: "/fixture/dist" });
+    await machine.provide(executableOf(V2));
+    const result = await machine.install(["--node-lable", "a=1"], FROM_DIST);
     assert.equal(result.code, 1);
     assert.match(result.stderr, /--node-lable is not a flag of k3s server/);
     assert.equal(await machine.read(UNIT), unit);
@@ -236,9 +226,8 @@ describe("install.sh", () => {
   });
 
   test("--dry-run checks and tells, and changes nothing", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    const result = await machine.install(["--dry-run"], { INSTALL_K3S_DIST: "/fixture/dist" });
+    const machine = await InstallerMachine.withDist(t);
+    const result = await machine.install(["--dry-run"], FROM_DIST);
     assert.equal(result.code, 0, result.stderr);
     assert.match(
       result.stdout,
@@ -248,12 +237,10 @@ describe("install.sh", () => {
   });
 
   test("installs an agent from K3S_URL, and keeps it one", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-    const env = { INSTALL_K3S_DIST: "/fixture/dist" };
+    const machine = await InstallerMachine.withDist(t);
     const token = { K3S_URL: "https://127.0.0.1:6443", K3S_TOKEN: "secret" };
-    assert.equal((await machine.install([], { ...env, ...token })).code, 0);
-    assert.equal((await machine.install(["--node-label", "a=b"], env)).code, 0);
+    assert.equal((await machine.install([], { ...FROM_DIST, ...token })).code, 0);
+    assert.equal((await machine.install(["--node-label", "a=b"], FROM_DIST)).code, 0);
     const unit = await machine.read("/etc/systemd/system/k3s-agent.service");
     assert.ok(unit.endsWith('    agent \\\n\t"--node-label" \\\n\t"a=b"\n'), unit);
     assert.ok((await machine.changedFiles()).includes("/usr/local/bin/k3s-agent-uninstall.sh"));
@@ -269,10 +256,9 @@ describe("install.sh", () => {
   });
 
   test("writes a script for OpenRC that hands every argument on as it was given", async (t) => {
-    const machine = await InstallerMachine.create(t);
-    await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
+    const machine = await InstallerMachine.withDist(t);
     await machine.write("/sbin/openrc-run", "", 0o755);
-    const env = { INSTALL_K3S_DIST: "/fixture/dist", K3S_NODE_NAME: "one" };
+    const env = { ...FROM_DIST, K3S_NODE_NAME: "one" };
     const label = `a=it's "b" $c \`d\` \\e`;
     await machine.install(["--node-taint", "x=y:NoSchedule", "--kube-apiserver-arg", label], env);
     assert.equal((await machine.install([], env)).code, 0);

@@ -29,6 +29,11 @@ const MOUNTS = `
   exec cat
 `;
 
+/** A release. */
+export const V1 = "v1.30.1+k3s1";
+/** The variable that makes install.sh take what {@link InstallerMachine.provide} laid out, in place of a download. */
+export const FROM_DIST = { INSTALL_K3S_DIST: "/fixture/dist" };
+
 const LINE = ["dash", "-c", 'dash -s - "$@" </fixture/install.sh', "dash"];
 const PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Passes no variable of the user on, as the real one does. */
@@ -71,6 +76,13 @@ export class InstallerMachine {
     return new InstallerMachine(folder, holder.pid ?? 0);
   }
 
+  /** A machine like this one, where an executable waits, see {@link FROM_DIST}. */
+  static async withDist(t: TestContext, executable = executableOf(V1)): Promise<InstallerMachine> {
+    const machine = await InstallerMachine.create(t);
+    await machine.provide(executable);
+    return machine;
+  }
+
   /** Where a file of the machine lies for this process. */
   path(inside: string): string {
     return join(`/proc/${this.#pid}/root`, this.#folder, "root", inside);
@@ -84,6 +96,11 @@ export class InstallerMachine {
     await mkdir(join(this.path(inside), ".."), { recursive: true });
     await writeFile(this.path(inside), text);
     await chmod(this.path(inside), mode);
+  }
+
+  /** Lays an executable out where a build would, see {@link FROM_DIST}. */
+  async provide(executable: string): Promise<void> {
+    await this.write(join(FROM_DIST.INSTALL_K3S_DIST, "k3s"), executable, 0o755);
   }
 
   /** The files and links that were made or changed. */

@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
 
 const DATA = "/var/lib/rancher/k3s";
 const UNINSTALL = "/usr/local/bin/k3s-uninstall.sh";
 
 /** With /fixture/disk, that is somebody else's. */
 async function installed(t: TestContext): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", PLAIN_EXECUTABLE, 0o755);
+  const machine = await InstallerMachine.withDist(t, PLAIN_EXECUTABLE);
   await machine.write("/fixture/disk/folder/precious", "precious");
-  const result = await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" });
+  const result = await machine.install([], FROM_DIST);
   assert.equal(result.code, 0, result.stderr);
   return machine;
 }

@@ -5,14 +5,13 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { CgroupBranch, findProgram, until } from "@k3s/testkit";
-import { executableOf, InstallerMachine } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine } from "./installer-machine.ts";
 
 const ID = "0123456789abcdef".repeat(4);
 
 async function installed(t: TestContext): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", executableOf("v1.30.1+k3s1"), 0o755);
-  const result = await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" });
+  const machine = await InstallerMachine.withDist(t);
+  const result = await machine.install([], FROM_DIST);
   assert.equal(result.code, 0, result.stderr);
   return machine;
 }
@@ -57,7 +56,7 @@ describe("scripts of the installer", () => {
 
   test("k3s-agent-uninstall.sh leaves the programs of a server that stays", async (t) => {
     const machine = await installed(t);
-    const env = { K3S_URL: "https://127.0.0.1:6443", K3S_TOKEN: "secret", INSTALL_K3S_DIST: "/fixture/dist" };
+    const env = { K3S_URL: "https://127.0.0.1:6443", K3S_TOKEN: "secret", ...FROM_DIST };
     await machine.install([], env);
     const { stdout } = await machine.runApart(["/usr/local/bin/k3s-agent-uninstall.sh"]);
     assert.match(stdout, /Another k3s stays on this machine/);

@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { provideSystemctl, takeCalls } from "./fake-systemctl.ts";
-import { InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
 
 /** With a service manager. */
-const ENV = { INSTALL_K3S_DIST: "/fixture/dist", INSTALL_K3S_SKIP_ENABLE: "false" };
+const ENV = { ...FROM_DIST, INSTALL_K3S_SKIP_ENABLE: "false" };
 const UNIT = "/etc/systemd/system/k3s.service";
 
-async function machineWithDist(t: TestContext, executable = PLAIN_EXECUTABLE): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", executable, 0o755);
+async function managedMachine(t: TestContext, executable = PLAIN_EXECUTABLE): Promise<InstallerMachine> {
+  const machine = await InstallerMachine.withDist(t, executable);
   await provideSystemctl(machine);
   return machine;
 }
@@ -22,7 +21,7 @@ case $1 in
   kubectl) printf '%s\\n' "$K3S_DATA_DIR" "$@" >/fixture/kubectl; echo "True: it is" ;;
 esac
 `;
-  const machine = await machineWithDist(t, executable);
+  const machine = await managedMachine(t, executable);
   const { code, stdout } = await machine.install([], ENV);
   assert.equal(code, 0);
   assert.match(stdout, /k3s is ready\n$/);
@@ -35,7 +34,7 @@ describe("another k3s on the machine", () => {
   const agents = ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
   for (const folder of agents) {
     test(`is found in ${folder}`, async (t) => {
-      const machine = await machineWithDist(t);
+      const machine = await managedMachine(t);
       const text = "[Service]\nExecStart=-/opt/bin/k3s \\\n    agent \\\n\t'--debug'\n";
       await machine.write(`${folder}/k3s-east.service`, text, 0o600);
       await machine.write("/fixture/active/k3s-east", "");
@@ -46,7 +45,7 @@ describe("another k3s on the machine", () => {
   }
 
   test("is not what only has a name like it", async (t) => {
-    const machine = await machineWithDist(t);
+    const machine = await managedMachine(t);
     const folder = "/etc/systemd/system";
     const others = {
       "k3s-backup.timer": "[Timer]\nOnCalendar=daily\n",
@@ -76,7 +75,7 @@ describe("run again, install.sh", () => {
   const moved = "/opt/k3s/units/k3s.service";
 
   async function installedElsewhere(t: TestContext): Promise<InstallerMachine> {
-    const machine = await machineWithDist(t);
+    const machine = await managedMachine(t);
     await machine.install(["--disable-scheduler"], { ...ENV, ...first, K3S_NODE_NAME: "one" });
     await takeCalls(machine);
     return machine;

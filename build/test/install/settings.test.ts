@@ -1,15 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { executableOf, InstallerMachine } from "./installer-machine.ts";
-
-const V1 = "v1.30.1+k3s1";
-const DIST = { INSTALL_K3S_DIST: "/fixture/dist" };
-
-async function machineWithDist(t: Parameters<typeof InstallerMachine.create>[0]): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", executableOf(V1), 0o755);
-  return machine;
-}
+import { FROM_DIST, InstallerMachine, V1 } from "./installer-machine.ts";
 
 /** The data folder that the scripts of the installer have, quoted. */
 async function dataFolder(machine: InstallerMachine): Promise<string | undefined> {
@@ -20,35 +11,35 @@ describe("install.sh checks what the service will be given", () => {
   const places = ["/etc/default/k3s", "/etc/sysconfig/k3s", "/etc/systemd/system/k3s.service.env"];
   for (const [index, last] of places.entries()) {
     test(`the variables of ${last} win over those of files before it`, async (t) => {
-      const machine = await machineWithDist(t);
+      const machine = await InstallerMachine.withDist(t);
       for (const [at, place] of places.slice(0, index + 1).entries())
         await machine.write(place, `K3S_DATA_DIR=/srv/${at}\n`, 0o600);
       await machine.write("/etc/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server\n");
-      const { code, stderr } = await machine.install([], DIST);
+      const { code, stderr } = await machine.install([], FROM_DIST);
       assert.deepEqual([code, stderr], [0, ""]);
       assert.equal(await dataFolder(machine), `'/srv/${index}'`);
     });
   }
 
   test("files of variables are read as systemd does", async (t) => {
-    const machine = await machineWithDist(t);
+    const machine = await InstallerMachine.withDist(t);
     // As systemd.exec(5) says of EnvironmentFile=: no shell runs, quotes join, a backslash at the end of a line goes on.
     const text = ["# touch /ran", "; touch /ran", "K3S_NODE_LABEL=a=$(touch /ran)", "A=`touch /ran`", "touch /ran"];
     const folder = 'K3S_DATA_DIR = "/srv/a \\"b\\" "\'$c \'\\\nd e\\ f  ';
     await machine.write("/etc/default/k3s", [...text, folder, ""].join("\n"));
-    const { stderr } = await machine.install(["--dry-run"], DIST);
+    const { stderr } = await machine.install(["--dry-run"], FROM_DIST);
     assert.match(stderr, /--node-label must be .*"a=\$\(touch \/ran\)"/);
     await machine.write("/etc/default/k3s", [...text.filter((line) => !/LABEL/.test(line)), folder, ""].join("\n"));
-    assert.equal((await machine.install([], DIST)).code, 0);
+    assert.equal((await machine.install([], FROM_DIST)).code, 0);
     assert.equal(await dataFolder(machine), `'/srv/a "b" $c d e f'`);
     assert.ok(!(await machine.changedFiles()).includes("/ran"));
   });
 
   test("/etc/environment counts where OpenRC starts the service", async (t) => {
-    const machine = await machineWithDist(t);
+    const machine = await InstallerMachine.withDist(t);
     await machine.write("/sbin/openrc-run", "", 0o755);
     await machine.write("/etc/environment", "K3S_DATA_DIR=/srv/k3s\n");
-    assert.equal((await machine.install([], DIST)).code, 0);
+    assert.equal((await machine.install([], FROM_DIST)).code, 0);
     assert.equal(await dataFolder(machine), "'/srv/k3s'");
   });
 });
@@ -62,9 +53,9 @@ describe("INSTALL_K3S_EXEC", () => {
   ];
   for (const [text, words] of texts) {
     test(`${JSON.stringify(text)} is split as a shell splits it`, async (t) => {
-      const machine = await machineWithDist(t);
-      await machine.write("/fixture/dist/k3s", ARGUMENTS, 0o755);
-      await machine.install([], { ...DIST, INSTALL_K3S_EXEC: text, INSTALL_K3S_NAME: "other" });
+      const machine = await InstallerMachine.withDist(t);
+      await machine.provide(ARGUMENTS);
+      await machine.install([], { ...FROM_DIST, INSTALL_K3S_EXEC: text, INSTALL_K3S_NAME: "other" });
       assert.deepEqual(JSON.parse(await machine.read("/fixture/arguments")), ["validate", ...words]);
     });
   }
@@ -72,8 +63,8 @@ describe("INSTALL_K3S_EXEC", () => {
   const mistakes = { "server 'a": "a quote is not closed", 'server "a\nb"': "a word has a line break" };
   for (const [text, said] of Object.entries(mistakes)) {
     test(`${JSON.stringify(text)} is refused`, async (t) => {
-      const machine = await machineWithDist(t);
-      const { code, stderr } = await machine.install([], { ...DIST, INSTALL_K3S_EXEC: text });
+      const machine = await InstallerMachine.withDist(t);
+      const { code, stderr } = await machine.install([], { ...FROM_DIST, INSTALL_K3S_EXEC: text });
       assert.equal(code, 1);
       assert.ok(stderr.startsWith(`[ERROR] Cannot read INSTALL_K3S_EXEC: ${said}\n`), stderr);
     });

@@ -6,24 +6,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { CgroupBranch } from "@k3s/testkit";
-import { executableOf, InstallerMachine } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine } from "./installer-machine.ts";
 
 const RUNTIME = "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io";
 
 /** What containerd writes into the bundle of a container, as far as the script reads it. */
 function bundleOf(kind: "sandbox" | "container", namespace: string): string {
-  const annotations = {
-    "io.kubernetes.cri.container-type": kind,
-    "io.kubernetes.cri.sandbox-namespace": namespace,
-  };
+  const annotations = { "io.kubernetes.cri.container-type": kind, "io.kubernetes.cri.sandbox-namespace": namespace };
   return JSON.stringify({ ociVersion: "1.0.2", annotations }, undefined, 2);
 }
 
 /** A machine with processes that stand for containers: each writes its name into `file` when it is asked to end, and ends. */
 async function machineWithPods(t: TestContext, file: string): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", executableOf("v1.30.1+k3s1"), 0o755);
-  assert.equal((await machine.install([], { INSTALL_K3S_DIST: "/fixture/dist" })).code, 0);
+  const machine = await InstallerMachine.withDist(t);
+  assert.equal((await machine.install([], FROM_DIST)).code, 0);
   const undo = new AsyncDisposableStack(); // in reverse: a group with a process in it stays
   t.after(() => undo.disposeAsync());
   const branch = undo.use(await CgroupBranch.create(`k3s-shutdown-${process.pid}`));

@@ -1,21 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { provideSystemctl, takeCalls } from "./fake-systemctl.ts";
-import { InstallerMachine, PLAIN_EXECUTABLE } from "./installer-machine.ts";
+import { FROM_DIST, InstallerMachine, PLAIN_EXECUTABLE, V1 } from "./installer-machine.ts";
 import { startReleaseServer, type ReleaseServer } from "./release-server.ts";
 
 type Environment = Readonly<Record<string, string>>;
 type Result = Awaited<ReturnType<InstallerMachine["install"]>>;
 
-const V1 = "v1.30.1+k3s1";
-const DIST = { INSTALL_K3S_DIST: "/fixture/dist" };
 /** With a service manager. */
-const MANAGED = { ...DIST, INSTALL_K3S_SKIP_ENABLE: "false" };
+const MANAGED = { ...FROM_DIST, INSTALL_K3S_SKIP_ENABLE: "false" };
 const UNITS = "/etc/systemd/system";
 
-async function machineWithDist(t: TestContext, executable = PLAIN_EXECUTABLE): Promise<InstallerMachine> {
-  const machine = await InstallerMachine.create(t);
-  await machine.write("/fixture/dist/k3s", executable, 0o755);
+async function managedMachine(t: TestContext, executable = PLAIN_EXECUTABLE): Promise<InstallerMachine> {
+  const machine = await InstallerMachine.withDist(t, executable);
   await provideSystemctl(machine);
   // Those of this machine itself.
   await machine.run(["rm", "-f", ...["kubectl", "ctr", "crictl"].map((tool) => `/usr/bin/${tool}`)]);
@@ -200,7 +197,7 @@ const CASES: readonly Case[] = [
 describe("variables that say where and how", () => {
   for (const { name, env, prepare, check } of CASES) {
     test(name, async (t) => {
-      const machine = await machineWithDist(t);
+      const machine = await managedMachine(t);
       await prepare?.(machine);
       await takeCalls(machine);
       const result = await machine.install(["--debug"], { ...MANAGED, ...env });
@@ -224,29 +221,29 @@ describe("a machine where SELinux is enforcing", () => {
   ];
   for (const [name, env, code, said] of cases) {
     test(name, async (t) => {
-      const machine = await machineWithDist(t);
+      const machine = await managedMachine(t);
       await machine.write("/etc/selinux/config", "# SELINUX=disabled\nSELINUX=enforcing\n");
-      const result = await machine.install([], { ...DIST, ...env });
+      const result = await machine.install([], { ...FROM_DIST, ...env });
       assert.equal(result.code, code);
       assert.match(result.stderr, said);
     });
   }
 
   test("with the policy", async (t) => {
-    const machine = await machineWithDist(t);
+    const machine = await managedMachine(t);
     await machine.write("/etc/selinux/config", "SELINUX=enforcing\n");
     await machine.write(policy, "");
-    const { code, stderr } = await machine.install([], DIST);
+    const { code, stderr } = await machine.install([], FROM_DIST);
     assert.deepEqual([code, stderr], [0, ""]);
   });
 });
 
 describe("the disk for the data", () => {
   test("is refused when it is too small for a new node, and taken from an old one", async (t) => {
-    const machine = await machineWithDist(t);
+    const machine = await managedMachine(t);
     await machine.run(["mkdir", "-p", "/srv/small"]);
     await machine.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", "/srv/small"]);
-    const env = { ...DIST, K3S_DATA_DIR: "/srv/small/k3s" };
+    const env = { ...FROM_DIST, K3S_DATA_DIR: "/srv/small/k3s" };
     const { code, stderr } = await machine.install([], env);
     assert.equal(code, 1);
     assert.match(

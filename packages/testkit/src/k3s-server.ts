@@ -20,6 +20,7 @@ export class K3sServer {
   readonly file: string;
   #server: ChildProcess | undefined;
   #log = "";
+  #said: Promise<void> = Promise.resolve();
 
   constructor(host: TestHost, file = join(DIST, "k3s")) {
     this.host = host;
@@ -46,9 +47,19 @@ export class K3sServer {
     const keep = (chunk: Buffer) => {
       this.#log = (this.#log + chunk.toString()).slice(-LOG_CHARS_MAX);
     };
-    server.stdout?.on("data", keep);
-    server.stderr?.on("data", keep);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    for (const output of [server.stdout, server.stderr]) {
+      output?.on("data", keep);
+      output?.once("data", () => resolve());
+    }
+    server.once("exit", () => resolve());
+    this.#said = promise;
     this.#server = server;
+  }
+
+  /** Resolves when what was started last says something, or is gone. */
+  said(): Promise<void> {
+    return this.#said;
   }
 
   /** Resolves with the exit code of what was started last; null: a signal ended it. */

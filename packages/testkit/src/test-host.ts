@@ -171,18 +171,26 @@ async function startInit(options: InitOptions): Promise<RunningInit> {
   return { init, gone };
 }
 
+/** The machine itself may be a node, or have been one: what its kubelet and containerd mounted is not on the host. */
+const FORGET_K3S_OF_MACHINE = String.raw`awk '$5 ~ "^/(var/lib/(kubelet|rancher)|run/(k3s|netns|containerd))(/|$)" { print $5 }' /proc/self/mountinfo |
+  tac | while read -r place; do umount -l "$(printf '%b' "$place")"; done`;
+
 function initScript({ root, hostname, procsFiles }: InitOptions): string {
   return `set -e
 hostname ${hostname}
+${FORGET_K3S_OF_MACHINE}
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock
 mount --bind ${root}/lib /var/lib
 mount --bind ${root}/log /var/log
 mount -t overlay -o lowerdir=/etc,upperdir=${root}/etc,workdir=${root}/etc-work overlay /etc
+rm -rf /etc/rancher /etc/cni
 mount -t overlay -o lowerdir=/usr/libexec,upperdir=${root}/libexec,workdir=${root}/libexec-work overlay /usr/libexec
 echo "127.0.0.1 localhost ${hostname}" > /etc/hosts
 echo ${hostname} > /etc/hostname
 echo "nameserver 10.99.0.1" > /etc/resolv.conf
+umount -l /sys
+mount -t sysfs sysfs /sys
 ${cgroupMounts(procsFiles)}
 echo host is up
 exec 1>&2
