@@ -28,8 +28,11 @@ const database = databasesForFile(DATABASE_SERVERS);
 
 /** Traffic on all servers, the last of which stands still for a while. Everything that etcd promises has to hold. */
 async function assertKept(
-  t: TestContext,
-  { name, servers }: { readonly name: string; readonly servers: readonly ServedDatastore[] },
+  {
+    t,
+    name,
+    servers,
+  }: { readonly t: TestContext; readonly name: string; readonly servers: readonly ServedDatastore[] },
   seed: number,
   changes: Partial<RoundOptions>,
 ): Promise<History> {
@@ -77,7 +80,7 @@ for (const [index, name] of DATABASE_SERVERS.entries()) {
   describe(`hard case 36, two servers, one DB: ${name}`, () => {
     test(`O8 two servers, one DB, ${name}: linearizable, complete watches on both while one is stopped for 5 s`, async (t) => {
       const servers = await startTwo(t, database(name).endpoint("ours"));
-      const history = await assertKept(t, { name, servers }, 360 + index, {});
+      const history = await assertKept({ t, name, servers }, 360 + index, {});
       const [one, other] = [eventsOf(history, "watcher0"), eventsOf(history, "watcher1")];
       assert.ok(one.length > 50, `too little was written: ${one.length}`);
       assert.deepEqual(other, ordered(other), "the other one's watch is not in order");
@@ -96,7 +99,7 @@ for (const [index, name] of (["MariaDB", "PostgreSQL"] as const).entries()) {
       const guest = new KineGuest(database(name), "mixed", new Random(index));
       t.after(() => guest[Symbol.asyncDispose]());
       await guest.start();
-      const history = await assertKept(t, { name, servers: [served] }, 370 + index, {
+      const history = await assertKept({ t, name, servers: [served] }, 370 + index, {
         guest,
         etcdClients: 0,
         kubernetesClients: 6,

@@ -1,3 +1,4 @@
+import { sleep } from "@k3s/async";
 import { FRAME_PAYLOAD_MAX, Flag, FrameType, WINDOW_DEFAULT, WINDOW_MAX } from "./frame.ts";
 import type { ByteCount } from "./byte-count.ts";
 import type { FrameOutput } from "./frame-output.ts";
@@ -36,7 +37,7 @@ export class Sender {
   #control: Uint8Array[] = [];
   #controlBytes = 0;
   #companion: Uint8Array | undefined;
-  #companionTimer: NodeJS.Timeout | undefined;
+  #isCompanionTimed = false;
   #ready: Stream[] = [];
   #nextReady = 0;
   /** Could send if the connection's window were open. */
@@ -73,11 +74,11 @@ export class Sender {
     return this.#controlBytes <= CONTROL_BYTES_MAX;
   }
 
-  /** As {@link control}, for a frame that is in no hurry: it goes behind what is sent next, or alone 200 ms from now. */
+  /** As {@link control}, for a frame that is in no hurry: it goes behind what is sent next, or alone within 200 ms. */
   accompany(frame: Uint8Array): boolean {
     if (this.#companion !== undefined || this.#isClosed) return this.control(frame);
     this.#companion = frame;
-    this.#companionTimer = setTimeout(() => this.#sendCompanion(), COMPANION_WAIT_MS);
+    if (!this.#isCompanionTimed) void this.#timeCompanion();
     return true;
   }
 
@@ -189,15 +190,17 @@ export class Sender {
     if (frame !== undefined) this.#options.output.raw(frame);
   }
 
-  #sendCompanion(): void {
+  /** One timer for all frames of that time, which begins with the first of them. */
+  async #timeCompanion(): Promise<void> {
+    this.#isCompanionTimed = true;
+    await sleep(COMPANION_WAIT_MS);
+    this.#isCompanionTimed = false;
     const frame = this.#takeCompanion();
     if (frame !== undefined) this.control(frame);
   }
 
   #takeCompanion(): Uint8Array | undefined {
     const frame = this.#companion;
-    if (frame === undefined) return undefined;
-    clearTimeout(this.#companionTimer);
     this.#companion = undefined;
     return frame;
   }
