@@ -8,7 +8,7 @@ import { CLUSTER_DATABASES, serverArguments, type ClusterDatabase } from "./clus
 /** Of the host that the database runs on. */
 export const DATABASE_ADDRESS = "10.99.0.20";
 
-export interface ServerPlan {
+interface ServerPlan {
   readonly name: string;
   readonly address: string;
   readonly args?: readonly string[];
