@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
+import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
 import type { Manifest } from "@k3s/components";
 import { billOfMaterials, containedFiles } from "../src/bill-of-materials.ts";
 import { licenseText } from "../src/license-text.ts";
@@ -102,6 +103,8 @@ describe("the bill of materials", () => {
         "pkg:deb/debian/runc@1.1.5%2Bds1-1%2Bdeb12u1?distro=debian-12",
       ],
     );
+    const schema = new Validation.JsonStrictValidator(Spec.Version.v1dot6);
+    assert.equal(await schema.validate(JSON.stringify(bill)), null);
   });
 });
 
