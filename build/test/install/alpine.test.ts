@@ -69,6 +69,17 @@ describe("install.sh where busybox and OpenRC are all there is", () => {
     );
   });
 
+  test("refuses a second k3s beside one that runs", async (t) => {
+    const machine = await alpine(t);
+    await machine.provide(executableOf(V1));
+    assert.equal((await install(machine, FROM_DIST)).code, 0);
+    const before = await machine.changedFiles();
+    const { code, stderr } = await install(machine, { ...FROM_DIST, INSTALL_K3S_NAME: "east" });
+    assert.equal(code, 1);
+    assert.match(stderr, /Cannot install service "k3s-east": service "k3s" of k3s is on this machine/);
+    assert.deepEqual(await machine.changedFiles(), before);
+  });
+
   test("installs, starts and waits, keeps flags at the next release, and is uninstalled without a trace", async (t) => {
     const machine = await alpine(t);
     const server = await startReleaseServer(t);
