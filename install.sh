@@ -58,6 +58,32 @@ fatal() {
     exit 1
 }
 
+usage() {
+    cat <<'EOF'
+Installs k3s on this machine as a service, and changes an installation that is there.
+
+  install.sh [--dry-run] [server|agent] [FLAG ...]
+
+  curl -sfL URL/install.sh | sh -                           a server
+  curl -sfL URL/install.sh | sh -s - server --FLAG ...      a server with flags
+  curl -sfL URL/install.sh | K3S_URL=... K3S_TOKEN=... sh -   an agent
+
+  --dry-run   tells what would change, and changes nothing
+
+Flags are those of "k3s server" and "k3s agent". The top of the script lists the INSTALL_K3S_ variables.
+EOF
+}
+
+# switch NAME DEFAULT: prints true or false as the variable says.
+switch() {
+    value=$(eval "printf '%s' \"\${$1:-$2}\"")
+    case $value in
+        true | True | TRUE | yes | on | 1) echo true ;;
+        false | False | FALSE | no | off | 0) echo false ;;
+        *) fatal "Cannot read $1: \"$value\" says neither yes nor no" "Set it to true or false" ;;
+    esac
+}
+
 # --- changing the machine: nothing else does, so that --dry-run holds ---
 
 # Runs a command that changes the machine.
@@ -143,7 +169,7 @@ check_machine() {
 check_selinux() {
     [ -f /etc/selinux/config ] && grep -q '^SELINUX=enforcing' /etc/selinux/config || return 0
     [ ! -f /usr/share/selinux/packages/k3s.pp ] || return 0
-    if [ "${INSTALL_K3S_SELINUX_WARN:-}" = true ] || [ "${INSTALL_K3S_SKIP_SELINUX_RPM:-}" = true ] ||
+    if [ "$selinux_warn" = true ] || [ "$skip_selinux_rpm" = true ] ||
         [ "$skip_download" = true ] || [ "$skip_download" = selinux ]; then
         warn "SELinux is enforcing and the policy k3s-selinux is not installed: pods may be refused what they need"
     else
@@ -196,6 +222,7 @@ read_arguments() {
     if [ -n "${INSTALL_K3S_EXEC:-}" ]; then
         printf '%s\n' "$INSTALL_K3S_EXEC" | split_words >"$tmp/given" || fatal "Cannot read INSTALL_K3S_EXEC: $(cat "$tmp/given")" "Correct its quotes"
     fi
+    if grep -qxe --help -e -h "$tmp/given"; then fatal "Cannot install a service that prints its help" "Leave --help out of INSTALL_K3S_EXEC"; fi
     for word in "$@"; do
         case $word in
             --dry-run) dry_run=true ;;
@@ -1199,10 +1226,16 @@ end_pods_gently() {
     done
 }
 
-if [ "${1:-}" = --if-shutdown ]; then
-    end_pods_gently
-    exit 0
-fi
+case ${1:-} in
+    --if-shutdown)
+        end_pods_gently
+        exit 0
+        ;;
+    ?*)
+        echo "usage: $0   (ends every program and pod of k3s on this machine, and keeps the data)" >&2
+        exit 2
+        ;;
+esac
 
 # Taken before the services are gone: a cgroup of systemd keeps its name as long as something runs in it.
 cgroups=$(own_cgroups)
@@ -1341,7 +1374,7 @@ start_service() {
         info "Restart the machine: $service starts with the system that is being put together"
         return 0
     fi
-    if [ "$changed" = false ] && [ "${INSTALL_K3S_FORCE_RESTART:-}" != true ] && is_running "$service"; then
+    if [ "$changed" = false ] && [ "$force_restart" = false ] && is_running "$service"; then
         info "No change detected so skipping service start"
         return 0
     fi
@@ -1396,7 +1429,10 @@ recent_errors() {
         new_log
     else
         $sudo journalctl -u "$service" --since "@$started_at" --no-pager -o cat 2>/dev/null
-    fi | grep -E '(^|[[:space:]])(WARN|ERROR)[[:space:]]|^Error |cannot' | tail -n 8 | cut -c 1-400 | sed 's/^/          /'
+    fi >"$tmp/said"
+    # A program that ends without a word of its own: what was said of it.
+    { grep -E '(^|[[:space:]])(WARN|ERROR)[[:space:]]|^Error |cannot' "$tmp/said" || cat "$tmp/said"; } |
+        tail -n 8 | cut -c 1-400 | sed 's/^/          /'
 }
 
 wait_until_ready() {
@@ -1428,14 +1464,28 @@ blocked_because() {
     fi
 }
 
-main() {
-    keep=${INSTALL_K3S_KEEP:-true}
-    dry_run=${INSTALL_K3S_DRY_RUN:-false}
+read_switches() {
+    keep=$(switch INSTALL_K3S_KEEP true)
+    dry_run=$(switch INSTALL_K3S_DRY_RUN false)
     skip_download=${INSTALL_K3S_SKIP_DOWNLOAD:-false}
-    skip_enable=${INSTALL_K3S_SKIP_ENABLE:-false}
-    skip_start=${INSTALL_K3S_SKIP_START:-false}
+    case $skip_download in binary | selinux) ;; *) skip_download=$(switch INSTALL_K3S_SKIP_DOWNLOAD false) ;; esac
+    skip_enable=$(switch INSTALL_K3S_SKIP_ENABLE false)
+    skip_start=$(switch INSTALL_K3S_SKIP_START false)
+    force_restart=$(switch INSTALL_K3S_FORCE_RESTART false)
+    selinux_warn=$(switch INSTALL_K3S_SELINUX_WARN false)
+    skip_selinux_rpm=$(switch INSTALL_K3S_SKIP_SELINUX_RPM false)
+    bin_dir_read_only=$(switch INSTALL_K3S_BIN_DIR_READ_ONLY false)
     ready_timeout=${INSTALL_K3S_READY_TIMEOUT:-300}
-    bin_dir_read_only=${INSTALL_K3S_BIN_DIR_READ_ONLY:-false}
+    case $ready_timeout in
+        *[!0-9]*) fatal "Cannot wait \"$ready_timeout\" (INSTALL_K3S_READY_TIMEOUT): not a number of seconds" "Set it to a whole number; 0 does not wait" ;;
+    esac
+}
+
+main() {
+    for word in "$@"; do
+        case $word in --help | -h) usage && exit 0 ;; esac
+    done
+    read_switches
     if [ "$bin_dir_read_only" = true ]; then skip_download=true; fi
     changed=false
     sudo=

@@ -78,3 +78,41 @@ case $1 in
   validate) printf '%s' "$K3S_ARGUMENTS" >/fixture/arguments ;;
 esac
 `;
+
+describe("what is typed first", () => {
+  for (const word of ["--help", "-h"])
+    test(`${word} tells how install.sh is used, and changes nothing`, async (t) => {
+      const machine = await InstallerMachine.withDist(t);
+      const { code, stdout, stderr } = await machine.install(["server", word], FROM_DIST);
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.match(stdout, /install\.sh \[--dry-run\] \[server\|agent\] \[FLAG \.\.\.\]/);
+      assert.deepEqual(await machine.changedFiles(), []);
+    });
+
+  const wrong: Readonly<Record<string, readonly [value: string, said: RegExp]>> = {
+    INSTALL_K3S_EXEC: ["server --help", /Cannot install a service that prints its help/],
+    INSTALL_K3S_DRY_RUN: [
+      "maybe",
+      /Cannot read INSTALL_K3S_DRY_RUN: "maybe" says neither yes nor no\n +Set it to true/,
+    ],
+    INSTALL_K3S_SKIP_DOWNLOAD: ["all", /Cannot read INSTALL_K3S_SKIP_DOWNLOAD: "all"/],
+    INSTALL_K3S_READY_TIMEOUT: ["5m", /Cannot wait "5m" \(INSTALL_K3S_READY_TIMEOUT\): not a number of seconds/],
+  };
+  for (const [name, [value, said]] of Object.entries(wrong))
+    test(`${name}=${value} is refused`, async (t) => {
+      const machine = await InstallerMachine.withDist(t);
+      const { code, stderr } = await machine.install([], { ...FROM_DIST, [name]: value });
+      assert.equal(code, 1);
+      assert.match(stderr, said);
+      assert.deepEqual(await machine.changedFiles(), []);
+    });
+
+  for (const yes of ["true", "yes", "1"])
+    test(`INSTALL_K3S_DRY_RUN=${yes} changes nothing`, async (t) => {
+      const machine = await InstallerMachine.withDist(t);
+      const { code, stdout } = await machine.install([], { ...FROM_DIST, INSTALL_K3S_DRY_RUN: yes });
+      assert.equal(code, 0);
+      assert.match(stdout, /Would write /);
+      assert.deepEqual(await machine.changedFiles(), []);
+    });
+});

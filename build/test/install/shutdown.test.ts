@@ -82,3 +82,17 @@ for (const [manager, moments] of Object.entries(MOMENTS)) {
     }
   });
 }
+
+test("k3s-killall.sh ends nothing when it is asked for help", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "k3s-shutdown-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const machine = await machineWithPods(t, join(folder, "ended"));
+  await machine.write("/usr/local/bin/systemctl", "#!/bin/sh\necho $* >>/fixture/calls\n", 0o755);
+  for (const word of ["--help", "stop"]) {
+    const { code, stderr } = await machine.runApart(["/usr/local/bin/k3s-killall.sh", word]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^usage: /);
+  }
+  assert.ok(!(await machine.changedFiles()).includes("/fixture/calls"));
+  await assert.rejects(machine.read("/fixture/calls"));
+});
