@@ -143,7 +143,7 @@ for (const plan of [TWO_SERVERS, THREE_SERVERS]) {
               await untilTrue(`${server.host.name} has the logs of ${pod}`, isLogged);
               assert.equal(await server.kubectl("exec", pod, "--", "hostname"), pod);
             }
-          await admin.kubectl("delete", "pod", ...pods);
+          await admin.kubectl("delete", "pod", "--wait=false", ...pods);
         });
 
       test("a server with other settings is refused, with both values", async () => {

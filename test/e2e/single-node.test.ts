@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { existsSync } from "node:fs";
-import { glob, readdir, readFile } from "node:fs/promises";
+import { glob, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { K3sServer, TestHost, TestNetwork, until } from "@k3s/testkit";
 import { tracesOf } from "./host-traces.ts";
@@ -11,6 +11,7 @@ import { removalRecipe } from "./removal-recipe.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const WORKLOAD = join(import.meta.dirname, "workload.yaml");
+const KEPT_DATA = join(import.meta.dirname, "kept-data.yaml");
 const SECONDS = 1_000;
 
 /** What may not change while programs die around a pod: its name, its start and how often its container was restarted. */
@@ -39,6 +40,8 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
   let untouched: ReadonlySet<string>;
 
   const pods = () => cluster.kubectl("get", "pods", "-l", "app=web", "--sort-by=.metadata.name", "-o", POD_IDENTITY);
+  const follow = (commands: string) => cluster.host.run("sh", "-c", `cd ${ROOT}\n${commands}`);
+  const dataOfUser = () => cluster.host.outside("/var/lib/data-of-user/sub");
   const podName = async () =>
     (await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")).trim();
   const clusterIp = () => cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}");
@@ -183,13 +186,27 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
     await cluster.host.run("curl", "-sfm", "5", `http://${address}/`);
   });
 
+  test("what README says removes nothing while pods run, whose volumes may be the user's", async () => {
+    const { stopped } = await removalRecipe();
+    await mkdir(dataOfUser(), { recursive: true });
+    await writeFile(join(dataOfUser(), "file"), "precious");
+    cluster.start();
+    await cluster.untilReady();
+    await cluster.kubectl("apply", "-f", KEPT_DATA);
+    await until("its pod runs", () => cluster.kubectl("exec", "db-0", "--", "cat", "/data/file"));
+    assert.equal(await cluster.stop(), 0);
+    const before = await tracesOf(cluster.host);
+    assert.match(await follow(stopped), /Nothing is removed: pods still run/);
+    assert.deepEqual([...before.difference(await tracesOf(cluster.host))], []);
+  });
+
   test("what README says removes pods, mounts, links, firewall rules, cgroups and files", async () => {
     const recipe = await removalRecipe();
-    const follow = (commands: string) => cluster.host.run("sh", "-c", `cd ${ROOT}\n${commands}`);
     cluster.start();
     await cluster.untilReady();
     await until("exec works again", () => cluster.kubectl("exec", "clock", "--", "echo", "alive"));
-    await follow(recipe.running);
+    // A kubelet that misses the moment in which containers may go looks again a minute later.
+    await until("the pods are gone", async () => (await follow(recipe.running)) !== undefined, 180 * SECONDS);
     assert.equal(await cluster.stop(), 0);
     const left = async () => [...(await tracesOf(cluster.host)).difference(untouched)].sort();
     const stopped = await left();
@@ -199,6 +216,8 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
         `there is no ${kind} to remove`,
       );
     await follow(recipe.stopped);
+    assert.equal(await readFile(join(dataOfUser(), "file"), "utf8"), "precious");
+    await rm(dirname(dataOfUser()), { recursive: true });
     assert.deepEqual(await left(), []);
   });
 
