@@ -1,5 +1,6 @@
 #!/bin/sh
-# From a fresh machine to a running node, or to all tests: sh build/bootstrap.sh up|test [arguments]
+# From a fresh machine to a running node, to what is published or to all tests:
+# sh build/bootstrap.sh up|build|release|reproduce|test [arguments]
 #
 # Needs root, Node 18 or later and npm. Everything else is fetched from the package archives of npm and Debian:
 # what the build needs and the machine lacks, the pinned Node and the libraries. With all that there it takes a second.
@@ -64,8 +65,8 @@ cd "$(dirname "$0")/.."
 task=${1:-}
 [ $# -eq 0 ] || shift
 case $task in
-up | test) ;;
-*) fail ERR_BUILD_TASK "Cannot do \"$task\": it is not known" "Use: sh build/bootstrap.sh up [server arguments], or test" ;;
+up | build | release | reproduce | test) ;;
+*) fail ERR_BUILD_TASK "Cannot do \"$task\": it is not known" "Use: sh build/bootstrap.sh up [server arguments], build, release, reproduce, or test [suites]" ;;
 esac
 check_machine
 install_packages
@@ -76,6 +77,15 @@ case $task in
 up)
 	"$node" build/src/dist.ts
 	exec dist/k3s server "$@"
+	;;
+build)
+	exec "$node" build/src/dist.ts "$@"
+	;;
+release)
+	exec "$node" build/src/dist.ts --release "$@"
+	;;
+reproduce)
+	exec "$node" build/src/reproduce.ts "$@"
 	;;
 test)
 	exec "$node" build/src/test.ts "$@"

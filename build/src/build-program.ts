@@ -106,7 +106,7 @@ async function strippedNode(folder: string, target: Target): Promise<ProgramPart
       await run(strip, ["-s", temporary], { env: { ...environment } });
     } catch (cause) {
       throw new NodeError("ERR_BUILD_COMPILE", "Cannot make Node smaller: strip failed", {
-        hint: "Install binutils, or start with: sh build/bootstrap.sh",
+        hint: "Install binutils, or start with: sh build/bootstrap.sh build",
         cause,
       });
     }
@@ -132,7 +132,7 @@ async function manifests(): Promise<readonly ProgramPart[]> {
 
 async function digestOf(path: string): Promise<string> {
   const data = await readFile(path).catch((cause: unknown) => {
-    const hint = "Start with: sh build/bootstrap.sh, or run: node packages/native/build.ts";
+    const hint = "Start with: sh build/bootstrap.sh build, or run: node packages/native/build.ts";
     throw new NodeError("ERR_BUILD_COMPILE", `Cannot find "${path}": not built`, { hint, cause });
   });
   return createHash("sha256").update(data).digest("hex");

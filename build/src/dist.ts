@@ -1,17 +1,17 @@
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { loadManifest, provideComponents, waitForLock, type Manifest, type Progress } from "@k3s/components";
 import { writeFileAtomic } from "@k3s/files";
 import { billOfMaterials, containedFiles } from "./bill-of-materials.ts";
 import { buildArm64 } from "./arm64.ts";
-import { buildProgram, RELEASE, type Program } from "./build-program.ts";
+import { buildProgram, type Program } from "./build-program.ts";
 import { cacheDirectory, COMPONENT_OPTIONS, readComponentOptions } from "./component-options.ts";
 import { LICENSES, licenseText } from "./license-text.ts";
 import { NodeError } from "@k3s/errors";
 import { npmPackages, readPackage } from "./npm-packages.ts";
 import { packComponents } from "./pack-components.ts";
-import { writeRelease } from "./release-files.ts";
+import { releaseVersion, writeRelease } from "./release-files.ts";
 import { runMain, type BuildHost } from "./run-main.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -91,7 +91,7 @@ async function writeDocuments(program: Program, manifest: Manifest): Promise<Rea
   const upstream = { components: COMPONENTS, manifest };
   const licenses = await licenseText({ own, node, libraries, upstream });
   await writeFileAtomic(join(LIB, LICENSES), licenses, { mode: 0o644 });
-  const version = `v${manifest.versions.kubernetes.text}+${RELEASE}`;
+  const version = releaseVersion(manifest);
   const files = await containedFiles(program.parts, manifest);
   const { architecture } = manifest;
   const list = { name: "k3s", version, commit: program.commit, architecture, files };
@@ -112,7 +112,8 @@ interface Published {
 
 async function publish({ executable, program, manifest, documents }: Published, progress: Progress): Promise<void> {
   const { architecture } = manifest;
-  const sizes = await writeRelease({ executable, architecture, documents, folder: join(DIST, "release"), progress });
+  const folder = join(DIST, "release");
+  const sizes = await writeRelease({ executable, architecture, documents, folder, progress });
   // The programs are compressed already: what is appended takes as much again.
   const appended = (await stat(executable)).size - (await stat(program.path)).size;
   const zstd = [...sizes].find(([name]) => name.endsWith(".zst"))?.[1] ?? 0;
@@ -124,6 +125,7 @@ async function publish({ executable, program, manifest, documents }: Published, 
     "the download": zstd,
     "the download without upstream programs": zstd - appended,
   });
+  process.stdout.write(`Release ${releaseVersion(manifest)} in ${relative(ROOT, folder)}\n`);
 }
 
 /** In bytes: what small machines and slow lines are promised. */

@@ -3,9 +3,10 @@ import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip, createZstdCompress } from "node:zlib";
-import type { Progress } from "@k3s/components";
+import type { Manifest, Progress } from "@k3s/components";
 import { writeFileAtomic } from "@k3s/files";
 import { fileDigest } from "./bill-of-materials.ts";
+import { RELEASE } from "./build-program.ts";
 
 export interface ReleaseOptions {
   readonly executable: string;
@@ -19,6 +20,11 @@ export interface ReleaseOptions {
 
 /** Takes minutes; what it saves is downloaded again and again. */
 const LEVEL = 22;
+
+/** What `k3s --version` tells, and the folder of a release server is named after. */
+export function releaseVersion({ versions }: Pick<Manifest, "versions">): string {
+  return `v${versions.kubernetes.text}+${RELEASE}`;
+}
 
 /** What k3s's installer asks for on each architecture. */
 function executableName(architecture: string): string {

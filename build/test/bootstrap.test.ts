@@ -72,6 +72,29 @@ describe("bootstrap.sh", () => {
     assert.deepEqual(calls, ["node24 packages/native/build.ts", "node24 build/src/test.ts unit"]);
   });
 
+  for (const [task, program] of [
+    ["build", "build/src/dist.ts"],
+    ["release", "build/src/dist.ts --release"],
+    ["reproduce", "build/src/reproduce.ts"],
+  ] as const) {
+    test(`prepares a fresh clone for ${task}, then hands over the caller's arguments`, async (t) => {
+      const { start, checkout } = await machine(t);
+      await rm(join(checkout, "node_modules/.pnpm/lock.yaml"));
+      const { calls, code } = await start(task, "--source", "debian");
+      const install = "npm exec --yes pnpm@10.0.0 -- install --frozen-lockfile";
+      const prepared = [install, "node24 packages/native/build.ts"];
+      assert.deepEqual({ calls, code }, { calls: [...prepared, `node24 ${program} --source debian`], code: 0 });
+    });
+  }
+
+  test("stands behind every script that needs a prepared machine", async () => {
+    const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+      readonly scripts: Readonly<Record<string, string>>;
+    };
+    for (const task of ["build", "release", "reproduce", "test"])
+      assert.equal(scripts[task], `sh build/bootstrap.sh ${task}`);
+  });
+
   test("installs exactly the packages that are missing, and waits for apt's lock", async (t) => {
     const { start, bin } = await machine(t);
     for (const name of ["ip", "strip"]) await rm(join(bin, name));

@@ -39,6 +39,19 @@ describe("createProgressDisplay()", () => {
     assert.ok(shown(DOWNLOAD, 120).endsWith(`${clear}Download: done in 3.0 s\n`));
   });
 
+  test("leaves nothing on a terminal after a remark, which may be the last that is told", () => {
+    const clear = "\r\u001b[K";
+    assert.equal(shown([{ step: "Build", note: "dist/k3s, 200 MB" }], 80), `${clear}Build: dist/k3s, 200 MB\n`);
+    const remark = DOWNLOAD.slice(0, 3);
+    assert.ok(shown(remark, 80).endsWith(`${clear}Download: the connection was cut, trying again\n`));
+  });
+
+  test("takes 80 columns for a terminal that does not tell its width", () => {
+    assert.ok(shown([{ step: "Bundle k3s" }], 0).endsWith("Bundle k3s …"));
+    const [, bar = ""] = shown([{ step: "A long name ".repeat(10), done: 1, total: 2 }], 0).split("\u001b[K");
+    assert.equal(bar.length, 79);
+  });
+
   test("draws a bar at most ten times a second", () => {
     const events = Array.from({ length: 100 }, (_, done) => ({ step: "Count", done, total: 100 }));
     assert.equal(shown(events, 80, 10).split("\r").length - 1, 10);

@@ -10,7 +10,7 @@ import type { Manifest } from "@k3s/components";
 import { billOfMaterials, containedFiles } from "../src/bill-of-materials.ts";
 import { licenseText } from "../src/license-text.ts";
 import { npmPackages, type NpmPackage } from "../src/npm-packages.ts";
-import { writeRelease } from "../src/release-files.ts";
+import { releaseVersion, writeRelease } from "../src/release-files.ts";
 
 const run = promisify(execFile);
 const SHA256 = "0".repeat(64);
@@ -105,6 +105,12 @@ describe("the bill of materials", () => {
     );
     const schema = new Validation.JsonStrictValidator(Spec.Version.v1dot6);
     assert.equal(await schema.validate(JSON.stringify(bill)), null);
+  });
+});
+
+describe("releaseVersion()", () => {
+  test("is the one of Kubernetes with the release of k3s", () => {
+    assert.equal(releaseVersion(MANIFEST), "v1.20.2+k3s1");
   });
 });
 

@@ -93,7 +93,7 @@ describe("k3s kubectl, ctr and crictl", () => {
 
 describe("toolSet()", () => {
   /** The data folder into which the programs would be unpacked. */
-  async function chosenFolder(t: TestContext, file: string): Promise<string> {
+  async function chosenFolder(t: TestContext, file: string, refusal: object = /no place/): Promise<string> {
     const { folder } = await components(t);
     let chosen = "";
     const source: ComponentSource = {
@@ -107,7 +107,7 @@ describe("toolSet()", () => {
     const unused = { readManifest: fail, licenses: fail, written: fail, write: fail, writeError: () => undefined };
     const surroundings = { args: [], executable: "", isTerminal: false, ...unused };
     const context = { ...surroundings, components: source, env: { K3S_CONFIG_FILE: file } };
-    await assert.rejects(toolSet(context, { globals: [], program: "kubectl" }), /no place/);
+    await assert.rejects(toolSet(context, { globals: [], program: "kubectl" }), refusal);
     return chosen;
   }
 
@@ -123,6 +123,13 @@ describe("toolSet()", () => {
     await rm(`${file}.d`, { recursive: true });
     await writeFile(file, `debug: true\ndata-dir: ${folder}/main\n`);
     assert.equal(await chosenFolder(t, file), `${folder}/main`);
+  });
+
+  test("refuse a config file that was named and is not there, as a server does", async (t) => {
+    const file = join(await temporaryFolder(t), "config.yaml");
+    assert.equal(await chosenFolder(t, file, { code: "ERR_CONFIG_FILE_ABSENT" }), "");
+    assert.doesNotMatch(await chosenFolder(t, ""), /config/);
+    assert.doesNotMatch(await chosenFolder(t, "http://127.0.0.1:1/config.yaml"), /config/);
   });
 });
 

@@ -13,24 +13,22 @@ const DOWNLOAD_LIMIT_MS = 10_000;
 interface ReadOptions {
   readonly report: Report;
   readonly signal: AbortSignal;
-  /** Told of a source that is not there and has no drop-ins either. As in k3s that is no mistake. */
-  readonly onAbsent?: Report;
   /** Default: 10 s. */
   readonly downloadLimitMs?: number;
 }
 
 /**
- * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names. What is absent is fine.
+ * Reads `source` and then `source.d/*.yaml|*.yml` in order of their names; undefined when there is none of them.
  * A later value replaces an earlier one, also for lists; `key+` adds to it. Mistakes are reported per file.
  */
-export async function readConfigFiles(source: string, options: ReadOptions): Promise<FileValues> {
+export async function readConfigFiles(source: string, options: ReadOptions): Promise<FileValues | undefined> {
   const values = new Map<string, readonly string[]>();
   const more = await dropIns(source);
   for (const file of [source, ...more]) {
     try {
       const text = await readSource(file, options);
       if (text !== undefined) mergeFile(values, text);
-      else if (more.length === 0) options.onAbsent?.(`${file}: there is no such file`);
+      else if (more.length === 0) return undefined;
     } catch (error) {
       options.signal.throwIfAborted();
       options.report(`${file}: ${describeError(error)}`);

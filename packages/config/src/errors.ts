@@ -12,6 +12,12 @@ export class ConfigError extends NodeError {
     });
   }
 
+  static fileAbsent(path: string): ConfigError {
+    return new ConfigError("ERR_CONFIG_FILE_ABSENT", `Cannot read config file "${path}": there is no such file`, {
+      hint: "Create that file, or correct --config or K3S_CONFIG_FILE, which goes first; without both the default file is read",
+    });
+  }
+
   static nodeIdUnwritable(path: string, cause: unknown): ConfigError {
     return new ConfigError("ERR_NODE_ID_UNWRITABLE", `Cannot write the id of this machine to "${path}"`, {
       hint: "Make that folder writable, write eight hex digits into that file yourself, or leave out --with-node-id",

@@ -1,5 +1,6 @@
 import { readConfigFiles, type FileValues } from "./config-files.ts";
 import type { Environment } from "./environment.ts";
+import { ConfigError } from "./errors.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { recordedArgument } from "./recorded-argument.ts";
 import {
@@ -52,11 +53,7 @@ export async function gatherSettings(role: Role, source: ConfigSource): Promise<
   for (const flag of refused) report(describeUnknownFlag(flag, role));
 
   const warn: Report = (warning) => void warnings.push(warning);
-  const { file, isNamed } = configFileOf(source);
-  const files = await readConfigFiles(file, {
-    ...{ report, signal: source.signal },
-    ...(isNamed ? { onAbsent: warn } : {}),
-  });
+  const files = await readFiles(source, report);
   const fileValues = knownKeys(files, { role, report, warn });
   refuseVariables(source.env, { role, report });
 
@@ -72,8 +69,8 @@ export async function readSettings(
   source: Pick<ConfigSource, "flags" | "env" | "signal"> & { readonly names: ReadonlySet<string> },
   report: Report,
 ): Promise<ServerValues> {
-  const { names, signal } = source;
-  const files = await readConfigFiles(configFileOf(source).file, { report, signal });
+  const { names } = source;
+  const files = await readFiles(source, report);
   const fileValues = knownKeys(files, { role: "server", report: ignoreProblem, warn: ignoreProblem });
   const nothing: Texts = { texts: [], origin: "" };
   return readTable(
@@ -81,6 +78,14 @@ export async function readSettings(
       names.has(name) ? collect(name, setting, { ...source, files: fileValues, role: "server" }) : nothing,
     report,
   );
+}
+
+/** Only the default file may be absent, as in k3s: without the one that was named a node would start as another one. */
+async function readFiles(source: Pick<ConfigSource, "flags" | "env" | "signal">, report: Report): Promise<FileValues> {
+  const { file, isNamed } = configFileOf(source);
+  const values = await readConfigFiles(file, { report, signal: source.signal });
+  if (values === undefined && isNamed) throw ConfigError.fileAbsent(file);
+  return values ?? new Map();
 }
 
 /** The variable goes first here, as in k3s. */

@@ -1,4 +1,5 @@
 export type { AgentConfig } from "./agent-config.ts";
+export { ConfigError } from "./errors.ts";
 export { readHostFacts } from "./host-facts.ts";
 export { parseAddress } from "./ip.ts";
 export { loadAgentConfig } from "./load-agent-config.ts";

@@ -66,6 +66,11 @@ describe("loadDatastoreConfig()", () => {
     assert.equal(config.paths.databaseFile, "/var/lib/rancher/k3s/server/db/state.db");
   });
 
+  test("refuses a config file that was named and is not there", async () => {
+    const env = { K3S_CONFIG_FILE: "/nonexistent/config.yaml" };
+    await assert.rejects(loadDatastoreConfig(source({}, env)), { code: "ERR_CONFIG_FILE_ABSENT" });
+  });
+
   test("lists what is wrong, without passwords", async () => {
     const flags = { "data-dir": "here", "datastore-endpoint": "mariadb://u:hunter2@h" };
     await assert.rejects(loadDatastoreConfig(source(flags, {})), (error) => {

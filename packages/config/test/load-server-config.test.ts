@@ -58,10 +58,21 @@ describe("loadServerConfig(): where a value comes from", () => {
     assert.equal((await load({ env: { K3S_CONFIG_FILE: file } })).nodeName, "only");
   });
 
-  test("goes on without a file that was named and is not there, and says so", async () => {
-    const env = { K3S_CONFIG_FILE: "/nonexistent/config.yaml" };
-    assert.deepEqual((await load({ env })).warnings, ["/nonexistent/config.yaml: there is no such file"]);
-  });
+  for (const [name, given] of [
+    ["K3S_CONFIG_FILE", { env: { K3S_CONFIG_FILE: "/nonexistent/config.yaml" } }],
+    ["--config", { env: { K3S_CONFIG_FILE: "" }, flags: { config: "/nonexistent/config.yaml" } }],
+  ] as const) {
+    test(`refuses a file that ${name} names and that is not there, before any other mistake`, async () => {
+      const wrong = { ...given, unknownFlags: ["--node-nam"] };
+      await assert.rejects(load(wrong), (error: unknown) => {
+        assert.ok(error instanceof ConfigError);
+        assert.equal(error.code, "ERR_CONFIG_FILE_ABSENT");
+        assert.equal(error.message, 'Cannot read config file "/nonexistent/config.yaml": there is no such file');
+        assert.match(error.hint ?? "", /--config or K3S_CONFIG_FILE/);
+        return true;
+      });
+    });
+  }
 
   test("replaces lists of earlier files, adds under key+, and adds flags to files", async (t) => {
     const main = "tls-san: [a.example, b.example]\nnode-label:\n  - one=1\ndisable+: traefik\n";

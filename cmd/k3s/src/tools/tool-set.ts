@@ -1,7 +1,8 @@
-import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { findUnpacked, loadComponentSet, unpackComponents, type ComponentSet } from "@k3s/components";
+import { isAbsent } from "@k3s/files";
 import { createLogger } from "@k3s/log";
 import type { CommandContext } from "../context.ts";
 import { ToolError } from "../errors.ts";
@@ -89,15 +90,28 @@ function dataDirOf(globals: readonly string[]): string | undefined {
   return found;
 }
 
-/** Of the node on this machine, by its config file and the drop-ins after it. A configuration that cannot be read or understood is no concern of a tool. */
-async function configuredDataDir(env: CommandContext["env"]): Promise<string | undefined> {
-  const file = env["K3S_CONFIG_FILE"] ?? SYSTEM_CONFIG;
+/**
+ * Of the node on this machine, by its config file and the drop-ins after it. A configuration that cannot be read or understood is
+ * no concern of a tool; a file that was named and is not there is refused, as a server does.
+ */
+async function configuredDataDir({ K3S_CONFIG_FILE: named }: CommandContext["env"]): Promise<string | undefined> {
+  const isNamed = named !== undefined && named !== "";
+  const file = isNamed ? named : SYSTEM_CONFIG;
   const names = await readdir(`${file}.d`).catch(() => []);
   const dropIns = names.filter((name) => /\.ya?ml$/i.test(name)).sort();
+  if (isNamed && dropIns.length === 0) await assertThere(file);
   let found: string | undefined;
   for (const path of [file, ...dropIns.map((name) => join(`${file}.d`, name))])
     found = dataDirIn(await readFile(path, "utf8").catch(() => "")) ?? found;
   return found;
+}
+
+async function assertThere(file: string): Promise<void> {
+  if (/^https?:\/\//.test(file)) return; // servers download that one, a tool does without
+  const isMissing = await stat(file).then(() => false, isAbsent);
+  if (!isMissing) return;
+  const { ConfigError } = await import("@k3s/config"); // only here: a tool has to start quickly
+  throw ConfigError.fileAbsent(file);
 }
 
 function dataDirIn(text: string): string | undefined {
