@@ -313,7 +313,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     assert.equal(exitCode, 1);
     assert.match(
       stderr,
-      /\[ERROR\] k3s-agent is not ready: after 30 s it is still at Starting agent.*\n[^]*no server can be reached servers=10\.99\.0\.11:7443\n[^]* waiting for a server of the cluster /,
+      /\[ERROR\] k3s-agent is not ready: after 30 s it is still at Starting agent.*\n[^]*no server can be reached servers=10\.99\.0\.11:7443 error=.*\n[^]* waiting for a server of the cluster /,
     );
   });
 

@@ -15,6 +15,8 @@ export interface JoinOptions {
   readonly config: AgentConfig;
   /** Where the servers are reached: the address of the balancer on this machine, or the server itself. */
   readonly server: string;
+  /** Why the balancer reaches no server, as far as it knows: it can but reset connections to it. */
+  readonly cause?: () => Error | undefined;
   readonly log: Logger;
 }
 
@@ -30,7 +32,7 @@ export async function joinCluster(options: JoinOptions, signal: AbortSignal): Pr
   const { config, log } = options;
   await makeDirectory(config.paths.agentDir, 0o700);
   const waits = new WaitingLog(log);
-  const onRetry = (what: string) => (error: unknown) => waits.failed(what, error);
+  const onRetry = (what: string) => (error: unknown) => waits.failed(what, withCause(error, options));
   let trust: ClusterTrust | undefined = await retry(
     (attempt) => establishTrust(options, attempt),
     { ...FIRST_RETRY, isRetryable, onRetry: onRetry("waiting for a server of the cluster") },
@@ -91,6 +93,13 @@ async function fetchIdentity(
   await makeDirectory(dirname(config.paths.clusterConfigFile), 0o700);
   await writeFileAtomic(config.paths.clusterConfigFile, text, SECRET);
   return cluster;
+}
+
+/** Whatever a request meets at a balancer without a server, the cause is what that has met itself. */
+function withCause(error: unknown, { config, cause }: JoinOptions): unknown {
+  if (!(error instanceof ClusterError) || error.code !== "ERR_SERVER_UNREACHABLE") return error;
+  const known = cause?.();
+  return known === undefined ? error : ClusterError.unreachable(config.server, known);
 }
 
 function isRetryable(error: unknown): boolean {

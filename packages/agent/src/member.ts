@@ -85,7 +85,8 @@ export class Member {
   async join(signal: AbortSignal): Promise<Joined> {
     const config = this.#config;
     const { server } = this;
-    const membership = new Membership({ config, server, log: this.#log.child({ component: "membership" }) });
+    const cause = () => this.balancer?.dialError;
+    const membership = new Membership({ config, server, cause, log: this.#log.child({ component: "membership" }) });
     const cluster = await membership.join(signal);
     const fitted = fitNodeIps(config, cluster);
     const files = agentPaths(config.paths.agentDir);

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { ComponentManager } from "@k3s/lifecycle";
-import { freePort } from "@k3s/testkit";
+import { freePort, until } from "@k3s/testkit";
 import { Member } from "../src/member.ts";
 import { goNetwork, startCluster } from "./support/cluster.ts";
 
@@ -32,6 +32,24 @@ test("Member reaches the server of its configuration alone where the balancer is
   t.after(() => Promise.all(joined.components.map((component) => component.stop(AbortSignal.abort()))));
   const kubeconfig = await readFile(`${config.paths.agentDir}/kubelet.kubeconfig`, "utf8");
   assert.ok(kubeconfig.includes(`server: ${url}`), kubeconfig);
+});
+
+test("Member says why it cannot reach its server, and not what its own balancer does then", async (t) => {
+  const cluster = await startCluster(t);
+  const { config, log, lines, url } = cluster;
+  await cluster.stop();
+  const member = new Member({ ...config, lbServerPort: await freePort() }, log);
+  const way = new ComponentManager(member.components);
+  t.after(() => way.stop(AbortSignal.abort()));
+  await way.start(t.signal);
+  const joining = member.join(t.signal);
+  const line = await until("it says that it waits", () =>
+    Promise.resolve(lines.find((one) => one.includes("waiting for a server"))),
+  );
+  assert.ok(line.includes(`"Cannot reach server ${url}: connect ECONNREFUSED ${new URL(url).host}"`), line);
+  await cluster.start();
+  const joined = await joining;
+  t.after(() => Promise.all(joined.components.map((component) => component.stop(AbortSignal.abort()))));
 });
 
 test("Member says that a proxy is in vain where the balancer is switched off", async (t) => {

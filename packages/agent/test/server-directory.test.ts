@@ -35,7 +35,7 @@ async function start(t: TestContext, { list, event, ask }: Parts): Promise<reado
   const nothing = () => undefined;
   const directory = new ServerDirectory({
     balancer: {
-      servers: () => [{ address: "127.0.0.1:1", state: "active", connections: 0 }],
+      servers: () => [{ address: "127.0.0.1:1", state: "active", connections: 0, dialError: undefined }],
       update: (addresses) => Promise.resolve(void told.push([...addresses])),
       setHealthCheck: nothing,
       healthChanged: nothing,

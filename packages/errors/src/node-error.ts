@@ -20,7 +20,7 @@ export class NodeError extends Error {
   }
 }
 
-/** The messages of an error and of its causes in one line, outermost first; never a stack. */
+/** The messages of an error and of its causes in one line, outermost first, without those that another one ends with; never a stack. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
@@ -28,7 +28,11 @@ export function describeError(error: unknown): string {
     parts.push(messageOf(current));
     current = current instanceof Error ? current.cause : undefined;
   }
-  return parts.filter((part, index) => parts.indexOf(part) === index).join(": ");
+  const distinct = parts.filter((part, index) => parts.indexOf(part) === index);
+  return distinct.reduceRight(
+    (rest, part) => (rest === "" || part.endsWith(`: ${rest}`) ? part : `${part}: ${rest}`),
+    "",
+  );
 }
 
 function messageOf(error: unknown): string {

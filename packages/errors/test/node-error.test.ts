@@ -23,6 +23,13 @@ describe("describeError()", () => {
     );
   });
 
+  test("leaves out causes that a message has told already", () => {
+    const cause = new Error("Cannot dial", { cause: new Error("ECONNREFUSED") });
+    const error = new Error(`Cannot join: ${describeError(cause)}`, { cause });
+    assert.equal(describeError(error), "Cannot join: Cannot dial: ECONNREFUSED");
+    assert.equal(describeError(undefined), "");
+  });
+
   test("says a repeated message once and survives a circle of causes", () => {
     const error = new Error("again");
     error.cause = error;

@@ -4,7 +4,7 @@ import { NodeError } from "@k3s/errors";
 export class EtcdCallError extends Error {
   override readonly name = "EtcdCallError";
   readonly isAway: boolean;
-  /** What etcd said, such as `etcdserver: mvcc: required revision has been compacted`. */
+  /** What etcd said, such as `etcdserver: mvcc: required revision has been compacted`, or why it could not be asked. */
   readonly details: string;
 
   constructor(options: { readonly isAway: boolean; readonly details: string; readonly cause: unknown }) {
@@ -18,15 +18,11 @@ export class EtcdCallError extends Error {
 export class EtcdClientError extends NodeError {
   override readonly name = "EtcdClientError";
 
-  static unreachable(servers: readonly string[], cause: unknown): EtcdClientError {
-    return new EtcdClientError(
-      "ERR_ETCD_UNREACHABLE",
-      `Cannot reach etcd at ${servers.join(", ")}: no server answers`,
-      {
-        hint: "Check that etcd runs, that the addresses are those of its clients, and that the CA, certificate and key are the right ones",
-        cause,
-      },
-    );
+  /** Without the failure as its cause: a line of the log would say the same twice. */
+  static unreachable(servers: readonly string[], { details }: EtcdCallError): EtcdClientError {
+    return new EtcdClientError("ERR_ETCD_UNREACHABLE", `Cannot reach etcd at ${servers.join(", ")}: ${details}`, {
+      hint: "Check that etcd runs, that the addresses are those of its clients, and that the CA, certificate and key are the right ones",
+    });
   }
 
   static tlsFile(path: string, cause: unknown): EtcdClientError {

@@ -136,8 +136,9 @@ async function firstReady(channels: readonly ServerChannel[], timeoutMs: number)
   try {
     return await Promise.any(channels.map((channel) => channel.ready(timeoutMs).then(() => channel)));
   } catch (error) {
-    const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
-    throw new EtcdCallError({ isAway: true, details: "no server answers", cause });
+    const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+    const details = new Set(errors.map((one) => (one instanceof EtcdCallError ? one.details : String(one))));
+    throw new EtcdCallError({ isAway: true, details: [...details].join("; "), cause: undefined });
   }
 }
 

@@ -28,6 +28,11 @@ export interface Call {
 /** No server could do it, so another may: etcd tells of a missing leader this way as well. */
 const AWAY: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]);
 
+/** A channel that failed to connect tells why at once, one that still tries not at all. */
+const REASON_MS = 50;
+/** Any call that reads. */
+const PROBE = { path: "/etcdserverpb.Maintenance/Status", request: Buffer.alloc(0), timeoutMs: REASON_MS };
+
 /** The connection to one server of an etcd; made when it is first needed, and made again when it is lost. */
 export class ServerChannel {
   readonly #client: Client;
@@ -55,9 +60,22 @@ export class ServerChannel {
     const { promise, resolve: done, reject } = Promise.withResolvers<void>();
     this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
       if (error === undefined) done();
-      else reject(new EtcdCallError({ isAway: true, details: "there is no connection", cause: error }));
+      else
+        void this.#reason(timeoutMs).then((details) =>
+          reject(new EtcdCallError({ isAway: true, details, cause: error })),
+        );
     });
     return promise;
+  }
+
+  /** Why there is no connection: the library tells it to calls alone. */
+  async #reason(waitedMs: number): Promise<string> {
+    try {
+      await this.call(PROBE);
+    } catch (error) {
+      if (error instanceof EtcdCallError && isUnavailable(error.cause)) return error.details;
+    }
+    return `no connection within ${waitedMs / 1000} s`;
   }
 
   /** Rejects with EtcdCallError. */
@@ -83,7 +101,19 @@ function credentialsFor(scheme: string, { ca, cert, key, skipVerify }: TlsConten
 
 function toCallError(error: ServiceError | null): EtcdCallError {
   const isAway = error === null || AWAY.has(error.code);
-  return new EtcdCallError({ isAway, details: error?.details ?? "there was no answer", cause: error });
+  const details = error === null ? "there was no answer" : withoutFrame(error.details);
+  return new EtcdCallError({ isAway, details, cause: error });
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === status.UNAVAILABLE;
+}
+
+/** The connection's own error, where the library has put its words around one. */
+function withoutFrame(details: string): string {
+  return (
+    /^No connection established\. Last error: (?:\w*Error: )?(.+)\. Resolution note: /s.exec(details)?.[1] ?? details
+  );
 }
 
 function asIs(bytes: Buffer): Buffer {

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { describeError } from "@k3s/errors";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { freePort, startEtcd, until } from "@k3s/testkit";
 import { EtcdCallError, EtcdClient, EtcdClientError, type EtcdClientOptions } from "../src/index.ts";
@@ -142,8 +143,31 @@ describe("EtcdClient on a real etcd", () => {
 
 describe("EtcdClient without an etcd", () => {
   test("rejects in time when nobody listens", async (t) => {
-    const it = await client(t, { servers: [`http://127.0.0.1:${await freePort()}`], timeoutMs: 400 });
-    await assert.rejects(it.status(), isAway);
+    const port = await freePort();
+    const it = await client(t, { servers: [`http://127.0.0.1:${port}`], timeoutMs: 400 });
+    await assert.rejects(it.status(), (error) => {
+      assert.ok(error instanceof EtcdCallError && error.isAway);
+      assert.equal(describeError(error), `Cannot call etcd: connect ECONNREFUSED 127.0.0.1:${port}`);
+      return true;
+    });
+  });
+
+  test("names what each of several servers met, in one sentence", async (t) => {
+    const ports = [await freePort(), await freePort()];
+    const servers = ports.map((port) => `http://127.0.0.1:${port}`);
+    const it = await client(t, { servers, timeoutMs: 400 });
+    await assert.rejects(it.status(), (error) => {
+      assert.ok(error instanceof EtcdCallError);
+      const each = ports.map((port) => `connect ECONNREFUSED 127.0.0.1:${port}`).join("; ");
+      const text = describeError(EtcdClientError.unreachable(servers, error));
+      assert.equal(text, `Cannot reach etcd at ${servers.join(", ")}: ${each}`);
+      return true;
+    });
+  });
+
+  test("names a server that nobody knows", async (t) => {
+    const it = await client(t, { servers: ["http://nosuch.invalid:2379"], timeoutMs: 2000 });
+    await assert.rejects(it.status(), { message: /^Cannot call etcd: .*nosuch\.invalid/ });
   });
 
   test("rejects in time when somebody listens and says nothing", async (t) => {
@@ -156,6 +180,7 @@ describe("EtcdClient without an etcd", () => {
     assert.ok(address !== null && typeof address === "object");
     const it = await client(t, { servers: [`http://127.0.0.1:${address.port}`], timeoutMs: 400 });
     await assert.rejects(it.status(), isAway);
+    await assert.rejects(it.status(), { message: "Cannot call etcd: no connection within 0.4 s" });
   });
 
   test("names a TLS file that cannot be read", async (t) => {

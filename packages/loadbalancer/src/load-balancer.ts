@@ -87,6 +87,11 @@ export class LoadBalancer implements Component {
     return this.#servers.ordered();
   }
 
+  /** Why no server can be reached, which its clients cannot see; undefined unless the last dial of each has failed. */
+  get dialError(): Error | undefined {
+    return this.#traffic.dialError;
+  }
+
   /** Brings back the list of the last run when it belongs to the same server URL. */
   async prepare(): Promise<void> {
     const { log } = this.#options;

@@ -7,6 +7,8 @@ export interface Server {
   readonly address: string;
   readonly state: ServerState;
   readonly connections: number;
+  /** What the last dial met; undefined when that succeeded, or there was none. */
+  readonly dialError: Error | undefined;
 }
 
 /** Why a server changed its state. */
@@ -44,6 +46,7 @@ interface Entry {
   state: ServerState;
   sinceMs: number;
   connections: number;
+  dialError: Error | undefined;
   /** The last definite word of its health check was "failed": a connection it accepts may be the kernel's doing alone. */
   isDistrusted: boolean;
 }
@@ -116,6 +119,12 @@ export class ServerList {
     if (entry !== undefined) entry.isDistrusted = false;
   }
 
+  /** Undefined: it was reached. Changes no state. */
+  setDialError(address: string, error: Error | undefined): void {
+    const entry = this.#entries.get(address);
+    if (entry !== undefined) entry.dialError = error;
+  }
+
   opened(address: string): void {
     const entry = this.#entries.get(address);
     if (entry !== undefined) entry.connections++;
@@ -145,8 +154,8 @@ export class ServerList {
 
   #add(address: string, state: ServerState): void {
     const { now, random } = this.#options;
-    const entry = { address, state, place: random(), sinceMs: now(), connections: 0, isDistrusted: false };
-    this.#entries.set(address, entry);
+    const fresh = { connections: 0, dialError: undefined, isDistrusted: false };
+    this.#entries.set(address, { address, state, place: random(), sinceMs: now(), ...fresh });
   }
 
   #remove(entry: Entry, step: Step, cause: Cause): void {

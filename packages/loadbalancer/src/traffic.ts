@@ -32,6 +32,14 @@ export class Traffic {
     this.#servers = options.servers;
   }
 
+  /** Why no server can be reached; undefined unless the last dial of each has failed. */
+  get dialError(): Error | undefined {
+    const servers = this.#servers.ordered();
+    if (servers.some(({ dialError }) => dialError === undefined)) return undefined;
+    if (servers.length < 2) return servers[0]?.dialError;
+    return new AggregateError(servers.map(({ address, dialError }) => new Error(address, { cause: dialError })));
+  }
+
   /** Takes a paused socket of a client, which must allow half-open. */
   accept(client: Socket): void {
     const race: DialRace = new DialRace(this.#courseOf(client, () => this.#races.delete(race)));
@@ -85,10 +93,12 @@ export class Traffic {
       isPromising: (address) => this.#servers.isPromising(address),
       failed: (address, startedMs, error) => {
         dialled("error", performance.now() - startedMs);
+        this.#servers.setDialError(address, error);
         if (!isLocal(error)) this.record(address, "dial-failed", error);
       },
       won: (address, startedMs, socket) => {
         dialled("success", performance.now() - startedMs);
+        this.#servers.setDialError(address, undefined);
         if (!this.#join({ client, server: socket, address })) return false;
         ended();
         return true;
@@ -96,7 +106,8 @@ export class Traffic {
       lost: () => {
         ended();
         client.destroy();
-        if (!this.#isStranded) log.error({ servers: this.#addresses() }, "no server can be reached");
+        if (!this.#isStranded)
+          log.error({ servers: this.#addresses(), error: this.dialError }, "no server can be reached");
         this.#isStranded = true;
       },
     };

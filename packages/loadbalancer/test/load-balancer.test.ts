@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { describeError } from "@k3s/errors";
 import { MetricsRegistry } from "@k3s/metrics";
 import { freePort } from "@k3s/testkit";
 import { dial, type Dial } from "../src/dial.ts";
@@ -125,11 +126,31 @@ describe("LoadBalancer, dialling", () => {
     const { balancer, port, lines } = await startBalancer(t);
     await balancer.update([REFUSED]);
     for (let i = 0; i < 5; i++) assert.equal(await askNew(t, port), undefined);
-    assert.equal(lines.filter(({ msg }) => msg === "no server can be reached").length, 1);
+    const said = lines.filter(({ msg }) => msg === "no server can be reached");
+    assert.deepEqual(
+      said.map(({ error }) => error),
+      [`connect ECONNREFUSED ${REFUSED}`],
+    );
     const { address } = await startNamed(t);
     await balancer.update([address]);
     assert.equal(await askNew(t, port), address);
     assert.equal(lines.filter(({ msg }) => msg === "a server can be reached again").length, 1);
+  });
+
+  test("knows why no server can be reached, until one is", async (t) => {
+    const { balancer, port } = await startBalancer(t, { serverUrl: "https://nosuch.invalid:6443" });
+    assert.equal(balancer.dialError, undefined);
+    await askNew(t, port);
+    assert.match(describeError(balancer.dialError), /^getaddrinfo \w+ nosuch\.invalid$/);
+    await balancer.update([REFUSED]);
+    assert.equal(balancer.dialError, undefined);
+    await askNew(t, port);
+    const both = /^nosuch\.invalid:6443: getaddrinfo \w+ nosuch\.invalid; 127\.0\.0\.1:1: connect ECONNREFUSED \S+$/;
+    assert.match(describeError(balancer.dialError), both);
+    const { address } = await startNamed(t);
+    await balancer.update([REFUSED, address]);
+    assert.equal(await askNew(t, port), address);
+    assert.equal(balancer.dialError, undefined);
   });
 
   test("serves again after all servers were down", async (t) => {

@@ -50,8 +50,9 @@ export class ExternalEtcd implements Component {
         return;
       } catch (error) {
         if (!(error instanceof EtcdCallError)) throw error;
+        const reason = EtcdClientError.unreachable(servers, error);
         if (look % LOOKS_PER_LINE === 0)
-          log.warn({ error: EtcdClientError.unreachable(servers, error) }, "waiting for the external etcd");
+          log.warn({ error: reason, hint: reason.hint }, "waiting for the external etcd");
       }
       await sleep(POLL_MS, signal);
     }

@@ -139,5 +139,8 @@ describe("an external etcd", () => {
     );
     request.abort(new Error("Received SIGINT"));
     await assert.rejects(starting, { message: "Received SIGINT" });
+    const [server = ""] = servers;
+    const refused = `Cannot reach etcd at ${server}: connect ECONNREFUSED ${new URL(server).host}`;
+    assert.ok(lines[0]?.includes(`"error":"${refused}","hint":"Check that etcd runs`), lines[0]);
   });
 });
