@@ -206,7 +206,7 @@ describe("one server from cold start to stop", { timeout: 15 * 60 * SECONDS }, (
     await cluster.untilReady();
     await until("exec works again", () => cluster.kubectl("exec", "clock", "--", "echo", "alive"));
     // A kubelet that misses the moment in which containers may go looks again a minute later.
-    await until("the pods are gone", async () => (await follow(recipe.running)) !== undefined, 180 * SECONDS);
+    await until("the pods are gone", () => follow(recipe.running), 180 * SECONDS);
     assert.equal(await cluster.stop(), 0);
     const left = async () => [...(await tracesOf(cluster.host)).difference(untouched)].sort();
     const stopped = await left();

@@ -69,7 +69,9 @@ async function anyStreamPort(etc: string): Promise<void> {
   ] as const) {
     await mkdir(join(etc, name), { recursive: true });
     const cri = `[plugins."io.containerd.grpc.v1.cri"]\nstream_server_address = "127.0.0.1"\nstream_server_port = "0"\n`;
-    await writeFile(join(etc, name, "port.toml"), `version = ${version}\n${cri}`);
+    // containerd makes the folder it looks in; without this it would be one of the machine.
+    const cni = `[plugins."io.containerd.grpc.v1.cri".cni]\nconf_dir = "${join(etc, "cni")}"\n`;
+    await writeFile(join(etc, name, "port.toml"), `version = ${version}\n${cri}${cni}`);
   }
 }
 
