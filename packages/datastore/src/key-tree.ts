@@ -32,7 +32,7 @@ export class KeyTree {
 
   /** Makes `version` the newest of its key. */
   set(version: Version): void {
-    const split = put(this.#root, version, liveness(version) - liveness(this.get(version.key)));
+    const split = put(this.#root, version, { delta: 0 });
     if (split === undefined) return;
     const live = this.#root.live + split.right.live;
     this.#root = { kind: "inner", live, children: [this.#root, split.right], bounds: ["", split.bound] };
@@ -75,19 +75,27 @@ function liveness(version: Version | undefined): 0 | 1 {
   return isLive(version) ? 1 : 0;
 }
 
-function put(node: Node, version: Version, delta: number): Split {
-  node.live += delta;
-  if (node.kind === "leaf") {
-    const index = itemIndex(node, version.key);
-    node.items.splice(index, node.items[index]?.key === version.key ? 1 : 0, version);
-    return node.items.length > WIDTH ? splitLeaf(node) : undefined;
-  }
+/** The leaf tells the nodes above it in `change` how many more of its keys exist. */
+function put(node: Node, version: Version, change: { delta: number }): Split {
+  if (node.kind === "leaf") return putIntoLeaf(node, version, change);
   const index = childIndex(node, version.key);
-  const split = put(childAt(node, index), version, delta);
+  const split = put(childAt(node, index), version, change);
+  node.live += change.delta;
   if (split === undefined) return undefined;
   node.children.splice(index + 1, 0, split.right);
   node.bounds.splice(index + 1, 0, split.bound);
   return node.children.length > WIDTH ? splitInner(node) : undefined;
+}
+
+function putIntoLeaf(node: Leaf, version: Version, change: { delta: number }): Split {
+  const index = itemIndex(node, version.key);
+  const item = node.items[index];
+  const before = item?.key === version.key ? item : undefined;
+  change.delta = liveness(version) - liveness(before);
+  node.live += change.delta;
+  if (before !== undefined) node.items[index] = version;
+  else node.items.splice(index, 0, version);
+  return node.items.length > WIDTH ? splitLeaf(node) : undefined;
 }
 
 // Keys mostly arrive in order while loading: the right half starts small, so leaves end up full instead of half full.
