@@ -67,7 +67,12 @@ export interface NatsDriverParts {
 /** Rows as messages of kine's bucket: the sequence of a message is the id of its row. */
 export class NatsDriver implements Driver {
   readonly shared: SharedDatabase;
-  readonly traits: DriverTraits = { ids: "consecutive", atomic: "transaction", prunes: "deleted-keys" };
+  readonly traits: DriverTraits = {
+    ids: "consecutive",
+    guardsNames: false,
+    atomic: "transaction",
+    prunes: "deleted-keys",
+  };
   readonly #parts: NatsDriverParts;
   readonly #reader: RowReader;
   readonly #reads = new Serial();

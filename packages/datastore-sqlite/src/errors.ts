@@ -1,6 +1,6 @@
 import { NodeError } from "@k3s/errors";
 import { DriverError, type DriverErrorKind } from "@k3s/datastore";
-import type { WorkerFailure } from "./worker-protocol.ts";
+import { ROWS_AFTER, type WorkerFailure } from "./worker-protocol.ts";
 
 /** The database's own word for a failure, as cause of the errors below. */
 class SqliteFailure extends Error {
@@ -170,7 +170,9 @@ export function toDriverError(failure: WorkerFailure): DriverError {
   });
 }
 
+const CONFLICTS = [ROWS_AFTER, "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"];
+
 function kindOf(code: string): DriverErrorKind {
-  if (code === "SQLITE_CONSTRAINT_PRIMARYKEY" || code === "SQLITE_CONSTRAINT_UNIQUE") return "conflict";
+  if (CONFLICTS.includes(code)) return "conflict";
   return code === "SQLITE_FULL" ? "noSpace" : "failed";
 }

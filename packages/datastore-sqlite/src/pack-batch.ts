@@ -55,9 +55,10 @@ class RowPacker {
   }
 
   finish(packed: Pick<PackedBatch, "rows" | "columns" | "deletions">): Parcel {
-    const { spans, leases, endedLeases, compactRevision } = this.#batch;
+    const { after, spans, leases, endedLeases, compactRevision } = this.#batch;
     const values = this.#values.buffer;
-    const batch = { ...packed, values, spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
+    const sides = { spans, leases, endedLeases, rowLeases: this.#rowLeases, compactRevision };
+    const batch = { ...packed, after, values, ...sides };
     const { columns, deletions } = packed;
     const more = columns === undefined ? [] : [columns.numbers, columns.nameLengths, columns.names];
     if (deletions !== undefined) more.push(deletions.rows);

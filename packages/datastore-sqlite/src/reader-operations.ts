@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import { hasUnique } from "./schema.ts";
+import { mayTrust } from "./schema.ts";
 import type { CheckpointResult, PackedSide, PackedValues, RawHead } from "./worker-protocol.ts";
 
 export interface ReaderOperations {
@@ -32,7 +32,7 @@ export function readerOperations(database: Connection): ReaderOperations {
     values: (rows) => packValues(values(rows)),
     size: () => readSize(database),
     integrity: () => checkIntegrity(database),
-    findings: () => findMissing(database),
+    findings: () => findDuplicates(database),
     checkpoint: ({ truncate }) => checkpoint(database, truncate),
   };
 }
@@ -76,13 +76,10 @@ const COUNT_DUPLICATES = `SELECT coalesce(sum(copies - 1), 0) FROM (
   SELECT count(*) AS copies FROM kine WHERE name IS NOT NULL AND prev_revision IS NOT NULL
   GROUP BY name, prev_revision HAVING copies > 1)`;
 
-function findMissing(database: Connection): readonly string[] {
-  if (hasUnique(database)) return [];
+function findDuplicates(database: Connection): readonly string[] {
+  if (mayTrust(database)) return [];
   const duplicates = database.prepare<[], number>(COUNT_DUPLICATES).pluck().get() ?? 0;
-  return [
-    "table kine has no unique index on name and prev_revision; a server makes it when it starts",
-    ...(duplicates > 0 ? [`${duplicates} rows are there twice; a server removes the older of each two`] : []),
-  ];
+  return duplicates > 0 ? [`${duplicates} rows are there twice; a server removes the older of each two`] : [];
 }
 
 /** Reads values of rows by id. Begins with no further one once those before it have `maxBytes`. Default: no limit. */

@@ -30,10 +30,11 @@ const KINE = `CREATE TABLE IF NOT EXISTS kine
 				value BLOB,
 				old_value BLOB
 			)`;
-/** The guard against two states with one predecessor, and all that the statements of ours look rows up by. */
-const UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision)";
-/** Indexes of kine's queries: each costs every write, and kine makes them again when it opens the file. */
+/** Keeps two states from following the same one where several programs write. Here one does, into rows whose ids it has chosen. */
+const UNIQUE = "kine_name_prev_revision_uindex";
+/** Indexes of kine: each costs every write a page of its own, and kine makes them again when it opens the file. */
 const UNUSED = [
+  UNIQUE,
   "kine_name_index",
   "kine_name_id_index",
   "kine_id_deleted_index",
@@ -53,9 +54,8 @@ export function prepareSchema(database: Connection): number {
   assertKnown(database);
   const make = database.transaction(() => {
     for (const statement of [KINE, ...SIDE]) database.exec(statement);
+    if (!mayTrust(database)) removeDuplicates(database);
     for (const index of UNUSED) database.exec(`DROP INDEX IF EXISTS ${index}`);
-    removeDuplicates(database);
-    database.exec(UNIQUE);
     database.pragma(`user_version = ${SIDE_VERSION}`);
     return copyOldTable(database);
   });
@@ -76,15 +76,13 @@ function assertKnown(database: Connection): void {
     throw new SchemaError("SCHEMA_OTHER", `columns of table kine are ${columns.join(", ")}`);
 }
 
-/** Whether the file has the index that keeps two states from following the same one. */
-export function hasUnique(database: Connection): boolean {
-  return (
-    database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kine_name_prev_revision_uindex'").get() !== undefined
-  );
+/** Whether no state can follow the same one as another: the index has seen to that, or this program wrote everything. */
+export function mayTrust(database: Connection): boolean {
+  const isOurs = Number(database.pragma("user_version", { simple: true })) === SIDE_VERSION;
+  return isOurs || database.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(UNIQUE) !== undefined;
 }
 
-/** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
+/** Very old tables of kine lack the unique index and can hold a state of a key twice: kine reads the newer one. */
 function removeDuplicates(database: Connection): void {
-  if (hasUnique(database)) return;
   database.exec("DELETE FROM kine WHERE id NOT IN (SELECT MAX(id) FROM kine GROUP BY name, prev_revision)");
 }

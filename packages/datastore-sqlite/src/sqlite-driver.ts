@@ -2,7 +2,6 @@ import type { Logger } from "@k3s/log";
 import {
   DriverError,
   hasPuts,
-  rowCount,
   sumConnections,
   tableTraits,
   type CommitBatch,
@@ -27,6 +26,9 @@ import type { WorkerChannel } from "./worker-channel.ts";
 
 /** Free pages of the file below this are left to deletes on a full disk. */
 const FREE_PAGES_BYTES = 8 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+/** About what a new row adds to the log, besides its value and the one before it: rows follow each other. */
+const ROW_BYTES = 512;
 
 interface SqliteDriverParts {
   readonly writer: WorkerChannel;
@@ -45,7 +47,7 @@ interface SqliteDriverParts {
 
 /** Kine's table in a SQLite file: one worker writes, another reads what is not in memory, so that a slow disk holds up nobody. */
 export class SqliteDriver implements Driver {
-  readonly traits: DriverTraits = { ...tableTraits, takesDeletions: true };
+  readonly traits: DriverTraits = { ...tableTraits, guardsNames: false, takesDeletions: true };
   readonly #parts: SqliteDriverParts;
   /** Undefined where others make the checkpoints. */
   readonly #checkpointer: Checkpointer | undefined;
@@ -91,7 +93,7 @@ export class SqliteDriver implements Driver {
 
   async prune(pruning: Pruning): Promise<void> {
     await this.#makingRoom(() => this.#parts.writer.call("prune", pruning));
-    this.#checkpointer?.note(walBytes(pruning.rows.length, 0));
+    this.#checkpointer?.note(pagesBytes(pruning.rows.length));
     const isLastOfPass = pruning.rows.length === 0;
     if (isLastOfPass && this.#parts.reserve.isReleased)
       await this.#tryToShrink(() => this.#shrink({ mayRewrite: false }));
@@ -126,11 +128,11 @@ export class SqliteDriver implements Driver {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
-    const rows = rowCount(batch);
     const parcel = await packBatch(batch);
     const valueBytes = parcel.batch.values.byteLength;
     await this.#parts.writer.call("commit", parcel.batch, parcel.transfer);
-    this.#checkpointer?.note(walBytes(rows, valueBytes));
+    const ends = batch.deletions?.rows.length ?? 0;
+    this.#checkpointer?.note(pagesBytes(ends) + batch.rows.length * ROW_BYTES + 2 * valueBytes);
   }
 
   /** Carries out what adds no data: on a full disk once more, in the space that was held free for it, or that the log sets free. */
@@ -212,8 +214,7 @@ function noRoom(): DriverError {
   return new DriverError("noSpace", "Cannot commit: the disk is full, only deletes and compactions are taken");
 }
 
-/** About what a commit adds to the log: pages of the table and of its indexes, the value and the one before it. */
-function walBytes(rows: number, valueBytes: number): number {
-  const pageBytes = 4096;
-  return pageBytes * (4 + 3 * rows) + 2 * valueBytes;
+/** About what so many rows in as many places add to the log, with the pages that every commit changes. */
+function pagesBytes(rows: number): number {
+  return PAGE_BYTES * (4 + rows);
 }

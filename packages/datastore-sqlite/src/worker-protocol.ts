@@ -39,6 +39,8 @@ export interface PackedDeletions {
 }
 
 export interface PackedBatch {
+  /** The last row, on which it was planned. */
+  readonly after: number;
   readonly rows: readonly PackedRow[];
   /** More rows, instead of those. */
   readonly columns?: PackedColumns;
@@ -106,11 +108,14 @@ export type WorkerResponse =
   | { readonly id: number; readonly answer: Requests[Operation]["answer"] }
   | { readonly id: number; readonly failure: WorkerFailure };
 
-/** `code` is SQLite's, as `SQLITE_FULL`, or one of ours beginning with `SCHEMA_`. */
+/** `code` is SQLite's, as `SQLITE_FULL`, or one of ours: {@link ROWS_AFTER}, or beginning with `SCHEMA_`. */
 export interface WorkerFailure {
   readonly code: string;
   readonly message: string;
 }
+
+/** Code of a commit that was not planned on the last row. */
+export const ROWS_AFTER = "ROWS_AFTER";
 
 export interface WorkerSettings {
   readonly path: string;

@@ -2,7 +2,13 @@ import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import { unpackColumns } from "./packed-columns.ts";
-import type { PackedBatch, PackedDeletions, PackedRow, WorkerSettings } from "./worker-protocol.ts";
+import {
+  ROWS_AFTER,
+  type PackedBatch,
+  type PackedDeletions,
+  type PackedRow,
+  type WorkerSettings,
+} from "./worker-protocol.ts";
 
 const VACUUM_PAGES = 2000;
 const INCREMENTAL = 2;
@@ -30,17 +36,23 @@ export function writerOperations(database: Connection, synchronous: WorkerSettin
   };
 }
 
+/** Another program wrote since the batch was planned. */
+class RowsAfter extends Error {
+  override readonly name = "RowsAfter";
+  readonly code = ROWS_AFTER;
+}
+
 function committing(database: Connection) {
+  const assertLast = lastRowCheck(database);
   const insertRow = rowInserter(database);
   const endKeys = keyEnder(database);
   const putLease = database.prepare("INSERT OR REPLACE INTO kine_lease (id, ttl, expires_at) VALUES (?, ?, ?)");
   const endLease = database.prepare("DELETE FROM kine_lease WHERE id = ?");
   const putRowLease = database.prepare("INSERT OR REPLACE INTO kine_lease_row (row_id, lease) VALUES (?, ?)");
   const putSpan = database.prepare("INSERT OR REPLACE INTO kine_span (last_id, first_id) VALUES (?, ?)");
-  const moveMarker = database.prepare(
-    "UPDATE kine SET prev_revision = ? WHERE name = 'compact_rev_key' AND prev_revision < ?",
-  );
+  const moveMarker = markerMover(database);
   return database.transaction((batch: PackedBatch) => {
+    if (hasRows(batch)) assertLast(batch.after);
     const rows = batch.columns === undefined ? batch.rows : unpackColumns(batch.columns);
     for (const row of rows) insertRow(row, batch.values);
     if (batch.deletions !== undefined) endKeys(batch.deletions);
@@ -49,8 +61,37 @@ function committing(database: Connection) {
     for (const id of batch.endedLeases) endLease.run(id);
     for (const [row, lease] of batch.rowLeases) putRowLease.run(row, lease);
     for (const { first, last } of batch.spans) putSpan.run(last, first);
-    if (batch.compactRevision !== undefined) moveMarker.run(batch.compactRevision, batch.compactRevision);
+    if (batch.compactRevision !== undefined) moveMarker(batch.compactRevision);
   });
+}
+
+function hasRows({ rows, columns, deletions }: PackedBatch): boolean {
+  return rows.length > 0 || columns !== undefined || deletions !== undefined;
+}
+
+/** Stands in for kine's unique index, in the same transaction as the rows. */
+function lastRowCheck(database: Connection): (after: number) => void {
+  const last = database.prepare<[], number | null>("SELECT max(id) FROM kine").pluck();
+  return (after) => {
+    const id = last.get() ?? 0;
+    if (id > after) throw new RowsAfter(`the last row is ${id}, planned on ${after}`);
+  };
+}
+
+/** Moves kine's marker forward, never back. Its row is looked for once: that reads the table until it is found, at first in most. */
+function markerMover(database: Connection): (to: number) => void {
+  const find = database
+    .prepare<[], number>("SELECT id FROM kine WHERE name = 'compact_rev_key' ORDER BY id LIMIT 1")
+    .pluck();
+  const move = database.prepare<[number, number]>(
+    "UPDATE kine SET prev_revision = max(prev_revision, ?) WHERE id = ? AND name = 'compact_rev_key'",
+  );
+  let id: number | undefined;
+  return (to) => {
+    if (id !== undefined && move.run(to, id).changes > 0) return;
+    id = find.get();
+    if (id !== undefined) move.run(to, id);
+  };
 }
 
 function rowInserter(database: Connection): (row: PackedRow, values: ArrayBuffer) => void {

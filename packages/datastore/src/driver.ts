@@ -80,10 +80,11 @@ export interface Pruning {
 export interface DriverTraits {
   /**
    * `any`: rows have the ids they were given, with holes between them. `consecutive`: the database counts by itself. A batch with
-   * other ids than `after + 1`, `after + 2`, … is refused as `failed`, and a batch that was not planned on the last row as `conflict`,
-   * which is what keeps ids and (name, prev) unique: they are not looked at one by one.
+   * other ids than `after + 1`, `after + 2`, … is refused as `failed`; as `after` is the last row, ids are not looked at one by one.
    */
   readonly ids: "any" | "consecutive";
+  /** Whether the table itself refuses a second row of one (name, prev). Else `after` alone keeps them unique. */
+  readonly guardsNames: boolean;
   /**
    * `batch`: all or nothing. `transaction`: of a batch that fails with kind `failed` the first transactions may be there, each span
    * whole. Its leases and ended leases count from its last row on, so the engine gives such a driver the end of a lease together
@@ -100,7 +101,7 @@ export interface DriverTraits {
 }
 
 /** Kine's table in a database of SQL. */
-export const tableTraits: DriverTraits = { ids: "any", atomic: "batch", prunes: "every-row" };
+export const tableTraits: DriverTraits = { ids: "any", guardsNames: true, atomic: "batch", prunes: "every-row" };
 
 /** Why a row cannot be held: `part` is what is too large, `state` the end of a sentence. */
 export interface RowRefusal {
@@ -126,10 +127,10 @@ export interface Driver {
   /** Values by row id, in the order asked; undefined where there is no such row. NULL is an empty value. */
   values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]>;
   /**
-   * Resolves once all of it is durable. Rejects with kind `conflict` when an id or (name, prev) exists; then nothing was written.
-   * A shared database checks more while it holds its lock: a batch with rows or ended leases is a `conflict` too when there are
-   * rows after `batch.after`, or when a row names a lease that is neither stored nor in the batch. Every batch is one when a lease that it
-   * requires is not stored. `traits` say where a database differs.
+   * Resolves once all of it is durable. Rejects with kind `conflict` when it has rows and there are rows after `batch.after`, or when an
+   * id or (name, prev) exists; then nothing was written. A shared database checks more while it holds its lock: ended leases are a `conflict`
+   * with rows after `batch.after` as well, and so is a row that names a lease which is neither stored nor in the batch. Every batch is one
+   * when a lease that it requires is not stored. `traits` say where a database differs.
    */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
