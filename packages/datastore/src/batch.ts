@@ -62,8 +62,9 @@ export function hasPuts({ rows }: CommitBatch): boolean {
   return rows.some(({ deleted, name }) => !deleted && name !== COMPACT_NAME);
 }
 
-/** Whether two changes may become durable together. */
+/** Whether two changes may become durable together. One with deletions is a batch by itself: {@link merge} joins rows alone. */
 export function mayShareCommit(one: CommitBatch, other: CommitBatch, { atomic }: DriverTraits): boolean {
+  if (one.deletions !== undefined || other.deletions !== undefined) return false;
   if (atomic === "batch") return true;
   const kinds = [kindOf(one), kindOf(other)];
   return !kinds.includes("end") && kinds[0] === kinds[1];

@@ -72,6 +72,7 @@ export class Compactor {
     }
     if (removed === 0) return;
     await this.#prune([], index.compactRevision);
+    await values.trim();
     const durationMs = Math.round(performance.now() - startedAt);
     log.debug({ revision: index.compactRevision, rows: removed, durationMs }, "removed compacted rows");
   }

@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import type { Logger } from "@k3s/log";
 import { DriverError, emptyBatch, type Driver, type NewRow } from "./driver.ts";
 import { DatastoreError } from "./errors.ts";
@@ -6,13 +7,20 @@ import { StoreError } from "./store-errors.ts";
 import { MvccStore } from "./store.ts";
 import type { Store } from "./types.ts";
 
-/** Values kept in memory unless told otherwise: all of a small cluster, little of the process. */
-const DEFAULT_VALUE_CACHE_BYTES = 24 * 1024 * 1024;
+const MIB = 1024 * 1024;
+
+/**
+ * Limit of the values kept in memory unless told otherwise, by the memory of the machine: 1/32 of it, at least 24 MiB and at most 128 MiB.
+ * The values of a whole small cluster fit into it. Memory is taken only for values that are there, and of a small machine only little.
+ */
+export function defaultValueCacheBytes(machineBytes: number): number {
+  return Math.min(Math.max(Math.floor(machineBytes / 32), 24 * MIB), 128 * MIB);
+}
 
 /** What a store needs besides its driver. */
 export interface StoreOptions {
   readonly log: Logger;
-  /** Limit of the values kept in memory; others are read from the database when asked for. Default 24 MiB. */
+  /** Limit of the values kept in memory; others are read from the database when asked for. Default {@link defaultValueCacheBytes}. */
   readonly valueCacheBytes?: number;
   /** Whether kine's health key is created where it is missing, as kine does at each start: on a new table at revision 2. Default false. */
   readonly healthKey?: boolean;
@@ -29,7 +37,7 @@ export interface OpenStore extends Store {
  * revision is 1, as in etcd. Takes the driver over, also when it rejects.
  */
 export async function openStore(driver: Driver, options: StoreOptions): Promise<OpenStore> {
-  const { log, valueCacheBytes = DEFAULT_VALUE_CACHE_BYTES, healthKey = false } = options;
+  const { log, valueCacheBytes = defaultValueCacheBytes(totalmem()), healthKey = false } = options;
   const store = new MvccStore(driver, { log, valueCacheBytes });
   try {
     const loaded = await store.load();

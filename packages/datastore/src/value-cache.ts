@@ -1,6 +1,6 @@
 import type { Driver } from "./driver.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
-import { ValueArena } from "./value-arena.ts";
+import { ValueLog } from "./value-log.ts";
 import { ValueReads } from "./value-reads.ts";
 import type { Version } from "./version.ts";
 
@@ -12,24 +12,16 @@ const READS_AT_ONCE = 4;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
 const KEPT_ROWS = 64;
 
-/**
- * Values by row id: the recently used up to a limit in memory, the others read through the driver.
- *
- * Two generations instead of an order of use: what is used moves to the young one; when that has half of the limit it
- * becomes the old one, and what is left of the old one goes at once, its memory becoming that of the young one. So neither a hit nor an
- * eviction searches anything, and no value leaves garbage behind.
- */
+/** Values by row id: those in use up to a limit in memory, the others read through the driver. */
 export class ValueCache {
   readonly #reads: ValueReads;
   readonly #onMissing: (version: Version) => void;
-  #young: ValueArena;
-  #old: ValueArena;
+  readonly #log: ValueLog;
 
   /** `onMissing` is told of every row that the database does not have any more. */
   constructor(driver: Pick<Driver, "values">, limitBytes: number, onMissing: (version: Version) => void) {
     this.#reads = new ValueReads(driver);
-    this.#young = new ValueArena(limitBytes / 2);
-    this.#old = new ValueArena(limitBytes / 2);
+    this.#log = new ValueLog(limitBytes);
     this.#onMissing = onMissing;
   }
 
@@ -37,33 +29,24 @@ export class ValueCache {
   peek(version: Version): Buffer | undefined {
     if (version.deleted) return NO_VALUE;
     if (version.value !== undefined) return version.value;
-    const young = this.#young.get(version.row);
-    if (young !== undefined) return young;
-    const old = this.#old.get(version.row);
-    if (old === undefined) return undefined;
-    this.#old.delete(version.row);
-    this.#keep(version.row, old);
-    return old;
+    return this.#log.get(version.row);
   }
 
   set(row: number, value: Buffer): void {
-    this.#forget(row);
-    this.#keep(row, value);
+    this.#log.put(row, value);
   }
 
   /** Drops rows that a compaction removed. */
   forget(rows: readonly number[]): void {
-    for (const row of rows) this.#forget(row);
+    for (const row of rows) this.#log.delete(row);
   }
 
-  /** Gives memory back after many rows were dropped, as far as their share makes that worth while. */
-  trim(): void {
-    const generations = [this.#old, this.#young];
-    const [live, used] = [sum(generations, "liveBytes"), sum(generations, "usedBytes")];
-    if (live * 2 > used) return;
-    const kept = generations.flatMap((arena) => [...arena.entries()]);
-    for (const arena of generations) arena.release();
-    for (const [row, value] of kept) this.#keep(row, value);
+  /**
+   * Gives memory back after many rows were dropped, as far as their share makes that worth while, over some turns of the event loop. Never
+   * rejects; need not be waited for.
+   */
+  async trim(): Promise<void> {
+    await this.#log.trim();
   }
 
   /** All values by row id; rows that are gone from the database are missing in the answer. */
@@ -99,20 +82,4 @@ export class ValueCache {
       if (isKept) this.set(version.row, value);
     }
   }
-
-  #keep(row: number, value: Buffer): void {
-    if (!this.#young.couldHold(value.length) || this.#young.put(row, value)) return;
-    [this.#old, this.#young] = [this.#young, this.#old];
-    this.#young.clear();
-    this.#young.put(row, value);
-  }
-
-  #forget(row: number): void {
-    this.#old.delete(row);
-    this.#young.delete(row);
-  }
-}
-
-function sum(arenas: readonly ValueArena[], of: "liveBytes" | "usedBytes"): number {
-  return arenas.reduce((total, arena) => total + arena[of], 0);
 }

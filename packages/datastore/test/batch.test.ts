@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { merge } from "../src/batch.ts";
-import { emptyBatch, type CommitBatch } from "../src/driver.ts";
+import { mayShareCommit, merge } from "../src/batch.ts";
+import { emptyBatch, tableTraits, type CommitBatch } from "../src/driver.ts";
 
 const record = (expiresAtMs: number) => ({ id: 5n, ttlSeconds: 60, expiresAtMs });
 const grant: CommitBatch = { ...emptyBatch, leases: [record(1)] };
@@ -42,5 +42,16 @@ describe("merge(): leases", () => {
         [7, leases, ended, required],
       );
     });
+  }
+});
+
+test("mayShareCommit(): a batch with deletions is committed alone, whatever the database can do", () => {
+  const deletion: CommitBatch = { ...emptyBatch, deletions: { first: 8, rows: Float64Array.of(3, 4) } };
+  for (const atomic of ["batch", "transaction"] as const) {
+    const traits = { ...tableTraits, atomic };
+    assert.equal(mayShareCommit(emptyBatch, emptyBatch, traits), true);
+    assert.equal(mayShareCommit(deletion, emptyBatch, traits), false);
+    assert.equal(mayShareCommit(emptyBatch, deletion, traits), false);
+    assert.equal(mayShareCommit(deletion, deletion, traits), false);
   }
 });
