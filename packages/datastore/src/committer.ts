@@ -315,8 +315,8 @@ export class Committer {
     const { index, values } = this.#parts;
     for (let position = this.#mark.end; position < end; position++) {
       const version = index.log.at(position);
-      if (version?.value === undefined) continue;
-      values.set(version.row, version.value);
+      if (version === undefined) continue;
+      values.replace(version);
       version.value = undefined;
     }
   }

@@ -17,6 +17,12 @@ export function defaultValueCacheBytes(machineBytes: number): number {
   return Math.min(Math.max(Math.floor(machineBytes / 32), 24 * MIB), 128 * MIB);
 }
 
+/** Of which a control group may leave this process only a part. */
+function machineBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
 /** What a store needs besides its driver. */
 export interface StoreOptions {
   readonly log: Logger;
@@ -37,7 +43,7 @@ export interface OpenStore extends Store {
  * revision is 1, as in etcd. Takes the driver over, also when it rejects.
  */
 export async function openStore(driver: Driver, options: StoreOptions): Promise<OpenStore> {
-  const { log, valueCacheBytes = defaultValueCacheBytes(totalmem()), healthKey = false } = options;
+  const { log, valueCacheBytes = defaultValueCacheBytes(machineBytes()), healthKey = false } = options;
   const store = new MvccStore(driver, { log, valueCacheBytes });
   try {
     const loaded = await store.load();

@@ -36,6 +36,12 @@ export class ValueCache {
     this.#log.put(row, value);
   }
 
+  /** Takes the value that a new version brings, and drops the one before it: history is asked for rarely, and the database has it. */
+  replace({ row, value, previous }: Version): void {
+    if (previous !== undefined) this.#log.delete(previous.row);
+    if (value !== undefined) this.set(row, value);
+  }
+
   /** Drops rows that a compaction removed. */
   forget(rows: readonly number[]): void {
     for (const row of rows) this.#log.delete(row);

@@ -105,6 +105,21 @@ test("ValueCache: a value that is larger than the limit is not kept, nor one tha
   assert.equal(cache.peek({ ...version(3), deleted: true }), NO_VALUE);
 });
 
+test("ValueCache: of a key only the newest value is kept, and none of one that has ended", async () => {
+  const { values, asked } = table();
+  const cache = new ValueCache({ values }, 1e6, neverMissing);
+  const first = { ...version(1), value: Buffer.from("one") };
+  const second = { ...version(2), value: Buffer.from("two"), previous: first };
+  const end = { ...version(3), deleted: true, value: undefined, previous: second };
+  for (const next of [first, second]) cache.replace(next);
+  assert.equal(cache.peek(version(1)), undefined);
+  assert.equal(cache.peek(version(2))?.toString(), "two");
+  cache.replace(end);
+  assert.equal(cache.peek(version(2)), undefined);
+  assert.equal((await cache.load([version(1)])).get(1)?.toString(), "1");
+  assert.deepEqual(asked, [[1]]);
+});
+
 test("ValueCache: trim() keeps what is left when most of it was forgotten", async () => {
   const cache = new ValueCache(table(), 20 * (ENTRY_BYTES + 4), neverMissing);
   const rows = Array.from({ length: 16 }, (_, i) => i + 1);
