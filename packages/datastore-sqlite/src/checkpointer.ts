@@ -63,6 +63,16 @@ export class Checkpointer {
     await this.#running;
   }
 
+  /**
+   * Before a change that can wait: while more is in the log than one write-back takes, it waits for that. Else the log would grow faster than
+   * it is written back, and the rest, which the writer does between two commits, would hold them up.
+   */
+  async calm(): Promise<void> {
+    if (this.#unwrittenBytes < PASSIVE_BYTES) return;
+    this.#start(false);
+    await this.#running;
+  }
+
   /** Resolves when none runs and none will. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error("The database is closed"));

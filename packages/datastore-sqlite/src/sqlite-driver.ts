@@ -92,6 +92,7 @@ export class SqliteDriver implements Driver {
   }
 
   async prune(pruning: Pruning): Promise<void> {
+    await this.#checkpointer?.calm();
     await this.#makingRoom(() => this.#parts.writer.call("prune", pruning));
     this.#checkpointer?.note(pagesBytes(pruning.rows.length));
     const isLastOfPass = pruning.rows.length === 0;

@@ -117,7 +117,7 @@ export interface DatabaseSize {
 
 /**
  * What differs between databases. Everything else lives above this line. All rejections are DriverError.
- * Commits and prunings take effect in the order of the calls.
+ * Commits take effect in the order of the calls, and so do prunings, which may wait for each other and for the disk while commits go on.
  */
 export interface Driver {
   readonly traits: DriverTraits;
