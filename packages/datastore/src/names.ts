@@ -14,9 +14,13 @@ const GAP = /^gap-\d+$/;
 // Files of kine before v0.16.3 declare `name INTEGER`: SQLite turns text that is a number into a number there.
 const NUMERIC = /^\s*[+-]?\.?\d/;
 
+/** Text in which a byte is a character, whatever the encoding. */
+const ASCII = /^[\x01-\x7f]*$/;
+
 /** The text a key has in the column `name`: itself, unless kine reserves it or the column could not give it back. */
 export function nameOfKey(key: Key): string {
   if (key === COMPACT_KEY) return COMPACT_ROW;
+  if (ASCII.test(key) && !isReserved(key) && !NUMERIC.test(key)) return key;
   const bytes = Buffer.from(key, "latin1");
   const text = bytes.toString("utf8");
   const isPlain = !key.includes("\0") && Buffer.from(text, "utf8").equals(bytes);
@@ -33,7 +37,7 @@ export function escapeName(name: string): string {
 export function keyOfName(name: string): Key {
   if (name === COMPACT_ROW) return COMPACT_KEY;
   if (name.startsWith(ESCAPE)) return Buffer.from(name.slice(ESCAPE.length), "hex").toString("latin1");
-  return Buffer.from(name, "utf8").toString("latin1");
+  return ASCII.test(name) ? name : Buffer.from(name, "utf8").toString("latin1");
 }
 
 /** Rows by which kine fills a hole in the ids: nobody's key. */

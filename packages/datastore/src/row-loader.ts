@@ -1,5 +1,5 @@
 import type { Logger } from "@k3s/log";
-import type { Driver, SideState } from "./driver.ts";
+import type { Driver, RowHead, SideState } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
 import { RowReader, type Unleased } from "./row-reader.ts";
@@ -71,15 +71,25 @@ export class RowLoader {
   /** Whole revisions up to `upTo`. */
   async #readAll(beside: Parameters<RowReader["add"]>[1], upTo: number): Promise<void> {
     let count = 0;
-    for (;;) {
-      const heads = await this.#driver.heads(this.#index.lastRow, PAGE_ROWS);
+    for await (const heads of this.#pages()) {
       for (const head of heads) {
         if (beside.revisionOf(head.id) > upTo) return;
         this.#reader.add(head, beside);
       }
       count += heads.length;
       if (count > 0 && count % PROGRESS_ROWS === 0) this.#log.info({ rows: count }, "loading the datastore");
-      if (heads.length < PAGE_ROWS) return;
+    }
+  }
+
+  /** The database reads the next page while one is put into the index. */
+  async *#pages(): AsyncGenerator<readonly RowHead[], void> {
+    let next: Promise<readonly RowHead[]> | undefined = this.#driver.heads(this.#index.lastRow, PAGE_ROWS);
+    while (next !== undefined) {
+      const heads: readonly RowHead[] = await next;
+      const last = heads.at(-1);
+      next = last === undefined || heads.length < PAGE_ROWS ? undefined : this.#driver.heads(last.id, PAGE_ROWS);
+      next?.catch(() => undefined); // told when it is its turn, or never needed
+      yield heads;
     }
   }
 
