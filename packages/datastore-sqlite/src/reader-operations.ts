@@ -2,11 +2,12 @@ import { statSync } from "node:fs";
 import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import { mayTrust } from "./schema.ts";
-import type { CheckpointResult, PackedSide, PackedValues, RawHead } from "./worker-protocol.ts";
+import { packHeads, type PackedHeads, type RawHead } from "./packed-heads.ts";
+import { headsSource, mayTrust } from "./schema.ts";
+import type { CheckpointResult, PackedSide, PackedValues } from "./worker-protocol.ts";
 
 export interface ReaderOperations {
-  heads(page: { readonly after: number; readonly limit: number }): RawHead[];
+  heads(page: { readonly after: number; readonly limit: number }): PackedHeads;
   side(): PackedSide;
   values(rows: readonly number[]): PackedValues;
   size(): DatabaseSize;
@@ -22,12 +23,13 @@ export interface ReaderOperations {
 export function readerOperations(database: Connection): ReaderOperations {
   const heads = database
     .prepare<[number, number]>(
-      "SELECT id, name, created, deleted, create_revision, prev_revision, lease FROM kine WHERE id > ? ORDER BY id LIMIT ?",
+      `SELECT id, name, created, deleted, create_revision, prev_revision, lease FROM ${headsSource(database)}
+       WHERE id > ? ORDER BY id LIMIT ?`,
     )
     .raw();
   const values = valueReader(database);
   return {
-    heads: ({ after, limit }) => heads.all(after, limit) as unknown as RawHead[], // sound: the columns of the statement
+    heads: ({ after, limit }) => packHeads(heads.all(after, limit) as unknown as RawHead[]), // sound: the columns of the statement
     side: () => readSide(database),
     values: (rows) => packValues(values(rows)),
     size: () => readSize(database),

@@ -42,6 +42,13 @@ const UNUSED = [
   "kine_id_compact_rev_key_with_prev_revision_index",
 ];
 
+/**
+ * All that a start reads, in the order of the rows: without it the start reads the values as well, which are most of the file. It grows at its
+ * end only, so that a write costs a fraction of a page more. kine leaves it alone.
+ */
+const HEADS = "kine_heads_index";
+const MAKE_HEADS = `CREATE INDEX IF NOT EXISTS ${HEADS} ON kine (id, name, created, deleted, create_revision, prev_revision, lease)`;
+
 /** What kine has no column for; kine ignores these tables. */
 const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL, expires_at INTEGER NOT NULL)",
@@ -59,7 +66,24 @@ export function prepareSchema(database: Connection): number {
     database.pragma(`user_version = ${SIDE_VERSION}`);
     return copyOldTable(database);
   });
-  return make.immediate();
+  const copied = make.immediate();
+  tryToMakeHeads(database);
+  return copied;
+}
+
+/** On a full disk the start takes longer instead. */
+function tryToMakeHeads(database: Connection): void {
+  try {
+    database.exec(MAKE_HEADS);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "SQLITE_FULL")) throw error;
+  }
+}
+
+/** The table as a source of heads, with the index for them where it is there: a file of kine has none. */
+export function headsSource(database: Connection): string {
+  const hasHeads = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(HEADS) !== undefined;
+  return hasHeads ? `kine INDEXED BY ${HEADS}` : "kine";
 }
 
 /** What is wrong with the structure of the file; nothing when it is sound. */

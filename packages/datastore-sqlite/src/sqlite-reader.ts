@@ -1,6 +1,6 @@
 import type { DatabaseReader, DatabaseSize, RowHead, SideState } from "@k3s/datastore";
+import { unpackHeads } from "./packed-heads.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
-import type { RawHead } from "./worker-protocol.ts";
 
 /** What can be read of a file, over one worker. All rejections are DriverError. */
 export class SqliteReader implements DatabaseReader {
@@ -12,7 +12,7 @@ export class SqliteReader implements DatabaseReader {
 
   /** As `Driver.heads`. */
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
-    return (await this.#worker.call("heads", { after, limit })).map(toHead);
+    return unpackHeads(await this.#worker.call("heads", { after, limit }));
   }
 
   /** As `Driver.side`; nothing where only kine has used the file. */
@@ -50,16 +50,4 @@ export class SqliteReader implements DatabaseReader {
   close(): Promise<void> {
     return this.#worker.close();
   }
-}
-
-function toHead([id, name, created, deleted, createRevision, prevRevision, lease]: RawHead): RowHead {
-  return {
-    id,
-    name: String(name ?? ""), // a number where a file of old kine declares the column as INTEGER
-    created: (created ?? 0) !== 0,
-    deleted: (deleted ?? 0) !== 0,
-    createRevision: createRevision ?? 0,
-    prevRevision: prevRevision ?? 0,
-    ttlSeconds: lease ?? 0,
-  };
 }

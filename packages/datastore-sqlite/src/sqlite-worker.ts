@@ -78,7 +78,9 @@ function toFailure(error: unknown): WorkerFailure {
 
 function transferable(response: WorkerResponse): ArrayBuffer[] {
   const answer = "answer" in response ? response.answer : undefined;
-  return typeof answer === "object" && "bytes" in answer ? [answer.bytes] : [];
+  if (typeof answer !== "object") return [];
+  if ("nameLengths" in answer) return [answer.numbers, answer.nameLengths, answer.names];
+  return "bytes" in answer ? [answer.bytes] : [];
 }
 
 const worker = new SqliteWorker(workerData as WorkerData); // sound: given by WorkerChannel

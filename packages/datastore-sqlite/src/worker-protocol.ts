@@ -1,16 +1,6 @@
 import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
+import type { PackedHeads } from "./packed-heads.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
-
-/** Columns of one row as SQLite gives them: id, name, created, deleted, create_revision, prev_revision, lease. */
-export type RawHead = readonly [
-  id: number,
-  name: string | number | null,
-  created: number | null,
-  deleted: number | null,
-  createRevision: number | null,
-  prevRevision: number | null,
-  lease: number | null,
-];
 
 /** A row to insert; its value lies in the shared buffer, length -1 for NULL. */
 export type PackedRow = readonly [
@@ -81,7 +71,7 @@ export interface Requests {
   prune: { readonly argument: Pruning; readonly answer: void };
   /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
   vacuum: { readonly argument: { readonly mayRewrite: boolean }; readonly answer: boolean };
-  heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: readonly RawHead[] };
+  heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: PackedHeads };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };

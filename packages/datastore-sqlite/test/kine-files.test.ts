@@ -132,7 +132,7 @@ describe("files of kine", () => {
     await first.close();
     await sql(path, "CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name,id)", UNIQUE);
     await (await storeAt(t, path)).close();
-    assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), []);
+    assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), [["kine_heads_index"]]);
     await sql(path, UNIQUE);
     assert.equal((await sql(path, "SELECT name FROM kine INDEXED BY kine_name_prev_revision_uindex")).length, 8);
   });
@@ -180,7 +180,7 @@ describe("files of kine", () => {
     ]);
   });
 
-  test("begins a new file with kine's table and rows, and without its indexes", async (t) => {
+  test("begins a new file with kine's table and rows, and with an index of ours instead of its own", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);
     await store.close();
@@ -199,7 +199,7 @@ describe("files of kine", () => {
         "old_value BLOB",
       ],
     );
-    assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), []);
+    assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), [["kine_heads_index"]]);
     assert.deepEqual(await sql(path, "SELECT * FROM kine"), [
       [1, "compact_rev_key", 1, 0, 0, 0, 0, "", null],
       [2, "/registry/health", 1, 0, 0, 0, 0, '{"health":"true"}', null],
