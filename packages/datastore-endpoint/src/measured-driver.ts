@@ -105,6 +105,10 @@ class MeasuredDriver implements Driver {
     this.#metrics.countCommit(facts, undefined);
   }
 
+  async readyToPrune(): Promise<void> {
+    await this.#driver.readyToPrune?.();
+  }
+
   prune(pruning: Pruning): Promise<void> {
     return this.#clock.time({ name: "prune", rows: pruning.rows.length }, () => this.#driver.prune(pruning));
   }

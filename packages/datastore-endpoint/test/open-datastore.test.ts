@@ -120,7 +120,7 @@ describe("a measured driver", () => {
     const { driver, metrics } = await open(t, "");
     await driver.commit({ ...emptyBatch, rows: [row(1, "/a"), row(2, "/b")] });
     await driver.commit({ ...emptyBatch, after: 2, compactRevision: 1 });
-    await assert.rejects(driver.commit({ ...emptyBatch, rows: [row(1, "/a")] }), DriverError);
+    await assert.rejects(driver.commit({ ...emptyBatch, after: 2, rows: [row(1, "/a")] }), DriverError);
     await driver.heads(0, 10);
     const text = await metrics.text();
     assert.match(text, /^kine_sql_total\{name="commit",error_code=""\} 2$/m);

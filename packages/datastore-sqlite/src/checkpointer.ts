@@ -69,7 +69,8 @@ export class Checkpointer {
    */
   async calm(): Promise<void> {
     if (this.#unwrittenBytes < PASSIVE_BYTES) return;
-    this.#start(false);
+    // One that failed is tried again with the next commits, not for each change.
+    if (this.#pendingBytes >= PASSIVE_BYTES) this.#start(false);
     await this.#running;
   }
 

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { DriverError, type Driver } from "@k3s/datastore";
+import type { Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { markClosed, takeClosedMark } from "./closed-mark.ts";
@@ -9,6 +9,7 @@ import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { LateCheck } from "./late-check.ts";
 import { NearReader } from "./near-reader.ts";
+import { prepareFile } from "./prepare-file.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
@@ -61,8 +62,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   });
   try {
     const reserve = await SpaceReserve.open(`${path}.reserve`, log);
-    const copied = await prepare(writer, reserve);
-    if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
+    await prepareFile(writer, { path, log, checkpoints, reserve });
     void reserve.build(); // the first put waits for it at most
     const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
     const keeper = checkpoints === "own" ? undefined : new WorkerChannel({ ...writing, isReadOnly: true });
@@ -86,17 +86,6 @@ async function tryToMark(path: string, log: Logger): Promise<void> {
     await markClosed(path);
   } catch (error) {
     log.debug({ error, file: path }, "cannot tell the next start that the datastore was closed");
-  }
-}
-
-/** On a full disk a server that could not start could not make room either. Answers with the rows taken from an old table. */
-async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<number> {
-  try {
-    return await writer.call("prepare", undefined);
-  } catch (error) {
-    const isFull = error instanceof DriverError && error.kind === "noSpace";
-    if (!isFull || !(await reserve.release())) throw error;
-    return await writer.call("prepare", undefined);
   }
 }
 

@@ -30,11 +30,10 @@ const KINE = `CREATE TABLE IF NOT EXISTS kine
 				value BLOB,
 				old_value BLOB
 			)`;
-/** Keeps two states from following the same one where several programs write. Here one does, into rows whose ids it has chosen. */
+/** Keeps two states from following the same one where several programs write. One alone, which chooses the ids of its rows, needs it not. */
 const UNIQUE = "kine_name_prev_revision_uindex";
-/** Indexes of kine: each costs every write a page of its own, and kine makes them again when it opens the file. */
+/** Indexes of kine's queries: each costs every write a page of its own, and kine makes them again when it opens the file. */
 const UNUSED = [
-  UNIQUE,
   "kine_name_index",
   "kine_name_id_index",
   "kine_id_deleted_index",
@@ -47,7 +46,6 @@ const UNUSED = [
  * end only, so that a write costs a fraction of a page more. kine leaves it alone.
  */
 const HEADS = "kine_heads_index";
-const MAKE_HEADS = `CREATE INDEX IF NOT EXISTS ${HEADS} ON kine (id, name, created, deleted, create_revision, prev_revision, lease)`;
 
 /** What kine has no column for; kine ignores these tables. */
 const SIDE = [
@@ -56,34 +54,33 @@ const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_span (last_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL)",
 ];
 
-/** Makes the tables in one transaction, or throws SchemaError and changes nothing. Answers with the rows taken from an old table. */
-export function prepareSchema(database: Connection): number {
+/**
+ * Makes the tables in one transaction, or throws SchemaError and changes nothing. Answers with the rows taken from an old table.
+ * `hasOthers`: another program has the file open, which may be kine.
+ */
+export function prepareSchema(database: Connection, hasOthers: boolean): number {
   assertKnown(database);
   const make = database.transaction(() => {
     for (const statement of [KINE, ...SIDE]) database.exec(statement);
-    if (!mayTrust(database)) removeDuplicates(database);
     for (const index of UNUSED) database.exec(`DROP INDEX IF EXISTS ${index}`);
+    guardNames(database, hasOthers);
     database.pragma(`user_version = ${SIDE_VERSION}`);
     return copyOldTable(database);
   });
-  const copied = make.immediate();
-  tryToMakeHeads(database);
-  return copied;
+  return make.immediate();
 }
 
-/** On a full disk the start takes longer instead. */
-function tryToMakeHeads(database: Connection): void {
-  try {
-    database.exec(MAKE_HEADS);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "SQLITE_FULL")) throw error;
-  }
+/** Makes the index that heads are read from, about 100 bytes for each row. Answers whether it was missing. */
+export function indexHeads(database: Connection): boolean {
+  const isMissing = !hasIndex(database, HEADS);
+  if (isMissing)
+    database.exec(`CREATE INDEX ${HEADS} ON kine (id, name, created, deleted, create_revision, prev_revision, lease)`);
+  return isMissing;
 }
 
 /** The table as a source of heads, with the index for them where it is there: a file of kine has none. */
 export function headsSource(database: Connection): string {
-  const hasHeads = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(HEADS) !== undefined;
-  return hasHeads ? `kine INDEXED BY ${HEADS}` : "kine";
+  return hasIndex(database, HEADS) ? `kine INDEXED BY ${HEADS}` : "kine";
 }
 
 /** What is wrong with the structure of the file; nothing when it is sound. */
@@ -100,13 +97,23 @@ function assertKnown(database: Connection): void {
     throw new SchemaError("SCHEMA_OTHER", `columns of table kine are ${columns.join(", ")}`);
 }
 
-/** Whether no state can follow the same one as another: the index has seen to that, or this program wrote everything. */
-export function mayTrust(database: Connection): boolean {
+/** kine makes the index at its start: one that runs already would write without it. */
+function guardNames(database: Connection, hasOthers: boolean): void {
   const isOurs = Number(database.pragma("user_version", { simple: true })) === SIDE_VERSION;
-  return isOurs || database.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(UNIQUE) !== undefined;
+  const mayHoldTwice = !hasIndex(database, UNIQUE) && (hasOthers || !isOurs);
+  if (mayHoldTwice) removeDuplicates(database);
+  database.exec(
+    hasOthers
+      ? `CREATE UNIQUE INDEX IF NOT EXISTS ${UNIQUE} ON kine (name, prev_revision)`
+      : `DROP INDEX IF EXISTS ${UNIQUE}`,
+  );
 }
 
 /** Very old tables of kine lack the unique index and can hold a state of a key twice: kine reads the newer one. */
 function removeDuplicates(database: Connection): void {
   database.exec("DELETE FROM kine WHERE id NOT IN (SELECT MAX(id) FROM kine GROUP BY name, prev_revision)");
+}
+
+function hasIndex(database: Connection, name: string): boolean {
+  return database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?").get(name) !== undefined;
 }

@@ -91,8 +91,11 @@ export class SqliteDriver implements Driver {
     }
   }
 
-  async prune(pruning: Pruning): Promise<void> {
+  async readyToPrune(): Promise<void> {
     await this.#checkpointer?.calm();
+  }
+
+  async prune(pruning: Pruning): Promise<void> {
     await this.#makingRoom(() => this.#parts.writer.call("prune", pruning));
     this.#checkpointer?.note(pagesBytes(pruning.rows.length));
     const isLastOfPass = pruning.rows.length === 0;

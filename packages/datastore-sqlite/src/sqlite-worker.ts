@@ -1,10 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { connect, type Connection } from "./connection.ts";
 import { hasUncopiedRows } from "./old-table.ts";
+import { hasOtherUsers } from "./other-users.ts";
 import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
-import { prepareSchema, quickCheck } from "./schema.ts";
+import { indexHeads, prepareSchema, quickCheck } from "./schema.ts";
 import type {
   Operation,
+  Prepared,
   Requests,
   WorkerData,
   WorkerFailure,
@@ -28,7 +30,8 @@ class SqliteWorker {
 
   readonly #handlers: Handlers = {
     quickCheck: () => quickCheck(this.#connection()),
-    prepare: () => prepareSchema(this.#connection()),
+    prepare: () => this.#prepare(),
+    indexHeads: () => indexHeads(this.#connection()),
     commit: (batch) => this.#writing().commit(batch),
     prune: (pruning) => this.#writing().prune(pruning),
     vacuum: (options) => this.#writing().vacuum(options),
@@ -52,6 +55,12 @@ class SqliteWorker {
     } catch (error) {
       return { id, failure: toFailure(error) };
     }
+  }
+
+  #prepare(): Prepared {
+    const database = this.#connection();
+    const hasOthers = hasOtherUsers(this.#settings.path);
+    return { copied: prepareSchema(database, hasOthers), hasOthers };
   }
 
   #connection(): Connection {

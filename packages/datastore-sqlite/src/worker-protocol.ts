@@ -61,12 +61,21 @@ export interface CheckpointResult {
   readonly walBytes: number;
 }
 
+export interface Prepared {
+  /** Rows that were taken from an old table. */
+  readonly copied: number;
+  /** Another program has the file open. */
+  readonly hasOthers: boolean;
+}
+
 /** What a worker can be asked, by name. Each request has one argument. */
 export interface Requests {
   /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
   quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
-  /** Brings the tables into being. Answers with the number of rows that were taken from an old table. */
-  prepare: { readonly argument: undefined; readonly answer: number };
+  /** Brings the tables into being. */
+  prepare: { readonly argument: undefined; readonly answer: Prepared };
+  /** Makes the index that heads are read from. Answers whether it was missing. */
+  indexHeads: { readonly argument: undefined; readonly answer: boolean };
   commit: { readonly argument: PackedBatch; readonly answer: void };
   prune: { readonly argument: Pruning; readonly answer: void };
   /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */

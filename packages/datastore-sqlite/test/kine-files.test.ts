@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { describe, test } from "node:test";
 import { WatchRecorder } from "@k3s/testkit";
 import { below, create, del, FROM_KEY, get, just, modIs, put, query, rangeOf, remove, update } from "./support/ops.ts";
-import { sql } from "./support/python.ts";
+import { openElsewhere, sql } from "./support/python.ts";
 import { eventually, storeAt, tempDatabase } from "./support/temp-store.ts";
 
 const COLUMNS =
@@ -135,6 +135,20 @@ describe("files of kine", () => {
     assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), [["kine_heads_index"]]);
     await sql(path, UNIQUE);
     assert.equal((await sql(path, "SELECT name FROM kine INDEXED BY kine_name_prev_revision_uindex")).length, 8);
+  });
+
+  test("keeps kine's guard while another program has the file open, and drops it at the next start", async (t) => {
+    const path = await tempDatabase(t);
+    await (await storeAt(t, path)).close();
+    await sql(path, UNIQUE);
+    const other = await openElsewhere(t, path);
+    const store = await storeAt(t, path);
+    await store.txn(create("/a", "1"));
+    await assert.rejects(sql(path, row("NULL", "'/a'", "1", "0", "0", "0", "0", "x''", "NULL")), /UNIQUE constraint/);
+    await store.close();
+    await other.close();
+    await (await storeAt(t, path)).close();
+    assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), [["kine_heads_index"]]);
   });
 
   test("moves the marker of a compaction wherever its row is, and never back", async (t) => {

@@ -22,7 +22,7 @@ describe("writerOperations()", () => {
       const settings = { path, isReadOnly: false, cachePages: -2048, busyTimeoutMs: 1000, synchronous };
       const database = connect({ ...settings, autoVacuum: "INCREMENTAL", secureDelete: undefined, addon: undefined });
       t.after(() => database.close());
-      prepareSchema(database);
+      prepareSchema(database, false);
       writerOperations(database, synchronous).prune({ rows: [1], spansUpTo: 1 });
       assert.equal(database.pragma("synchronous", { simple: true }), level);
     });

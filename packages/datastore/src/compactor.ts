@@ -72,12 +72,13 @@ export class Compactor {
     }
     if (removed === 0) return;
     await this.#prune([], index.compactRevision);
-    await values.trim();
+    void values.trim();
     const durationMs = Math.round(performance.now() - startedAt);
     log.debug({ revision: index.compactRevision, rows: removed, durationMs }, "removed compacted rows");
   }
 
   async #pruneSlice(rows: readonly number[]): Promise<void> {
+    await this.#parts.driver.readyToPrune?.();
     const startedAt = performance.now();
     await this.#prune(rows, 0);
     const elapsedMs = Math.max(performance.now() - startedAt, 0.1);

@@ -117,7 +117,7 @@ export interface DatabaseSize {
 
 /**
  * What differs between databases. Everything else lives above this line. All rejections are DriverError.
- * Commits take effect in the order of the calls, and so do prunings, which may wait for each other and for the disk while commits go on.
+ * Commits and prunings take effect in the order of the calls.
  */
 export interface Driver {
   readonly traits: DriverTraits;
@@ -134,6 +134,8 @@ export interface Driver {
    */
   commit(batch: CommitBatch): Promise<void>;
   prune(pruning: Pruning): Promise<void>;
+  /** Resolves when a pruning would not hold up commits more than it has to. Never rejects. Absent: at any time. */
+  readyToPrune?(): Promise<void>;
   size(): Promise<DatabaseSize>;
   defragment(): Promise<void>;
   /** Ends everything, after what was asked before. Any number of times. */

@@ -150,9 +150,10 @@ export class MvccIndex {
    */
   lose(version: Version): void {
     let next: Version | undefined;
-    for (let newer = this.newest(version.key); newer !== undefined && newer !== version; newer = newer.previous)
-      next = newer;
-    if (next !== undefined && next.mod <= this.committed) this.compact(next.mod);
+    let found = this.newest(version.key);
+    for (; found !== undefined && found !== version; found = found.previous) next = found;
+    // Not found: a compaction of ours took it away, and all is as it was asked for.
+    if (found !== undefined && next !== undefined && next.mod <= this.committed) this.compact(next.mod);
   }
 
   /** Removes a key whose newest version ended unseen, below the compacted revision. */

@@ -66,14 +66,10 @@ export class ValueLog {
     this.delete(row);
     const bytes = entryBytes(value.length);
     if (bytes + PLACE_BYTES > this.#limitBytes) return;
-    const isShared = bytes <= this.#segmentBytes * SHARED_MAX;
-    for (let rewrites = 0; ;) {
-      const segment = isShared ? this.#openFor(bytes) : this.#loneFor(bytes);
-      if (segment !== undefined) {
-        this.#place(row, segment, segment.append(row, value));
-        return;
-      }
-      if (!this.#releaseSpare()) this.#clean(rewrites++ < REWRITES_MAX);
+    try {
+      this.#add(row, value, bytes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error; // of ArrayBuffer: the system has no memory
     }
   }
 
@@ -104,6 +100,18 @@ export class ValueLog {
       this.#unseal(segment);
       this.#rewrite(segment, () => true);
       await nextTurn();
+    }
+  }
+
+  #add(row: number, value: Buffer, bytes: number): void {
+    const isShared = bytes <= this.#segmentBytes * SHARED_MAX;
+    for (let rewrites = 0; ;) {
+      const segment = isShared ? this.#openFor(bytes) : this.#loneFor(bytes);
+      if (segment !== undefined) {
+        this.#place(row, segment, segment.append(row, value));
+        return;
+      }
+      if (!this.#releaseSpare()) this.#clean(rewrites++ < REWRITES_MAX);
     }
   }
 
@@ -203,7 +211,8 @@ export class ValueLog {
   }
 
   #create(bytes: number): ValueSegment {
-    const segment = new ValueSegment(this.#freeSlots.pop() ?? this.#segments.length, bytes);
+    const segment = new ValueSegment(this.#freeSlots.at(-1) ?? this.#segments.length, bytes);
+    this.#freeSlots.pop();
     this.#segments[segment.slot] = segment;
     this.#heldBytes += bytes;
     return segment;

@@ -64,4 +64,23 @@ describe("MvccIndex.rollback()", () => {
     index.rollback(end, 3);
     assert.equal(index.newest("/a"), undefined);
   });
+
+  test("compacts up to the row behind one that the database has lost, but not for one that a compaction took", () => {
+    const lost = new MvccIndex();
+    const first = append(lost, 1, false);
+    append(lost, 2, false);
+    append(lost, 3, false);
+    lost.commit(3);
+    lost.lose(first);
+    assert.equal(lost.compactRevision, 2);
+
+    const { index } = compacted();
+    const gone = index.log.at(0);
+    assert.ok(gone !== undefined);
+    sweep(index);
+    append(index, 4, false);
+    index.commit(4);
+    index.lose(gone);
+    assert.equal(index.compactRevision, 3);
+  });
 });
