@@ -104,9 +104,14 @@ static void mark(struct file *file, off_t from, off_t to) {
   file->dirty[file->dirty_count++] = (struct range){.from = from, .to = to};
 }
 
+/* The file behind fd, if it is one of ours. libuv closes by a system call of its own, unseen here: the number may be another's by now. */
 static struct file *file_at(int fd) {
   if (fd < 0 || fd >= FDS_MAX || file_of_fd[fd] == 0) return NULL;
-  return &files[file_of_fd[fd] - 1];
+  struct file *file = &files[file_of_fd[fd] - 1];
+  struct stat status;
+  if (fstat(fd, &status) == 0 && status.st_ino == file->inode && status.st_dev == file->device) return file;
+  file_of_fd[fd] = 0;
+  return NULL;
 }
 
 static void follow(int fd, const char *path) {
