@@ -1,9 +1,6 @@
 import type { Version } from "./version.ts";
 
-/**
- * Entries in one piece. One array of all of them would be copied whenever it grows, and the garbage collector goes through an array at one
- * go: a million entries are a quarter of a second.
- */
+/** Entries in one piece. One array of all of them would be copied whenever it grows: 30 ms at a million. */
 const BLOCK = 1024;
 
 /** Every version since the last compaction in revision order. Positions stay valid while the log grows and is cut. */
