@@ -49,6 +49,18 @@ describe("heads of rows", () => {
     read();
   });
 
+  test("are read from the table where there was no room for the index, which can be made later", async (t) => {
+    const database = await filled(t);
+    database.exec("VACUUM");
+    const pages = Number(database.pragma("page_count", { simple: true }));
+    database.pragma(`max_page_count = ${pages}`);
+    assert.throws(() => indexHeads(database), { code: "SQLITE_FULL" });
+    assert.match(plan(database), /^SEARCH kine USING INTEGER PRIMARY KEY/);
+    assert.equal(unpackHeads(readerOperations(database).heads(PAGE)).length, 3);
+    database.pragma(`max_page_count = ${pages * 2}`);
+    assert.equal(indexHeads(database), true);
+  });
+
   test("are the same after their way between threads, whatever the name is", () => {
     const numbers = [1, 0, 9_007_199_254_740_991, 5, 60] as const;
     const names = ["/a", "/ü/€/😀", "", "/b", 123, null];
