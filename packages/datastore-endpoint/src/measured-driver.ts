@@ -2,6 +2,7 @@ import {
   rowCount,
   type Changes,
   type Claim,
+  type ClaimScope,
   type CommitBatch,
   type CommitHints,
   type DatabaseSize,
@@ -156,8 +157,8 @@ class MeasuredShared implements SharedDatabase {
     return this.#clock.time({ name: "clock" }, () => this.#shared.clockMs());
   }
 
-  claim(): Promise<Claim> {
-    return this.#clock.time({ name: "claim" }, () => this.#shared.claim());
+  claim(scope: ClaimScope): Promise<Claim> {
+    return this.#clock.time({ name: "claim" }, () => this.#shared.claim(scope));
   }
 
   onChange(listener: () => void): void {

@@ -2,6 +2,7 @@ import { sleep } from "@k3s/async";
 import {
   DriverError,
   type ChangedRow,
+  type ClaimScope,
   type CommitBatch,
   type DatabaseSize,
   type LeaseRecord,
@@ -18,8 +19,10 @@ import {
   CONDITION_FAILED,
   conditionsOf,
   inParts,
+  GIVE_TABLES,
   LIMIT_WAIT,
   TAKE_LOCK,
+  TAKE_TABLES,
   UNLIMIT_WAIT,
   writesOf,
 } from "./commit-statements.ts";
@@ -38,7 +41,8 @@ const PACKET_CHARS_MAX = 4 * 1024 * 1024;
 /** ER_NO_SUCH_THREAD: it ended by itself. */
 const NO_SUCH_THREAD = 1094;
 const FORGET_POLL_MS = 20;
-const MARKER = "FROM kine WHERE name='compact_rev_key'";
+/** A locked table has a name for each time it is used in a statement. */
+const MARKER = "FROM kine m WHERE m.name='compact_rev_key'";
 /** UNIX_TIMESTAMP() of a local time is ambiguous in the hour in which summer time ends. */
 const CLOCK_MS = "TIMESTAMPDIFF(MICROSECOND,'1970-01-01 00:00:00',UTC_TIMESTAMP(6)) DIV 1000";
 const SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
@@ -152,10 +156,11 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     }
   }
 
-  async lock(session: MysqlSession): Promise<void> {
+  async lock(session: MysqlSession, scope: ClaimScope): Promise<void> {
+    const take = scope === "everybody" ? TAKE_TABLES : ["START TRANSACTION", TAKE_LOCK];
     try {
-      await session.run([LIMIT_WAIT, "START TRANSACTION", TAKE_LOCK]);
-      session.holdsLock = true;
+      session.holds = scope;
+      await session.run([LIMIT_WAIT, ...take]);
     } catch (error) {
       await rollBack(session);
       throw error;
@@ -210,8 +215,9 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   /** One packet for all, unless it would be too large. */
   async #write(session: MysqlSession, batch: CommitBatch): Promise<void> {
     const conditions = conditionsOf(batch);
-    const begin = session.holdsLock ? [] : ["START TRANSACTION", ...(conditions.length > 0 ? [TAKE_LOCK] : [])];
-    const end = session.holdsLock ? ["COMMIT", UNLIMIT_WAIT] : ["COMMIT"];
+    const isHeld = session.holds !== undefined;
+    const begin = isHeld ? [] : ["START TRANSACTION", ...(conditions.length > 0 ? [TAKE_LOCK] : [])];
+    const end = isHeld ? ["COMMIT", ...giveBack(session)] : ["COMMIT"];
     const before = [...begin, ...conditions];
     const [only = [], ...more] = hasParts(batch) ? [] : this.#packetsOf(session, batch, before);
     if (!hasParts(batch) && more.length === 0) {
@@ -219,9 +225,9 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     } else {
       await session.run([LIMIT_WAIT]);
       await this.#writeParts(session, batch, before);
-      await session.run(["COMMIT", UNLIMIT_WAIT]);
+      await session.run(["COMMIT", ...giveBack(session)]);
     }
-    session.holdsLock = false;
+    session.holds = undefined;
   }
 
   /** Packet after packet, made only when it is its turn: no large transaction is in memory as a text. */
@@ -239,12 +245,18 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   }
 }
 
+/** What ends what a session holds beside its transaction. */
+function giveBack({ holds }: MysqlSession): readonly string[] {
+  return holds === "everybody" ? [...GIVE_TABLES, UNLIMIT_WAIT] : [UNLIMIT_WAIT];
+}
+
 /** Ends the transaction if there is one; a session that cannot is of no use any more. */
 async function rollBack(session: MysqlSession): Promise<void> {
-  session.holdsLock = false;
+  const given = giveBack(session);
+  session.holds = undefined;
   if (session.lost.aborted) return;
   try {
-    await session.run(["ROLLBACK", UNLIMIT_WAIT]);
+    await session.run(["ROLLBACK", ...given]);
   } catch (error) {
     session.destroy(new DriverError("failed", "Cannot take a transaction back", { cause: error }));
   }

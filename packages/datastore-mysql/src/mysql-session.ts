@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { ClaimScope } from "@k3s/datastore";
 import type { SqlSession } from "@k3s/datastore-sql";
 import type { Connection, QueryError } from "mysql2";
 import { endsConnection } from "./classify.ts";
@@ -21,8 +22,8 @@ const END_LIMIT_MS = 1000;
 
 /** One connection to MySQL or MariaDB. */
 export class MysqlSession implements SqlSession {
-  /** A transaction is open in which this session has the one lock. */
-  holdsLock = false;
+  /** A transaction is open in which this session has the one lock, or the tables: whom it keeps back. */
+  holds: ClaimScope | undefined;
   /** The server's number for this connection, given once; undefined behind a proxy, whose connections to the server are not ours alone. */
   serverId: number | undefined;
   /** Of the server, read when the session began. */
@@ -98,7 +99,7 @@ export class MysqlSession implements SqlSession {
   }
 
   #lose(reason: Error): void {
-    this.holdsLock = false;
+    this.holds = undefined;
     this.#lost.abort(reason);
   }
 }

@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { Latest } from "@k3s/async";
 import { emptyBatch, type Driver } from "@k3s/datastore";
-import { until, WatchRecorder, contents, creations, EVERYTHING, query, rangeOf, write } from "@k3s/testkit";
+import {
+  assertServedBeside,
+  until,
+  WatchRecorder,
+  contents,
+  creations,
+  EVERYTHING,
+  query,
+  rangeOf,
+  write,
+} from "@k3s/testkit";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
@@ -83,7 +93,7 @@ describe("several servers on one MariaDB", () => {
     const dialect = new MysqlDialect({ target, layout, log: collectLog().log });
     const session = await dialect.connect(AbortSignal.timeout(5000));
     t.after(() => session.end());
-    await dialect.lock(session);
+    await dialect.lock(session, "servers");
     await driver.commit(creations(0, "/a"));
     await until("the session is lost", () => Promise.resolve(session.lost.aborted)); // the word of it comes over another connection
     assert.deepEqual(await ids(driver), [1]);
@@ -207,6 +217,20 @@ describe("O9 beside kine", () => {
     assert.equal((await contents(store)).length, 4);
   });
 
+  test("a kine that writes without a pause, and burns ids, keeps us neither from reading nor from writing", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    const guests = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const kine = await database.connect(t, name);
+        let count = 0;
+        // Every other one exists: it uses up an id, and is no row.
+        return () => kine.query(`${INSERT} ('/kine/${count++ >> 1}', 1, 0, 0, 0, 0, 'kine')`).catch(() => undefined);
+      }),
+    );
+    await assertServedBeside(store, guests);
+  });
+
   test("kine and we write the same keys: one of two wins, and all is seen once and in order", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
@@ -229,6 +253,53 @@ describe("O9 beside kine", () => {
       revisions,
       [...new Set(revisions)].sort((a, b) => a - b),
     );
+  });
+
+  test("a claim of everybody keeps kine back, answers reads, settles what kine burnt, and ends with our commit", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const shared = driver.shared ?? assert.fail();
+    await driver.commit(creations(0, "compact_rev_key"));
+    const [kine, other] = [await database.connect(t, name), await database.connect(t, name)];
+    await kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, '1')`);
+    await assert.rejects(kine.query(`${INSERT} ('/one', 1, 0, 0, 0, 0, 'again')`), { errno: 1062 });
+    await kine.query(`${INSERT} ('/two', 1, 0, 0, 0, 0, '2')`);
+    await shared.claim("everybody");
+    let isWritten = false;
+    const late = other.query(`${INSERT} ('/late', 1, 0, 0, 0, 0, '3')`).then(() => (isWritten = true));
+    const { rows } = await shared.changes(1, 10);
+    assert.deepEqual(
+      rows.map(({ id, name: key }) => `${id} ${key}`),
+      ["2 /one", "3 gap-3", "4 /two"],
+    );
+    assert.deepEqual([await shared.position(), await shared.leases()], [{ lastRow: 4, compactRevision: 0 }, []]);
+    assert.deepEqual([await ids(driver), String(await driver.values([2, 4]))], [[1, 2, 3, 4], "1,2"]);
+    assert.equal(isWritten, false);
+    const lease = { id: 7n, ttlSeconds: 60, expiresAtMs: 5 };
+    const { rows: news, ...batch } = creations(4, "/ours", "/two");
+    const [ours, two] = news;
+    assert.ok(ours && two);
+    const update = { ...two, created: false, createRevision: 4, prevRevision: 4, lease: 7n };
+    const sides = { leases: [lease], spans: [{ first: 5, last: 6 }], compactRevision: 2 };
+    await driver.commit({ ...batch, ...sides, rows: [ours, update] });
+    await late;
+    assert.deepEqual([await shared.leases(), (await shared.changes(5, 1)).rows[0]?.lease], [[lease], 7n]);
+    const stored = await database.sql(t, name, "SELECT name, old_value FROM kine ORDER BY id LIMIT 2 OFFSET 5");
+    assert.deepEqual(
+      stored.map(([key, old]) => `${String(key)} was ${String(old)}`),
+      ["/two was 2", "/late was null"],
+    );
+  });
+
+  test("a user without the right to lock tables claims nothing of everybody, and commits all the same", async (t) => {
+    const name = database.newName();
+    await database.open(t, { dsn: database.dsn(name) }); // makes the tables
+    const rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
+    await database.sql(t, name, "CREATE USER IF NOT EXISTS plain", `GRANT ${rights} ON ${name}.* TO plain`);
+    const driver = await database.open(t, { dsn: database.dsn(name, "plain") });
+    await assert.rejects(async () => driver.shared?.claim("everybody"), { kind: "failed" });
+    await driver.commit(creations(0, "/a"));
+    assert.deepEqual(await ids(driver), [1]);
   });
 
   test("ids go on beyond 32 bits, and kine's own follow ours", async (t) => {

@@ -169,7 +169,7 @@ describe("claim()", () => {
   test("keeps the commits of others back until it is released", async (t) => {
     const server = await startNats(t);
     const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
-    const claim = await sharedOf(one).claim();
+    const claim = await sharedOf(one).claim("servers");
     await sharedOf(two).leases(); // what is beside the rows has arrived there, the claim too
     const order: string[] = [];
     const other = two.commit({ ...nothing, rows: [row(1, "/two")] }).then(
@@ -188,12 +188,12 @@ describe("claim()", () => {
     const server = await startNats(t);
     const [one, two, three] = [await openDriver(t, server), await openDriver(t, server), await openDriver(t, server)];
     const startedAt = performance.now();
-    await sharedOf(one).claim(); // and never used
+    await sharedOf(one).claim("servers"); // and never used
     await sharedOf(two).leases();
     await two.commit({ ...nothing, rows: [row(1, "/two")] });
     assert.ok(performance.now() - startedAt >= CLAIM_LIMIT_MS - 100);
-    const second = await sharedOf(two).claim();
-    const third = sharedOf(three).claim();
+    const second = await sharedOf(two).claim("servers");
+    const third = sharedOf(three).claim("servers");
     await second.release();
     await (await third).release();
     await one.commit({ ...nothing, after: 1, rows: [row(2, "/one")] });

@@ -47,7 +47,7 @@ describe("hard case 34, O3: NATS away", () => {
     });
     await assert.rejects(driver.heads(0, 1), ofKind("failed"));
     await assert.rejects(async () => driver.shared?.position(), ofKind("failed"));
-    await assert.rejects(async () => driver.shared?.claim(), ofKind("failed"));
+    await assert.rejects(async () => driver.shared?.claim("servers"), ofKind("failed"));
     await server.restart();
     await until("the driver writes again", async () => {
       await driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] });

@@ -1,6 +1,7 @@
 import {
   DriverError,
   type ChangedRow,
+  type ClaimScope,
   type CommitBatch,
   type DatabaseSize,
   type LeaseRecord,
@@ -111,8 +112,8 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return writing.endBackend(session, lost);
   }
 
-  lock(session: PostgresSession): Promise<void> {
-    return writing.lock(session);
+  lock(session: PostgresSession, scope: ClaimScope): Promise<void> {
+    return writing.lock(session, scope);
   }
 
   async unlock(session: PostgresSession): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { sleep } from "@k3s/async";
-import type { CommitBatch, Pruning } from "@k3s/datastore";
+import type { ClaimScope, CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
 import { commitStatement, LOCK } from "./commit-statement.ts";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -48,7 +48,7 @@ export async function endBackend(session: PostgresSession, { backend }: Postgres
 export async function commit(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
   // Without rows nothing but a lock taken before makes sure that no row names a lease that ends here.
   const isEndAlone = batch.rows.length === 0 && batch.endedLeases.length > 0;
-  if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session);
+  if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session, "servers");
   if (!session.isLocked) return write(session, batch, writer);
   try {
     const isDone = await writeParts(session, batch, writer);
@@ -73,11 +73,16 @@ async function write(session: PostgresSession, batch: CommitBatch, writer: strin
   return fits(await session.query(statement, values));
 }
 
-export async function lock(session: PostgresSession): Promise<void> {
+/**
+ * See `Dialect.lock`. The lock of the table comes first, as in a single statement, which takes it before it runs: the other order could
+ * end in a deadlock. kine takes an id when it has the table, so that nobody has one on the way while the table is ours alone.
+ */
+export async function lock(session: PostgresSession, scope: ClaimScope): Promise<void> {
+  const mode = scope === "everybody" ? "SHARE ROW EXCLUSIVE" : "ROW EXCLUSIVE";
   await session.run("BEGIN");
   session.isLocked = true;
   try {
-    await session.run(`SELECT ${LOCK}`);
+    await session.run(`LOCK TABLE kine IN ${mode} MODE; SELECT ${LOCK}`);
   } catch (error) {
     await unlock(session).catch(() => undefined);
     throw error;

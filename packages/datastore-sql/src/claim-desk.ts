@@ -1,5 +1,5 @@
 import { deadline } from "@k3s/async";
-import { CLAIM_LIMIT_MS, type Claim, type CommitBatch } from "@k3s/datastore";
+import { CLAIM_LIMIT_MS, type Claim, type ClaimScope, type CommitBatch } from "@k3s/datastore";
 import { commitLimitMs, WRITE_LIMIT_MS } from "./commit-limit.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import type { Fence } from "./fence.ts";
@@ -15,31 +15,64 @@ interface ClaimDeskParts<Session extends SqlSession> {
   readonly lane: Lane<Session>;
 }
 
+/** Something to be asked while the lock is held. */
+interface Question<Session> {
+  /** Never rejects: whoever asks hears the answer by itself. Resolves with whether it worked. */
+  readonly ask: (session: Session) => Promise<boolean>;
+  readonly refuse: (error: unknown) => void;
+  /** Whether the time of the claim begins anew. */
+  readonly keeps: boolean;
+}
+
 /** What the session that has the lock does next: with a batch it commits, without one it only gives the lock back. */
-type Step = { readonly kind: "keep" } | { readonly kind: "end"; readonly batch: CommitBatch | undefined };
+type Step<Session> =
+  | { readonly kind: "ask"; readonly question: Question<Session> }
+  | { readonly kind: "end"; readonly batch: CommitBatch | undefined };
 
 /** A claim that was asked: first it waits for the lock, then it holds the lane until its commit, its release or its end of time. */
-class HeldClaim {
+class HeldClaim<Session> {
+  readonly scope: ClaimScope;
   readonly granted = Promise.withResolvers<void>();
   readonly outcome = Promise.withResolvers<boolean>();
+  isGranted = false;
   isOver = false;
+  readonly #questions: Question<Session>[] = [];
   #woken = Promise.withResolvers<void>();
-  #end: Step | undefined;
+  #end: Step<Session> | undefined;
 
-  constructor() {
+  constructor(scope: ClaimScope) {
+    this.scope = scope;
     for (const { promise } of [this.granted, this.outcome]) promise.catch(() => undefined); // whoever waits hears it
   }
 
-  /** Resolves once it is asked to be kept, or its end was decided. */
-  async next(): Promise<Step> {
-    await this.#woken.promise;
-    this.#woken = Promise.withResolvers<void>();
-    return this.#end ?? { kind: "keep" };
+  /** Resolves once there is something to ask, or its end was decided. */
+  async next(): Promise<Step<Session>> {
+    for (;;) {
+      const question = this.#questions.shift();
+      if (question !== undefined) return { kind: "ask", question };
+      if (this.#end !== undefined) return this.#end;
+      await this.#woken.promise;
+      this.#woken = Promise.withResolvers<void>();
+    }
   }
 
-  /** Begins its time anew, unless it has ended. */
-  keep(): void {
+  /** Asks in its transaction. It must not be over. */
+  ask<T>(task: (session: Session) => Promise<T>, { keeps }: { readonly keeps: boolean }): Promise<T> {
+    const answer = Promise.withResolvers<T>();
+    const ask = (session: Session) =>
+      task(session).then(
+        (given) => {
+          answer.resolve(given);
+          return true;
+        },
+        (error: unknown) => {
+          answer.reject(error);
+          return false;
+        },
+      );
+    this.#questions.push({ ask, refuse: answer.reject, keeps });
     this.#woken.resolve();
+    return answer.promise;
   }
 
   /** Decides how it ends, once. */
@@ -48,12 +81,19 @@ class HeldClaim {
     this.#end ??= { kind: "end", batch };
     this.#woken.resolve();
   }
+
+  fail(error: unknown): void {
+    this.isOver = true;
+    this.granted.reject(error);
+    this.outcome.reject(error);
+    for (const { refuse } of this.#questions.splice(0)) refuse(error);
+  }
 }
 
 /** Commits in their order, each in a transaction of its own or in that of a claim before it. */
 export class ClaimDesk<Session extends SqlSession> {
   readonly #parts: ClaimDeskParts<Session>;
-  #held: HeldClaim | undefined;
+  #held: HeldClaim<Session> | undefined;
 
   constructor(parts: ClaimDeskParts<Session>) {
     this.#parts = parts;
@@ -67,13 +107,14 @@ export class ClaimDesk<Session extends SqlSession> {
     return held.outcome.promise;
   }
 
-  async claim(): Promise<Claim> {
-    const held = this.#held?.isOver === false ? this.#held : this.#begin();
+  async claim(scope: ClaimScope): Promise<Claim> {
+    const { dialect } = this.#parts;
+    const held = this.#held?.isOver === false ? this.#held : this.#begin(scope);
     await held.granted.promise;
     return {
-      keep: () => {
-        if (!held.isOver) held.keep();
-        return Promise.resolve();
+      keep: async () => {
+        // Databases end a transaction in which nothing is asked for three seconds.
+        if (!held.isOver) await held.ask((session) => dialect.clockMs(session), { keeps: true });
       },
       release: async () => {
         if (!held.isOver) held.decide(undefined);
@@ -82,22 +123,27 @@ export class ClaimDesk<Session extends SqlSession> {
     };
   }
 
-  #begin(): HeldClaim {
-    const held = new HeldClaim();
+  /** Whether a claim keeps everybody back. */
+  get isAlone(): boolean {
+    return this.#held?.scope === "everybody" && this.#held.isGranted && !this.#held.isOver;
+  }
+
+  /** Asks while a claim keeps everybody back, in its transaction. undefined: there is no such claim. */
+  askAlone<T>(task: (session: Session) => Promise<T>): Promise<T> | undefined {
+    return this.isAlone ? this.#held?.ask(task, { keeps: false }) : undefined;
+  }
+
+  #begin(scope: ClaimScope): HeldClaim<Session> {
+    const held = new HeldClaim<Session>(scope);
     this.#held = held;
-    this.#parts.lane
-      .run((session) => this.#hold(session, held))
-      .catch((error: unknown) => {
-        held.isOver = true;
-        held.granted.reject(error);
-        held.outcome.reject(error);
-      });
+    this.#parts.lane.run((session) => this.#hold(session, held)).catch((error: unknown) => held.fail(error));
     return held;
   }
 
-  async #hold(session: Session, held: HeldClaim): Promise<void> {
+  async #hold(session: Session, held: HeldClaim<Session>): Promise<void> {
     const { dialect } = this.#parts;
-    await limited(session, LOCK_LIMIT, () => dialect.lock(session));
+    await limited(session, LOCK_LIMIT, () => dialect.lock(session, held.scope));
+    held.isGranted = true;
     held.granted.resolve();
     session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
     const batch = await this.#endOf(session, held);
@@ -109,14 +155,24 @@ export class ClaimDesk<Session extends SqlSession> {
   }
 
   /** Resolves with what is to be committed in its transaction, once that is decided or its time is over. */
-  async #endOf(session: Session, held: HeldClaim): Promise<CommitBatch | undefined> {
+  async #endOf(session: Session, held: HeldClaim<Session>): Promise<CommitBatch | undefined> {
     for (;;) {
       using end = deadline(CLAIM_LIMIT_MS, "A claim");
       end.addEventListener("abort", () => held.decide(undefined), { once: true });
+      const step = await this.#answer(session, held);
+      if (step !== "keep") return step.batch;
+    }
+  }
+
+  /** Asks what is to be asked until the claim is to be kept for longer, or to end. */
+  async #answer(session: Session, held: HeldClaim<Session>): Promise<"keep" | Extract<Step<Session>, { kind: "end" }>> {
+    for (;;) {
       const step = await held.next();
-      if (step.kind === "end") return step.batch;
-      // Databases end a transaction in which nothing is asked for three seconds.
-      await limited(session, LOCK_LIMIT, () => this.#parts.dialect.clockMs(session));
+      if (step.kind === "end") return step;
+      const { question } = step;
+      // What failed may have taken the transaction back.
+      if (!(await limited(session, LOCK_LIMIT, () => question.ask(session)))) held.decide(undefined);
+      else if (question.keeps) return "keep";
     }
   }
 

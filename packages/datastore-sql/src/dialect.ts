@@ -1,5 +1,6 @@
 import type {
   ChangedRow,
+  ClaimScope,
   CommitBatch,
   DatabaseSize,
   DriverErrorKind,
@@ -87,8 +88,8 @@ export interface Dialect<Session extends SqlSession> {
    * server does not know any more is such. Absent: the database ends it by itself.
    */
   forget?(session: Session, lost: Session): Promise<void>;
-  /** Begins a transaction and takes the one lock in it. */
-  lock(session: Session): Promise<void>;
+  /** Begins a transaction and takes the one lock in it, for `everybody` with all that keeps programs back which do not take it. */
+  lock(session: Session, scope: ClaimScope): Promise<void>;
   /** Takes back the transaction of `lock`. */
   unlock(session: Session): Promise<void>;
   /**

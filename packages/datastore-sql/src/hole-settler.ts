@@ -15,6 +15,8 @@ type Read<Session> = <T>(what: string, task: (session: Session) => Promise<T>) =
 interface HoleSettlerParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
   readonly read: Read<Session>;
+  /** Whether a claim keeps everybody back: nothing is on its way then, and `read` goes through the claim. */
+  readonly isAlone: () => boolean;
   readonly log: Logger;
 }
 
@@ -58,14 +60,14 @@ export class HoleSettler<Session extends SqlSession> {
   }
 
   async #fill(holes: ReturnType<typeof holesIn>): Promise<true> {
-    const { dialect, read, log } = this.#parts;
+    const { dialect, read, isAlone, log } = this.#parts;
     if (sizeOf(holes) > FILL_MAX) {
       log.warn({ ids: sizeOf(holes), from: holes[0]?.first }, "the ids of the table jumped");
       await sleep(JUMP_WAIT_MS);
       return true;
     }
     let missing = idsOf(holes);
-    for (let waitedMs = 0, delayMs = 1; waitedMs < GRACE_MS; waitedMs += delayMs, delayMs *= 2) {
+    for (let waitedMs = isAlone() ? GRACE_MS : 0, delayMs = 1; waitedMs < GRACE_MS; waitedMs += delayMs, delayMs *= 2) {
       await sleep(delayMs);
       const ids = missing;
       const present = new Set(await read("Looking for missing rows", (session) => dialect.present(session, ids)));

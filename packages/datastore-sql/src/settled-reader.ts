@@ -11,6 +11,8 @@ type Read<Session> = <T>(what: string, task: (session: Session) => Promise<T>) =
 interface SettledReaderParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
   readonly read: Read<Session>;
+  /** Whether a claim keeps everybody back: nothing is on its way then, and `read` goes through the claim. */
+  readonly isAlone: () => boolean;
   readonly log: Logger;
 }
 

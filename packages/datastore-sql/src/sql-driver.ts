@@ -82,8 +82,8 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     );
     this.#fence = new Fence({ dialect, lane: this.#writer });
     this.#desk = new ClaimDesk({ dialect, fence: this.#fence, lane: this.#writer });
-    const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#read({ what, task });
-    this.#reader = new SettledReader({ dialect, read, log });
+    const read = <T>(what: string, task: (session: Session) => Promise<T>) => this.#readRows({ what, task });
+    this.#reader = new SettledReader({ dialect, read, isAlone: () => this.#desk.isAlone, log });
     this.#feed = new ChangeFeed({ dialect, gate, log, pollMs, position: () => this.#position() });
     this.shared = this.#share();
   }
@@ -103,7 +103,8 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
 
   async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
     if (rows.length === 0) return [];
-    const found = await this.#read({ what: "Reading values", task: (session) => this.#dialect.values(session, rows) });
+    const task = (session: Session) => this.#dialect.values(session, rows);
+    const found = await this.#readRows({ what: "Reading values", task });
     return rows.map((row) => found.get(row));
   }
 
@@ -147,13 +148,13 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   #share(): SharedDatabase {
     const changes = (after: number, limit: number): Promise<Changes> => this.#reader.changes({ after, limit });
     const leases = (): Promise<readonly LeaseRecord[]> =>
-      this.#read({ what: "Reading leases", task: (session) => this.#dialect.leases(session) });
+      this.#readRows({ what: "Reading leases", task: (session) => this.#dialect.leases(session) });
     return {
       position: () => this.#position(),
       changes,
       leases,
-      clockMs: () => this.#read({ what: "Reading the clock", task: (session) => this.#dialect.clockMs(session) }),
-      claim: (): Promise<Claim> => this.#write(() => this.#desk.claim()),
+      clockMs: () => this.#readRows({ what: "Reading the clock", task: (session) => this.#dialect.clockMs(session) }),
+      claim: (scope): Promise<Claim> => this.#write(() => this.#desk.claim(scope)),
       onChange: (listener) => this.#feed.start(listener),
       hints: this.#feed,
     };
@@ -161,7 +162,13 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
 
   #position(): Promise<Position> {
     const task = (session: Session) => this.#dialect.position(session);
-    return this.#read({ what: "Reading the last row", task, limitMs: POSITION_LIMIT_MS });
+    return this.#readRows({ what: "Reading the last row", task, limitMs: POSITION_LIMIT_MS });
+  }
+
+  /** In the transaction of a claim that keeps everybody back, if there is one: other sessions may have to wait for its end. */
+  async #readRows<T>(request: ReadRequest<Session, T>): Promise<T> {
+    const alone = this.#desk.askAlone(request.task)?.catch(() => this.#read(request));
+    return await (alone ?? this.#read(request));
   }
 
   /** A connection that died while nobody used it is no failure of the database: what only reads is asked again, once. */

@@ -48,15 +48,18 @@ export class CatchUp {
     return unleased.filter(({ version }) => index.newest(version.key) === version);
   }
 
+  /** Up to where the database stands at first: others may write as fast as this reads. */
   async #readOn(): Promise<Unleased[]> {
     const { shared, index } = this.#parts;
     const unleased: Unleased[] = [];
-    for (;;) {
+    const { lastRow: goal } = await shared.position();
+    while (index.lastRow < goal) {
       const changes = await shared.changes(index.lastRow, PAGE_ROWS);
-      if (changes.rows.length === 0) return unleased;
+      if (changes.rows.length === 0) break;
       await this.#noteMissed(changes);
       unleased.push(...(await this.#apply(changes)));
     }
+    return unleased;
   }
 
   /**

@@ -73,17 +73,20 @@ export class Committer {
   readonly #state = new Latest<State>("ok");
   readonly #never = new AbortController().signal;
   #queue: Entry[] = [];
+  #inFlight: readonly Entry[] = [];
   #loop: Promise<void> | undefined;
   /** Where the durable part of the index ends: what a rollback goes back to. */
   #mark = { end: 0, lastRow: 0 };
   readonly #turn: Turn;
   readonly #trouble: CommitTrouble;
   #unexplained = 0;
+  /** Conflicts of changes in a row: the second one, in spite of a claim, is with a program that knows of none. */
+  #conflicts = 0;
   /** For whom the state is `alone`. */
   #alone: unknown;
   /** A put must not take a delete down with it. */
   #isFull = false;
-  #settled: Promise<unknown> | undefined;
+  #settled: Promise<void> | undefined;
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
@@ -115,13 +118,14 @@ export class Committer {
   /** Carries out a plan. Resolves once its change is durable, visible and told to the watches. */
   async run<T>(plan: Plan<T>): Promise<T> {
     const pinned = new Map<number, Buffer>();
-    for (;;) {
+    for (let isSettled = this.#parts.driver.shared === undefined; ;) {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
       while (!this.#isReady()) await this.#change();
       const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
-      else if (this.#isTrueNow(draft)) return draft.result();
+      else if (isSettled && isEmpty(draft.batch) && !this.#isPending) return draft.result();
       else if ((await this.#enqueue(draft)) === "committed") return draft.result();
+      else isSettled = true; // what the index shows from now on was read during this call
     }
   }
 
@@ -141,8 +145,8 @@ export class Committer {
   }
 
   /** Resolves once the index shows what the database held during the call, or during the one under way, which later calls join. */
-  settle(): Promise<unknown> {
-    this.#settled ??= this.run(() => sideDraft(undefined, {})).finally(() => (this.#settled = undefined));
+  settle(): Promise<void> {
+    this.#settled ??= this.#settle().finally(() => (this.#settled = undefined));
     return this.#settled;
   }
 
@@ -152,9 +156,16 @@ export class Committer {
     await this.#loop;
   }
 
-  /** With nothing pending a draft that changes nothing is true, unless other servers write as well. */
-  #isTrueNow({ batch }: Draft<unknown>): boolean {
-    return isEmpty(batch) && this.#loop === undefined && this.#parts.driver.shared === undefined;
+  async #settle(): Promise<void> {
+    while (!this.#isReady()) await this.#change();
+    await this.#enqueue(sideDraft(undefined, {}));
+    // Nobody else had written, or what they had is read by the time plans may run: that more came since does not matter here.
+    while (!this.#isReady()) await this.#change();
+  }
+
+  /** Whether a plan would be made on top of what is not durable yet. */
+  get #isPending(): boolean {
+    return this.#queue.length > 0 || this.#inFlight.length > 0;
   }
 
   /** Resolves, possibly some turns too late, once it is worth asking {@link #isReady} again. */
@@ -198,6 +209,7 @@ export class Committer {
     await Promise.resolve(); // what was asked in the same turn goes into the same commit
     while (this.#queue.length > 0) {
       const entries = this.#take();
+      this.#inFlight = entries;
       const batch = merge(
         entries.map(({ draft }) => draft.batch),
         this.#mark.lastRow,
@@ -211,8 +223,9 @@ export class Committer {
         continue;
       }
       this.#unexplained = 0;
-      if (!isEmpty(batch)) this.#trouble.end();
+      if (!isEmpty(batch)) this.#endTrouble();
       if (hasPuts(batch)) this.#endFull();
+      this.#inFlight = [];
       this.#publish(entries);
       failpoint("commit.published");
     }
@@ -257,7 +270,7 @@ export class Committer {
     this.#unexplained = 0;
     if (interval === undefined) return;
     this.start();
-    this.#trouble.end();
+    this.#endTrouble();
     index.commit(index.lastRow);
     publishFromLog(interval, index.lastRow);
   }
@@ -327,13 +340,14 @@ export class Committer {
     const queued = this.#queue.splice(0);
     for (const { draft } of [...inFlight, ...queued].reverse()) draft.undo();
     index.rollback(this.#mark.end, this.#mark.lastRow);
+    this.#inFlight = [];
     const wasOpen = this.#state.get() !== "closed";
     if (wasOpen) this.#state.set("settling");
     const isConflict = this.#isConflict(error);
     if (!isConflict) refuse(this.#refusable(inFlight, error), error);
     planAnew(queued);
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
-    if (wantsTurn) await this.#turn.take();
+    if (wantsTurn) await this.#turn.take(this.#conflicts++ === 0 ? "servers" : "everybody");
     await reload(() => {
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
@@ -355,6 +369,11 @@ export class Committer {
     else if (mayTryOn?.() === false) refuse(inFlight, unavailable("others write to the database all the time"));
     else if (mayTryOn !== undefined && this.#state.get() === "settling") return "alone";
     return "ok";
+  }
+
+  #endTrouble(): void {
+    this.#conflicts = 0;
+    this.#trouble.end();
   }
 
   #endFull(): void {

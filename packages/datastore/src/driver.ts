@@ -182,6 +182,9 @@ export interface Changes {
   readonly completeFrom?: number;
 }
 
+/** Whom a claim keeps back: our own servers, or also programs that know of no claims. */
+export type ClaimScope = "servers" | "everybody";
+
 /** Keeps the commits of other servers back. */
 export interface Claim {
   /**
@@ -206,8 +209,11 @@ export interface SharedDatabase {
   leases(): Promise<readonly LeaseRecord[]>;
   /** The one clock that leases of all servers end by, in ms since the epoch, read during the call. */
   clockMs(): Promise<number>;
-  /** Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS` unless it is kept. */
-  claim(): Promise<Claim>;
+  /**
+   * Takes the lock that commits take, for the next commit of this driver; given back by itself after `CLAIM_LIMIT_MS` unless it is kept.
+   * `everybody` costs more, and is no more than `servers` where the database cannot keep others back without harm to them.
+   */
+  claim(scope: ClaimScope): Promise<Claim>;
   /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
   onChange(listener: () => void): void;
   /** Absent: the database announces every commit by itself, always. */

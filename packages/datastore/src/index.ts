@@ -8,6 +8,7 @@ export {
   type ChangedRow,
   type Changes,
   type Claim,
+  type ClaimScope,
   type CommitBatch,
   type CommitHints,
   type DatabaseReader,

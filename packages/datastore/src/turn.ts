@@ -1,6 +1,6 @@
 import { deadline, nextTurn, repeat } from "@k3s/async";
 import type { Logger } from "@k3s/log";
-import { CLAIM_LIMIT_MS, type Claim, type SharedDatabase } from "./driver.ts";
+import { CLAIM_LIMIT_MS, type Claim, type ClaimScope, type SharedDatabase } from "./driver.ts";
 
 /** Well within the time after which a claim ends. */
 const KEEP_MS = CLAIM_LIMIT_MS / 4;
@@ -19,11 +19,12 @@ export class Turn {
   }
 
   /** Never rejects: a claim is a matter of fairness, and the next commit says what is wrong. */
-  async take(): Promise<void> {
+  async take(scope: ClaimScope): Promise<void> {
     try {
-      this.#claim = await this.#shared?.claim();
+      this.#claim = await this.#shared?.claim(scope);
     } catch (error) {
-      this.#log.debug({ error }, "cannot claim the next commit");
+      this.#log.debug({ error, scope }, "cannot claim the next commit");
+      if (scope === "everybody") await this.take("servers"); // it may take a right of the user that is not given
     }
   }
 

@@ -3,7 +3,15 @@ import { describe, test } from "node:test";
 import { Latest } from "@k3s/async";
 import { createLogger } from "@k3s/log";
 import { Committer, type LoneChange } from "../src/committer.ts";
-import { DriverError, emptyBatch, tableTraits, type CommitBatch, type Driver, type NewRow } from "../src/driver.ts";
+import {
+  DriverError,
+  emptyBatch,
+  tableTraits,
+  type ClaimScope,
+  type CommitBatch,
+  type Driver,
+  type NewRow,
+} from "../src/driver.ts";
 import { sideDraft } from "../src/draft.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
 import { StoreError } from "../src/store-errors.ts";
@@ -13,12 +21,17 @@ const unused = () => Promise.reject(new Error("not asked here"));
 const conflict = () => new DriverError("conflict", "Cannot commit: the test says so");
 const isUnavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
 
-/** A committer over a database with another server, which writes before each of the first `conflicts` commits. */
-function createRig({ conflicts = 0, isShared = true } = {}) {
+/**
+ * A committer over a database with another server, which writes before each of the first `conflicts` commits, and `foreignRows` times right
+ * before it is asked for its position. `isPlain`: nobody but servers can be kept back.
+ */
+function createRig({ conflicts = 0, isShared = true, foreignRows = 0, isPlain = false } = {}) {
   const index = new MvccIndex();
-  const claims = { taken: 0, kept: new Latest(0), released: new Latest(0) };
-  const claim = () => {
-    claims.taken++;
+  const claims = { taken: [] as ClaimScope[], kept: new Latest(0), released: new Latest(0) };
+  const claim = (scope: ClaimScope) => {
+    claims.taken.push(scope);
+    if (isPlain && scope === "everybody")
+      return Promise.reject(new DriverError("failed", "Cannot claim: the test says so"));
     const count = (counted: Latest<number>) => {
       counted.set(counted.get() + 1);
       return Promise.resolve();
@@ -27,7 +40,11 @@ function createRig({ conflicts = 0, isShared = true } = {}) {
   };
   const base = { position: unused, changes: unused, leases: unused, clockMs: unused, onChange: () => undefined, claim };
   let [lastRow, commits] = [0, 0];
-  const position = () => Promise.resolve({ lastRow, compactRevision: 0 });
+  let foreign = 0;
+  const position = () => {
+    if (foreign < foreignRows) [foreign, lastRow] = [foreign + 1, lastRow + 1];
+    return Promise.resolve({ lastRow, compactRevision: 0 });
+  };
   const driver: Driver = {
     ...{ traits: tableTraits, heads: unused, side: unused, values: unused, prune: unused, size: unused },
     ...{ defragment: unused, close: unused, ...(isShared && { shared: { ...base, position } }) },
@@ -50,7 +67,7 @@ function createRig({ conflicts = 0, isShared = true } = {}) {
     },
   });
   committer.start();
-  return { index, committer, claims, published, commits: () => commits };
+  return { index, committer, claims, published, commits: () => commits, foreign: () => foreign };
 }
 
 /** A change of one key. `slowly` is waited for by each preparation, which are counted from 1. */
@@ -77,6 +94,41 @@ function rowAt(id: number): NewRow {
   return { id, name: "k", created: true, deleted: false, ...head, value: Buffer.from("value") };
 }
 
+describe("Committer.settle() and run() beside a program that writes all the time", () => {
+  test("a look at the database ends with what it showed", async () => {
+    const { index, committer, foreign } = createRig({ foreignRows: 1000 });
+    await committer.settle();
+    assert.deepEqual([index.committed, foreign()], [2, 1]);
+    await Promise.all([committer.settle(), committer.settle()]);
+    assert.deepEqual([index.committed, foreign()], [4, 2]);
+  });
+
+  test("a plan that changes nothing is answered from what was read after the call", async () => {
+    const { index, committer, claims, foreign } = createRig({ foreignRows: 1000 });
+    const seen: number[] = [];
+    const plan = () => {
+      seen.push(index.committed);
+      return sideDraft("answer", {});
+    };
+    assert.equal(await committer.run(plan), "answer");
+    assert.deepEqual([seen, foreign(), claims.taken], [[0, 2], 1, []]);
+  });
+
+  test("a change claims its turn of the servers first, then of everybody, and begins anew with the next one", async () => {
+    const { index, committer, claims } = createRig({ conflicts: 3 });
+    const { change } = changeOf(index);
+    await committer.runAlone(change);
+    assert.deepEqual(claims.taken, ["servers", "everybody", "everybody"]);
+  });
+
+  test("a change that cannot keep everybody back keeps the servers back", async () => {
+    const { index, committer, claims } = createRig({ conflicts: 2, isPlain: true });
+    const { change } = changeOf(index);
+    await committer.runAlone(change);
+    assert.deepEqual(claims.taken, ["servers", "everybody", "servers"]);
+  });
+});
+
 describe("Committer.runAlone()", () => {
   test("keeps the claim for as long as the change is prepared anew, and gives it back", async () => {
     const { index, committer, claims, published } = createRig({ conflicts: 1 });
@@ -84,7 +136,7 @@ describe("Committer.runAlone()", () => {
       if (time === 2) await claims.kept.until((kept) => kept >= 2, AbortSignal.timeout(20_000));
     });
     assert.equal(await committer.runAlone(change), 2);
-    assert.deepEqual([times(), claims.taken, published], [2, 1, [2]]);
+    assert.deepEqual([times(), claims.taken, published], [2, ["servers"], [2]]);
     await claims.released.until((released) => released === 1, AbortSignal.timeout(20_000));
   });
 

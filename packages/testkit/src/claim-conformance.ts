@@ -20,7 +20,7 @@ export function claimConformance(label: string, open: OpenTwoDrivers): void {
     const shared = one.shared ?? assert.fail();
     for (let left = TRIES; ; left--) {
       const { lastRow: after } = await shared.position();
-      const claim = await shared.claim();
+      const claim = await shared.claim("servers");
       const claimedAt = performance.now();
       await sleep(HEARD_MS);
       let waitedMs = Infinity;

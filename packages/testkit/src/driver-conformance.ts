@@ -345,10 +345,10 @@ function sharedConformance(open: OpenDriver): void {
   test("claim() lets the own commit through, and can be given back before or after", async (t) => {
     const driver = await open(t);
     if (driver.shared === undefined) return;
-    const first = await driver.shared.claim();
+    const first = await driver.shared.claim("servers");
     await driver.commit({ ...nothing, rows: [row(1, "/a")] });
     await first.release();
-    const second = await driver.shared.claim();
+    const second = await driver.shared.claim("servers");
     await second.release();
     await driver.commit({ ...nothing, after: 1, rows: [row(2, "/b")] });
   });

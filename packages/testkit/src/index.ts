@@ -41,6 +41,7 @@ export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
 export { SmallDisk } from "./small-disk.ts";
+export { assertServedBeside } from "./busy-guests.ts";
 export { contents, creations, EVERYTHING, isUnavailable, query, rangeOf, remove, write } from "./store-ops.ts";
 export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";

@@ -149,7 +149,7 @@ async function sendTraffic(options: RoundOptions, parts: RoundParts & { readonly
   const settled = Promise.allSettled([harmed, ...clients]).finally(() => done.abort());
   const outcomes = [...(await settled), ...(await Promise.allSettled([visited]))]; // nobody goes on when the round is over
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failed !== undefined) throw new Error("Cannot finish round", { cause: failed.reason });
+  if (failed !== undefined) throw new Error(`Cannot finish round: ${String(failed.reason)}`, { cause: failed.reason });
 }
 
 /** The same targets, each in turn the first. */
