@@ -63,7 +63,9 @@ export class MariaDbServer implements AsyncDisposable {
     const program = await realpath(await findProgram("mariadbd"));
     const base = dirname(dirname(program));
     const environment = libraryPath(base);
-    const install = ["--no-defaults", `--basedir=${base}`, `--datadir=${join(options.folder, "data")}`, "--user=root"];
+    // Its own place for temporary tables: whoever starts removes those that are where its own are to be, of others too.
+    const places = [`--datadir=${join(options.folder, "data")}`, `--tmpdir=${options.folder}`];
+    const install = ["--no-defaults", `--basedir=${base}`, ...places, "--user=root"];
     const rights = ["--auth-root-authentication-method=normal", "--skip-test-db"];
     const script = join(base, "bin/mariadb-install-db");
     await execa("env", [...environment, script, ...install, ...rights, ...SETTINGS.slice(0, 3)]);
