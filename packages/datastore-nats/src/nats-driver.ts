@@ -266,6 +266,7 @@ export class NatsDriver implements Driver {
   async #writeRows(batch: CommitBatch): Promise<void> {
     const { writer, side, claims } = this.#parts;
     const { leases, endedLeases } = batch;
+    await side.forgetEnded(); // the rows may take the place of those that tell of the ends
     const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
     await writer.write(batch, note, () => claims.keep());
     const last = batch.rows.at(-1);
@@ -307,7 +308,9 @@ export class NatsDriver implements Driver {
   #changes(after: number, limit: number): Promise<Changes> {
     return this.#reads.run(async () => {
       const changes = await this.#reader.changes(after, limit);
-      this.#floor = Math.max(this.#floor, changes.completeFrom ?? 0);
+      const { completeFrom = 0 } = changes;
+      if (completeFrom > 0) await this.#parts.side.dropForgotten(after, completeFrom);
+      this.#floor = Math.max(this.#floor, completeFrom);
       return changes;
     });
   }

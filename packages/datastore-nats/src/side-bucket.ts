@@ -26,6 +26,7 @@ interface SideBucketOptions {
 }
 
 const LEASE = /^lease\.([0-9a-f]{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16})$/;
+const LEASE_KEY = /^lease\.([0-9a-f]{1,16})$/;
 const ROW_LEASE = /^row\.(\d{1,16}) ([0-9a-f]{1,16})$/;
 /** Ends that are remembered, so that a renewal that was under way does not bring a lease back. */
 const MAX_ENDS = 10_000;
@@ -45,6 +46,8 @@ export class SideBucket {
   readonly #ends = new Map<LeaseId, number>();
   /** Sequences of the leases' entries, also of those that have ended. */
   readonly #entries = new Map<LeaseId, number>();
+  /** Leases that have ended and may still have an entry. */
+  readonly #forgettable = new Set<LeaseId>();
   #newest = 0;
   readonly #rowLeases = new Map<number, LeaseId>();
   readonly #seen = new Latest(0);
@@ -114,6 +117,7 @@ export class SideBucket {
     for (const id of endedLeases) {
       this.#ends.delete(id);
       this.#ends.set(id, row);
+      if (this.#entries.has(id)) this.#forgettable.add(id);
       if ((this.#leases.get(id)?.after ?? row) < row) this.#leases.delete(id);
     }
     for (const record of leases) this.#take({ record, after: row, seq: 0 });
@@ -161,13 +165,38 @@ export class SideBucket {
 
   /**
    * Removes the entries of leases that rows have told the end of, also of those that came late from a renewal. Before any such row is
-   * removed: an entry without it is a lease again for whoever starts next.
+   * removed, or dropped for a newer one: an entry without it is a lease again for whoever starts next.
    */
   async forgetEnded(): Promise<void> {
-    for (const [id, seq] of this.#entries) {
-      if (this.#leases.has(id) || !this.#ends.has(id)) continue;
-      await this.#remove(`lease.${id.toString(16)}`, seq);
-      if (this.#entries.get(id) === seq) this.#entries.delete(id);
+    for (const id of this.#forgettable) {
+      const seq = this.#entries.get(id);
+      const isEnded = seq !== undefined && this.#ends.has(id) && !this.#leases.has(id);
+      if (isEnded) await this.#remove(`lease.${id.toString(16)}`, seq);
+      if (isEnded && this.#entries.get(id) !== seq) continue; // one more came meanwhile
+      if (isEnded) this.#entries.delete(id);
+      this.#forgettable.delete(id);
+    }
+  }
+
+  /**
+   * After rows were dropped unread, and with them the ends of leases that they told: a lease whose entry is gone has ended, before the row
+   * `upTo`. One that has no entry yet is told by a row after `from`, where the reading began.
+   */
+  async dropForgotten(from: number, upTo: number): Promise<void> {
+    const { messages } = this.#options;
+    const last = await messages.lastSequence();
+    const present = new Set<LeaseId>();
+    for await (const { subject } of messages.replay({ from: 1, to: last, headersOnly: true })) {
+      const [, hex] = LEASE_KEY.exec(subject.slice(this.#prefix.length)) ?? [];
+      if (hex !== undefined) present.add(BigInt(`0x${hex}`));
+    }
+    await this.fresh(); // a renewal takes the place of the entry before it
+    for (const [id, { seq, after }] of this.#leases) {
+      const isNew = seq === 0 ? after > from : seq > last;
+      if (isNew || present.has(id)) continue;
+      this.#leases.delete(id);
+      this.#entries.delete(id);
+      this.#ends.set(id, upTo);
     }
   }
 
@@ -196,6 +225,7 @@ export class SideBucket {
 
   #noteEntry(id: LeaseId, seq: number): void {
     this.#entries.set(id, Math.max(seq, this.#entries.get(id) ?? 0));
+    if (this.#ends.has(id)) this.#forgettable.add(id);
   }
 
   #apply(message: StoredMessage): void {

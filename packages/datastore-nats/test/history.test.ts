@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { openStore, StoreError, type Driver } from "@k3s/datastore";
 import { until } from "@k3s/testkit";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openDriver, openTestStore, quietLog, startNats } from "./support/nats-fixture.ts";
@@ -110,6 +110,51 @@ describe("the bounded history of a bucket", () => {
     assert.equal((await other.range(everything())).count, 4);
     assert.equal((await other.status()).compactRevision, cold.revision);
     await assert.rejects(other.range(everything({ revision: cold.revision - 1 })), isCompacted);
+  });
+
+  test("hides the end of no lease from a server that missed the row that told of it", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const slow = holdChanges(await openDriver(t, server, "?revHistory=2"));
+    const other = await openStore(slow.driver, { log: quietLog() });
+    t.after(() => other.close());
+    for (const id of [7n, 8n]) await store.leaseGrant({ id, ttlSeconds: 600 });
+    for (const id of [7n, 8n]) await other.txn(just(put(`/leased/${id}`, "1", id)));
+    slow.hold();
+    await store.txn(just(put("/hot", "1", 7n)));
+    await store.leaseRevoke(7n);
+    await store.leaseGrant({ id: 9n, ttlSeconds: 600 });
+    const value = "x".repeat(300_000); // more in all than a driver keeps unread
+    for (let i = 0; i < 60; i++) await store.txn(just(put(i % 2 === 0 ? "/hot" : "/leased/7", value)));
+    slow.release();
+    await assert.rejects(other.txn(just(put("/late", "1", 7n))), { reason: "leaseNotFound" });
+    for (const id of [8n, 9n]) await other.txn(just(put(`/later/${id}`, "1", id)));
+    assert.equal((await other.leaseTimeToLive(8n)).keys.length, 2);
+  });
+
+  test("takes no row that tells of a lease's end before the lease's entry is gone", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const entries = async () => {
+      const manager = await jetstreamManager(connection);
+      const { state } = await manager.streams.info("KV_kine-k3s", { subjects_filter: "$KV.*.lease.>" });
+      return Object.keys(state.subjects ?? {}).map((subject) => subject.split(".").at(-1));
+    };
+    await store.leaseGrant({ id: 7n, ttlSeconds: 600 });
+    assert.deepEqual(await entries(), ["7"]);
+    await store.txn(just(put("/hot", "1", 7n)));
+    await store.leaseRevoke(7n);
+    // As if it came from a server whose renewal was under way.
+    await jetstream(connection).publish("$KV.kine-k3s.lease.7", "600 4102444800000 2");
+    await store.leaseGrant({ id: 8n, ttlSeconds: 600 });
+    // Once the store has heard of it.
+    await until("a row is written after the entry has gone", async () => {
+      await store.txn(just(put("/hot", "2")));
+      return (await entries()).join() === "8";
+    });
+    await assert.rejects(store.txn(just(put("/late", "1", 7n))), { reason: "leaseNotFound" });
   });
 
   test("lets a fast key be written beside a server that does not read any more", async (t) => {
