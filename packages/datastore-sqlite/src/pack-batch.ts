@@ -1,10 +1,12 @@
 import { nextTurn } from "@k3s/async";
 import type { CommitBatch, KeyDeletions, LeaseId, NewRow } from "@k3s/datastore";
-import { ColumnPacker } from "./packed-columns.ts";
-import type { PackedBatch, PackedDeletions, PackedRow } from "./worker-protocol.ts";
+import { ColumnPacker, unpackColumns } from "./packed-columns.ts";
+import type { PackedBatch, PackedColumns, PackedDeletions, PackedRow } from "./worker-protocol.ts";
 
 /** Beyond as many rows they are packed, so many of them in one turn of the event loop: a few milliseconds. */
 const SLICE_ROWS = 2000;
+/** Numbers of a packed row: all of it but the name. */
+const ROW_NUMBERS = 8;
 
 /** A batch in the form in which it goes to the worker. */
 export interface Parcel {
@@ -18,12 +20,23 @@ export async function packBatch(batch: CommitBatch): Promise<Parcel> {
   const packer = new RowPacker(batch);
   if (batch.deletions !== undefined) return packer.finish({ rows: [], deletions: packDeletions(batch.deletions) });
   if (batch.rows.length <= SLICE_ROWS) return packer.finish({ rows: batch.rows.map((row) => packer.pack(row)) });
-  const columns = new ColumnPacker(batch.rows.length);
+  const columns = new ColumnPacker(batch.rows.length, ROW_NUMBERS);
   for (let start = 0; start < batch.rows.length; start += SLICE_ROWS) {
-    for (const row of batch.rows.slice(start, start + SLICE_ROWS)) columns.add(packer.pack(row));
+    for (const row of batch.rows.slice(start, start + SLICE_ROWS)) {
+      const [id, name, ...others] = packer.pack(row);
+      columns.add(name, [id, ...others]);
+    }
     await nextTurn();
   }
   return packer.finish({ rows: [], columns: columns.pack() });
+}
+
+/** The rows of a batch that came packed, each made when it is its turn. */
+export function unpackRows(columns: PackedColumns): Iterable<PackedRow> {
+  return unpackColumns(columns, ROW_NUMBERS, (name, numbers, first): PackedRow => {
+    const at = (n: number) => numbers[first + n] ?? 0;
+    return [at(0), name, at(1) === 1 ? 1 : 0, at(2) === 1 ? 1 : 0, at(3), at(4), at(5), at(6), at(7)];
+  });
 }
 
 /** A copy: a batch that finds the disk full is packed once more. */

@@ -1,50 +1,45 @@
-import type { PackedColumns, PackedRow } from "./worker-protocol.ts";
+import type { PackedColumns } from "./worker-protocol.ts";
 
-/** Numbers of one row: all its columns but the name. */
-const NUMBERS = 8;
-
-/** Packs rows into buffers. As objects a large transaction would not fit into the memory of the worker, and sending them takes long. */
+/**
+ * Packs rows of a name and so many numbers into buffers: as objects a large transaction would not fit into the memory of the worker, and a
+ * page takes longer on its way between threads than to be read.
+ */
 export class ColumnPacker {
+  readonly #width: number;
   readonly #numbers: Float64Array<ArrayBuffer>;
-  readonly #nameLengths: Uint32Array<ArrayBuffer>;
-  readonly #names: Buffer[] = [];
-  #count = 0;
+  readonly #names: string[] = [];
 
-  /** For exactly `rows` rows. */
-  constructor(rows: number) {
-    this.#numbers = new Float64Array(rows * NUMBERS);
-    this.#nameLengths = new Uint32Array(rows);
+  /** For exactly `rows` rows of `width` numbers. */
+  constructor(rows: number, width: number) {
+    this.#width = width;
+    this.#numbers = new Float64Array(rows * width);
   }
 
-  add([id, name, ...others]: PackedRow): void {
-    const bytes = Buffer.from(name, "utf8");
-    this.#numbers.set([id, ...others], this.#count * NUMBERS);
-    this.#nameLengths[this.#count] = bytes.length;
-    this.#names.push(bytes);
-    this.#count++;
+  /** null is packed as 0. */
+  add(name: string, numbers: readonly (number | null)[]): void {
+    const first = this.#names.length * this.#width;
+    for (const [n, number] of numbers.entries()) this.#numbers[first + n] = number ?? 0;
+    this.#names.push(name);
   }
 
   pack(): PackedColumns {
-    const names = new Uint8Array(this.#names.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const name of this.#names) {
-      names.set(name, at);
-      at += name.length;
-    }
-    return { numbers: this.#numbers.buffer, nameLengths: this.#nameLengths.buffer, names: names.buffer };
+    const text = this.#names.join("");
+    const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+    bytes.write(text);
+    const isAscii = bytes.length === text.length;
+    const nameLengths = Uint32Array.from(this.#names, (name) => (isAscii ? name.length : Buffer.byteLength(name)));
+    return { numbers: this.#numbers.buffer, nameLengths: nameLengths.buffer, names: bytes.buffer };
   }
 }
 
+/** Gives a row from its name and `numbers[first]` and those behind it. */
+type MakeRow<Row> = (name: string, numbers: Float64Array, first: number) => Row;
+
 /** The rows again, each made when it is its turn. */
-export function* unpackColumns(columns: PackedColumns): Generator<PackedRow, void> {
+export function* unpackColumns<Row>(columns: PackedColumns, width: number, make: MakeRow<Row>): Generator<Row, void> {
   const numbers = new Float64Array(columns.numbers);
   const names = Buffer.from(columns.names);
   let at = 0;
-  for (const [n, nameLength] of new Uint32Array(columns.nameLengths).entries()) {
-    const [id = 0, created, deleted, createRevision = 0, prevRevision = 0, ttlSeconds = 0, offset = 0, length = -1] =
-      numbers.subarray(n * NUMBERS, (n + 1) * NUMBERS);
-    const name = names.toString("utf8", at, (at += nameLength));
-    const flags = [created === 1 ? 1 : 0, deleted === 1 ? 1 : 0] as const;
-    yield [id, name, ...flags, createRevision, prevRevision, ttlSeconds, offset, length];
-  }
+  for (const [n, length] of new Uint32Array(columns.nameLengths).entries())
+    yield make(names.toString("utf8", at, (at += length)), numbers, n * width);
 }

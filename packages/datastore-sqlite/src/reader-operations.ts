@@ -2,12 +2,12 @@ import { statSync } from "node:fs";
 import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import { packHeads, type PackedHeads, type RawHead } from "./packed-heads.ts";
+import { packHeads, type RawHead } from "./packed-heads.ts";
 import { headsSource } from "./schema.ts";
-import type { CheckpointResult, PackedSide, PackedValues } from "./worker-protocol.ts";
+import type { CheckpointResult, PackedColumns, PackedSide, PackedValues } from "./worker-protocol.ts";
 
 export interface ReaderOperations {
-  heads(page: { readonly after: number; readonly limit: number }): PackedHeads;
+  heads(page: { readonly after: number; readonly limit: number }): PackedColumns;
   side(): PackedSide;
   values(rows: readonly number[]): PackedValues;
   size(): DatabaseSize;
@@ -84,7 +84,10 @@ const COUNT_DUPLICATES = `SELECT coalesce(sum(copies - 1), 0) FROM (
 
 function findDuplicates(database: Connection): readonly string[] {
   const duplicates = database.prepare<[], number>(COUNT_DUPLICATES).pluck().get() ?? 0;
-  return duplicates > 0 ? [`${duplicates} rows are there twice; a server removes the older of each two`] : [];
+  if (duplicates === 0) return [];
+  return [
+    `${duplicates} rows are there twice; a server removes the older of each two if another program has the file open`,
+  ];
 }
 
 /** Reads values of rows by id. Begins with no further one once those before it have `maxBytes`. Default: no limit. */

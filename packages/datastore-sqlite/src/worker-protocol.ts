@@ -1,5 +1,4 @@
 import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
-import type { PackedHeads } from "./packed-heads.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 
 /** A row to insert; its value lies in the shared buffer, length -1 for NULL. */
@@ -80,7 +79,7 @@ export interface Requests {
   prune: { readonly argument: Pruning; readonly answer: void };
   /** Returns free pages to the file system, a limited number at a time; where the file must be written anew for that, all or none. Answers whether there are more. */
   vacuum: { readonly argument: { readonly mayRewrite: boolean }; readonly answer: boolean };
-  heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: PackedHeads };
+  heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: PackedColumns };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };

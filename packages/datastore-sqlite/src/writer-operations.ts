@@ -1,7 +1,7 @@
 import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
-import { unpackColumns } from "./packed-columns.ts";
+import { unpackRows } from "./pack-batch.ts";
 import {
   ROWS_AFTER,
   type PackedBatch,
@@ -53,7 +53,7 @@ function committing(database: Connection) {
   const moveMarker = markerMover(database);
   return database.transaction((batch: PackedBatch) => {
     if (hasRows(batch)) assertLast(batch.after);
-    const rows = batch.columns === undefined ? batch.rows : unpackColumns(batch.columns);
+    const rows = batch.columns === undefined ? batch.rows : unpackRows(batch.columns);
     for (const row of rows) insertRow(row, batch.values);
     if (batch.deletions !== undefined) endKeys(batch.deletions);
     failpoint("sqlite.rows");
