@@ -6,7 +6,7 @@ import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
 import { run, temporaryFolder } from "./cli-process.ts";
 import { etcdctl, serveDatastore } from "./datastore-server.ts";
 
-const TOOLS = ["status", "check", "dump"] as const;
+const TOOLS = ["status", "check", "dump", "compact"] as const;
 
 interface Database {
   readonly name: string;

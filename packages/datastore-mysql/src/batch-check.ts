@@ -2,7 +2,7 @@ import { DriverError, type CommitBatch } from "@k3s/datastore";
 import { columnName, type NameColumn } from "./column-name.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { toNumber, toText } from "./read-rows.ts";
-import { MIGRATE_IDS, MIGRATE_NAMES, type TableLayout } from "./schema.ts";
+import { MIGRATE_IDS, migrateNames, type TableLayout } from "./schema.ts";
 import { textLiteral } from "./sql-text.ts";
 
 interface Limits {
@@ -58,5 +58,5 @@ export async function explainDuplicate(session: MysqlSession, { batch, column, c
   if (isTaken || toNumber(lastRow?.[0]) !== batch.after) return cause;
   const other = found[0] === undefined ? "another key written at the same time" : `"${toText(found[0][0])}"`;
   const why = `the table takes a key for the same as ${other}, from which it differs in letter case or accents`;
-  return new DriverError("failed", `Cannot write: ${why}; run: ${MIGRATE_NAMES}`, { cause });
+  return new DriverError("failed", `Cannot write: ${why}; run: ${migrateNames(column)}`, { cause });
 }

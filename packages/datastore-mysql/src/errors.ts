@@ -78,6 +78,14 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static looseNames(cure: string, cause: unknown): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_LOOSE_NAMES",
+      "Cannot use table kine: it holds keys that its collation takes for the same, as /a/B and /a/b",
+      { hint: `Stop all servers on this database and run: ${cure}`, cause },
+    );
+  }
+
   static oldTable(cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_OLD_TABLE", "Cannot copy table key_value to kine: a row does not fit", {
       hint: "The cause has the server's own words; without the old rows a server starts after: RENAME TABLE key_value TO key_value_old",

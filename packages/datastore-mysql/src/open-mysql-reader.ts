@@ -11,7 +11,7 @@ import { describeTarget, resolveMysqlTarget, type MysqlTarget } from "./mysql-ta
 import { NO_DATABASE, retryPolicy, toOpenError, type MysqlDriverOptions } from "./open-mysql-driver.ts";
 import { hasUncopiedRows } from "./old-table.ts";
 import { toBigint, toLease, toNumber, toSpan, toText } from "./read-rows.ts";
-import { assertKnown, hasUnique, isTransactional, layoutOf, readColumns, readEngine } from "./schema.ts";
+import { assertKnown, hasUnique, isTransactional, layoutOf, NAME_BYTES, readColumns, readEngine } from "./schema.ts";
 
 /** A reader that does not go on for so long loses its session, and others the old state of rows that is kept for it. */
 const IDLE_SECONDS = 600;
@@ -23,8 +23,8 @@ const SNAPSHOT = [
 const SIDE_TABLES = "'kine_lease','kine_lease_row','kine_span'";
 /** Equal states beyond the first of each; NULL equals nothing. */
 const COUNT_DUPLICATES = `SELECT SUM(copies-1) FROM (
-  SELECT COUNT(*) copies FROM kine WHERE name IS NOT NULL AND prev_revision IS NOT NULL
-  GROUP BY name,prev_revision HAVING COUNT(*)>1) d`;
+  SELECT COUNT(*) copies FROM kine k WHERE name IS NOT NULL AND prev_revision IS NOT NULL
+  GROUP BY ${NAME_BYTES},prev_revision HAVING COUNT(*)>1) d`;
 
 /**
  * Opens kine's table in MySQL or MariaDB for reading alone, in one read-only transaction; rights to SELECT are enough. Waits for a server

@@ -15,7 +15,11 @@ export interface TableLayout {
 
 export const MIGRATE_IDS =
   "ALTER TABLE kine MODIFY id BIGINT UNSIGNED AUTO_INCREMENT, MODIFY create_revision BIGINT UNSIGNED, MODIFY prev_revision BIGINT UNSIGNED";
-export const MIGRATE_NAMES = "ALTER TABLE kine MODIFY name VARCHAR(630) CHARACTER SET ascii COLLATE ascii_bin";
+
+/** The statement with which the table tells all keys apart, in the character set that their names are written in. */
+export function migrateNames({ charset }: Pick<NameColumn, "charset">): string {
+  return `ALTER TABLE kine MODIFY name VARCHAR(630) CHARACTER SET ${charset} COLLATE ${charset}_bin`;
+}
 
 const COLUMNS = ["id", "name", "created", "deleted", "create_revision", "prev_revision", "lease", "value", "old_value"];
 const UNIQUE = "kine_name_prev_revision_uindex";
@@ -51,6 +55,10 @@ const SIDE = [
 
 /** ER_DUP_KEYNAME: another server was faster. */
 const EXISTS = 1061;
+/** ER_DUP_ENTRY. */
+const DUPLICATE = 1062;
+/** As `k.name` has them, whatever its collation. */
+export const NAME_BYTES = "CAST(k.name AS BINARY)";
 
 /** Makes the tables, or takes those of any kine. Rejects with MysqlError when the table is something else. */
 export async function prepareSchema(session: MysqlSession, log: Logger): Promise<TableLayout> {
@@ -59,7 +67,7 @@ export async function prepareSchema(session: MysqlSession, log: Logger): Promise
   assertKnown(columns);
   const engine = await readEngine(session);
   if (!isTransactional(engine)) throw MysqlError.otherEngine(engine);
-  await ensureUnique(session, log);
+  await ensureUnique(session, nameColumnOf(columns), log);
   await copyOldTable(session, log);
   return layoutOf(columns, log);
 }
@@ -112,36 +120,47 @@ export async function hasUnique(session: MysqlSession): Promise<boolean> {
   return (await session.select(`SHOW INDEX FROM kine WHERE Key_name='${UNIQUE}'`)).length > 0;
 }
 
-/** Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. */
-async function ensureUnique(session: MysqlSession, log: Logger): Promise<void> {
+/**
+ * Very old tables lack the unique index and can hold a state of a key twice: kine reads the newer one. Names are compared by their bytes,
+ * whatever the collation: keys that differ in letter case are not one. With both of them the index cannot be made before the names are
+ * migrated.
+ */
+async function ensureUnique(session: MysqlSession, column: Column, log: Logger): Promise<void> {
   if (await hasUnique(session)) return;
+  const isText = column.type.includes("text");
   log.warn({ table: "kine" }, "the table has no unique index, making it; rows that are there twice lose the older one");
-  const [column] = await session.select("SHOW COLUMNS FROM kine LIKE 'name'");
-  const isText = toText(column?.[1]).toLowerCase().includes("text");
-  const newest = "SELECT MAX(id) id,name,prev_revision FROM kine GROUP BY name,prev_revision HAVING COUNT(*)>1";
-  const pair = "k.name=d.name AND k.prev_revision=d.prev_revision AND k.id<d.id";
+  const newest = `SELECT MAX(id) id,${NAME_BYTES} bytes,prev_revision FROM kine k GROUP BY bytes,prev_revision HAVING COUNT(*)>1`;
+  const pair = `${NAME_BYTES}=d.bytes AND k.prev_revision=d.prev_revision AND k.id<d.id`;
   await session.run([`DELETE k FROM kine k JOIN (${newest}) d ON ${pair}`]);
   try {
     await session.run([`CREATE UNIQUE INDEX ${UNIQUE} ON kine (name${isText ? "(630)" : ""},prev_revision)`]);
   } catch (error) {
+    if (errorNumber(error) === DUPLICATE) throw MysqlError.looseNames(migrateNames({ charset: column.charset }), error);
     if (errorNumber(error) !== EXISTS) throw MysqlError.noUniqueIndex(error);
   }
 }
 
 /** What the columns can hold; tells the log of old types. */
 export function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
-  const name = columns.find((column) => column.name === "name");
+  const name = nameColumnOf(columns);
   const revisions = columns.filter((column) => ["id", "create_revision", "prev_revision"].includes(column.name));
   const idMax = Math.min(...revisions.map(largest));
-  const isLoose = name !== undefined && !/_bin$|^binary$/.test(name.collation);
+  const isLoose = !/_bin$|^binary$/.test(name.collation);
   if (idMax < Number.MAX_SAFE_INTEGER)
     log.warn({ idMax, hint: `Stop all servers and run: ${MIGRATE_IDS}` }, "the table ends at a 32-bit id");
   if (isLoose)
     log.warn(
-      { collation: name.collation, hint: `Run: ${MIGRATE_NAMES}` },
+      { collation: name.collation, hint: `Run: ${migrateNames(name)}` },
       "the table cannot tell keys apart that differ in letter case; writing the second of two such keys fails",
     );
-  return { name: { charset: name?.charset ?? "", isLoose, maxBytes: Math.min(name?.maxBytes ?? 0, 630) }, idMax };
+  return { name: { charset: name.charset, isLoose, maxBytes: Math.min(name.maxBytes, 630) }, idMax };
+}
+
+/** Of a table of kine's, which has it. */
+function nameColumnOf(columns: readonly Column[]): Column {
+  const found = columns.find((column) => column.name === "name");
+  if (found === undefined) throw MysqlError.otherSchema("it has no column name");
+  return found;
 }
 
 function largest({ type }: Column): number {

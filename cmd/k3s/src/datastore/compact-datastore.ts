@@ -6,8 +6,9 @@ import { EtcdCallError } from "@k3s/etcd-client";
 import { DatastoreToolError } from "../errors.ts";
 import type { ToolParts } from "./datastore-status.ts";
 import { inspectRows, type RowsReport } from "./inspect-rows.ts";
-import { openDatabase } from "./open-database.ts";
+import { openDatabase, type DatabaseAccess } from "./open-database.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
+import { withRows } from "./with-rows.ts";
 
 export interface CompactRequest extends ToolParts {
   /** Undefined: as many revisions before the current one as `retain` says. */
@@ -49,7 +50,8 @@ async function compactOn({ client }: LiveServer, request: CompactRequest): Promi
 async function compactFile({ database }: Target, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
   if (database === undefined) throw new Error("Cannot compact: there is neither a database nor a server");
   const { log, signal } = request;
-  const driver = await openDatabase({ database, log, signal }).catch((error: unknown) => {
+  const access = { database, log, signal };
+  const driver = await openPresent(access).catch((error: unknown) => {
     const isLocked = error instanceof NodeError && error.code === "ERR_SQLITE_LOCKED";
     if (!isLocked || database.endpoint.kind !== "sqlite") throw error;
     throw DatastoreToolError.inUse(sqliteFile(database.endpoint.dsn, database.folder), error);
@@ -64,6 +66,12 @@ async function compactFile({ database }: Target, request: CompactRequest): Promi
   } finally {
     await store.close();
   }
+}
+
+/** A server makes a database that is not there; whoever compacts has named it wrongly. */
+async function openPresent(access: DatabaseAccess): Promise<Driver> {
+  await withRows(access, () => Promise.resolve());
+  return openDatabase(access);
 }
 
 /**
