@@ -8,7 +8,7 @@ const KUBELET = { kubeletPort: 10_250, kubeletHost: "127.0.0.1" };
 const { signal } = new AbortController();
 
 async function listen(t: TestContext, host: string): Promise<number> {
-  const server = createServer((socket) => socket.end()).listen(0, host);
+  const server = createServer((socket) => socket.on("error", () => undefined).end()).listen(0, host);
   t.after(() => server.close());
   await once(server, "listening");
   return (server.address() as AddressInfo).port;

@@ -172,6 +172,7 @@ describe("EtcdClient without an etcd", () => {
 
   test("rejects in time when somebody listens and says nothing", async (t) => {
     const server = createServer((socket) => {
+      socket.on("error", () => undefined);
       t.after(() => socket.destroy());
     }).listen(0, "127.0.0.1");
     t.after(() => server.close());

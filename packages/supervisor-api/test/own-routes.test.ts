@@ -225,7 +225,7 @@ describe("own routes", async () => {
   });
 
   test("connect kube-apiserver to where it asks for, and nobody else", async (t) => {
-    const echo = createServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
+    const echo = createServer((socket) => socket.on("error", () => undefined).pipe(socket)).listen(0, "127.0.0.1");
     t.after(() => echo.close());
     await once(echo, "listening");
     const dialled: string[] = [];

@@ -132,6 +132,7 @@ describe("tunnel over real websockets", () => {
     let refusals = 0;
     const http = createServer().on("upgrade", (_request, socket: Socket) => {
       refusals += 1;
+      socket.on("error", () => undefined);
       socket.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     });
     http.listen(0, "127.0.0.1");
