@@ -1,3 +1,5 @@
+import { resolve } from "node:path";
+
 export interface Counts {
   readonly passed: number;
   readonly failed: number;
@@ -26,12 +28,17 @@ export function summarizeTap(report: string, exitCode: number): Counts {
 }
 
 /** A failure and the first line that says why, which is quoted where it is the only one. */
-const NOT_OK = /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n +error: (?:\|-\n +)?(.*)/gm;
+const NOT_OK =
+  /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n(?: +(?:exitCode|signal): .*\n)* +error: (?:\|-\n +)?(.*)/gm;
+
+/** What the runner says of an error that came after its test's end; the failure it counts is the file's and says nothing. */
+const LATE = /^# Error: (Test .* at (\S+):\d+:\d+ generated asynchronous activity.*)/gm;
 
 /** The tests that failed themselves, not because of tests within them. */
 export function failedTests(report: string): readonly FailedTest[] {
+  const late = new Map([...report.matchAll(LATE)].map(([, said, file = ""]) => [resolve(file), said]));
   return [...report.matchAll(NOT_OK)]
     .map(([, name = "", type = "", error = ""]) => ({ name, type, error }))
     .filter(({ type }) => type !== "subtestsFailed")
-    .map(({ name, error }) => ({ name, error: error.replace(/^'(.*)'$/, "$1") }));
+    .map(({ name, error }) => ({ name, error: late.get(resolve(name)) ?? error.replace(/^'(.*)'$/, "$1") }));
 }
