@@ -138,6 +138,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
   let one: Machine;
   let two: Machine;
   let fresh: ReadonlyMap<string, string>;
+  let earlier: readonly string[];
   let identity = "";
 
   /** Each stands on those before it: after a failure the others fail at once. */
@@ -152,6 +153,7 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
   };
 
   before(async () => {
+    earlier = await foldersOfTests();
     network = undo.use(await TestNetwork.create());
     releases = undo.use(await ReleaseHost.start(network));
     await releases.publish(V1, join(DIST, "k3s"));
@@ -364,9 +366,14 @@ describe("the installer on hosts with systemd", { timeout: 30 * 60 * SECONDS }, 
     await undo.disposeAsync();
     assert.doesNotMatch(await readFile("/proc/self/mounts", "utf8"), /k3s-host-(?:one|two)/);
     assert.deepEqual(await Array.fromAsync(glob([`/run/netns/k3s-${id}-*`, `/sys/fs/cgroup/{,*/}k3s-${id}-*`])), []);
-    assert.deepEqual(await Array.fromAsync(glob(join(tmpdir(), "k3s-{host-one,host-two,releases}-*"))), []);
+    assert.deepEqual(await foldersOfTests(), earlier);
   });
 });
+
+/** Folders of hosts and releases on the machine of the tests, in order; a run that was killed leaves its own behind. */
+async function foldersOfTests(): Promise<readonly string[]> {
+  return (await Array.fromAsync(glob(join(tmpdir(), "k3s-{host-one,host-two,releases}-*")))).toSorted();
+}
 
 /** Lays a text on the disk of a host and returns its path there. */
 async function copyIn({ host }: Machine, name: string, text: string): Promise<string> {
