@@ -18,14 +18,17 @@ export const UNLIMIT_WAIT = "SET SESSION wait_timeout=@k3s_wait_timeout";
 /** By the names that statements give them. */
 const TABLES = ["kine", "kine k", "kine m", "kine p", "kine_lease", "kine_lease_row", "kine_lease_row l", "kine_span"];
 /**
- * Instead of the one lock, for everybody: who writes takes an id when the table is free, so that nobody has one on the way while it is
- * ours. It waits for what others have begun; kine's statements are short.
+ * Instead of the one lock, for everybody, after claims of servers have ended: who writes takes an id when the table is free, so that nobody
+ * has one on the way while it is ours. All others queue up behind this until those have ended that use the table: not for long.
  */
 export const TAKE_TABLES = [
-  "SET SESSION autocommit=0,lock_wait_timeout=3",
+  "START TRANSACTION",
+  TAKE_LOCK,
+  "COMMIT",
+  "SET SESSION autocommit=0,lock_wait_timeout=1",
   `LOCK TABLES ${TABLES.map((table) => `${table} WRITE`).join(",")}`,
 ];
-export const GIVE_TABLES = ["UNLOCK TABLES", "SET SESSION autocommit=1,lock_wait_timeout=DEFAULT"];
+export const GIVE_TABLES = ["UNLOCK TABLES", "SET SESSION autocommit=1,lock_wait_timeout=@k3s_lock_wait_timeout"];
 
 /** Error 1242: the sub-select of a condition gave two rows. */
 export const CONDITION_FAILED = 1242;

@@ -9,6 +9,7 @@ import type { MysqlTarget } from "./mysql-target.ts";
 const VARIABLES = [
   "auto_increment_increment",
   "binlog_format",
+  "group_replication_group_name",
   "information_schema_stats_expiry",
   "innodb_snapshot_isolation",
   "log_bin",
@@ -128,6 +129,7 @@ function ownSettings({ variables }: MysqlSession): string[] {
     "SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     `SESSION innodb_lock_wait_timeout=${LOCK_WAIT_SECONDS}`,
     "@k3s_wait_timeout=@@SESSION.wait_timeout",
+    "@k3s_lock_wait_timeout=@@SESSION.lock_wait_timeout",
   ];
   // MariaDB 11.8 switches it on; error 1020 for rows that others changed is of no use to statements that ask for no snapshot.
   if (variables.has("innodb_snapshot_isolation")) settings.push("SESSION innodb_snapshot_isolation=OFF");

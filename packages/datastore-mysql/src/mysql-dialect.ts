@@ -13,7 +13,15 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { gapName, hasParts, partsOf, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
+import {
+  AloneAttempts,
+  gapName,
+  hasParts,
+  partsOf,
+  type Dialect,
+  type FailureKind,
+  type RowPage,
+} from "@k3s/datastore-sql";
 import { classify, errorNumber } from "./classify.ts";
 import {
   CONDITION_FAILED,
@@ -60,12 +68,14 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   readonly #target: MysqlTarget;
   readonly #layout: TableLayout;
   readonly #log: Logger;
+  readonly #alone: AloneAttempts;
 
   constructor({ target, layout, log }: MysqlDialectParts) {
     this.connectLimitMs = connectLimitMs(target);
     this.#target = target;
     this.#layout = layout;
     this.#log = log;
+    this.#alone = new AloneAttempts({ meaning: meaningAlone, log });
   }
 
   connect(signal: AbortSignal): Promise<MysqlSession> {
@@ -156,15 +166,11 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     }
   }
 
-  async lock(session: MysqlSession, scope: ClaimScope): Promise<void> {
-    const take = scope === "everybody" ? TAKE_TABLES : ["START TRANSACTION", TAKE_LOCK];
-    try {
-      session.holds = scope;
-      await session.run([LIMIT_WAIT, ...take]);
-    } catch (error) {
-      await rollBack(session);
-      throw error;
-    }
+  async lock(session: MysqlSession, scope: ClaimScope): Promise<ClaimScope> {
+    const mayBeAlone = scope === "everybody" && hasLocalTables(session);
+    if (mayBeAlone && (await this.#alone.attempt(() => take(session, scope, TAKE_TABLES)))) return scope;
+    await take(session, "servers", ["START TRANSACTION", TAKE_LOCK]);
+    return "servers";
   }
 
   async forget(session: MysqlSession, { serverId }: MysqlSession): Promise<void> {
@@ -243,6 +249,30 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
     return packetsOf([...before, ...writesOf(batch, this.#layout.name)], maxChars);
   }
+}
+
+/** Whether LOCK TABLES keeps everybody back: in a cluster of several writers it holds for one of them, and TiDB ignores it. */
+function hasLocalTables({ variables }: MysqlSession): boolean {
+  const isCluster = variables.get("wsrep_on") === "ON" || (variables.get("group_replication_group_name") ?? "") !== "";
+  return !isCluster && !(variables.get("version") ?? "").toLowerCase().includes("tidb");
+}
+
+async function take(session: MysqlSession, scope: ClaimScope, statements: readonly string[]): Promise<void> {
+  session.holds = scope;
+  try {
+    await session.run([LIMIT_WAIT, ...statements]);
+  } catch (error) {
+    await rollBack(session);
+    throw error;
+  }
+}
+
+/** Numbers of MySQL's and MariaDB's errors. */
+function meaningAlone(error: unknown): "later" | "never" | undefined {
+  const number = errorNumber(error);
+  if (number === 1205 || number === 1213) return "later"; // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
+  // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_NOT_SUPPORTED_YET
+  return number === 1044 || number === 1142 || number === 1235 ? "never" : undefined;
 }
 
 /** What ends what a session holds beside its transaction. */

@@ -309,7 +309,7 @@ export class NatsDriver implements Driver {
     return this.#reads.run(async () => {
       const changes = await this.#reader.changes(after, limit);
       const { completeFrom = 0 } = changes;
-      if (completeFrom > 0) await this.#parts.side.dropForgotten(after, completeFrom);
+      if (completeFrom > 0) await this.#parts.side.dropForgotten(completeFrom);
       this.#floor = Math.max(this.#floor, completeFrom);
       return changes;
     });

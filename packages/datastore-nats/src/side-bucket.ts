@@ -28,6 +28,8 @@ interface SideBucketOptions {
 const LEASE = /^lease\.([0-9a-f]{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16})$/;
 const LEASE_KEY = /^lease\.([0-9a-f]{1,16})$/;
 const ROW_LEASE = /^row\.(\d{1,16}) ([0-9a-f]{1,16})$/;
+/** Requests under way at a time. */
+const MAX_REQUESTS = 256;
 /** Ends that are remembered, so that a renewal that was under way does not bring a lease back. */
 const MAX_ENDS = 10_000;
 
@@ -48,6 +50,7 @@ export class SideBucket {
   readonly #entries = new Map<LeaseId, number>();
   /** Leases that have ended and may still have an entry. */
   readonly #forgettable = new Set<LeaseId>();
+  #forgetting: Promise<void> | undefined;
   #newest = 0;
   readonly #rowLeases = new Map<number, LeaseId>();
   readonly #seen = new Latest(0);
@@ -168,21 +171,37 @@ export class SideBucket {
    * removed, or dropped for a newer one: an entry without it is a lease again for whoever starts next.
    */
   async forgetEnded(): Promise<void> {
-    for (const id of this.#forgettable) {
-      const seq = this.#entries.get(id);
-      const isEnded = seq !== undefined && this.#ends.has(id) && !this.#leases.has(id);
-      if (isEnded) await this.#remove(`lease.${id.toString(16)}`, seq);
-      if (isEnded && this.#entries.get(id) !== seq) continue; // one more came meanwhile
-      if (isEnded) this.#entries.delete(id);
-      this.#forgettable.delete(id);
+    while (this.#forgettable.size > 0) {
+      this.#forgetting ??= this.#forget().finally(() => (this.#forgetting = undefined));
+      await this.#forgetting;
+    }
+  }
+
+  async #forget(): Promise<void> {
+    const some = [...this.#forgettable].slice(0, MAX_REQUESTS);
+    const results = await Promise.allSettled(some.map((id) => this.#forgetOne(id)));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  async #forgetOne(id: LeaseId): Promise<void> {
+    this.#forgettable.delete(id); // an entry that comes meanwhile adds it again
+    const seq = this.#entries.get(id);
+    if (seq === undefined || !this.#ends.has(id) || this.#leases.has(id)) return;
+    try {
+      await this.#remove(`lease.${id.toString(16)}`, seq);
+      if (this.#entries.get(id) === seq) this.#entries.delete(id);
+    } catch (error) {
+      this.#forgettable.add(id);
+      throw error;
     }
   }
 
   /**
    * After rows were dropped unread, and with them the ends of leases that they told: a lease whose entry is gone has ended, before the row
-   * `upTo`. One that has no entry yet is told by a row after `from`, where the reading began.
+   * `upTo`. Of one that has had no entry yet this says nothing.
    */
-  async dropForgotten(from: number, upTo: number): Promise<void> {
+  async dropForgotten(upTo: number): Promise<void> {
     const { messages } = this.#options;
     const last = await messages.lastSequence();
     const present = new Set<LeaseId>();
@@ -191,9 +210,8 @@ export class SideBucket {
       if (hex !== undefined) present.add(BigInt(`0x${hex}`));
     }
     await this.fresh(); // a renewal takes the place of the entry before it
-    for (const [id, { seq, after }] of this.#leases) {
-      const isNew = seq === 0 ? after > from : seq > last;
-      if (isNew || present.has(id)) continue;
+    for (const [id, { seq }] of this.#leases) {
+      if (seq === 0 || seq > last || present.has(id)) continue;
       this.#leases.delete(id);
       this.#entries.delete(id);
       this.#ends.set(id, upTo);

@@ -7,6 +7,9 @@ export const LOCK_CLASS = 0x6b696e65;
 /** The one lock of all commits, for the rest of the transaction. */
 export const LOCK = `pg_advisory_xact_lock(${LOCK_CLASS}, 'kine'::regclass::oid::int4)`;
 
+/** Claims wait for each other by a lock of their own, taken before all others. */
+export const CLAIM = `pg_advisory_xact_lock(${LOCK_CLASS + 1}, 'kine'::regclass::oid::int4)`;
+
 /** Where our servers tell each other of commits: the id of the last row, and who wrote it. A channel per table. */
 export const CHANNEL = "'kine_' || 'kine'::regclass::oid::text";
 

@@ -20,7 +20,7 @@ interface ConnectOptions {
 /** For one host, where the string does not say. */
 const CONNECT_LIMIT_MS = 5000;
 /** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
-const LOCK_WAIT_MS = 3000;
+export const LOCK_WAIT_MS = 3000;
 /** A server of ours that stops while it has the lock loses its connection, and with it the lock. */
 const IDLE_WITH_LOCK_MS = 3000;
 

@@ -11,10 +11,10 @@ import {
   type RowSpan,
   type SideState,
 } from "@k3s/datastore";
-import type { Announcement, Dialect, FailureKind, RowPage } from "@k3s/datastore-sql";
+import { AloneAttempts, type Announcement, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { checkBatch, nameRefusal } from "./batch-check.ts";
-import { classify } from "./classify.ts";
+import { classify, sqlState } from "./classify.ts";
 import { CHANNEL } from "./commit-statement.ts";
 import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -34,10 +34,12 @@ export class PostgresDialect implements Dialect<PostgresSession> {
   readonly connectLimitMs: number;
   readonly #parts: PostgresDialectParts;
   readonly #writer = writing.newWriterName();
+  readonly #alone: AloneAttempts;
 
   constructor(parts: PostgresDialectParts) {
     this.connectLimitMs = connectLimitMs(parts.place);
     this.#parts = parts;
+    this.#alone = new AloneAttempts({ meaning: meaningAlone, log: parts.log });
   }
 
   connect(signal: AbortSignal): Promise<PostgresSession> {
@@ -112,8 +114,10 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return writing.endBackend(session, lost);
   }
 
-  lock(session: PostgresSession, scope: ClaimScope): Promise<void> {
-    return writing.lock(session, scope);
+  async lock(session: PostgresSession, scope: ClaimScope): Promise<ClaimScope> {
+    if (scope === "everybody" && (await this.#alone.attempt(() => writing.lock(session, scope)))) return scope;
+    await writing.lock(session, "servers");
+    return "servers";
   }
 
   async unlock(session: PostgresSession): Promise<void> {
@@ -147,4 +151,10 @@ export class PostgresDialect implements Dialect<PostgresSession> {
       onAnnouncement({ lastRow: Number(lastRow) || 0, isOwn: writer === this.#writer });
     });
   }
+}
+
+function meaningAlone(error: unknown): "later" | "never" | undefined {
+  const state = sqlState(error);
+  if (state === "55P03" || state === "40P01") return "later"; // lock_not_available, deadlock_detected
+  return state === "42501" || state === "0A000" ? "never" : undefined; // insufficient_privilege, feature_not_supported
 }

@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { sleep } from "@k3s/async";
 import type { ClaimScope, CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
-import { commitStatement, LOCK } from "./commit-statement.ts";
+import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
+import { LOCK_WAIT_MS } from "./connect-postgres.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 
 const FILL = {
@@ -26,6 +27,8 @@ const END_BACKEND = {
   text: `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2`,
 };
 const END_POLL_MS = 20;
+/** Shorter than it takes PostgreSQL to end a vacuum for whoever waits for it: one second. */
+const TABLE_WAIT_MS = 250;
 const TABLES = ["kine", "kine_lease", "kine_lease_row", "kine_span"];
 /** Tables up to this size are written anew when they are defragmented, which keeps everybody out meanwhile: about two seconds. */
 const REWRITE_BYTES_MAX = 256 * 1024 * 1024;
@@ -73,16 +76,21 @@ async function write(session: PostgresSession, batch: CommitBatch, writer: strin
   return fits(await session.query(statement, values));
 }
 
-/**
- * See `Dialect.lock`. The lock of the table comes first, as in a single statement, which takes it before it runs: the other order could
- * end in a deadlock. kine takes an id when it has the table, so that nobody has one on the way while the table is ours alone.
- */
+/** What a claim takes behind {@link CLAIM}. */
+const LOCKS: Readonly<Record<ClaimScope, string>> = {
+  // The table first, as in a single statement, which has it before it runs: the other order could end in a deadlock.
+  servers: `LOCK TABLE kine IN ROW EXCLUSIVE MODE; SELECT ${LOCK}`,
+  // kine takes an id when it has the table, so that nobody has one on the way. All who write queue up behind this: not for long.
+  everybody: `SET LOCAL lock_timeout = ${TABLE_WAIT_MS}; LOCK TABLE kine IN SHARE ROW EXCLUSIVE MODE;
+    SET LOCAL lock_timeout = ${LOCK_WAIT_MS}; SELECT ${LOCK}`,
+};
+
+/** Begins a transaction that keeps others back; see `Dialect.lock`. */
 export async function lock(session: PostgresSession, scope: ClaimScope): Promise<void> {
-  const mode = scope === "everybody" ? "SHARE ROW EXCLUSIVE" : "ROW EXCLUSIVE";
   await session.run("BEGIN");
   session.isLocked = true;
   try {
-    await session.run(`LOCK TABLE kine IN ${mode} MODE; SELECT ${LOCK}`);
+    await session.run(`SELECT ${CLAIM}; ${LOCKS[scope]}`);
   } catch (error) {
     await unlock(session).catch(() => undefined);
     throw error;

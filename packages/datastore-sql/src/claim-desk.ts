@@ -8,6 +8,7 @@ import { limited } from "./limited.ts";
 
 /** For taking and giving back the lock. */
 const LOCK_LIMIT = { what: "A commit", ms: WRITE_LIMIT_MS };
+const QUESTION_LIMIT = { what: "A question under a claim", ms: WRITE_LIMIT_MS };
 
 interface ClaimDeskParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
@@ -34,8 +35,10 @@ class HeldClaim<Session> {
   readonly scope: ClaimScope;
   readonly granted = Promise.withResolvers<void>();
   readonly outcome = Promise.withResolvers<boolean>();
-  isGranted = false;
+  /** Whom it keeps back; undefined before it is granted. */
+  holds: ClaimScope | undefined;
   isOver = false;
+  #asked: Question<Session> | undefined;
   readonly #questions: Question<Session>[] = [];
   #woken = Promise.withResolvers<void>();
   #end: Step<Session> | undefined;
@@ -49,6 +52,7 @@ class HeldClaim<Session> {
   async next(): Promise<Step<Session>> {
     for (;;) {
       const question = this.#questions.shift();
+      this.#asked = question;
       if (question !== undefined) return { kind: "ask", question };
       if (this.#end !== undefined) return this.#end;
       await this.#woken.promise;
@@ -86,6 +90,7 @@ class HeldClaim<Session> {
     this.isOver = true;
     this.granted.reject(error);
     this.outcome.reject(error);
+    this.#asked?.refuse(error);
     for (const { refuse } of this.#questions.splice(0)) refuse(error);
   }
 }
@@ -109,7 +114,7 @@ export class ClaimDesk<Session extends SqlSession> {
 
   async claim(scope: ClaimScope): Promise<Claim> {
     const { dialect } = this.#parts;
-    const held = this.#held?.isOver === false ? this.#held : this.#begin(scope);
+    const held = this.#heldFor(scope);
     await held.granted.promise;
     return {
       keep: async () => {
@@ -125,12 +130,21 @@ export class ClaimDesk<Session extends SqlSession> {
 
   /** Whether a claim keeps everybody back. */
   get isAlone(): boolean {
-    return this.#held?.scope === "everybody" && this.#held.isGranted && !this.#held.isOver;
+    return this.#held?.holds === "everybody" && !this.#held.isOver;
   }
 
   /** Asks while a claim keeps everybody back, in its transaction. undefined: there is no such claim. */
   askAlone<T>(task: (session: Session) => Promise<T>): Promise<T> | undefined {
     return this.isAlone ? this.#held?.ask(task, { keeps: false }) : undefined;
+  }
+
+  /** The one that is held, unless a wider one is asked for, which begins when that has ended. */
+  #heldFor(scope: ClaimScope): HeldClaim<Session> {
+    const held = this.#held;
+    if (held === undefined || held.isOver) return this.#begin(scope);
+    if (scope === "servers" || held.scope === "everybody") return held;
+    held.decide(undefined);
+    return this.#begin(scope);
   }
 
   #begin(scope: ClaimScope): HeldClaim<Session> {
@@ -142,10 +156,8 @@ export class ClaimDesk<Session extends SqlSession> {
 
   async #hold(session: Session, held: HeldClaim<Session>): Promise<void> {
     const { dialect } = this.#parts;
-    await limited(session, LOCK_LIMIT, () => dialect.lock(session, held.scope));
-    held.isGranted = true;
+    held.holds = await limited(session, LOCK_LIMIT, () => dialect.lock(session, held.scope));
     held.granted.resolve();
-    session.lost.addEventListener("abort", () => held.decide(undefined), { once: true });
     const batch = await this.#endOf(session, held);
     if (batch !== undefined) held.outcome.resolve(await this.#write(session, batch));
     else {
@@ -156,11 +168,17 @@ export class ClaimDesk<Session extends SqlSession> {
 
   /** Resolves with what is to be committed in its transaction, once that is decided or its time is over. */
   async #endOf(session: Session, held: HeldClaim<Session>): Promise<CommitBatch | undefined> {
-    for (;;) {
-      using end = deadline(CLAIM_LIMIT_MS, "A claim");
-      end.addEventListener("abort", () => held.decide(undefined), { once: true });
-      const step = await this.#answer(session, held);
-      if (step !== "keep") return step.batch;
+    const lost = () => held.decide(undefined);
+    session.lost.addEventListener("abort", lost, { once: true });
+    try {
+      for (;;) {
+        using end = deadline(CLAIM_LIMIT_MS, "A claim");
+        end.addEventListener("abort", lost, { once: true });
+        const step = await this.#answer(session, held);
+        if (step !== "keep") return step.batch;
+      }
+    } finally {
+      session.lost.removeEventListener("abort", lost);
     }
   }
 
@@ -171,7 +189,7 @@ export class ClaimDesk<Session extends SqlSession> {
       if (step.kind === "end") return step;
       const { question } = step;
       // What failed may have taken the transaction back.
-      if (!(await limited(session, LOCK_LIMIT, () => question.ask(session)))) held.decide(undefined);
+      if (!(await limited(session, QUESTION_LIMIT, () => question.ask(session)))) held.decide(undefined);
       else if (question.keeps) return "keep";
     }
   }

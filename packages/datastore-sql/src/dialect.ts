@@ -88,8 +88,12 @@ export interface Dialect<Session extends SqlSession> {
    * server does not know any more is such. Absent: the database ends it by itself.
    */
   forget?(session: Session, lost: Session): Promise<void>;
-  /** Begins a transaction and takes the one lock in it, for `everybody` with all that keeps programs back which do not take it. */
-  lock(session: Session, scope: ClaimScope): Promise<void>;
+  /**
+   * Begins a transaction for a claim, and resolves with whom it keeps back: servers by the one lock, or everybody, which is not always to
+   * be had. Then no id is on its way, and other sessions may have to wait for its end even with reads. Claims wait for each other
+   * before they take anything that others wait for.
+   */
+  lock(session: Session, scope: ClaimScope): Promise<ClaimScope>;
   /** Takes back the transaction of `lock`. */
   unlock(session: Session): Promise<void>;
   /**

@@ -1,4 +1,5 @@
 export { hasParts, partsOf } from "./batch-parts.ts";
+export { AloneAttempts } from "./alone-attempts.ts";
 export { batchRows, gapName, neededLeases, type BatchRow, type BatchRows } from "./batch-rows.ts";
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
 export { SnapshotReader } from "./snapshot-reader.ts";

@@ -60,6 +60,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
   readonly traits = tableTraits;
   readonly shared: SharedDatabase;
   readonly #dialect: Dialect<Session>;
+  readonly #log: Logger;
   readonly #failures: Failures;
   readonly #writer: Lane<Session>;
   readonly #readers: readonly Lane<Session>[];
@@ -74,6 +75,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
     const { maxOpen = 0, maxIdle = READ_LANES, lifetimeMs = 0, idleMs = 120_000 } = pool;
     const readers = maxOpen === 0 ? READ_LANES : Math.min(Math.max(maxOpen - 2, 1), READ_LANES);
     this.#dialect = dialect;
+    this.#log = log;
     this.#failures = new Failures(dialect, log);
     this.#writer = new Lane({ gate, lifetimeMs, idleMs: 0 });
     this.#readers = Array.from(
@@ -167,7 +169,10 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
 
   /** In the transaction of a claim that keeps everybody back, if there is one: other sessions may have to wait for its end. */
   async #readRows<T>(request: ReadRequest<Session, T>): Promise<T> {
-    const alone = this.#desk.askAlone(request.task)?.catch(() => this.#read(request));
+    const alone = this.#desk.askAlone(request.task)?.catch((error: unknown) => {
+      this.#log.debug({ error, what: request.what }, "cannot read under a claim, which has ended with it");
+      return this.#read(request);
+    });
     return await (alone ?? this.#read(request));
   }
 

@@ -17,7 +17,7 @@ const MAX_BATCH_ROWS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Conflicts in a row that nothing in the database explains. */
 const MAX_UNEXPLAINED = 3;
-/** How often a large change is planned: from the second time on others wait for it, unless they are programs that know of no claims. */
+/** How often a large change is planned: from the second time on other servers wait for it, programs that know of no claims do not. */
 const MAX_LONE_TRIES = 5;
 
 interface CommitterParts {
@@ -80,8 +80,6 @@ export class Committer {
   readonly #turn: Turn;
   readonly #trouble: CommitTrouble;
   #unexplained = 0;
-  /** Conflicts of changes in a row: the second one, in spite of a claim, is with a program that knows of none. */
-  #conflicts = 0;
   /** For whom the state is `alone`. */
   #alone: unknown;
   /** A put must not take a delete down with it. */
@@ -347,7 +345,7 @@ export class Committer {
     if (!isConflict) refuse(this.#refusable(inFlight, error), error);
     planAnew(queued);
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
-    if (wantsTurn) await this.#turn.take(this.#conflicts++ === 0 ? "servers" : "everybody");
+    if (wantsTurn) await this.#takeTurn(mayTryOn !== undefined);
     await reload(() => {
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
@@ -363,6 +361,11 @@ export class Committer {
     return false;
   }
 
+  /** Keeps others back from the next commit. A large change would keep everybody back for as long as it takes. */
+  #takeTurn(isLarge: boolean): Promise<void> {
+    return this.#turn.take(this.#turn.isClaimed && !isLarge ? "everybody" : "servers");
+  }
+
   /** Refuses what is not worth another plan. `alone`: a large change is to be tried once more before anything else. */
   #afterConflict(inFlight: readonly Entry[], error: unknown, mayTryOn?: () => boolean): "ok" | "alone" {
     if (this.#unexplained >= this.#patience) refuse(inFlight, error);
@@ -372,7 +375,7 @@ export class Committer {
   }
 
   #endTrouble(): void {
-    this.#conflicts = 0;
+    this.#turn.committed();
     this.#trouble.end();
   }
 

@@ -172,7 +172,10 @@ export class Leases {
       version.lease = current.id;
       rowLeases.push([version.row, current.id]);
     }
-    return sideDraft(undefined, { leases: records, rowLeases });
+    return sideDraft(undefined, { leases: records, rowLeases }, () => {
+      for (const { id } of records) this.book.delete(id);
+      for (const { version } of unleased) version.lease = 0n;
+    });
   }
 
   #get(id: LeaseId): Lease {

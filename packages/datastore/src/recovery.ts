@@ -19,6 +19,8 @@ interface RecoveryParts {
   readonly hub: WatchHub;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** Gives leases to keys that another program wrote with a time to live only, when it is their turn. */
+  readonly adopt: (unleased: readonly Unleased[]) => void;
 }
 
 /** After a failed commit: what is on disk is the truth, whoever wrote it. */
@@ -49,12 +51,10 @@ export class Recovery {
   }
 
   async #readBack(policy: Parameters<typeof retry>[1]): Promise<void> {
-    const { driver, leases, signal } = this.#parts;
+    const { signal, adopt } = this.#parts;
     const catchUp = this.#catchUp;
-    const unleased =
-      catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(), policy, signal);
-    const { batch } = leases.adopt(unleased);
-    if (batch.leases.length > 0) await retry(() => driver.commit(batch), policy, signal);
+    // Not now: a commit would use up the claim of whoever is to be planned anew.
+    adopt(catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(), policy, signal));
   }
 
   async #reload(policy: Parameters<typeof retry>[1]): Promise<readonly Unleased[]> {

@@ -1,3 +1,4 @@
+import { retry } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { BulkDelete } from "./bulk-delete.ts";
@@ -13,6 +14,7 @@ import { futureRevision } from "./range-selection.ts";
 import { RangeReader } from "./range-reader.ts";
 import { Recovery } from "./recovery.ts";
 import { RowLoader, type Loaded } from "./row-loader.ts";
+import type { Unleased } from "./row-reader.ts";
 import { StoreError } from "./store-errors.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { toStoreError } from "./to-store-error.ts";
@@ -73,7 +75,10 @@ export class MvccStore implements Store {
     this.#compactor = new Compactor({ driver, index, values, log, signal });
     this.#leases = new Leases({ shared: driver.shared, index, values, log, signal });
     this.#hub = new WatchHub();
-    this.#recovery = new Recovery({ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases });
+    this.#recovery = new Recovery({
+      ...{ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases },
+      adopt: (unleased) => void this.#adoptWritten(unleased),
+    });
     this.#committer = new Committer({
       driver,
       index,
@@ -239,6 +244,16 @@ export class MvccStore implements Store {
     if (unleased.length === 0) return;
     await this.#committer.run(() => this.#leases.adopt(unleased));
     this.#log.info({ keys: unleased.length }, "gave leases to keys that were written with a time to live only");
+  }
+
+  /** The same for keys that were written since: a change as any other, tried until it is made or the store closes. */
+  async #adoptWritten(unleased: readonly Unleased[]): Promise<void> {
+    if (unleased.length === 0) return;
+    const isNewest = ({ version }: Unleased) => this.#index.newest(version.key) === version;
+    const plan = () => this.#leases.adopt(unleased.filter(isNewest));
+    const onRetry = (error: unknown) => this.#log.debug({ error }, "cannot give leases to keys yet");
+    const policy = { delayMinMs: 50, delayMaxMs: 5000, onRetry };
+    await retry(() => this.#committer.run(plan), policy, this.#stop.signal).catch(() => undefined);
   }
 
   #openReadIndex(): ReadIndex | undefined {

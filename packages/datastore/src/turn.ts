@@ -12,6 +12,8 @@ export class Turn {
   readonly #shared: SharedDatabase | undefined;
   readonly #log: Logger;
   #claim: Claim | undefined;
+  /** The claim under which the next commit is made. */
+  #standing: Claim | undefined;
 
   constructor(shared: SharedDatabase | undefined, log: Logger) {
     this.#shared = shared;
@@ -20,12 +22,23 @@ export class Turn {
 
   /** Never rejects: a claim is a matter of fairness, and the next commit says what is wrong. */
   async take(scope: ClaimScope): Promise<void> {
+    this.#standing = undefined;
     try {
       this.#claim = await this.#shared?.claim(scope);
+      this.#standing = this.#claim;
     } catch (error) {
       this.#log.debug({ error, scope }, "cannot claim the next commit");
-      if (scope === "everybody") await this.take("servers"); // it may take a right of the user that is not given
     }
+  }
+
+  /** Whether the next commit is made under a claim. A conflict is one with a program that knows of none then. */
+  get isClaimed(): boolean {
+    return this.#standing !== undefined;
+  }
+
+  /** Told of every commit that was made. */
+  committed(): void {
+    this.#standing = undefined;
   }
 
   /** Keeps what was claimed while `work` prepares the next commit, for as long as that may take. Settles as `work`. */
@@ -54,6 +67,8 @@ export class Turn {
       await claim.release();
     } catch (error) {
       this.#log.debug({ error }, "cannot give back a claim");
+    } finally {
+      if (this.#standing === claim) this.#standing = undefined;
     }
   }
 
