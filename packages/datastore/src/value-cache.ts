@@ -1,3 +1,4 @@
+import { releaseFree } from "@k3s/native";
 import type { Driver } from "./driver.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
 import { ValueLog } from "./value-log.ts";
@@ -53,6 +54,7 @@ export class ValueCache {
    */
   async trim(): Promise<void> {
     await this.#log.trim();
+    releaseFree();
   }
 
   /** All values by row id; rows that are gone from the database are missing in the answer. */

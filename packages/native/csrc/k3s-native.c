@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/netlink.h>
+#include <malloc.h>
 #include <node_api.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -148,6 +149,13 @@ static napi_value release_code(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// releaseFree(): void. Blocks that were freed between blocks in use stay with the process otherwise (malloc_trim(3)).
+static napi_value release_free(napi_env env, napi_callback_info info) {
+  (void)env, (void)info;
+  malloc_trim(0);
+  return NULL;
+}
+
 // isCached(fd: number, limit: number): boolean. Files beyond the limit count as not cached, so that the look takes no time.
 static napi_value is_cached(napi_env env, napi_callback_info info) {
   napi_value arguments[MAX_ARGUMENTS], answer;
@@ -257,6 +265,7 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, (napi_property_descriptor){.utf8name = "netlinkRoute", .method = netlink_route});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseCode", .method = release_code});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseFree", .method = release_free});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "waitpid", .method = reap});
   return exports;
 }

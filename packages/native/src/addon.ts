@@ -7,6 +7,7 @@ interface Addon {
   netlinkRoute(request: Uint8Array): Buffer;
   notify(socketPath: string, message: string): void;
   releaseCode(): void;
+  releaseFree(): void;
   waitpid(pid: number): number | undefined;
 }
 
@@ -46,6 +47,14 @@ export function notify(socketPath: string, message: string): void {
  */
 export function releaseCode(): void {
   own().releaseCode();
+}
+
+/**
+ * Gives the kernel back what the C library keeps of memory that was freed: of buffers and databases, not of JavaScript's objects. Takes
+ * about two milliseconds for each 10 MiB.
+ */
+export function releaseFree(): void {
+  own().releaseFree();
 }
 
 /**

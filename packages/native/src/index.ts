@@ -1,4 +1,4 @@
-export { flock, isCached, netlinkRoute, notify, releaseCode, waitpid } from "./addon.ts";
+export { flock, isCached, netlinkRoute, notify, releaseCode, releaseFree, waitpid } from "./addon.ts";
 export { embeddedFile, isOneFile } from "./embedded-files.ts";
 export { NativeError } from "./errors.ts";
 export { launcherPath } from "./launcher.ts";

@@ -1,7 +1,7 @@
 import { sleep } from "@k3s/async";
 import type { Component } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
-import { releaseCode } from "@k3s/native";
+import { releaseCode, releaseFree } from "@k3s/native";
 
 /** By then a node on a slow machine is ready too. Too early costs memory, never more. */
 const SETTLED_MS = 60_000;
@@ -26,6 +26,7 @@ async function releaseOnceSettled(log: Logger, signal: AbortSignal): Promise<voi
   try {
     await sleep(SETTLED_MS, signal);
     releaseCode();
+    releaseFree();
   } catch (error) {
     if (!signal.aborted) log.debug({ error }, "cannot give back the memory of the start");
   }
