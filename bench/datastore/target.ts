@@ -8,8 +8,8 @@ import { startDatabase, type Database, type DatabaseName } from "./databases.ts"
 
 /** Argument of bench/store-server.ts, as JSON. */
 export interface StoreServerOptions {
-  /** As `--datastore-endpoint`. */
-  readonly endpoint: string;
+  /** As `--datastore-endpoint`; undefined: nothing is stored. */
+  readonly endpoint: string | undefined;
   readonly folder: string;
   readonly transport?: "http2" | "grpc-js" | undefined;
 }
@@ -28,13 +28,23 @@ export interface Target extends AsyncDisposable {
   pssMiB(): Promise<number>;
   /** Memory of the database server behind it; undefined where there is none. */
   databasePssMiB(): Promise<number | undefined>;
-  /** Longest block of the main thread since the last call; undefined where there is no such thing. */
-  longestBlockMs(): Promise<number | undefined>;
+  /** How long its main thread was blocked at most since the last call; undefined where there is no such thing. */
+  longestBlock(): Promise<LongestBlock | undefined>;
 }
 
-export type TargetName = "sqlite" | DatabaseName | "etcd";
+/** `unstored`: our server without a datastore, which shows what the load itself allows. */
+export type TargetName = "sqlite" | DatabaseName | "etcd" | "unstored";
 
+/** What a run is asked for. */
 export const TARGET_NAMES: readonly TargetName[] = ["sqlite", "mariadb", "postgres", "nats", "etcd"];
+
+/** Time in which a thread did nothing else, of one turn of its event loop, in ms. */
+export interface LongestBlock {
+  /** By the clock: with what the operating system took away for other threads. */
+  readonly ms: number;
+  /** Of the processor, for the thread itself. */
+  readonly processorMs: number;
+}
 
 export interface TargetOptions extends Pick<StoreServerOptions, "transport"> {
   /** Our server, as {@link bundleServer} made it. */
@@ -47,8 +57,9 @@ export async function startTarget(name: TargetName, { server, ...options }: Targ
   const folder = await mkdtemp(join(tmpdir(), `bench-${name}-`));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   if (name === "etcd") return await startPeer(folder, undo.move());
-  const database = name === "sqlite" ? undefined : await openDatabase(name, folder, undo);
-  const parts = { endpoint: database?.endpoint ?? "", folder, ...options };
+  const database = name === "sqlite" || name === "unstored" ? undefined : await openDatabase(name, folder, undo);
+  const endpoint = name === "unstored" ? undefined : (database?.endpoint ?? "");
+  const parts = { endpoint, folder, ...options };
   return await startOurs({ name, server, database, parts, undo: undo.move() });
 }
 
@@ -95,7 +106,7 @@ async function startOurs({ name, server, database, parts, undo }: OursParts): Pr
     diskBytes: () => folderBytes(parts.folder),
     pssMiB: () => pssMiB(child.pid),
     databasePssMiB: async () => (database === undefined ? undefined : treePssMiB(database.pid)),
-    longestBlockMs: () => child.ask<number>({}),
+    longestBlock: () => child.ask<LongestBlock>({}),
     restart: async () => {
       await child[Symbol.asyncDispose]();
       child = await startStore(server, parts);
@@ -122,7 +133,7 @@ async function startPeer(folder: string, undo: AsyncDisposableStack): Promise<Ta
     diskBytes: () => folderBytes(folder),
     pssMiB: () => pssMiB(etcd.program.pid),
     databasePssMiB: () => Promise.resolve(undefined),
-    longestBlockMs: () => Promise.resolve(undefined),
+    longestBlock: () => Promise.resolve(undefined),
     restart: async () => {
       await etcd.program.stop();
       etcd = await start();
