@@ -15,6 +15,14 @@ export interface Path {
   options: PathOptions;
   readonly isStalled: Latest<boolean>;
   bytes: number;
+  trap?: Trap | undefined;
+}
+
+/** Stalls a path in the middle of what it carries: before `text` passes for the `left`-th time from now on. */
+interface Trap {
+  readonly text: Buffer;
+  left: number;
+  readonly sprung: () => void;
 }
 
 interface Parcel {
@@ -34,6 +42,8 @@ export class DelayedPipe {
   readonly #parcels: Parcel[] = [];
   #inFlight = 0;
   #hasEnded = false;
+  /** The newest of what was delivered, where the beginning of a trap's text may be. */
+  #tail = Buffer.alloc(0);
   #arrived = Promise.withResolvers<void>();
 
   constructor({ from, to, path, gone }: { from: Socket; to: Socket; path: Path; gone: AbortSignal }) {
@@ -58,12 +68,47 @@ export class DelayedPipe {
       const waitMs = parcel.arrivedAt + delayMs - performance.now();
       if (waitMs > 0) await sleep(waitMs, this.#gone);
       if (bytesPerSecond !== undefined) await sleep((parcel.chunk.length / bytesPerSecond) * 1000, this.#gone);
-      if (this.#path.isStalled.get()) await this.#path.isStalled.until((isStalled) => !isStalled, this.#gone);
-      this.#path.bytes += parcel.chunk.length;
-      if (!this.#to.write(parcel.chunk)) await once(this.#to, "drain", { signal: this.#gone });
-      this.#inFlight -= parcel.chunk.length;
-      if (this.#inFlight < IN_FLIGHT_MAX) this.#from.resume();
+      await this.#moving();
+      await this.#deliver(parcel.chunk);
     }
+  }
+
+  async #moving(): Promise<void> {
+    if (this.#path.isStalled.get()) await this.#path.isStalled.until((isStalled) => !isStalled, this.#gone);
+  }
+
+  async #deliver(chunk: Buffer): Promise<void> {
+    const passing = this.#beforeTrap(chunk);
+    if (passing !== undefined) {
+      await this.#write(chunk.subarray(0, passing));
+      await this.#moving();
+    }
+    await this.#write(chunk.subarray(passing));
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    this.#path.bytes += bytes.length;
+    this.#inFlight -= bytes.length;
+    if (this.#inFlight < IN_FLIGHT_MAX) this.#from.resume();
+    if (bytes.length > 0 && !this.#to.write(bytes)) await once(this.#to, "drain", { signal: this.#gone });
+  }
+
+  /** Springs the trap of the path where its text is in here; answers with how much may still pass. */
+  #beforeTrap(chunk: Buffer): number | undefined {
+    const { trap } = this.#path;
+    if (trap === undefined) return undefined;
+    const { text } = trap;
+    const carried = Buffer.concat([this.#tail, chunk]);
+    const before = this.#tail.length;
+    this.#tail = carried.subarray(Math.max(carried.length - text.length + 1, 0));
+    for (let at = carried.indexOf(text); at >= 0; at = carried.indexOf(text, at + text.length)) {
+      if (--trap.left > 0) continue;
+      this.#path.trap = undefined;
+      this.#path.isStalled.set(true);
+      trap.sprung();
+      return Math.max(at - before, 0);
+    }
+    return undefined;
   }
 
   #take(chunk: Buffer): void {

@@ -65,6 +65,16 @@ export class FaultProxy implements AsyncDisposable {
     this.#setStalled(directions, false);
   }
 
+  /**
+   * Stalls a direction in the middle of what it carries: what comes before `text` is delivered, it and all that follows is not. Resolves then.
+   * `count`: which time from now on that `text` passes. Text that arrives in pieces may have begun to pass.
+   */
+  stallAt(direction: Direction, text: string, count = 1): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#paths[direction].trap = { text: Buffer.from(text), left: count, sprung: resolve };
+    return promise;
+  }
+
   /** Breaks every connection with RST, on both sides. New ones are welcome. */
   cut(): void {
     for (const gone of this.#open.values()) gone.abort(new Error("Connection was cut"));

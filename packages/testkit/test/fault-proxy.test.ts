@@ -108,6 +108,27 @@ describe("FaultProxy", () => {
     assert.deepEqual(arrived, ["held"]);
   });
 
+  test("stallAt() delivers what comes before a text, and holds back it and what follows", async (t) => {
+    const { client, server, proxy } = await connected(t);
+    const sprung = proxy.stallAt("toTarget", "PUT", 2);
+    client.write("PUT a; P");
+    assert.equal(await received(server), "PUT a; P");
+    client.write("UT b; PUT c");
+    await sprung;
+    proxy.resume();
+    assert.equal(await received(server), "UT b; PUT c");
+    const again = proxy.stallAt("toTarget", "PUT");
+    client.write("GET d; PUT e");
+    assert.equal(await received(server), "GET d; ");
+    await again;
+    const gone = closed(server);
+    const rest: string[] = [];
+    server.on("data", (chunk: Buffer) => rest.push(chunk.toString()));
+    proxy.cut();
+    await gone;
+    assert.deepEqual(rest, []);
+  });
+
   test("cut() resets both sides and takes new connections", async (t) => {
     const { client, server, proxy } = await connected(t);
     const errors = Promise.all([failure(client), failure(server)]);
