@@ -20,7 +20,7 @@ export class SqliteError extends NodeError {
   static locked(path: string, owner: string): SqliteError {
     const by = owner === "" ? "another process" : `process ${owner}`;
     return new SqliteError("ERR_SQLITE_LOCKED", `Cannot open datastore "${path}": it is in use by ${by}`, {
-      hint: "Stop the other server, or give this one a data directory of its own",
+      hint: "Stop the other server, or give this one a data directory of its own. In a container processes have other ids: look there as well",
     });
   }
 

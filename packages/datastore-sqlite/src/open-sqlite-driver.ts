@@ -9,6 +9,7 @@ import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { LateCheck } from "./late-check.ts";
 import { NearReader } from "./near-reader.ts";
+import { OtherUsers } from "./other-users.ts";
 import { prepareFile } from "./prepare-file.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
@@ -54,6 +55,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   const check = () => quickCheck({ ...writing, isReadOnly: true });
   const inspected = await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
   await createPrivate(path);
+  const others = new OtherUsers(path);
   const writer = new WorkerChannel(writing);
   const reader = new WorkerChannel({
     ...common,
@@ -62,11 +64,12 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   });
   try {
     const reserve = await SpaceReserve.open(`${path}.reserve`, log);
-    await prepareFile(writer, { path, log, checkpoints, reserve });
+    await prepareFile(writer, { path, log, checkpoints, reserve, others });
     void reserve.build(); // the first put waits for it at most
     const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
     const keeper = checkpoints === "own" ? undefined : new WorkerChannel({ ...writing, isReadOnly: true });
     const release = async () => {
+      others[Symbol.dispose]();
       if (keeper !== undefined) await tryToMark(path, log);
       await lock.release();
     };
@@ -76,6 +79,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();
+    others[Symbol.dispose]();
     throw told;
   }
 }

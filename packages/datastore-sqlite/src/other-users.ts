@@ -1,20 +1,25 @@
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
+import { isLockedElsewhere } from "@k3s/native";
 
 /**
- * Whether another process has the file open as a database: in WAL mode each connection that has read holds a lock on it (sqlite.org/wal.html, 8),
- * and proc_locks(5) names the process and the inode. An inode of the same number elsewhere counts as well: that is the safe side.
+ * Tells whether another process has the file open as a database: in WAL mode each connection that has read holds a lock on it
+ * (sqlite.org/wal.html, 8). The kernel is asked for the lock and not for the process, which may be in a container that we cannot see into.
  */
-export function hasOtherUsers(path: string): boolean {
-  const inode = String(statSync(path).ino);
-  return readLocks().some((line) => isOthers(line, inode));
-}
+export class OtherUsers implements Disposable {
+  /** Open until no connection is left: closing any descriptor of the file gives up SQLite's locks on it (fcntl(2)). */
+  readonly #file: number;
 
-/** As `1: POSIX  ADVISORY  READ 1234 fe:00:5678 1073741826 1073742335`; who waits for a lock has an arrow in front of its kind. */
-function isOthers(line: string, inode: string): boolean {
-  const [, kind, , , pid, place] = line.trim().split(/\s+/);
-  return (kind === "POSIX" || kind === "OFDLCK") && pid !== String(process.pid) && place?.split(":").at(-1) === inode;
-}
+  /** The file must exist. */
+  constructor(path: string) {
+    this.#file = openSync(path, "r");
+  }
 
-function readLocks(): readonly string[] {
-  return readFileSync("/proc/locks", "utf8").split("\n");
+  areThere(): boolean {
+    return isLockedElsewhere(this.#file);
+  }
+
+  /** After all connections of this process are closed. */
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
 }

@@ -1,22 +1,27 @@
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { isDamage } from "./errors.ts";
+import type { OtherUsers } from "./other-users.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
-import type { Prepared } from "./worker-protocol.ts";
 
 interface PrepareFileParts {
   readonly path: string;
   readonly log: Logger;
   readonly checkpoints: NonNullable<SqliteSettings["checkpoints"]>;
   readonly reserve: SpaceReserve;
+  readonly others: Pick<OtherUsers, "areThere">;
 }
 
 /** Brings tables and index into being. Rejects with what the writer answers. */
 export async function prepareFile(writer: WorkerChannel, parts: PrepareFileParts): Promise<void> {
-  const { path, log, reserve } = parts;
-  const { copied, hasOthers } = await prepare(writer, reserve);
+  const { path, log, reserve, others } = parts;
+  const hadOthers = others.areThere();
+  const copied = await prepare(writer, hadOthers, reserve);
+  // Who came meanwhile may have made its guard before ours went.
+  const hasOthers = hadOthers || others.areThere();
+  if (hasOthers && !hadOthers) await prepare(writer, hasOthers, reserve);
   if (hasOthers)
     log.warn({ file: path }, "another program has the datastore open, its writes are guarded as kine does it");
   if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
@@ -35,12 +40,12 @@ async function tryToIndex(writer: WorkerChannel, { log, checkpoints }: PrepareFi
 }
 
 /** On a full disk a server that could not start could not make room either. */
-async function prepare(writer: WorkerChannel, reserve: SpaceReserve): Promise<Prepared> {
+async function prepare(writer: WorkerChannel, hasOthers: boolean, reserve: SpaceReserve): Promise<number> {
   try {
-    return await writer.call("prepare", undefined);
+    return await writer.call("prepare", { hasOthers });
   } catch (error) {
     const isFull = error instanceof DriverError && error.kind === "noSpace";
     if (!isFull || !(await reserve.release())) throw error;
-    return await writer.call("prepare", undefined);
+    return await writer.call("prepare", { hasOthers });
   }
 }

@@ -1,12 +1,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { connect, type Connection } from "./connection.ts";
 import { hasUncopiedRows } from "./old-table.ts";
-import { hasOtherUsers } from "./other-users.ts";
 import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
 import { indexHeads, prepareSchema, quickCheck } from "./schema.ts";
 import type {
   Operation,
-  Prepared,
   Requests,
   WorkerData,
   WorkerFailure,
@@ -30,7 +28,7 @@ class SqliteWorker {
 
   readonly #handlers: Handlers = {
     quickCheck: () => quickCheck(this.#connection()),
-    prepare: () => this.#prepare(),
+    prepare: ({ hasOthers }) => prepareSchema(this.#connection(), hasOthers),
     indexHeads: () => indexHeads(this.#connection()),
     commit: (batch) => this.#writing().commit(batch),
     prune: (pruning) => this.#writing().prune(pruning),
@@ -55,12 +53,6 @@ class SqliteWorker {
     } catch (error) {
       return { id, failure: toFailure(error) };
     }
-  }
-
-  #prepare(): Prepared {
-    const database = this.#connection();
-    const hasOthers = hasOtherUsers(this.#settings.path);
-    return { copied: prepareSchema(database, hasOthers), hasOthers };
   }
 
   #connection(): Connection {

@@ -60,19 +60,12 @@ export interface CheckpointResult {
   readonly walBytes: number;
 }
 
-export interface Prepared {
-  /** Rows that were taken from an old table. */
-  readonly copied: number;
-  /** Another program has the file open. */
-  readonly hasOthers: boolean;
-}
-
 /** What a worker can be asked, by name. Each request has one argument. */
 export interface Requests {
   /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
   quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
-  /** Brings the tables into being. */
-  prepare: { readonly argument: undefined; readonly answer: Prepared };
+  /** Brings the tables into being, with kine's guard where others have the file open. Answers with the rows taken from an old table. */
+  prepare: { readonly argument: { readonly hasOthers: boolean }; readonly answer: number };
   /** Makes the index that heads are read from. Answers whether it was missing. */
   indexHeads: { readonly argument: undefined; readonly answer: boolean };
   commit: { readonly argument: PackedBatch; readonly answer: void };

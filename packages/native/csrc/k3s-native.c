@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/netlink.h>
 #include <malloc.h>
@@ -58,6 +59,21 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   napi_value taken;
   napi_get_boolean(env, result == 0, &taken);
   return taken;
+}
+
+// isLockedElsewhere(fd: number): boolean. Asks for what a lock on the whole file would meet: one of this process never counts.
+static napi_value is_locked_elsewhere(napi_env env, napi_callback_info info) {
+  napi_value arguments[MAX_ARGUMENTS];
+  int32_t fd;
+  if (!read_arguments(env, info, arguments, 1) || napi_get_value_int32(env, arguments[0], &fd) != napi_ok)
+    return throw_argument(env, "Cannot look for locks: a file descriptor is needed");
+
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(fd, F_GETLK, &lock) < 0) return throw_errno(env, "look for locks", errno);
+
+  napi_value locked;
+  napi_get_boolean(env, lock.l_type != F_UNLCK, &locked);
+  return locked;
 }
 
 static int send_datagram(const struct sockaddr_un *address, socklen_t length, const char *message) {
@@ -262,6 +278,7 @@ static void export_function(napi_env env, napi_value exports, napi_property_desc
 NAPI_MODULE_INIT() {
   export_function(env, exports, (napi_property_descriptor){.utf8name = "flock", .method = lock_file});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "isCached", .method = is_cached});
+  export_function(env, exports, (napi_property_descriptor){.utf8name = "isLockedElsewhere", .method = is_locked_elsewhere});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "netlinkRoute", .method = netlink_route});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "notify", .method = notify});
   export_function(env, exports, (napi_property_descriptor){.utf8name = "releaseCode", .method = release_code});

@@ -4,6 +4,7 @@ import { locate } from "./location.ts";
 interface Addon {
   flock(fd: number): boolean;
   isCached(fd: number, limitBytes: number): boolean;
+  isLockedElsewhere(fd: number): boolean;
   netlinkRoute(request: Uint8Array): Buffer;
   notify(socketPath: string, message: string): void;
   releaseCode(): void;
@@ -22,6 +23,14 @@ export function flock(fd: number): boolean {
  */
 export function isCached(fd: number, limitBytes: number): boolean {
   return own().isCached(fd, limitBytes);
+}
+
+/**
+ * Whether another process has a record lock (fcntl(2)) on any part of an open file: also one in a PID namespace that this process cannot
+ * see into, whose locks /proc/locks leaves out.
+ */
+export function isLockedElsewhere(fd: number): boolean {
+  return own().isLockedElsewhere(fd);
 }
 
 /**

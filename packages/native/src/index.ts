@@ -1,4 +1,13 @@
-export { flock, isCached, netlinkRoute, notify, releaseCode, releaseFree, waitpid } from "./addon.ts";
+export {
+  flock,
+  isCached,
+  isLockedElsewhere,
+  netlinkRoute,
+  notify,
+  releaseCode,
+  releaseFree,
+  waitpid,
+} from "./addon.ts";
 export { embeddedFile, isOneFile } from "./embedded-files.ts";
 export { NativeError } from "./errors.ts";
 export { launcherPath } from "./launcher.ts";

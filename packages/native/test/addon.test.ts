@@ -9,7 +9,16 @@ import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { flock, isCached, netlinkRoute, notify, releaseCode, releaseFree, waitpid } from "@k3s/native";
+import {
+  flock,
+  isCached,
+  isLockedElsewhere,
+  netlinkRoute,
+  notify,
+  releaseCode,
+  releaseFree,
+  waitpid,
+} from "@k3s/native";
 
 const run = promisify(execFile);
 
@@ -44,6 +53,31 @@ describe("isCached()", () => {
 
   test("refuses what is no open file", () => {
     assert.throws(() => isCached(1_000_000, MIB), { code: "EBADF" });
+  });
+});
+
+describe("isLockedElsewhere()", () => {
+  test("is true while another process has a lock on any part of the file", async (t) => {
+    const path = join(temporaryFolder(t), "file");
+    const fd = openFile(t, path);
+    assert.equal(isLockedElsewhere(fd), false);
+    const script = `import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 2 ** 30)
+print("locked", flush=True)
+sys.stdin.read()`;
+    const child = spawn("python3", ["-c", script, path], { stdio: ["pipe", "pipe", "inherit"] });
+    t.after(() => child.kill("SIGKILL"));
+    const ended = once(child, "exit");
+    await once(child.stdout, "data");
+    assert.equal(isLockedElsewhere(fd), true);
+    child.stdin.end();
+    await ended;
+    assert.equal(isLockedElsewhere(fd), false);
+  });
+
+  test("refuses what is no open file", () => {
+    assert.throws(() => isLockedElsewhere(1_000_000), { code: "EBADF" });
   });
 });
 
