@@ -34,7 +34,6 @@ export class ValueLog {
   #open: ValueSegment | undefined;
   #spare: ValueSegment | undefined;
   #heldBytes = 0;
-  #movedBytes = 0;
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
@@ -44,11 +43,6 @@ export class ValueLog {
   /** All that counts towards the limit: memory of segments, filled or not, and places. */
   get usedBytes(): number {
     return this.#heldBytes + this.#places.size * PLACE_BYTES;
-  }
-
-  /** Bytes that were moved in order to keep them, since the beginning. */
-  get movedBytes(): number {
-    return this.#movedBytes;
   }
 
   /** A copy: the memory is used again. */
@@ -187,7 +181,6 @@ export class ValueLog {
 
   #move(row: number, segment: ValueSegment, at: number): void {
     const target = this.#open ?? segment;
-    this.#movedBytes += segment.bytesAt(at);
     this.#place(row, target, target.take(segment, at));
   }
 
