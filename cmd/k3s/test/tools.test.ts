@@ -92,22 +92,24 @@ describe("k3s kubectl, ctr and crictl", () => {
 });
 
 describe("toolSet()", () => {
-  /** The data folder into which the programs would be unpacked. */
+  /** The data folder into which the programs would be unpacked; `system` where none is configured. */
   async function chosenFolder(t: TestContext, file: string, refusal: object = /no place/): Promise<string> {
     const { folder } = await components(t);
+    const systemDataDir = join(folder, "system");
     let chosen = "";
     const source: ComponentSource = {
       ...folderSource(folder),
       folder: undefined,
       install: ({ to }) => {
-        chosen = to.slice(0, to.indexOf("/data/"));
+        const dataDir = to.slice(0, to.indexOf("/data/"));
+        chosen = dataDir === systemDataDir ? "system" : dataDir;
         return Promise.reject(new Error("no place"));
       },
     };
     const unused = { readManifest: fail, licenses: fail, written: fail, write: fail, writeError: () => undefined };
     const surroundings = { args: [], executable: "", isTerminal: false, ...unused };
     const context = { ...surroundings, components: source, env: { K3S_CONFIG_FILE: file } };
-    await assert.rejects(toolSet(context, { globals: [], program: "kubectl" }), refusal);
+    await assert.rejects(toolSet(context, { globals: [], program: "kubectl", systemDataDir }), refusal);
     return chosen;
   }
 
@@ -128,8 +130,8 @@ describe("toolSet()", () => {
   test("refuse a config file that was named and is not there, as a server does", async (t) => {
     const file = join(await temporaryFolder(t), "config.yaml");
     assert.equal(await chosenFolder(t, file, { code: "ERR_CONFIG_FILE_ABSENT" }), "");
-    assert.doesNotMatch(await chosenFolder(t, ""), /config/);
-    assert.doesNotMatch(await chosenFolder(t, "http://127.0.0.1:1/config.yaml"), /config/);
+    assert.equal(await chosenFolder(t, ""), "system");
+    assert.equal(await chosenFolder(t, "http://127.0.0.1:1/config.yaml"), "system");
   });
 });
 

@@ -16,6 +16,8 @@ export interface ToolCall {
   readonly globals: readonly string[];
   /** The one program that is wanted; undefined: all of them. */
   readonly program?: string;
+  /** Data dir of a node that is not told another one. Default: that of this machine. */
+  readonly systemDataDir?: string;
 }
 
 /**
@@ -24,15 +26,16 @@ export interface ToolCall {
  */
 export async function toolSet(context: CommandContext, call: ToolCall): Promise<ComponentSet> {
   const { components } = context;
+  const { systemDataDir = SYSTEM_DATA_DIR } = call;
   if (components.folder !== undefined) return await loadComponentSet(components.folder);
   const isRoot = process.geteuid?.() === 0;
-  const named = dataDirOf(call.globals) ?? context.env["K3S_DATA_DIR"] ?? (await configuredDataDir(context.env));
+  const named = await namedDataDir(context, call.globals);
   const own = isRoot ? [] : [join(homedir(), ".rancher/k3s")];
-  const usual = [...(named === undefined ? [] : [named]), SYSTEM_DATA_DIR, ...own];
+  const usual = [...(named === undefined ? [] : [named]), systemDataDir, ...own];
   const found = (await findUnpacked(components, usual)) ?? (await findUnpacked(components, usual, call.program));
   if (found !== undefined) return found;
   const order = { context, program: call.program };
-  if (isRoot) return await unpack(order, named ?? SYSTEM_DATA_DIR);
+  if (isRoot) return await unpack(order, named ?? systemDataDir);
   return await unpackForUser(order, [...(named === undefined ? [] : [named]), ...own]);
 }
 
@@ -78,6 +81,10 @@ async function unpack({ context, program }: Order, dataDir: string): Promise<Com
   } finally {
     if (shown >= 0) writeError("\r\u001b[K");
   }
+}
+
+async function namedDataDir({ env }: CommandContext, globals: readonly string[]): Promise<string | undefined> {
+  return dataDirOf(globals) ?? env["K3S_DATA_DIR"] ?? (await configuredDataDir(env));
 }
 
 /** The last `--data-dir` before the tool's name. */
