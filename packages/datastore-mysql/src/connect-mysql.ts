@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { abortReason } from "@k3s/async";
 import { createConnection, type ConnectionOptions } from "mysql2";
+import { DURABILITY_VARIABLES } from "./durability.ts";
 import { MysqlSession } from "./mysql-session.ts";
 import type { MysqlTarget } from "./mysql-target.ts";
 
@@ -10,13 +11,15 @@ const VARIABLES = [
   "auto_increment_increment",
   "binlog_format",
   "group_replication_group_name",
+  "hostname",
   "information_schema_stats_expiry",
   "innodb_snapshot_isolation",
   "log_bin",
   "max_allowed_packet",
   "version",
   "wsrep_on",
-] as const;
+  ...DURABILITY_VARIABLES,
+];
 
 /** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
 const LOCK_WAIT_SECONDS = 3;

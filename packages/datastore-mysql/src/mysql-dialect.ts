@@ -15,6 +15,7 @@ import {
 import type { Logger } from "@k3s/log";
 import {
   AloneAttempts,
+  DurabilityNotes,
   gapName,
   hasParts,
   partsOf,
@@ -36,10 +37,12 @@ import {
 } from "./commit-statements.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
 import { checkBatch, explainDuplicate, nameRefusal } from "./batch-check.ts";
+import { weaknessesOf } from "./durability.ts";
 import type { MysqlSession } from "./mysql-session.ts";
-import type { MysqlTarget } from "./mysql-target.ts";
+import { describeTarget, type MysqlTarget } from "./mysql-target.ts";
 import { HEAD_COLUMNS, toBigint, toChangedRow, toHead, toLease, toNumber, toSpan } from "./read-rows.ts";
 import type { TableLayout } from "./schema.ts";
+import { isCluster, isTidb } from "./server-kind.ts";
 import { readSize } from "./table-size.ts";
 import { packetsOf } from "./sql-text.ts";
 
@@ -69,6 +72,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   readonly #layout: TableLayout;
   readonly #log: Logger;
   readonly #alone: AloneAttempts;
+  readonly #durability: DurabilityNotes;
 
   constructor({ target, layout, log }: MysqlDialectParts) {
     this.connectLimitMs = connectLimitMs(target);
@@ -76,10 +80,15 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     this.#layout = layout;
     this.#log = log;
     this.#alone = new AloneAttempts({ meaning: meaningAlone, log });
+    this.#durability = new DurabilityNotes(log);
   }
 
-  connect(signal: AbortSignal): Promise<MysqlSession> {
-    return connectMysql(this.#target, { database: this.#target.database, signal });
+  /** Behind one address may be another server each time. */
+  async connect(signal: AbortSignal): Promise<MysqlSession> {
+    const session = await connectMysql(this.#target, { database: this.#target.database, signal });
+    const { variables } = session;
+    this.#durability.note(variables.get("hostname") ?? describeTarget(this.#target), weaknessesOf(variables));
+    return session;
   }
 
   classify(error: unknown): FailureKind {
@@ -253,8 +262,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
 
 /** Whether LOCK TABLES keeps everybody back: in a cluster of several writers it holds for one of them, and TiDB ignores it. */
 function hasLocalTables({ variables }: MysqlSession): boolean {
-  const isCluster = variables.get("wsrep_on") === "ON" || (variables.get("group_replication_group_name") ?? "") !== "";
-  return !isCluster && !(variables.get("version") ?? "").toLowerCase().includes("tidb");
+  return !isCluster(variables) && !isTidb(variables);
 }
 
 async function take(session: MysqlSession, scope: ClaimScope, statements: readonly string[]): Promise<void> {

@@ -1,9 +1,10 @@
 import { abortReason, deadline, retry } from "@k3s/async";
 import type { DatabaseReader, SideState } from "@k3s/datastore";
-import { SnapshotReader } from "@k3s/datastore-sql";
+import { describeWeakness, SnapshotReader } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { errorNumber } from "./classify.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
+import { weaknessesOf } from "./durability.ts";
 import { MysqlError } from "./errors.ts";
 import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
@@ -79,7 +80,7 @@ async function connectExisting(target: MysqlTarget, signal: AbortSignal): Promis
 }
 
 async function findProblems(session: MysqlSession): Promise<readonly string[]> {
-  const findings: string[] = [];
+  const findings = weaknessesOf(session.variables).map(describeWeakness);
   const engine = await readEngine(session);
   if (!isTransactional(engine)) findings.push(`table kine has the storage engine ${engine}, which a server refuses`);
   if (await hasUnique(session)) return findings;

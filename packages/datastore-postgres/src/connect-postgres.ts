@@ -1,6 +1,7 @@
 import { abortReason, deadline } from "@k3s/async";
 import { sqlState } from "./classify.ts";
 import type { ConnectTarget } from "./connect-targets.ts";
+import { DURABILITY, parseDurability } from "./durability.ts";
 import { UnwantedServer } from "./unwanted-server.ts";
 import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
 import { PostgresSession } from "./postgres-session.ts";
@@ -27,11 +28,12 @@ const IDLE_WITH_LOCK_MS = 3000;
 // invalid_password, invalid_catalog_name, insufficient_privilege: another way to the same server does not help.
 const FINAL = new Set(["28P01", "3D000", "42501"]);
 
-/** Later than what the string sets: the statements rely on it. `jit` costs more than it gives, and is not everywhere. */
+/** Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and is not everywhere. */
 const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
   SET lock_timeout = ${LOCK_WAIT_MS};
   SET idle_in_transaction_session_timeout = ${IDLE_WITH_LOCK_MS};
-  SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'`;
+  SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit';
+  SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'`;
 const ASKED_SETTINGS = {
   text: "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS p (name, value)",
 };
@@ -40,7 +42,8 @@ const STARTUP = new Set(["application_name", "options"]);
 const STATE = {
   text:
     "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', pg_backend_pid(), " +
-    "(SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())",
+    "(SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), " +
+    DURABILITY,
 };
 
 /** How long connecting may take with all hosts, in ms. */
@@ -108,6 +111,7 @@ async function setUp(session: PostgresSession, { parameters }: PostgresSettings)
     session.backend = { pid, startedAt };
   session.isStandby = row?.[0] === true;
   session.isReadOnly = row?.[1] === true;
+  session.durability = parseDurability(row?.[4]);
 }
 
 function assertWanted({ isStandby, isReadOnly }: PostgresSession, kind: SessionKind): void {

@@ -24,6 +24,11 @@ export async function connectTargets(settings: PostgresSettings): Promise<readon
   });
 }
 
+/** How a host is called in messages. */
+export function describeHost({ host, port }: Pick<ConnectTarget, "host" | "port">): string {
+  return host.startsWith("/") ? host : `${host}:${port}`;
+}
+
 function kindsOf(mode: PostgresSettings["sslMode"], ssl: ConnectionOptions): readonly ConnectTarget["ssl"][] {
   if (mode === "allow") return [false, ssl];
   return mode === "prefer" ? [ssl, false] : [ssl];

@@ -4,7 +4,7 @@ import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
 import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
-import { connectTargets } from "./connect-targets.ts";
+import { connectTargets, describeHost } from "./connect-targets.ts";
 import { PostgresError } from "./errors.ts";
 import { parsePostgresDsn, type PostgresSettings } from "./parse-postgres-dsn.ts";
 import { PostgresDialect } from "./postgres-dialect.ts";
@@ -131,5 +131,5 @@ export function toOpenError(error: unknown, settings: PostgresSettings): Postgre
 
 /** The hosts, for people. */
 export function describe({ hosts }: PostgresSettings): string {
-  return hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ");
+  return hosts.map(describeHost).join(", ");
 }

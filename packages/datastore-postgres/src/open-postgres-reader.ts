@@ -1,10 +1,11 @@
 import { retry } from "@k3s/async";
 import type { DatabaseReader } from "@k3s/datastore";
-import { SnapshotReader } from "@k3s/datastore-sql";
+import { describeWeakness, SnapshotReader } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
 import { connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
 import { connectTargets } from "./connect-targets.ts";
+import { weaknessesOf } from "./durability.ts";
 import { PostgresError } from "./errors.ts";
 import { describe, NO_DATABASE, retryPolicy, toOpenError, type PostgresDriverOptions } from "./open-postgres-driver.ts";
 import { hasUncopiedRows } from "./old-table.ts";
@@ -56,7 +57,11 @@ async function open(place: PostgresPlace, log: Logger, signal: AbortSignal): Pro
       throw PostgresError.notCopied(database, describe(place.settings));
     if (schema === undefined)
       throw PostgresError.absent(`table kine in database "${database}"`, describe(place.settings), undefined);
-    const findings = schema.hasUnique ? () => Promise.resolve([]) : findDuplicates;
+    const weaknesses = weaknessesOf(session).map(describeWeakness);
+    const findings = async (): Promise<readonly string[]> => [
+      ...weaknesses,
+      ...(schema.hasUnique ? [] : await findDuplicates(session)),
+    ];
     return new SnapshotReader({ session, queries: QUERIES, findings });
   } catch (error) {
     await session.end();

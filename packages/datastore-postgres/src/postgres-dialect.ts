@@ -11,12 +11,20 @@ import {
   type RowSpan,
   type SideState,
 } from "@k3s/datastore";
-import { AloneAttempts, type Announcement, type Dialect, type FailureKind, type RowPage } from "@k3s/datastore-sql";
+import {
+  AloneAttempts,
+  DurabilityNotes,
+  type Announcement,
+  type Dialect,
+  type FailureKind,
+  type RowPage,
+} from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { checkBatch, nameRefusal } from "./batch-check.ts";
 import { classify, sqlState } from "./classify.ts";
 import { CHANNEL } from "./commit-statement.ts";
 import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
+import { weaknessesOf } from "./durability.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import * as reading from "./reading.ts";
 import type { TableLayout } from "./schema.ts";
@@ -35,16 +43,21 @@ export class PostgresDialect implements Dialect<PostgresSession> {
   readonly #parts: PostgresDialectParts;
   readonly #writer = writing.newWriterName();
   readonly #alone: AloneAttempts;
+  readonly #durability: DurabilityNotes;
 
   constructor(parts: PostgresDialectParts) {
     this.connectLimitMs = connectLimitMs(parts.place);
     this.#parts = parts;
     this.#alone = new AloneAttempts({ meaning: meaningAlone, log: parts.log });
+    this.#durability = new DurabilityNotes(parts.log);
   }
 
-  connect(signal: AbortSignal): Promise<PostgresSession> {
+  /** Of several hosts it may be another one each time. */
+  async connect(signal: AbortSignal): Promise<PostgresSession> {
     const { place } = this.#parts;
-    return connectPostgres(place, { database: place.settings.database, signal });
+    const session = await connectPostgres(place, { database: place.settings.database, signal });
+    this.#durability.note(session.server, weaknessesOf(session));
+    return session;
   }
 
   classify(error: unknown): FailureKind {

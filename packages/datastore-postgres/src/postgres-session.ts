@@ -3,7 +3,8 @@ import type { SqlSession } from "@k3s/datastore-sql";
 import { soonAfter } from "@k3s/async";
 import { Client, types, type ClientConfig } from "pg";
 import { endsSession } from "./classify.ts";
-import type { ConnectTarget } from "./connect-targets.ts";
+import { describeHost, type ConnectTarget } from "./connect-targets.ts";
+import type { DurabilitySettings } from "./durability.ts";
 import type { PostgresSettings } from "./parse-postgres-dsn.ts";
 
 /** How long a goodbye may take before the connection is cut. */
@@ -33,6 +34,8 @@ export class PostgresSession implements SqlSession {
   readonly #socket: Socket;
   readonly #lost = new AbortController();
   readonly #canPrepare: boolean;
+  /** The server, for people. */
+  readonly server: string;
   /** A transaction is open, and has the one lock. */
   isLocked = false;
   /** How `pg_stat_activity` knows this session; undefined behind a pooler, whose sessions with the server are not ours alone. */
@@ -40,11 +43,14 @@ export class PostgresSession implements SqlSession {
   /** What the server was when the session began. */
   isStandby = false;
   isReadOnly = false;
+  /** The server's settings that say how durable a commit is, as every session has them that sets nothing itself. */
+  durability: DurabilitySettings = new Map();
 
-  private constructor(client: Client, socket: Socket, canPrepare: boolean) {
+  private constructor({ settings, target }: SessionOptions, client: Client, socket: Socket) {
     this.#client = client;
     this.#socket = socket;
-    this.#canPrepare = canPrepare;
+    this.#canPrepare = settings.canPrepare;
+    this.server = describeHost(target);
     client.setTypeParser(types.builtins.INT8, Number);
     client.on("error", (error) => this.#lose(error));
     client.on("end", () => this.#lose(new Error("The connection ended")));
@@ -55,7 +61,7 @@ export class PostgresSession implements SqlSession {
     signal.throwIfAborted();
     const socket = new Socket();
     const client = new Client(clientConfig(options, socket));
-    const session = new PostgresSession(client, socket, options.settings.canPrepare);
+    const session = new PostgresSession(options, client, socket);
     const giveUp = () => socket.destroy(signal.reason as Error);
     signal.addEventListener("abort", giveUp, { once: true });
     try {

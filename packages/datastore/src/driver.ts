@@ -152,7 +152,7 @@ export interface Driver {
 
 /** A database opened for reading alone: nothing in it is made, changed or mended, whatever state it is in. */
 export interface DatabaseReader extends Pick<Driver, "heads" | "side" | "values" | "size" | "close"> {
-  /** What a server would mend or refuse in this database, as sentences; empty: nothing. */
+  /** What a server would mend, refuse or warn of in this database, as sentences; empty: nothing. */
   findings(): Promise<readonly string[]>;
 }
 
