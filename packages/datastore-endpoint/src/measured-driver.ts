@@ -19,6 +19,7 @@ import {
 } from "@k3s/datastore";
 import type { DatastoreMetrics } from "./datastore-metrics.ts";
 import type { SlowStatements } from "./slow-statements.ts";
+import type { StatementName } from "./statement-guide.ts";
 
 export interface MeasuredParts {
   readonly metrics: DatastoreMetrics;
@@ -26,7 +27,7 @@ export interface MeasuredParts {
 }
 
 interface Statement {
-  readonly name: string;
+  readonly name: StatementName;
   readonly rows?: number;
 }
 

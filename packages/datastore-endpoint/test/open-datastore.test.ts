@@ -142,6 +142,15 @@ describe("a measured driver", () => {
     assert.match(await metrics.text(), /^k3s_datastore_slow_statements_total\{name="commit",severity="info"\} 1$/m);
   });
 
+  test("names the table that the statement was about, and a cure for what makes it slow", async (t) => {
+    const { driver, lines } = await open(t, "", 0.000_001);
+    await driver.side();
+    await driver.defragment();
+    const told = (statement: string) => lines.find((text) => text.includes(`"statement":"${statement}"`)) ?? "";
+    assert.match(told("side"), /"table":"kine_lease, kine_lease_row, kine_span".*"cure":".*k3s datastore compact/);
+    assert.match(told("defragment"), /"table":"kine, kine_lease.*"cure":".*when little is written/);
+  });
+
   test("says nothing when the threshold is 0", async (t) => {
     const { driver, lines } = await open(t, "", 0);
     await driver.commit({ ...emptyBatch, rows: [row(1, "/a")] });
