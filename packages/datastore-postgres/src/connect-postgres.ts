@@ -1,15 +1,22 @@
 import { abortReason, deadline } from "@k3s/async";
 import { sqlState } from "./classify.ts";
-import type { ConnectTarget } from "./connect-targets.ts";
+import { connectTargets, type ConnectTarget } from "./connect-targets.ts";
 import { DURABILITY, parseDurability } from "./durability.ts";
 import { UnwantedServer } from "./unwanted-server.ts";
 import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
 import { PostgresSession } from "./postgres-session.ts";
+import { SilentHosts } from "./silent-hosts.ts";
 
 /** A server, or several of which one is wanted, and all ways to them. */
 export interface PostgresPlace {
   readonly settings: PostgresSettings;
   readonly targets: readonly ConnectTarget[];
+  readonly silent: SilentHosts;
+}
+
+/** Reads the files of TLS. Rejects with PostgresError. */
+export async function findPlace(settings: PostgresSettings): Promise<PostgresPlace> {
+  return { settings, targets: await connectTargets(settings), silent: new SilentHosts() };
 }
 
 interface ConnectOptions {
@@ -66,7 +73,7 @@ export async function connectPostgres(place: PostgresPlace, options: ConnectOpti
 
 async function connectAny(place: PostgresPlace, options: ConnectOptions, kind: SessionKind): Promise<PostgresSession> {
   let told: unknown;
-  for (const target of place.targets) {
+  for (const target of place.silent.inOrder(place.targets)) {
     try {
       return await connectOne({ ...place, ...options, target, kind });
     } catch (error) {
@@ -83,17 +90,19 @@ interface Attempt extends PostgresPlace, ConnectOptions {
   readonly kind: SessionKind;
 }
 
-async function connectOne({ settings, target, database, signal, kind }: Attempt): Promise<PostgresSession> {
+async function connectOne({ settings, silent, target, database, signal, kind }: Attempt): Promise<PostgresSession> {
   using limit = deadline(hostLimitMs(settings), "Connecting to PostgreSQL", signal);
-  const session = await PostgresSession.connect({ settings, target, database }, limit);
-  const giveUp = () => session.destroy(abortReason(limit));
+  let session: PostgresSession | undefined;
+  const giveUp = () => session?.destroy(abortReason(limit));
   limit.addEventListener("abort", giveUp, { once: true });
   try {
+    session = await PostgresSession.connect({ settings, target, database }, limit);
     await setUp(session, settings);
     assertWanted(session, kind);
     return session;
   } catch (error) {
-    session.destroy(new Error("The session is of no use"));
+    session?.destroy(new Error("The session is of no use"));
+    if (limit.aborted && !signal.aborted) silent.note(target);
     throw limit.aborted ? abortReason(limit) : error;
   } finally {
     limit.removeEventListener("abort", giveUp);

@@ -3,8 +3,8 @@ import type { Driver } from "@k3s/datastore";
 import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
-import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
-import { connectTargets, describeHost } from "./connect-targets.ts";
+import { connectLimitMs, connectPostgres, findPlace, type PostgresPlace } from "./connect-postgres.ts";
+import { describeHost } from "./connect-targets.ts";
 import { PostgresError } from "./errors.ts";
 import { parsePostgresDsn, type PostgresSettings } from "./parse-postgres-dsn.ts";
 import { PostgresDialect } from "./postgres-dialect.ts";
@@ -48,7 +48,7 @@ const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 export async function openPostgresDriver(options: PostgresDriverOptions): Promise<Driver> {
   const { dsn, tls = {}, pool, env, log, signal } = options;
   const settings = parsePostgresDsn(dsn, { env, tls });
-  const place: PostgresPlace = { settings, targets: await connectTargets(settings) };
+  const place = await findPlace(settings);
   const layout = await retry((stop) => prepare(place, log, stop), retryPolicy(settings, log), signal).catch(
     (error: unknown) => {
       throw toOpenError(error, settings);

@@ -3,8 +3,7 @@ import type { DatabaseReader } from "@k3s/datastore";
 import { describeWeakness, SnapshotReader } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
-import { connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
-import { connectTargets } from "./connect-targets.ts";
+import { connectPostgres, findPlace, type PostgresPlace } from "./connect-postgres.ts";
 import { weaknessesOf } from "./durability.ts";
 import { PostgresError } from "./errors.ts";
 import { describe, NO_DATABASE, retryPolicy, toOpenError, type PostgresDriverOptions } from "./open-postgres-driver.ts";
@@ -39,7 +38,7 @@ const QUERIES = {
 export async function openPostgresReader(options: Omit<PostgresDriverOptions, "pool">): Promise<DatabaseReader> {
   const { dsn, tls = {}, env, log, signal } = options;
   const settings = parsePostgresDsn(dsn, { env, tls });
-  const place: PostgresPlace = { settings, targets: await connectTargets(settings) };
+  const place = await findPlace(settings);
   return retry((stop) => open(place, log, stop), retryPolicy(settings, log), signal).catch((error: unknown) => {
     throw toOpenError(error, settings);
   });

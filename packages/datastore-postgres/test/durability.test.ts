@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { until } from "@k3s/testkit";
-import { connectPostgres } from "../src/connect-postgres.ts";
-import { connectTargets } from "../src/connect-targets.ts";
+import { connectPostgres, findPlace } from "../src/connect-postgres.ts";
 import { openPostgresReader } from "../src/open-postgres-reader.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
@@ -76,8 +75,7 @@ describe("durability of the PostgreSQL server", () => {
       const dsn = database.dsn(name, "postgres", place === "endpoint" ? "?synchronous_commit=off" : "");
       const settings = parsePostgresDsn(dsn, { env: {} });
       const signal = AbortSignal.timeout(10_000);
-      const target = { settings, targets: await connectTargets(settings) };
-      const session = await connectPostgres(target, { database: name, signal });
+      const session = await connectPostgres(await findPlace(settings), { database: name, signal });
       t.after(() => session.end());
       assert.deepEqual(await session.query({ text: "SHOW synchronous_commit" }), [["on"]]);
       assert.equal(await messagesOf(t, dsn), "");
@@ -88,8 +86,8 @@ describe("durability of the PostgreSQL server", () => {
     const name = database.newName();
     await database.sql(t, name, "");
     const settings = parsePostgresDsn(database.dsn(name, "postgres", "?synchronous_commit=remote_apply"), { env: {} });
-    const place = { settings, targets: await connectTargets(settings) };
-    const session = await connectPostgres(place, { database: name, signal: AbortSignal.timeout(10_000) });
+    const signal = AbortSignal.timeout(10_000);
+    const session = await connectPostgres(await findPlace(settings), { database: name, signal });
     t.after(() => session.end());
     assert.deepEqual(await session.query({ text: "SHOW synchronous_commit" }), [["remote_apply"]]);
   });

@@ -13,7 +13,7 @@ import {
   rangeOf,
   write,
 } from "@k3s/testkit";
-import { connectTargets } from "../src/connect-targets.ts";
+import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
@@ -26,7 +26,7 @@ async function ids(driver: Driver): Promise<number[]> {
 
 async function dialectOn(name: string): Promise<PostgresDialect> {
   const settings = parsePostgresDsn(database.dsn(name), { env: {} });
-  const place = { settings, targets: await connectTargets(settings) };
+  const place = await findPlace(settings);
   const layout = { idMax: 2 ** 53, nameChars: Infinity, isAsciiOnly: false };
   return new PostgresDialect({ place, layout, log: collectLog().log });
 }
