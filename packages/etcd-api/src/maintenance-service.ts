@@ -2,6 +2,7 @@ import { writeHeader } from "./messages/common.ts";
 import {
   decodeAlarm,
   decodeHashRevision,
+  decodeMemberId,
   writeAlarms,
   writeHash,
   writeHashKv,
@@ -13,9 +14,6 @@ import { RpcError } from "./rpc-error.ts";
 import { sendSnapshot } from "./send-snapshot.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { ETCD_VERSION, STORAGE_VERSION } from "./version.ts";
-
-/** Need more than one member, or etcd's own storage. */
-const UNAVAILABLE = ["MoveLeader", "Downgrade"];
 
 /** etcdserverpb.Maintenance. */
 export function maintenanceService(context: ServiceContext): [string, Method][] {
@@ -45,6 +43,13 @@ export function maintenanceService(context: ServiceContext): [string, Method][] 
     return encode((writer) => writeHeader(writer, context.header(store.currentRevision)));
   };
 
+  /** The one member leads already. */
+  const moveLeader = (bytes: Buffer) => {
+    const header = context.header(store.currentRevision);
+    if (decodeMemberId(bytes) !== header.memberId) throw RpcError.failedPrecondition("bad leader transferee");
+    return encode((writer) => writeHeader(writer, header));
+  };
+
   const hash = async () => {
     const answer = await store.hash(0);
     return encode((writer) => writeHash(writer, context.header(answer.revision), answer.hash));
@@ -60,9 +65,8 @@ export function maintenanceService(context: ServiceContext): [string, Method][] 
     unary("/etcdserverpb.Maintenance/HashKV", hashKv),
     unary("/etcdserverpb.Maintenance/Alarm", async (bytes) => Promise.resolve(alarm(bytes))),
     unary("/etcdserverpb.Maintenance/Defragment", defragment),
-    ...UNAVAILABLE.map((name) =>
-      unary(`/etcdserverpb.Maintenance/${name}`, () => Promise.reject(RpcError.unimplemented(name))),
-    ),
+    unary("/etcdserverpb.Maintenance/MoveLeader", async (bytes) => Promise.resolve(moveLeader(bytes))),
+    unary("/etcdserverpb.Maintenance/Downgrade", () => Promise.reject(RpcError.unimplemented("Downgrade"))),
     stream("/etcdserverpb.Maintenance/Snapshot", (call) => sendSnapshot(context, call)),
   ];
 }

@@ -50,6 +50,11 @@ export class RpcError extends Error {
     return new RpcError(Code.unimplemented, `etcdserver: ${method} is not available on this datastore`);
   }
 
+  /** The state of things does not allow it; `text` is etcd's. */
+  static failedPrecondition(text: string): RpcError {
+    return new RpcError(Code.failedPrecondition, `etcdserver: ${text}`);
+  }
+
   static noSnapshot(): RpcError {
     const text = "etcdserver: a snapshot of this datastore is made with the tools of its database";
     return new RpcError(Code.unimplemented, text);

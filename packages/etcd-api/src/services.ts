@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Store } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
+import { authService } from "./auth-service.ts";
 import { clusterService } from "./cluster-service.ts";
 import { healthService } from "./health-service.ts";
 import { kvService } from "./kv-service.ts";
@@ -27,7 +28,15 @@ export function createServices(store: Store, options: ServiceOptions): MethodTab
     store,
     header: (revision) => ({ clusterId: CLUSTER_ID, memberId, revision, raftTerm: RAFT_TERM }),
   };
-  const services = [kvService, watchService, leaseService, maintenanceService, clusterService, healthService];
+  const services = [
+    kvService,
+    watchService,
+    leaseService,
+    maintenanceService,
+    clusterService,
+    authService,
+    healthService,
+  ];
   const methods = services.flatMap((service) => service(context));
   return new Map(methods.map(([path, method]) => [path, guard(path, method, options.log)]));
 }

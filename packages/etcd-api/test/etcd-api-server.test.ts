@@ -64,9 +64,9 @@ onEachTransport((startApi) => {
 
     for (const path of [
       "/etcdserverpb.KV/RangeStream",
-      "/etcdserverpb.Maintenance/MoveLeader",
+      "/etcdserverpb.Maintenance/Downgrade",
       "/etcdserverpb.Cluster/MemberAdd",
-      "/etcdserverpb.Auth/AuthEnable",
+      "/etcdserverpb.Auth/UserAdd",
     ]) {
       test(`answers ${path} with Unimplemented`, async (t) => {
         const api = await startApi(t);

@@ -91,6 +91,11 @@ export interface Member {
   readonly clientUrls: readonly string[];
 }
 
+/** Field 1 of MoveLeaderRequest and of the requests that name a member. */
+export function decodeMemberId(bytes: Buffer): bigint {
+  return BigInt.asUintN(64, decodeInto({ id: 0n }, bytes, { 1: (m, r) => (m.id = r.bigint64()) }).id);
+}
+
 /** etcdserverpb.MemberListResponse with one member. */
 export function writeMemberList(writer: ProtoWriter, header: Header, member: Member): void {
   writer.message(2, () => {

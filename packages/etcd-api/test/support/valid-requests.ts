@@ -12,7 +12,7 @@ import {
 import { encode } from "../../src/proto/proto-writer.ts";
 import { decodeHealthCheck } from "../../src/messages/health.ts";
 import { decodeLeaseGrant, decodeLeaseId, decodeLeaseTimeToLive } from "../../src/messages/lease.ts";
-import { decodeAlarm, decodeHashRevision } from "../../src/messages/maintenance.ts";
+import { decodeAlarm, decodeHashRevision, decodeMemberId } from "../../src/messages/maintenance.ts";
 import { decodeRange } from "../../src/messages/range.ts";
 import { decodeWatchRequest } from "../../src/messages/watch.ts";
 import { decodeCompaction, decodeDelete, decodePut } from "../../src/messages/write.ts";
@@ -41,6 +41,13 @@ const txn = txnRequest({
   failure: [txnOp.txn(txnRequest({ success: [txnOp.range({ key: KEY })] }))],
 });
 const health = encode((writer) => writer.string(1, "etcdserverpb.KV"));
+
+const auth = Object.fromEntries(
+  ["Authenticate", "AuthDisable", "AuthEnable", "AuthStatus"]
+    .concat(["UserAdd", "UserChangePassword", "UserDelete", "UserGet", "UserGrantRole", "UserList", "UserRevokeRole"])
+    .concat(["RoleAdd", "RoleDelete", "RoleGet", "RoleGrantPermission", "RoleList", "RoleRevokePermission"])
+    .map((name): [string, ValidRequests] => [`/etcdserverpb.Auth/${name}`, { requests: [EMPTY] }]),
+);
 
 /** Valid messages for every method of the API. */
 export const VALID_REQUESTS: Readonly<Record<string, ValidRequests>> = {
@@ -82,13 +89,14 @@ export const VALID_REQUESTS: Readonly<Record<string, ValidRequests>> = {
   "/etcdserverpb.Maintenance/Status": { requests: [EMPTY] },
   "/etcdserverpb.Maintenance/Defragment": { requests: [EMPTY] },
   "/etcdserverpb.Maintenance/Snapshot": { requests: [EMPTY] },
-  "/etcdserverpb.Maintenance/MoveLeader": { requests: [int64Message({ 1: 5 })] },
+  "/etcdserverpb.Maintenance/MoveLeader": { requests: [int64Message({ 1: 5 })], decode: decodeMemberId },
   "/etcdserverpb.Maintenance/Downgrade": { requests: [EMPTY] },
   "/etcdserverpb.Cluster/MemberList": { requests: [int64Message({ 1: 1 })] },
   "/etcdserverpb.Cluster/MemberAdd": { requests: [EMPTY] },
-  "/etcdserverpb.Cluster/MemberRemove": { requests: [int64Message({ 1: 5 })] },
-  "/etcdserverpb.Cluster/MemberUpdate": { requests: [int64Message({ 1: 5 })] },
-  "/etcdserverpb.Cluster/MemberPromote": { requests: [int64Message({ 1: 5 })] },
+  "/etcdserverpb.Cluster/MemberRemove": { requests: [int64Message({ 1: 5 })], decode: decodeMemberId },
+  "/etcdserverpb.Cluster/MemberUpdate": { requests: [int64Message({ 1: 5 })], decode: decodeMemberId },
+  "/etcdserverpb.Cluster/MemberPromote": { requests: [int64Message({ 1: 5 })], decode: decodeMemberId },
+  ...auth,
   "/grpc.health.v1.Health/Check": { requests: [health], decode: decodeHealthCheck },
   "/grpc.health.v1.Health/Watch": { requests: [health], decode: decodeHealthCheck },
 };
