@@ -3,6 +3,7 @@ import { openStore, type Store } from "@k3s/datastore";
 import { openDatastore, parseEndpoint } from "@k3s/datastore-endpoint";
 import { EtcdApiServer } from "@k3s/etcd-api";
 import { createLogger } from "@k3s/log";
+import { MetricsRegistry, processMetrics } from "@k3s/metrics";
 
 export interface EtcdApiOnEndpoint extends AsyncDisposable {
   readonly tcpPort: number;
@@ -30,8 +31,11 @@ export async function startEtcdApi(folder: string, options: EtcdApiOptions = {})
   const driver = await openDatastore({ endpoint, folder, tls: {}, log, signal: AbortSignal.timeout(OPEN_WITHIN_MS) });
   const store = await openStore(driver, { log });
   undo.defer(() => store.close());
+  const metrics = new MetricsRegistry();
+  processMetrics(metrics);
   const server = new EtcdApiServer({
     ...limits,
+    metrics: () => metrics.text(),
     store: () => store,
     socketPath: join(folder, "kine.sock"),
     tcp: { host: "127.0.0.1", port: 0 },

@@ -21,6 +21,8 @@ export class Etcdctl {
   readonly #endpoint: string;
   readonly #cwd: string;
   readonly #program: string;
+  /** Id of the one member. */
+  #member = "";
   readonly #leases: string[] = [];
   /** Every revision the endpoint was at, in order. A change of several keys may use up more than one. */
   readonly #revisions: number[] = [];
@@ -31,9 +33,11 @@ export class Etcdctl {
     this.#cwd = cwd;
   }
 
-  /** Takes the endpoint's current revision for the origin: `{rev+N}` in arguments is the Nth change after it. */
+  /** Takes the endpoint's current revision for the origin: `{rev+N}` in arguments is the Nth change after it, `{member}` the id of the one member. */
   static async connect(endpoint: string, cwd: string): Promise<Etcdctl> {
     const ctl = new Etcdctl(await findProgram("etcdctl"), endpoint, cwd);
+    const { stdout } = await ctl.#spawn({ args: ["member", "list"] });
+    ctl.#member = stdout.slice(0, stdout.indexOf(","));
     await ctl.#noteRevision();
     return ctl;
   }
@@ -47,6 +51,7 @@ export class Etcdctl {
     const exit = step.events === undefined ? `exit ${code}\n` : "";
     return this.#numberLeases(`${exit}${text}${errors}`)
       .replaceAll(this.#endpoint, "ENDPOINT")
+      .replaceAll(this.#member, "MEMBER")
       .replace(/compacted revision \d+/, "compacted revision N")
       .replace(/took = [\d.]+.?s/, "took = TIME")
       .replace(/remaining\(\d+s\)/, "remaining(TIME)")
@@ -84,6 +89,7 @@ export class Etcdctl {
 
   #fill(arg: string): string {
     return arg
+      .replace("{member}", this.#member)
       .replace(/\{rev([+-]\d+)\}/g, (_, offset: string) => this.#revision(Number(offset)))
       .replace(/\{lease(\d+)\}/g, (_, index: string) => this.#leases[Number(index)] ?? "0");
   }

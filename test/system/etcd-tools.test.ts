@@ -45,8 +45,20 @@ describe("etcdctl", () => {
 
   test("lists the one member", async () => {
     const ctl = await Etcdctl.connect(endpoint, folder);
-    assert.match(await ctl.run({ args: ["member", "list"] }), /^exit 0\n[0-9a-f]+, started, node1, , unix:\/\//);
+    assert.match(await ctl.run({ args: ["member", "list"] }), /^exit 0\nMEMBER, started, node1, , unix:\/\//);
   });
+
+  for (const [line, what] of [
+    ["member add two --peer-urls=http://127.0.0.1:1", "MemberAdd"],
+    ["member update {member} --peer-urls=http://127.0.0.1:1", "MemberUpdate"],
+    ["user add somebody:secret", "UserAdd"],
+    ["role add some", "RoleAdd"],
+  ] as const)
+    test(`says of ${what} that there is no such thing here`, async () => {
+      const ctl = await Etcdctl.connect(endpoint, folder);
+      const output = await ctl.run({ args: line.split(" ") });
+      assert.match(output, new RegExp(`^exit 1\nError: .*etcdserver: ${what} is not available on this datastore\n$`));
+    });
 
   test("defragments", async () => {
     const ctl = await Etcdctl.connect(endpoint, folder);
