@@ -22,27 +22,35 @@ async function startKine(t: TestContext, name: DatabaseName, data: string): Prom
   return kine;
 }
 
+async function assertFresh(t: TestContext, name: DatabaseName, transport: string): Promise<void> {
+  const data = `fresh_${transport.replace("-", "")}`;
+  const served = await ServedDatastore.start(t, database(name).endpoint(data), {
+    args: [`--datastore-transport=${transport}`],
+  });
+  const connection = served.connect(t);
+  const empty = await list(connection);
+  assert.deepEqual([empty.revision, empty.kvs, empty.count], [1, [], 0]);
+  const health = await list(connection, { key: "/registry/health", end: "" });
+  assert.deepEqual([health.revision, health.kvs], [1, []]);
+  if (database(name).isSql) assert.deepEqual(await rowsOf(name, data), ["1 compact_rev_key"]);
+  await served.stop();
+  await served.restart();
+  const again = served.connect(t);
+  assert.equal((await list(again)).revision, 1);
+  assert.equal(await succeed(again, write("/registry/t/a", 0, "1")), 2);
+  const { kvs } = await list(again);
+  assert.deepEqual(
+    kvs.map(({ key, create, mod }) => [key, create, mod]),
+    [["/registry/t/a", 2, 2]],
+  );
+}
+
 for (const name of DATABASES)
   describe(`k3s datastore serve on an empty ${name}`, () => {
-    test("P4 empty store, hard case 2, fresh revision: 1, its first key makes it 2, also after a restart", async (t) => {
-      const served = await ServedDatastore.start(t, database(name).endpoint("fresh"));
-      const connection = served.connect(t);
-      const empty = await list(connection);
-      assert.deepEqual([empty.revision, empty.kvs, empty.count], [1, [], 0]);
-      const health = await list(connection, { key: "/registry/health", end: "" });
-      assert.deepEqual([health.revision, health.kvs], [1, []]);
-      if (database(name).isSql) assert.deepEqual(await rowsOf(name, "fresh"), ["1 compact_rev_key"]);
-      await served.stop();
-      await served.restart();
-      const again = served.connect(t);
-      assert.equal((await list(again)).revision, 1);
-      assert.equal(await succeed(again, write("/registry/t/a", 0, "1")), 2);
-      const { kvs } = await list(again);
-      assert.deepEqual(
-        kvs.map(({ key, create, mod }) => [key, create, mod]),
-        [["/registry/t/a", 2, 2]],
-      );
-    });
+    const transports = name === "SQLite" ? (["http2", "grpc-js"] as const) : (["http2"] as const);
+    for (const transport of transports)
+      test(`P4 empty store, hard case 2, fresh revision: 1, its first key makes it 2, also after a restart, over ${transport}`, (t) =>
+        assertFresh(t, name, transport));
 
     test("P4 kine adds its health key to such a table as an ordinary write, and watches tell it", async (t) => {
       if (!database(name).isSql) return; // its rows are written by nobody else here: see kine-handover of its driver

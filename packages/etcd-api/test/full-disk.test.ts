@@ -5,7 +5,7 @@ import { request, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import { openStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger } from "@k3s/log";
@@ -21,6 +21,8 @@ import {
 } from "@k3s/testkit";
 import { EtcdApiServer } from "../src/etcd-api-server.ts";
 import { decodeInto } from "../src/proto/proto-reader.ts";
+import type { TransportName } from "../src/transport.ts";
+import { onEachTransport } from "./support/api.ts";
 
 /** What a full disk makes the store say is what the tests look at. */
 const silent = createLogger({ level: "error", format: "text", write: () => undefined });
@@ -31,12 +33,17 @@ async function smallDisk(undo: AsyncDisposableStack): Promise<string> {
   return undo.use(await SmallDisk.mount(folder, "28m")).folder;
 }
 
-async function startOn(folder: string, undo: AsyncDisposableStack): Promise<string> {
+interface Place {
+  readonly folder: string;
+  readonly transport: TransportName;
+}
+
+async function startOn({ folder, transport }: Place, undo: AsyncDisposableStack): Promise<string> {
   const driver = await openSqliteDriver({ path: join(folder, "state.db"), log: silent });
   const store = await openStore(driver, { log: silent, healthKey: false });
   undo.defer(() => store.close());
   const socketPath = join(folder, "kine.sock");
-  const server = new EtcdApiServer({ store: () => store, socketPath, memberName: "node1", log: silent });
+  const server = new EtcdApiServer({ store: () => store, socketPath, memberName: "node1", log: silent, transport });
   await server.start({ signal: new AbortController().signal });
   undo.defer(() => server.stop(AbortSignal.timeout(5000)));
   return socketPath;
@@ -44,11 +51,11 @@ async function startOn(folder: string, undo: AsyncDisposableStack): Promise<stri
 
 const value = "v".repeat(200_000);
 
-describe("a full disk", () => {
-  test("is etcd's: no put, an alarm; reads, deletes, compaction and defragmentation make room for puts", async (t) => {
+onEachTransport((_, transport) => {
+  test("a full disk is etcd's: no put, an alarm; reads, deletes, compaction and defragmentation make room for puts", async (t) => {
     await using undo = new AsyncDisposableStack();
     const folder = await smallDisk(undo);
-    const client = new RawClient(t, `unix:${await startOn(folder, undo)}`);
+    const client = new RawClient(t, `unix:${await startOn({ folder, transport }, undo)}`);
     const call = async (path: string, request: Buffer) => client.call(`/etcdserverpb.${path}`, request);
     const put = async (key: string) => readAnswer.put(await call("KV/Put", putRequest({ key, value })));
     const alarms = async (type: number) => readAlarms(await call("Maintenance/Alarm", int64Message({ 3: type })));
