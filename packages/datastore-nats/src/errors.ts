@@ -81,7 +81,7 @@ export function toDriverError(verb: string, error: unknown): DriverError {
   return new DriverError(kind, `Cannot ${verb}: ${state[kind]}`, { cause: error });
 }
 
-function kindOf(error: unknown): DriverErrorKind {
+function kindOf(error: unknown): Exclude<DriverErrorKind, "refused"> {
   if (!(error instanceof JetStreamApiError)) return "failed";
   if (CONFLICT_CODES.has(error.code)) return "conflict";
   return NO_SPACE_CODES.has(error.code) ? "noSpace" : "failed";

@@ -8,7 +8,7 @@ import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { answerOf, isNoSpace, toStoreError, unavailable } from "./to-store-error.ts";
+import { answerOf, isNoSpace, isRefused, toStoreError, unavailable } from "./to-store-error.ts";
 import { Turn } from "./turn.ts";
 import type { Caller } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
@@ -33,9 +33,16 @@ interface CommitterParts {
   readonly reload: (onFailure: (error: unknown) => void) => Promise<void>;
 }
 
+/** In what company a change is tried, however often it is planned. */
+interface Company {
+  /** How many may share its commit, itself included. */
+  most: number;
+}
+
 /** A change on its way to the disk. */
 interface Entry {
   readonly draft: Draft<unknown>;
+  readonly company: Company;
   readonly logEnd: number;
   readonly lastRow: number;
   /** "again": nothing was written, plan it anew. */
@@ -116,13 +123,14 @@ export class Committer {
   /** Carries out a plan. Resolves once its change is durable, visible and told to the watches. */
   async run<T>(plan: Plan<T>): Promise<T> {
     const pinned = new Map<number, Buffer>();
+    const company = { most: Infinity };
     for (let isSettled = this.#parts.driver.shared === undefined; ;) {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
       while (!this.#isReady()) await this.#change();
       const draft = answering(plan, pinned);
       if ("needs" in draft) await this.#pin(draft, pinned);
       else if (isSettled && isEmpty(draft.batch) && !this.#isPending) return draft.result();
-      else if ((await this.#enqueue(draft)) === "committed") return draft.result();
+      else if ((await this.#enqueue(draft, company)) === "committed") return draft.result();
       else isSettled = true; // what the index shows from now on was read during this call
     }
   }
@@ -195,10 +203,10 @@ export class Committer {
     }
   }
 
-  #enqueue(draft: Draft<unknown>): Promise<"committed" | "again"> {
+  #enqueue(draft: Draft<unknown>, company: Company = { most: Infinity }): Promise<"committed" | "again"> {
     const { index } = this.#parts;
     const outcome = Promise.withResolvers<"committed" | "again">();
-    this.#queue.push({ draft, logEnd: index.log.end, lastRow: index.lastRow, outcome });
+    this.#queue.push({ draft, company, logEnd: index.log.end, lastRow: index.lastRow, outcome });
     this.#loop ??= this.#commitAll();
     return outcome.promise;
   }
@@ -257,7 +265,7 @@ export class Committer {
       const settled = Promise.withResolvers<"committed" | "again">();
       settled.promise.then(() => outcome.resolve("again"), outcome.reject);
       const { end: logEnd, lastRow } = this.#mark;
-      const entry = { draft: sideDraft(undefined, batch), logEnd, lastRow, outcome: settled };
+      const entry = { draft: sideDraft(undefined, batch), company: { most: 1 }, logEnd, lastRow, outcome: settled };
       return this.#recover([entry], error, mayTryOn);
     }
   }
@@ -292,14 +300,14 @@ export class Committer {
   }
 
   #take(): Entry[] {
-    let rows = 0;
-    let bytes = 0;
-    let count = 0;
+    const first = this.#queue[0]?.draft.batch ?? emptyBatch;
     const { traits } = this.#parts.driver;
-    const first = this.#queue[0]?.draft.batch;
-    for (const { draft } of this.#queue) {
-      if (count > 0 && first !== undefined && !mayShareCommit(first, draft.batch, traits)) break;
-      if (this.#isFull && first !== undefined && hasPuts(first) !== hasPuts(draft.batch)) break;
+    let [count, rows, bytes, most] = [0, 0, 0, Infinity];
+    for (const { draft, company } of this.#queue) {
+      most = Math.min(most, company.most);
+      if (count >= most) break;
+      if (count > 0 && !mayShareCommit(first, draft.batch, traits)) break;
+      if (this.#isFull && hasPuts(first) !== hasPuts(draft.batch)) break;
       rows += draft.batch.rows.length;
       bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
       if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;
@@ -351,7 +359,7 @@ export class Committer {
       planAnew(inFlight); // to be told that the database is away
     });
     // Planned anew on top of the same rows it would meet the same conflict, for ever.
-    this.#unexplained = index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
+    this.#unexplained = isConflict && index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
     const next = isConflict ? this.#afterConflict(inFlight, error, mayTryOn) : "ok";
     this.start();
     if (this.#state.get() !== "closed") this.#state.set(next);
@@ -375,7 +383,7 @@ export class Committer {
   }
 
   #endTrouble(): void {
-    this.#turn.committed();
+    this.#turn.usedUp();
     this.#trouble.end();
   }
 
@@ -386,15 +394,27 @@ export class Committer {
 
   /** When the disk turns out to be full, what puts nothing gets another chance without the puts. */
   #refusable(inFlight: readonly Entry[], error: unknown): readonly Entry[] {
+    if (isRefused(error)) return this.#guilty(inFlight, error);
     if (this.#isFull || !isNoSpace(error)) return inFlight;
     this.#isFull = true;
     return inFlight.filter(({ draft }) => hasPuts(draft.batch));
   }
 
+  /** Only what was refused alone is known to be what the database cannot hold. Else all are tried again, in half the company each time. */
+  #guilty(inFlight: readonly Entry[], error: unknown): readonly Entry[] {
+    this.#turn.usedUp();
+    if (inFlight.length === 1) {
+      this.#trouble.noteRefusal(error);
+      return inFlight;
+    }
+    for (const { company } of inFlight) company.most = inFlight.length >> 1;
+    return [];
+  }
+
   #isConflict(error: unknown): boolean {
     const { driver, log } = this.#parts;
     const isConflict = error instanceof DriverError && error.kind === "conflict";
-    if (!isConflict && !(this.#isFull && isNoSpace(error))) this.#trouble.note(error);
+    if (!isConflict && !isRefused(error) && !(this.#isFull && isNoSpace(error))) this.#trouble.note(error);
     if (!isConflict) return false;
     if (driver.shared === undefined) log.warn({ error }, "another program wrote to the datastore, reading its changes");
     return true;

@@ -234,8 +234,11 @@ export interface CommitHints {
 /** How long others wait at most for a server that claimed the next commit and does not make it, in ms. */
 export const CLAIM_LIMIT_MS = 2000;
 
-/** `conflict`: another program wrote to the table. `noSpace`: the disk is full. `failed`: anything else; the outcome may be open. */
-export type DriverErrorKind = "conflict" | "noSpace" | "failed";
+/**
+ * `conflict`: another program wrote to the table. `noSpace`: the disk is full. `refused`: the database can never hold the batch as it is, for
+ * the reason that the message or its cause gives; nothing was written. `failed`: anything else; the outcome may be open.
+ */
+export type DriverErrorKind = "conflict" | "noSpace" | "refused" | "failed";
 
 /** The database refused or could not be reached. */
 export class DriverError extends Error {

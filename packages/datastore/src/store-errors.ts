@@ -15,6 +15,8 @@ export type StoreErrorReason =
   | "leaseExists"
   | "leaseTtlTooLarge"
   | "noSpace"
+  /** The database can never hold it; the message says why, and what helps. */
+  | "refused"
   | "unavailable";
 
 /** A request the store did not carry out; nothing of it was written, except that "unavailable" may leave that open. */

@@ -1,3 +1,4 @@
+import { describeError } from "@k3s/errors";
 import { DriverError } from "./driver.ts";
 import { StoreError } from "./store-errors.ts";
 
@@ -12,6 +13,7 @@ export function toStoreError(error: unknown): StoreError {
 export function answerOf(error: unknown): unknown {
   if (isNoSpace(error))
     return new StoreError("noSpace", "Cannot write to datastore: the disk is full", { cause: error });
+  if (isRefused(error)) return new StoreError("refused", describeError(error), { cause: error });
   if (error instanceof DriverError)
     return new StoreError("unavailable", "Cannot use datastore: the database failed", { cause: error });
   return error;
@@ -20,6 +22,11 @@ export function answerOf(error: unknown): unknown {
 /** Whether the database had no room for what was to be written. */
 export function isNoSpace(error: unknown): boolean {
   return error instanceof DriverError && error.kind === "noSpace";
+}
+
+/** Whether the database can never hold what was to be written. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "refused";
 }
 
 /** The store cannot do it now; `state` is the end of a sentence. */

@@ -36,8 +36,8 @@ export class Turn {
     return this.#standing !== undefined;
   }
 
-  /** Told of every commit that was made. */
-  committed(): void {
+  /** Told of every commit that was made or refused for good: a claim ends with it. */
+  usedUp(): void {
     this.#standing = undefined;
   }
 

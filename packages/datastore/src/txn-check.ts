@@ -16,7 +16,7 @@ interface Touched {
 
 /**
  * Throws what etcd refuses before it looks at any data: too many operations, empty keys, a key written twice; and what the
- * database could not hold: found out later it would fail what others write in the same commit.
+ * database could not hold: found out later it would hold up what others write in the same commit.
  */
 export function checkTxn(txn: Txn, driver: Pick<Driver, "refusal">): void {
   checkShape(txn);

@@ -12,20 +12,38 @@ import {
   type Driver,
   type NewRow,
 } from "../src/driver.ts";
-import { sideDraft } from "../src/draft.ts";
+import { sideDraft, type Plan } from "../src/draft.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
 import { StoreError } from "../src/store-errors.ts";
 import { ValueCache } from "../src/value-cache.ts";
 
 const unused = () => Promise.reject(new Error("not asked here"));
 const conflict = () => new DriverError("conflict", "Cannot commit: the test says so");
+const refusal = () => new DriverError("refused", "Cannot commit: the test cannot hold it");
+const isRefused = (error: unknown) =>
+  error instanceof StoreError && error.reason === "refused" && error.message.includes("the test cannot hold it");
 const isUnavailable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
+
+interface RigOptions {
+  readonly conflicts?: number;
+  readonly isShared?: boolean;
+  readonly foreignRows?: number;
+  /** What the first commits end with, one by one; "unexplained": a conflict without a row of anybody else. */
+  readonly script?: readonly ("conflict" | "unexplained" | "refused" | "made")[];
+  readonly canHold?: (row: NewRow) => boolean;
+}
 
 /**
  * A committer over a database with another server, which writes before each of the first `conflicts` commits, and `foreignRows` times right
  * before it is asked for its position.
  */
-function createRig({ conflicts = 0, isShared = true, foreignRows = 0 } = {}) {
+function createRig({
+  conflicts = 0,
+  isShared = true,
+  foreignRows = 0,
+  script = [],
+  canHold = () => true,
+}: RigOptions = {}) {
   const index = new MvccIndex();
   const claims = { taken: [] as ClaimScope[], kept: new Latest(0), released: new Latest(0) };
   const claim = (scope: ClaimScope) => {
@@ -39,6 +57,7 @@ function createRig({ conflicts = 0, isShared = true, foreignRows = 0 } = {}) {
   const base = { position: unused, changes: unused, leases: unused, clockMs: unused, onChange: () => undefined, claim };
   let [lastRow, commits, left] = [0, 0, conflicts];
   let foreign = 0;
+  let isAlone = false;
   const position = () => {
     if (foreign < foreignRows) [foreign, lastRow] = [foreign + 1, lastRow + 1];
     return Promise.resolve({ lastRow, compactRevision: 0 });
@@ -47,19 +66,25 @@ function createRig({ conflicts = 0, isShared = true, foreignRows = 0 } = {}) {
     ...{ traits: tableTraits, heads: unused, side: unused, values: unused, prune: unused, size: unused },
     ...{ defragment: unused, close: unused, ...(isShared && { shared: { ...base, position } }) },
     commit: (batch) => {
-      commits++;
+      const step = script[commits++];
       if (left-- > 0) return Promise.reject(conflict());
+      isAlone = step !== undefined && step !== "conflict";
+      if (step === "conflict" || step === "unexplained") return Promise.reject(conflict());
+      isAlone ||= !batch.rows.every(canHold);
+      if (step === "refused" || !batch.rows.every(canHold)) return Promise.reject(refusal());
       lastRow = batch.rows.at(-1)?.id ?? lastRow;
       return Promise.resolve();
     },
   };
   const published: number[] = [];
+  const lines: string[] = [];
   const committer = new Committer({
     ...{ driver, index, values: new ValueCache(driver, 1 << 20, () => undefined) },
-    log: createLogger({ level: "error", format: "json", write: () => undefined }),
+    log: createLogger({ level: "error", format: "text", write: (line) => lines.push(line) }),
     publish: () => undefined,
     publishFromLog: (_, revision) => published.push(revision),
     reload: () => {
+      if (isAlone) return Promise.resolve();
       index.skipRow(++lastRow, false); // what the other one wrote
       index.commit(lastRow);
       return Promise.resolve();
@@ -71,6 +96,7 @@ function createRig({ conflicts = 0, isShared = true, foreignRows = 0 } = {}) {
     committer,
     claims,
     published,
+    lines,
     commits: () => commits,
     foreign: () => foreign,
     fail: (times: number) => void (left = times),
@@ -96,9 +122,19 @@ function changeOf(index: MvccIndex, slowly: (time: number) => Promise<void> = ()
   return { change, times: () => times };
 }
 
-function rowAt(id: number): NewRow {
+/** Puts a key, and answers with its row. */
+function putting(index: MvccIndex, key: string): Plan<number> {
+  return () => {
+    const row = index.lastRow + 1;
+    const state = { version: 1, lease: 0n, deleted: false, previous: undefined, value: Buffer.from("value") };
+    index.append({ key, row, mod: row, create: row, ...state });
+    return sideDraft(row, { rows: [rowAt(row, key)] });
+  };
+}
+
+function rowAt(id: number, name = "k"): NewRow {
   const head = { createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
-  return { id, name: "k", created: true, deleted: false, ...head, value: Buffer.from("value") };
+  return { id, name, created: true, deleted: false, ...head, value: Buffer.from("value") };
 }
 
 describe("Committer.settle() and run() beside a program that writes all the time", () => {
@@ -202,4 +238,87 @@ describe("Committer.runAlone()", () => {
       await assert.rejects(committer.runAlone(bug), broken);
       assert.equal(await committer.run(() => sideDraft("answer", {})), "answer");
     });
+});
+
+describe("Committer.run() with changes that the database cannot hold", () => {
+  const canHold = ({ name }: NewRow) => !name.startsWith("bad");
+
+  /** What becomes of all of them when they are asked for at once: a row, or a refusal. */
+  async function putAll({ index, committer }: ReturnType<typeof createRig>, keys: readonly string[]) {
+    const outcomes = await Promise.allSettled(keys.map((key) => committer.run(putting(index, key))));
+    return outcomes.map((outcome) => {
+      if (outcome.status === "fulfilled") return outcome.value;
+      assert.ok(isRefused(outcome.reason), String(outcome.reason));
+      return "refused";
+    });
+  }
+
+  for (const [count, bad] of [
+    [1, [0]],
+    [2, [1]],
+    [3, [0]],
+    [64, [21]],
+    [64, [0, 31, 63]],
+  ] as const)
+    test(`refuses ${bad.length} of ${count} that share a commit, and makes all others`, async () => {
+      const rig = createRig({ canHold });
+      const keys = Array.from({ length: count }, (_, i) => `${bad.some((at) => at === i) ? "bad" : "good"}${i}`);
+      const outcomes = await putAll(rig, keys);
+      assert.deepEqual(
+        keys.filter((_, i) => outcomes[i] === "refused"),
+        keys.filter((key) => key.startsWith("bad")),
+      );
+      const rows = outcomes.filter((row) => typeof row === "number").toSorted((a, b) => a - b);
+      assert.deepEqual(
+        rows,
+        Array.from({ length: count - bad.length }, (_, i) => i + 1),
+      );
+      assert.equal(rig.index.committed, count - bad.length);
+      assert.ok(rig.commits() <= 1 + 2 * bad.length * Math.ceil(Math.log2(count)), `${rig.commits()} commits`);
+    });
+
+  test("writes up to the last id that fits, and refuses the rest", async () => {
+    const rig = createRig({ canHold: ({ id }) => id <= 3 });
+    const outcomes = await putAll(rig, ["a", "b", "c", "d", "e", "f"]);
+    assert.deepEqual(outcomes, [1, 2, 3, "refused", "refused", "refused"]);
+  });
+
+  test("plans anew what was compared with one of them", async () => {
+    const { index, committer } = createRig({ canHold });
+    const bad = assert.rejects(committer.run(putting(index, "bad")), isRefused);
+    const seen: boolean[] = [];
+    const compared = committer.run(() => {
+      seen.push(index.newest("bad") !== undefined);
+      return sideDraft("answer", {});
+    });
+    await bad;
+    assert.deepEqual([await compared, seen.at(0), seen.at(-1)], ["answer", true, false]);
+  });
+
+  test("tells the log once what is asked for over and over, and never that the database fails", async () => {
+    const rig = createRig({ canHold });
+    for (let i = 0; i < 3; i++) await putAll(rig, ["good", "bad"]);
+    assert.equal(rig.lines.length, 1, rig.lines.join(""));
+    assert.match(rig.lines.join(""), /refused a change that the datastore cannot hold.*the test cannot hold it/);
+  });
+
+  test("takes the claim of a commit that was refused for used up: the next conflict is not a stranger's", async () => {
+    const rig = createRig({ script: ["conflict", "refused", "conflict"] });
+    assert.equal((await putAll(rig, ["a", "b"])).includes("refused"), false);
+    assert.deepEqual(rig.claims.taken, ["servers", "servers"]);
+  });
+
+  test("does not count refusals among the conflicts that nothing explains", async () => {
+    const rig = createRig({ script: ["refused", "refused", "unexplained", "unexplained"] });
+    assert.equal((await putAll(rig, ["a", "b", "c", "d"])).includes("refused"), false);
+  });
+
+  test("refuses a large change at once, and what waited for it goes on", async () => {
+    const rig = createRig({ script: ["refused"] });
+    const { change, times } = changeOf(rig.index);
+    const alone = assert.rejects(rig.committer.runAlone(change), isRefused);
+    const others = putAll(rig, ["a", "b"]);
+    await alone;
+    assert.deepEqual([await others, times(), rig.commits()], [[1, 2], 1, 2]);
+  });
 });

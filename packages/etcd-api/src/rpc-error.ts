@@ -27,9 +27,11 @@ export class RpcError extends Error {
     this.code = code;
   }
 
-  /** What the store refused, in etcd's words. */
+  /** What the store refused, in etcd's words, where etcd has any. */
   static ofStore(error: StoreError): RpcError {
-    return RpcError.of(error.reason, error);
+    const answer = RpcError.of(error.reason, error);
+    if (error.reason !== "refused") return answer;
+    return new RpcError(answer.code, `${answer.message}: ${error.message}`, { cause: error });
   }
 
   static of(reason: StoreErrorReason, cause?: unknown): RpcError {
@@ -95,6 +97,7 @@ const statuses: Readonly<Record<StoreErrorReason, readonly [StatusCode, string]>
   invalidSortOption: [Code.invalidArgument, "invalid sort option"],
   requestTooLarge: [Code.invalidArgument, "request is too large"],
   leaseNotFound: [Code.notFound, "requested lease not found"],
+  refused: [Code.failedPrecondition, "the database cannot hold this change"],
   leaseExists: [Code.failedPrecondition, "lease already exists"],
   unavailable: [Code.unavailable, "request timed out"],
 };
