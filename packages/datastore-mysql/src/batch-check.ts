@@ -2,7 +2,7 @@ import { DriverError, type CommitBatch } from "@k3s/datastore";
 import { columnName, type NameColumn } from "./column-name.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { toNumber, toText } from "./read-rows.ts";
-import { MIGRATE_IDS, migrateNames, type TableLayout } from "./schema.ts";
+import { MIGRATE_IDS, MIGRATE_VALUES, migrateNames, type TableLayout } from "./schema.ts";
 import { textLiteral } from "./sql-text.ts";
 
 interface Limits {
@@ -11,23 +11,30 @@ interface Limits {
 }
 
 /** Throws DriverError for rows that the table cannot hold, before anything is sent. */
-export function checkBatch({ rows }: CommitBatch, { layout, maxPacketBytes }: Limits): void {
+export function checkBatch({ rows }: CommitBatch, limits: Limits): void {
+  const { layout } = limits;
   const last = rows.at(-1);
-  if (last !== undefined && last.id > layout.idMax)
-    throw new DriverError(
-      "failed",
-      `Cannot write row ${last.id}: the table ends at ${layout.idMax}; run: ${MIGRATE_IDS}`,
-    );
-  for (const { name, value } of rows) {
-    const refusal = nameRefusal(name, layout.name);
-    if (refusal !== undefined) throw new DriverError("failed", `Cannot write row: ${refusal}`);
-    const packetBytes = 2 * (value?.length ?? 0) + 4096; // two digits for each byte
-    if (packetBytes > maxPacketBytes)
-      throw new DriverError(
-        "failed",
-        `Cannot write a value of ${value?.length ?? 0} bytes: max_allowed_packet is ${maxPacketBytes}`,
-      );
+  if (last !== undefined && last.id > layout.idMax) {
+    const cure = `stop all servers and run: ${MIGRATE_IDS}`;
+    throw new DriverError("refused", `Cannot write row ${last.id}: the table ends at ${layout.idMax}; ${cure}`);
   }
+  for (const { name, value } of rows) {
+    const state = nameRefusal(name, layout.name);
+    if (state !== undefined) throw new DriverError("refused", `Cannot write row: ${state}`);
+    assertHeld(value?.length ?? 0, limits);
+  }
+}
+
+function assertHeld(bytes: number, { layout, maxPacketBytes }: Limits): void {
+  const message = `Cannot write a value of ${bytes} bytes`;
+  if (bytes > layout.valueMax) {
+    const cure = `stop all servers and run: ${MIGRATE_VALUES}`;
+    throw new DriverError("refused", `${message}: the table holds ${layout.valueMax}; ${cure}`);
+  }
+  const packetBytes = 2 * bytes + 4096; // two digits for each byte
+  if (packetBytes <= maxPacketBytes) return;
+  const cure = "raise it on the server and start anew";
+  throw new DriverError("refused", `${message}: max_allowed_packet is ${maxPacketBytes}; ${cure}`);
 }
 
 /** Why the column cannot hold a name; undefined: it can. */
@@ -58,5 +65,5 @@ export async function explainDuplicate(session: MysqlSession, { batch, column, c
   if (isTaken || toNumber(lastRow?.[0]) !== batch.after) return cause;
   const other = found[0] === undefined ? "another key written at the same time" : `"${toText(found[0][0])}"`;
   const why = `the table takes a key for the same as ${other}, from which it differs in letter case or accents`;
-  return new DriverError("failed", `Cannot write: ${why}; run: ${migrateNames(column)}`, { cause });
+  return new DriverError("refused", `Cannot write: ${why}; run: ${migrateNames(column)}`, { cause });
 }

@@ -9,6 +9,13 @@ const KINDS: Readonly<Record<number, FailureKind>> = {
   1213: "retry", // ER_LOCK_DEADLOCK, also the loser of two Galera nodes
   1412: "retry", // ER_TABLE_DEF_CHANGED
   3101: "retry", // ER_TRANSACTION_ROLLBACK_DURING_COMMIT, the loser in a replication group
+  1118: "refused", // ER_TOO_BIG_ROWSIZE
+  1264: "refused", // ER_WARN_DATA_OUT_OF_RANGE
+  1300: "refused", // ER_INVALID_CHARACTER_STRING
+  1366: "refused", // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD: signs that the column's character set does not have
+  1406: "refused", // ER_DATA_TOO_LONG
+  3819: "refused", // ER_CHECK_CONSTRAINT_VIOLATED of MySQL
+  4025: "refused", // ER_CONSTRAINT_FAILED of MariaDB
   1021: "noSpace", // ER_DISK_FULL
   1114: "noSpace", // ER_RECORD_FILE_FULL
   1290: "readOnly", // ER_OPTION_PREVENTS_STATEMENT, --read-only

@@ -70,7 +70,6 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   readonly connectLimitMs: number;
   readonly #target: MysqlTarget;
   readonly #layout: TableLayout;
-  readonly #log: Logger;
   readonly #alone: AloneAttempts;
   readonly #durability: DurabilityNotes;
 
@@ -78,7 +77,6 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     this.connectLimitMs = connectLimitMs(target);
     this.#target = target;
     this.#layout = layout;
-    this.#log = log;
     this.#alone = new AloneAttempts({ meaning: meaningAlone, log });
     this.#durability = new DurabilityNotes(log);
   }
@@ -169,9 +167,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
       if (errorNumber(error) === CONDITION_FAILED) return false;
       const { name: column } = this.#layout;
       const isOpen = classify(error) === "conflict" && column.isLoose;
-      const told = isOpen ? await explainDuplicate(session, { batch, column, cause: error }) : error;
-      if (told instanceof DriverError) this.#log.warn({ error: told }, "the table cannot hold what is to be written");
-      throw told;
+      throw isOpen ? await explainDuplicate(session, { batch, column, cause: error }) : error;
     }
   }
 

@@ -11,10 +11,15 @@ export interface TableLayout {
   readonly name: NameColumn;
   /** Largest id. */
   readonly idMax: number;
+  /** Bytes of the longest value. */
+  readonly valueMax: number;
 }
 
 export const MIGRATE_IDS =
   "ALTER TABLE kine MODIFY id BIGINT UNSIGNED AUTO_INCREMENT, MODIFY create_revision BIGINT UNSIGNED, MODIFY prev_revision BIGINT UNSIGNED";
+
+/** Cure for tables from before November 2019. */
+export const MIGRATE_VALUES = "ALTER TABLE kine MODIFY value MEDIUMBLOB, MODIFY old_value MEDIUMBLOB";
 
 /** The statement with which the table tells all keys apart, in the character set that their names are written in. */
 export function migrateNames({ charset }: Pick<NameColumn, "charset">): string {
@@ -52,6 +57,9 @@ const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_lock (id TINYINT PRIMARY KEY, turn BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
   "INSERT IGNORE INTO kine_lock (id,turn) VALUES (1,0)",
 ];
+
+/** As long as a request of etcd's size may make a value. */
+const VALUE_BYTES = 2 * 1024 * 1024;
 
 /** ER_DUP_KEYNAME: another server was faster. */
 const EXISTS = 1061;
@@ -145,6 +153,9 @@ export function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
   const name = nameColumnOf(columns);
   const revisions = columns.filter((column) => ["id", "create_revision", "prev_revision"].includes(column.name));
   const idMax = Math.min(...revisions.map(largest));
+  const valueMax = Math.min(...columns.filter((column) => /^(old_)?value$/.test(column.name)).map(longest));
+  if (valueMax < VALUE_BYTES)
+    log.warn({ valueMax, hint: `Stop all servers and run: ${MIGRATE_VALUES}` }, "the table cannot hold large values");
   const isLoose = !/_bin$|^binary$/.test(name.collation);
   if (idMax < Number.MAX_SAFE_INTEGER)
     log.warn({ idMax, hint: `Stop all servers and run: ${MIGRATE_IDS}` }, "the table ends at a 32-bit id");
@@ -153,7 +164,7 @@ export function layoutOf(columns: readonly Column[], log: Logger): TableLayout {
       { collation: name.collation, hint: `Run: ${migrateNames(name)}` },
       "the table cannot tell keys apart that differ in letter case; writing the second of two such keys fails",
     );
-  return { name: { charset: name.charset, isLoose, maxBytes: Math.min(name.maxBytes, 630) }, idMax };
+  return { name: { charset: name.charset, isLoose, maxBytes: Math.min(name.maxBytes, 630) }, idMax, valueMax };
 }
 
 /** Of a table of kine's, which has it. */
@@ -166,4 +177,8 @@ function nameColumnOf(columns: readonly Column[]): Column {
 function largest({ type }: Column): number {
   if (type.startsWith("bigint")) return Number.MAX_SAFE_INTEGER;
   return type.includes("unsigned") ? 2 ** 32 - 1 : 2 ** 31 - 1;
+}
+
+function longest({ maxBytes }: Column): number {
+  return maxBytes > 0 ? maxBytes : Number.MAX_SAFE_INTEGER;
 }

@@ -53,6 +53,11 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof StoreError && error.reason === "unavailable";
 }
 
+/** Whether the database can never hold what was to be written, with a text that says so to the client. */
+export function isRefused(error: unknown, says: string): boolean {
+  return error instanceof StoreError && error.reason === "refused" && error.message.includes(says);
+}
+
 /** A commit of rows that create keys, with consecutive ids behind `after`. */
 export function creations(after: number, ...names: readonly string[]): CommitBatch {
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
