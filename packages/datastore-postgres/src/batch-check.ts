@@ -8,14 +8,13 @@ const BEYOND_ASCII = /[^\u0000-\u007f]/;
 /** Throws DriverError for rows that the table cannot hold, before anything is sent. */
 export function checkBatch({ rows }: CommitBatch, layout: TableLayout): void {
   const last = rows.at(-1);
-  if (last !== undefined && last.id > layout.idMax)
-    throw new DriverError(
-      "failed",
-      `Cannot write row ${last.id}: the table ends at ${layout.idMax}; run: ${MIGRATE_IDS}`,
-    );
+  if (last !== undefined && last.id > layout.idMax) {
+    const cure = `stop all servers and run: ${MIGRATE_IDS}`;
+    throw new DriverError("refused", `Cannot write row ${last.id}: the table ends at ${layout.idMax}; ${cure}`);
+  }
   for (const { name } of rows) {
     const refusal = nameRefusal(name, layout);
-    if (refusal !== undefined) throw new DriverError("failed", `Cannot write row: ${refusal}`);
+    if (refusal !== undefined) throw new DriverError("refused", `Cannot write row: ${refusal}`);
   }
 }
 

@@ -16,12 +16,17 @@ const KINDS: Readonly<Record<string, FailureKind>> = {
   "40P01": "retry", // deadlock_detected
   "55P03": "retry", // lock_not_available, after lock_timeout
   "53100": "noSpace", // disk_full
+  "23514": "refused", // check_violation
+  "54000": "refused", // program_limit_exceeded: too long for an index
 };
+/** Data exceptions: too long, out of range, or not to be had in the database's encoding. */
+const DATA = /^22/;
 
 /** What an error means to the store. */
 export function classify(error: unknown): FailureKind {
   if (error instanceof UnwantedServer) return "readOnly";
-  return KINDS[sqlState(error) ?? ""] ?? "failed";
+  const state = sqlState(error) ?? "";
+  return KINDS[state] ?? (DATA.test(state) ? "refused" : "failed");
 }
 
 // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout, idle_in_transaction_session_timeout:

@@ -112,11 +112,9 @@ export class PostgresDialect implements Dialect<PostgresSession> {
   }
 
   async commit(session: PostgresSession, batch: CommitBatch): Promise<boolean> {
-    const { layout, log } = this.#parts;
     try {
-      checkBatch(batch, layout);
+      checkBatch(batch, this.#parts.layout);
     } catch (error) {
-      log.warn({ error }, "the table cannot hold what is to be written");
       if (session.isLocked) await writing.unlock(session);
       throw error;
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { until, WatchRecorder, contents, EVERYTHING, isUnavailable, remove, write } from "@k3s/testkit";
+import { until, WatchRecorder, contents, EVERYTHING, isRefused, remove, write } from "@k3s/testkit";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -64,6 +64,9 @@ const OLD_ROWS = [
   row("11", "'/registry/ttl'", "1", "0", "0", "0", "3600", "'t'", "NULL"),
   row("12", "'/registry/empty'", "1", "NULL", "NULL", "0", "NULL", "NULL", "NULL"),
 ];
+
+const END_OF_IDS =
+  "the table ends at 2147483647; stop all servers and run: ALTER TABLE kine ALTER COLUMN id TYPE BIGINT";
 
 describe("D1 tables of every kine generation", () => {
   for (const { name, statements, warns } of GENERATIONS) {
@@ -129,14 +132,36 @@ describe("D1 tables of every kine generation", () => {
     const { log, lines } = collectLog();
     const store = await database.store(t, name, log);
     assert.equal((await store.txn(write("/a", last, "2"))).revision, last + 1);
-    await assert.rejects(store.txn(write("/a", last + 1, "3")), isUnavailable);
-    assert.match(lines.join(""), /the table ends at 2147483647; run: ALTER TABLE kine ALTER COLUMN id TYPE BIGINT/);
+    const isFull = (error: unknown) => isRefused(error, END_OF_IDS);
+    await assert.rejects(store.txn(write("/a", last + 1, "3")), isFull);
+    assert.equal(lines.filter((line) => line.includes(END_OF_IDS)).length, 1);
     assert.deepEqual(await contents(store), [`/a=2@${last + 1}`, '/registry/health={"health":"true"}@2']);
     await store.close();
     const cure = /run: (ALTER TABLE [^"]*BIGINT)/.exec(lines.join(""))?.[1] ?? "";
     await database.sql(t, name, ...cure.split("; "));
     const again = await database.store(t, name);
     assert.equal((await again.txn(write("/a", last + 1, "3"))).revision, last + 2);
+  });
+
+  test("D3 32-bit id columns: of what is written at once as much is as fits, and the rest is refused", async (t) => {
+    const name = database.newName();
+    const last = 2 ** 31 - 1 - 7;
+    const marker = row("1", "'compact_rev_key'", "1", "0", "0", "0", "0", "''", "NULL");
+    const health = row("2", "'/registry/health'", "1", "0", "0", "0", "0", `'{"health":"true"}'`, "NULL");
+    const newest = row(String(last), "'/a'", "1", "0", "0", "0", "0", "'1'", "NULL");
+    const start = `SELECT setval('kine_id_seq', ${last})`;
+    await database.sql(t, name, table({ id: "SERIAL", name: "TEXT" }), UNIQUE, marker, health, newest, start);
+    const store = await database.store(t, name);
+    const keys = Array.from({ length: 20 }, (_, i) => `/k${i}`);
+    const outcomes = await Promise.allSettled(keys.map((key) => store.txn(write(key, 0, "1"))));
+    const made = outcomes.filter((outcome) => outcome.status === "fulfilled").map(({ value }) => value.revision);
+    assert.deepEqual(
+      made.toSorted((a, b) => a - b),
+      [1, 2, 3, 4, 5, 6, 7].map((i) => last + i),
+    );
+    const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+    assert.ok(refused.every(({ reason }) => isRefused(reason, END_OF_IDS)));
+    assert.equal((await contents(store)).length, 2 + made.length);
   });
 
   test("D5 rows written by us answer kine's own statements", async (t) => {
