@@ -44,8 +44,8 @@ export class RowWriter {
   }
 
   /**
-   * Resolves once all rows are stored. `conflict`: none is. `failed`: the first ones may be. `keepOn` is waited for between the parts of
-   * a batch that takes long.
+   * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be. `keepOn` is waited for between the
+   * parts of a batch that takes long.
    */
   async write(batch: CommitBatch, note: SideNote | undefined, keepOn: () => Promise<void>): Promise<void> {
     const { guard } = this.#options;
@@ -67,7 +67,9 @@ export class RowWriter {
     const rows = batch.rows.slice(start, end);
     const outgoing = rows.map((row, n) => {
       assertId(row, batch.after + 1 + start + n);
-      return this.#toMessage(batch, row, start + n === last ? note : undefined);
+      const message = this.#toMessage(batch, row, start + n === last ? note : undefined);
+      if (typeof message === "string") throw new DriverError(start > 0 ? "failed" : "refused", message);
+      return message;
     });
     return outgoing.map((message, n) => {
       const i = start + n;
@@ -83,27 +85,19 @@ export class RowWriter {
     return this.#options.messages.publish(this.#options.codec.ofNote(note), { expect: { lastSequence: after } });
   }
 
-  #toMessage(batch: CommitBatch, row: NewRow, note: SideNote | undefined): OutgoingMessage {
+  /** A text says why there can be none. */
+  #toMessage(batch: CommitBatch, row: NewRow, note: SideNote | undefined): OutgoingMessage | string {
     const { codec, link } = this.#options;
     const span = batch.spans.find(({ first, last }) => first <= row.id && row.id <= last);
     const message = codec.ofRow(row, { span, note });
     if (message === undefined)
-      throw new DriverError(
-        "failed",
-        `Cannot write row ${row.id}: its name of ${row.name.length} characters is too long for NATS`,
-      );
+      return `Cannot write row ${row.id}: its name of ${row.name.length} characters is too long for NATS`;
     const noteBytes = note === undefined ? 0 : formatNote(note).length;
     const bytes = message.data.length + HEADER_BYTES + noteBytes;
     if (noteBytes > MAX_NOTE_BYTES)
-      throw new DriverError(
-        "failed",
-        "Cannot write rows: more leases begin and end with them than NATS takes in a header",
-      );
+      return "Cannot write rows: more leases begin and end with them than NATS takes in a header";
     if (bytes > link.maxMessageBytes)
-      throw new DriverError(
-        "failed",
-        `Cannot write row ${row.id}: ${bytes} bytes are more than max_payload of the NATS server`,
-      );
+      return `Cannot write row ${row.id}: ${bytes} bytes are more than max_payload of the NATS server`;
     return message;
   }
 }

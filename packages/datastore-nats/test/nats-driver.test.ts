@@ -106,9 +106,9 @@ describe("commit()", () => {
   test("D10 refuses a row that is larger than the server takes, and a name that is too long, without writing", async (t) => {
     const driver = await openDriver(t, await startNats(t));
     const large = row(2, "/large", { value: Buffer.alloc(900_000, "x") });
-    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), large] }), ofKind("failed"));
+    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), large] }), ofKind("refused"));
     const long = `/${"x".repeat(4000)}`;
-    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, long)] }), ofKind("failed"));
+    await assert.rejects(driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, long)] }), ofKind("refused"));
     assert.deepEqual([driver.refusal?.(long, 0)?.part, driver.refusal?.("/large", 900_000)?.part], ["name", "value"]);
     assert.equal(driver.refusal?.("/a", 700_000), undefined);
     assert.deepEqual(await driver.heads(0, 10), []);

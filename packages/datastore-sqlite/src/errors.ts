@@ -172,7 +172,11 @@ export function toDriverError(failure: WorkerFailure): DriverError {
 
 const CONFLICTS = [ROWS_AFTER, "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"];
 
+/** A row breaks a rule of the table, or is too large for SQLite. */
+const REFUSALS = /^SQLITE_(?:CONSTRAINT|TOOBIG|MISMATCH)/;
+
 function kindOf(code: string): DriverErrorKind {
   if (CONFLICTS.includes(code)) return "conflict";
+  if (REFUSALS.test(code)) return "refused";
   return code === "SQLITE_FULL" ? "noSpace" : "failed";
 }
