@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import dns from "node:dns";
+import { connect, type LookupFunction, type Socket } from "node:net";
 import { abortReason } from "@k3s/async";
 import { createConnection, type ConnectionOptions } from "mysql2";
 import { DURABILITY_VARIABLES } from "./durability.ts";
@@ -52,6 +53,7 @@ export async function connectMysql(target: MysqlTarget, options: ConnectOptions)
 
 async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOptions): Promise<MysqlSession> {
   const socket = await openSocket(target, signal);
+  const { remoteAddress: address } = socket;
   const give = () => socket.destroy(abortReason(signal));
   signal.addEventListener("abort", give, { once: true });
   try {
@@ -63,6 +65,7 @@ async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOpt
     await setUp(session, target);
     return session;
   } catch (error) {
+    if (signal.aborted && address !== undefined) target.silent.note(address);
     socket.destroy();
     throw signal.aborted ? abortReason(signal) : error;
   } finally {
@@ -70,10 +73,10 @@ async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOpt
   }
 }
 
-async function openSocket({ socketPath, host, port }: MysqlTarget, signal: AbortSignal): Promise<Socket> {
-  const socket = connect(
-    socketPath === undefined ? { host, port, noDelay: true, keepAlive: true } : { path: socketPath },
-  );
+async function openSocket(target: MysqlTarget, signal: AbortSignal): Promise<Socket> {
+  const { socketPath, host, port } = target;
+  const place = { host, port, noDelay: true, keepAlive: true, lookup: lookupFor(target) };
+  const socket = connect(socketPath === undefined ? place : { path: socketPath });
   try {
     await once(socket, "connect", { signal });
     // Node compares the certificate with this name, mysql2 has no way to name an address, and without both it is "localhost".
@@ -82,6 +85,18 @@ async function openSocket({ socketPath, host, port }: MysqlTarget, signal: Abort
     socket.destroy();
     throw signal.aborted ? abortReason(signal) : error;
   }
+}
+
+/** Node tries all addresses of a name, but goes on to the next only where it cannot connect. */
+function lookupFor({ silent }: MysqlTarget): LookupFunction {
+  return (host, options, callback) => {
+    dns.lookup(host, { ...options, all: true }, (error, found) => {
+      const order = silent.sort(found.map(({ address }) => address));
+      const sorted = found.toSorted((a, b) => order.indexOf(a.address) - order.indexOf(b.address));
+      if (error !== null || options.all === true) callback(error, sorted);
+      else callback(null, sorted[0]?.address ?? "", sorted[0]?.family);
+    });
+  };
 }
 
 interface Channel {

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { getCACertificates } from "node:tls";
+import { SilentHosts } from "@k3s/datastore-sql";
 import type { ConnectionOptions } from "mysql2";
 import { MysqlError } from "./errors.ts";
 import { parseMysqlDsn } from "./mysql-dsn.ts";
@@ -20,6 +21,8 @@ export interface MysqlTarget extends MysqlDsn {
   readonly ssl: Exclude<ConnectionOptions["ssl"], string>;
   /** Without TLS, if the server has none. */
   readonly isSslOptional: boolean;
+  /** Of the addresses of the host. */
+  readonly silent: SilentHosts<string>;
 }
 
 // What kine takes for an empty endpoint, without and with TLS files.
@@ -35,7 +38,8 @@ export function completeMysqlDsn(dsn: string, tls: MysqlTlsFiles): MysqlDsn {
 
 /** Reads the TLS files. Rejects with MysqlDsnError or MysqlError. */
 export async function resolveMysqlTarget(dsn: string, tls: MysqlTlsFiles): Promise<MysqlTarget> {
-  const complete = completeMysqlDsn(dsn, tls);
+  const silent = new SilentHosts<string>({ nameOf: (address) => address });
+  const complete = { ...completeMysqlDsn(dsn, tls), silent };
   if (!hasFiles(tls)) return { ...complete, ...dsnTls(complete) };
   const [ca, cert, key] = await Promise.all([tls.caFile, tls.certFile, tls.keyFile].map(readPem));
   const isVerified = tls.skipVerify !== true;

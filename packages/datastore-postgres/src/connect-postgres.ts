@@ -1,22 +1,26 @@
 import { abortReason, deadline } from "@k3s/async";
+import { SilentHosts } from "@k3s/datastore-sql";
 import { sqlState } from "./classify.ts";
-import { connectTargets, type ConnectTarget } from "./connect-targets.ts";
+import { connectTargets, describeHost, type ConnectTarget } from "./connect-targets.ts";
 import { DURABILITY, parseDurability } from "./durability.ts";
 import { UnwantedServer } from "./unwanted-server.ts";
 import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
 import { PostgresSession } from "./postgres-session.ts";
-import { SilentHosts } from "./silent-hosts.ts";
 
 /** A server, or several of which one is wanted, and all ways to them. */
 export interface PostgresPlace {
   readonly settings: PostgresSettings;
   readonly targets: readonly ConnectTarget[];
-  readonly silent: SilentHosts;
+  readonly silent: SilentHosts<ConnectTarget>;
 }
 
 /** Reads the files of TLS. Rejects with PostgresError. */
 export async function findPlace(settings: PostgresSettings): Promise<PostgresPlace> {
-  return { settings, targets: await connectTargets(settings), silent: new SilentHosts() };
+  return {
+    settings,
+    targets: await connectTargets(settings),
+    silent: new SilentHosts<ConnectTarget>({ nameOf: describeHost }),
+  };
 }
 
 interface ConnectOptions {

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
 import { contents, FaultProxy, isUnavailable, until, WatchRecorder, rangeOf, write } from "@k3s/testkit";
-import { SilentHosts } from "../src/silent-hosts.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -77,33 +76,4 @@ describe("several hosts of a PostgreSQL endpoint", () => {
       await untilWritable(store, "/a");
       assert.ok(second.connections > 0);
     });
-});
-
-describe("SilentHosts", () => {
-  const tls = { host: "a", port: 1, ssl: {} };
-  const plain = { host: "a", port: 1, ssl: false } as const;
-  const other = { host: "b", port: 1, ssl: false } as const;
-  const targets = [tls, plain, other];
-
-  test("inOrder() leaves out other ways to a host that turns out to be silent", () => {
-    let nowMs = 0;
-    const silent = new SilentHosts(() => nowMs);
-    const tried: unknown[] = [];
-    for (const target of silent.inOrder(targets)) {
-      tried.push(target);
-      nowMs += 5000;
-      if (target === tls) silent.note(target);
-    }
-    assert.deepEqual(tried, [tls, other]);
-  });
-
-  test("inOrder() has a host that was silent behind the others, for half a minute", () => {
-    let nowMs = 0;
-    const silent = new SilentHosts(() => nowMs);
-    silent.note(tls);
-    nowMs = 29_999;
-    assert.deepEqual([...silent.inOrder(targets)], [other, tls, plain]);
-    nowMs = 30_000;
-    assert.deepEqual([...silent.inOrder(targets)], targets);
-  });
 });

@@ -3,5 +3,6 @@ export { AloneAttempts } from "./alone-attempts.ts";
 export { batchRows, gapName, neededLeases, type BatchRow, type BatchRows } from "./batch-rows.ts";
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
 export { describeWeakness, DurabilityNotes, type Weakness } from "./durability.ts";
+export { SilentHosts } from "./silent-hosts.ts";
 export { SnapshotReader } from "./snapshot-reader.ts";
 export { SqlDriver, type PoolOptions } from "./sql-driver.ts";

@@ -9,10 +9,13 @@ export type Direction = "toTarget" | "toClient";
 
 export interface FaultProxyOptions {
   readonly target: { readonly host?: string; readonly port: number };
+  /** Default: a free port of 127.0.0.1. */
+  readonly listen?: { readonly host: string; readonly port: number };
   readonly toTarget?: PathOptions;
   readonly toClient?: PathOptions;
 }
 
+const LOOPBACK = "127.0.0.1";
 const DIRECTIONS: readonly Direction[] = ["toTarget", "toClient"];
 
 /**
@@ -21,6 +24,7 @@ const DIRECTIONS: readonly Direction[] = ["toTarget", "toClient"];
  */
 export class FaultProxy implements AsyncDisposable {
   readonly port: number;
+  readonly #host: string;
   readonly #target: FaultProxyOptions["target"];
   readonly #paths: Readonly<Record<Direction, Path>>;
   readonly #server: Server;
@@ -30,13 +34,15 @@ export class FaultProxy implements AsyncDisposable {
     this.#target = options.target;
     this.#paths = { toTarget: path(options.toTarget), toClient: path(options.toClient) };
     this.#server = server;
+    this.#host = options.listen?.host ?? LOOPBACK;
     this.port = (server.address() as AddressInfo).port; // sound: it listens on TCP
     server.on("connection", (client) => void this.#carry(client));
   }
 
-  /** Listens on a free port of 127.0.0.1. */
+  /** Resolves when it listens. */
   static async start(options: FaultProxyOptions): Promise<FaultProxy> {
-    const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
+    const { host, port } = options.listen ?? { host: LOOPBACK, port: 0 };
+    const server = createServer({ allowHalfOpen: true }).listen(port, host);
     await once(server, "listening");
     return new FaultProxy(options, server);
   }
@@ -92,7 +98,7 @@ export class FaultProxy implements AsyncDisposable {
   /** Ends {@link refuse}, on the same port. */
   async accept(): Promise<void> {
     if (this.#server.listening) return;
-    this.#server.listen(this.port, "127.0.0.1");
+    this.#server.listen(this.port, this.#host);
     await once(this.#server, "listening");
   }
 
@@ -112,7 +118,7 @@ export class FaultProxy implements AsyncDisposable {
   async #carry(client: Socket): Promise<void> {
     const gone = new AbortController();
     this.#open.set(client, gone);
-    const target = connect({ host: "127.0.0.1", ...this.#target, allowHalfOpen: true });
+    const target = connect({ host: LOOPBACK, ...this.#target, allowHalfOpen: true });
     for (const socket of [client, target]) {
       socket.setNoDelay(true);
       socket.on("error", (error) => gone.abort(error));
