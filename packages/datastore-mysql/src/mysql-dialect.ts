@@ -42,7 +42,7 @@ import type { MysqlSession } from "./mysql-session.ts";
 import { describeTarget, type MysqlTarget } from "./mysql-target.ts";
 import { HEAD_COLUMNS, toBigint, toChangedRow, toHead, toLease, toNumber, toSpan } from "./read-rows.ts";
 import type { TableLayout } from "./schema.ts";
-import { isCluster, isTidb } from "./server-kind.ts";
+import { isCluster, isSameServer, isTidb } from "./server-kind.ts";
 import { readSize } from "./table-size.ts";
 import { packetsOf } from "./sql-text.ts";
 
@@ -178,8 +178,9 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     return "servers";
   }
 
-  async forget(session: MysqlSession, { serverId }: MysqlSession): Promise<void> {
-    if (serverId === undefined) return;
+  async forget(session: MysqlSession, { serverId, variables }: MysqlSession): Promise<void> {
+    // Another server, as the next address of a name leads to, has a connection of somebody else under that number.
+    if (serverId === undefined || !isSameServer(session.variables, variables)) return;
     const find = `SELECT 1 FROM information_schema.processlist WHERE id = ${serverId}`;
     while ((await session.select(find)).length > 0) {
       await session.run([`KILL CONNECTION ${serverId}`]).catch((error: unknown) => {

@@ -3,6 +3,9 @@ import dns, { type LookupAddress, type LookupOptions } from "node:dns";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
 import { contents, FaultProxy, isUnavailable, until, WatchRecorder, rangeOf, write } from "@k3s/testkit";
+import { connectMysql } from "../src/connect-mysql.ts";
+import { MysqlDialect } from "../src/mysql-dialect.ts";
+import { resolveMysqlTarget } from "../src/mysql-target.ts";
 import { collectLog, TestDatabase } from "./support/test-database.ts";
 
 const ADDRESSES = ["127.0.0.2", "127.0.0.3"];
@@ -89,4 +92,25 @@ describe("several addresses of a MySQL host", () => {
       assert.ok(second.connections > 0);
     });
   }
+});
+
+describe("MysqlDialect", () => {
+  test("forget() ends a lost connection on its own server, and nobody's on another one", async (t) => {
+    const target = await resolveMysqlTarget(database.dsn("any"), {});
+    const layout = { idMax: 2 ** 53, name: { charset: "ascii", isLoose: false, maxBytes: 630 } };
+    const dialect = new MysqlDialect({ target, layout, log: collectLog().log });
+    const open = async () => {
+      const session = await connectMysql(target, { database: undefined, signal: AbortSignal.timeout(10_000) });
+      t.after(() => session.end());
+      return session;
+    };
+    const [session, lost] = [await open(), await open()];
+    const { variables } = lost;
+    lost.variables = new Map([...variables, ["hostname", "elsewhere"]]);
+    await dialect.forget(session, lost);
+    assert.deepEqual(await lost.select("SELECT 1"), [[1]]);
+    lost.variables = variables;
+    await dialect.forget(session, lost);
+    await assert.rejects(lost.select("SELECT 1"));
+  });
 });
