@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { waitForLock, type SourceContext } from "@k3s/components";
+import { describeError } from "@k3s/errors";
+import { acquireLock, isAbsent, LockHeldError } from "@k3s/files";
 
 /** A folder of the cache that is made once. */
 export interface CachedFolder {
@@ -14,9 +16,20 @@ export interface CachedFolder {
 }
 
 const LOCK_WAIT_MS = 20 * 60_000;
+/** Folders of other recipes go when nobody has used them for so long: another checkout may be at an earlier one. */
+const UNUSED_MS = 30 * 24 * 3600_000;
 
-/** Returns the folder, made where it is not there; who comes meanwhile waits. What was interrupted is begun anew. */
-export async function provideCachedFolder(
+/**
+ * Returns the folder, made where it is not there; who comes meanwhile waits. What was interrupted is begun anew. Removes folders of the
+ * same name that nobody uses any more.
+ */
+export async function provideCachedFolder(wanted: CachedFolder, context: SourceContext): Promise<string> {
+  const folder = await provide(wanted, context);
+  await removeUnused(wanted.name, folder, context);
+  return folder;
+}
+
+async function provide(
   { name, recipe, make }: CachedFolder,
   { cacheDir, progress, signal }: SourceContext,
 ): Promise<string> {
@@ -30,7 +43,10 @@ export async function provideCachedFolder(
     onWait: (owner) => progress({ step: "Wait for another run", note: `process ${owner} makes ${folder}` }),
     signal,
   });
-  if (await isThere(folder)) return folder;
+  if ((await changedAtMs(folder)) > 0) {
+    await utimes(folder, new Date(), new Date()); // says that it is in use
+    return folder;
+  }
   const staging = `${folder}.tmp`; // one at a time
   try {
     await rm(staging, { recursive: true, force: true });
@@ -42,9 +58,42 @@ export async function provideCachedFolder(
   return folder;
 }
 
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+async function removeUnused(name: string, used: string, { cacheDir, progress }: SourceContext): Promise<void> {
+  const isOne = new RegExp(`^${name}-[0-9a-f]{12}(\\.tmp)?$`);
+  const found = (await readdir(cacheDir)).filter((entry) => isOne.test(entry));
+  const folders = new Set(found.map((entry) => join(cacheDir, entry.replace(/\.tmp$/, ""))));
+  folders.delete(used);
+  for (const folder of folders) {
+    try {
+      if (await removeIfUnused(folder)) progress({ step: "Clean the cache", note: `removed ${folder}` });
+    } catch (error) {
+      progress({ step: "Clean the cache", note: `cannot remove ${folder}: ${describeError(error)}` });
+    }
+  }
+}
+
+/** The lock file stays: whoever waits for it has it open. */
+async function removeIfUnused(folder: string): Promise<boolean> {
+  const lockPath = `${folder}.lock`;
+  const oldest = Date.now() - UNUSED_MS;
+  if ((await changedAtMs(lockPath)) > oldest) return false; // each use writes it, as we do next
+  try {
+    await using _lock = await acquireLock(lockPath);
+    if ((await changedAtMs(folder)) > oldest) return false;
+    for (const path of [folder, `${folder}.tmp`]) await rm(path, { recursive: true, force: true });
+    return true;
+  } catch (error) {
+    if (error instanceof LockHeldError) return false;
+    throw error;
+  }
+}
+
+/** 0: there is no such thing. */
+async function changedAtMs(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (isAbsent(error)) return 0;
+    throw error;
+  }
 }
