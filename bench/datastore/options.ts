@@ -8,6 +8,20 @@ type Part = (typeof PARTS)[number];
 const LOADS = ["s", "m", "l", "xl"] as const;
 export type LoadName = (typeof LOADS)[number];
 
+/** What `--help` shows. */
+export const USAGE = `Usage: node bench/datastore.ts [options]
+
+  --targets  whom to measure: ${TARGET_NAMES.join(",")}
+  --only     parts to run: ${PARTS.join(",")}
+  --keys     sizes for calls, scale and kine (default: 100000; at least 1000)
+  --loads    loads for perf: ${LOADS.join(",")} (default: l)
+  --rounds   all of it so many times, medians are shown (default: 1)
+
+Ours is put in relation to etcd, and on SQLite to kine's SQL statements as well: replayed on a table of the same form and content
+in a file of the same kind, they are what kine needs at least for the same work. Ratios of rates are better above 1, those of
+times below. See bench/README.md.
+`;
+
 export interface BenchOptions {
   readonly targets: readonly TargetName[];
   readonly parts: readonly Part[];
@@ -17,11 +31,12 @@ export interface BenchOptions {
   readonly rounds: number;
 }
 
-/** Throws an Error that names the wrong option. */
-export function parseBenchOptions(args: readonly string[]): BenchOptions {
+/** "help" when that is asked for. Throws an Error that names the wrong option. */
+export function parseBenchOptions(args: readonly string[]): BenchOptions | "help" {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      help: { type: "boolean", default: false },
       targets: { type: "string", default: TARGET_NAMES.join(",") },
       only: { type: "string", default: PARTS.join(",") },
       loads: { type: "string", default: "l" },
@@ -29,6 +44,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
       rounds: { type: "string", default: "1" },
     },
   });
+  if (values.help) return "help";
   return {
     targets: listOf("targets", values.targets, TARGET_NAMES),
     parts: listOf("only", values.only, PARTS),

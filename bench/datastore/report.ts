@@ -3,8 +3,13 @@ import { median } from "../median.ts";
 /** All values of a place in the tables, one of each round. */
 type Rows = Map<string, Map<string, number[]>>;
 
-/** The column that all others are put in relation to. */
-const PEER = "etcd";
+/** Column of what kine needs at least on SQLite, as durable as ours. */
+export const KINE_BOUND = "kine's SQL, FULL";
+/** Columns that others are put in relation to: all of ours to etcd, and the one on kine's database to kine's bound. */
+const PEERS: readonly { readonly peer: string; readonly isCompared: (column: string) => boolean }[] = [
+  { peer: "etcd", isCompared: (column) => column !== "etcd" && !column.startsWith("kine") },
+  { peer: KINE_BOUND, isCompared: (column) => column === "sqlite" },
+];
 
 /** Figures by table, row and column; what is shown is the median over the rounds. */
 export class Report {
@@ -51,14 +56,14 @@ export class Report {
   #table(name: string): string {
     const rows = this.#tables.get(name) ?? new Map<string, Map<string, number[]>>();
     const columns = [...new Set([...rows.values()].flatMap((cells) => [...cells.keys()]))];
-    const compared = columns.includes(PEER)
-      ? columns.filter((column) => column !== PEER && !column.startsWith("kine"))
-      : [];
-    const head = [name, ...columns, ...compared.map((column) => `${column} : ${PEER}`)];
+    const pairs = PEERS.filter(({ peer }) => columns.includes(peer)).flatMap(({ peer, isCompared }) =>
+      columns.filter(isCompared).map((column) => ({ column, peer })),
+    );
+    const head = [name, ...columns, ...pairs.map(({ column, peer }) => `${column} : ${peer}`)];
     const body = [...rows.keys()].map((row) => {
-      const peer = this.median(name, row, PEER);
-      const values = columns.map((column) => formatNumber(this.median(name, row, column)));
-      return [row, ...values, ...compared.map((column) => formatRatio(this.median(name, row, column), peer))];
+      const value = (column: string) => this.median(name, row, column);
+      const ratios = pairs.map(({ column, peer }) => formatRatio(value(column), value(peer)));
+      return [row, ...columns.map((column) => formatNumber(value(column))), ...ratios];
     });
     return markdown([head, ...body]);
   }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { attempt, type BenchContext } from "../bench-context.ts";
 import { Child } from "../child.ts";
 import type { Figures } from "../load.ts";
+import { KINE_BOUND } from "../report.ts";
 import { keysTable } from "./session.ts";
 
 /** Argument of bench/kine-statements.ts, as JSON. */
@@ -43,7 +44,7 @@ export async function measureKine(context: BenchContext): Promise<void> {
         const figures = await child.ask<KineFigures>({});
         for (const { call, row, isRate } of ROWS) {
           const { perSecond, p50Ms } = figures[call];
-          const column = `kine's SQL, ${synchronous}`;
+          const column = synchronous === "FULL" ? KINE_BOUND : `kine's SQL, ${synchronous}`;
           context.report.note({ table: keysTable(keys), row, column }, isRate ? perSecond : p50Ms);
         }
       });
