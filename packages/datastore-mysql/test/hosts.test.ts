@@ -97,7 +97,7 @@ describe("several addresses of a MySQL host", () => {
 describe("MysqlDialect", () => {
   test("forget() ends a lost connection on its own server, and nobody's on another one", async (t) => {
     const target = await resolveMysqlTarget(database.dsn("any"), {});
-    const layout = { idMax: 2 ** 53, name: { charset: "ascii", isLoose: false, maxBytes: 630 } };
+    const layout = { idMax: 2 ** 53, name: { charset: "ascii", isLoose: false, maxBytes: 630 }, valueMax: 2 ** 32 };
     const dialect = new MysqlDialect({ target, layout, log: collectLog().log });
     const open = async () => {
       const session = await connectMysql(target, { database: undefined, signal: AbortSignal.timeout(10_000) });
