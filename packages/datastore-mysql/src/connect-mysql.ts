@@ -94,9 +94,13 @@ async function openSocket(target: MysqlTarget, signal: AbortSignal): Promise<Soc
 function lookupFor({ silent }: MysqlTarget): LookupFunction {
   return (host, options, callback) => {
     dns.lookup(host, { ...options, all: true }, (error, found) => {
+      if (error !== null) {
+        callback(error, []); // there is no list then, whatever its type says
+        return;
+      }
       const order = silent.sort(found.map(({ address }) => address));
       const sorted = found.toSorted((a, b) => order.indexOf(a.address) - order.indexOf(b.address));
-      if (error !== null || options.all === true) callback(error, sorted);
+      if (options.all === true) callback(null, sorted);
       else callback(null, sorted[0]?.address ?? "", sorted[0]?.family);
     });
   };

@@ -94,6 +94,14 @@ describe("several addresses of a MySQL host", () => {
   }
 });
 
+describe("connectMysql()", () => {
+  test("rejects where nobody knows the name", async () => {
+    const target = await resolveMysqlTarget("u@tcp(nosuch.invalid:3306)/kine", {});
+    const signal = AbortSignal.timeout(30_000);
+    await assert.rejects(connectMysql(target, { database: undefined, signal }), { code: /^(?:ENOTFOUND|EAI_AGAIN)$/ });
+  });
+});
+
 describe("MysqlDialect", () => {
   test("forget() ends a lost connection on its own server, and nobody's on another one", async (t) => {
     const target = await resolveMysqlTarget(database.dsn("any"), {});
