@@ -1,7 +1,7 @@
 export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
-export { lostCommitConformance } from "./lost-commit-conformance.ts";
+export { lateCommitConformance, lostCommitConformance } from "./lost-commit-conformance.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
 export { FaultProxy } from "./fault-proxy.ts";

@@ -76,6 +76,36 @@ export function lostCommitConformance(label: string, open: (t: TestContext) => P
   });
 }
 
+interface LockedStore extends CuttableStore {
+  /** Takes the one lock that commits take; resolves with how to give it back. */
+  readonly hold: () => Promise<() => Promise<unknown>>;
+  /** Whether a commit waits inside of the database for that lock. */
+  readonly isWaiting: () => Promise<boolean>;
+}
+
+/** That a commit which the database goes on with after its connection was lost takes effect before the next read or never, as a test. */
+export function lateCommitConformance(label: string, open: (t: TestContext) => Promise<LockedStore>): void {
+  test(`a commit that ${label} still carries out when its connection is lost takes effect before the next read or never`, async (t) => {
+    const opened = await open(t);
+    const cut = await begin(t, () => Promise.resolve(opened));
+    const { store, created } = cut;
+    const [change = assert.fail()] = CHANGES;
+    const release = await opened.hold();
+    const answer = answerTo(store, change.txn(created));
+    await until("it waits for the lock", opened.isWaiting);
+    await lose(cut, answer);
+    const read = await until("reads are served again", () => store.range(query(rangeOf(KEY))));
+    await release(); // what is left of the lost commit may go on
+    await until("nothing waits any more", async () => !(await opened.isWaiting()));
+    const { succeeded, revision } = await served(store, write(KEY, created, "new"));
+    assert.equal(succeeded, read.kvs[0]?.value.toString() === "old", "it took effect after a read had not seen it");
+    const [, row = 0, ...more] = await rowsOf(cut, KEY);
+    assert.deepEqual(more, []);
+    if (succeeded) assert.equal(revision, row);
+    await assertWhole(cut, `${row} ${change.told(created)}`);
+  });
+}
+
 interface CutStore extends CuttableStore {
   readonly seen: WatchRecorder;
   /** Revision of the key. */
