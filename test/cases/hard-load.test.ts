@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { repeat } from "@k3s/async";
+import { repeat, sleep } from "@k3s/async";
 import { endOf, inParallel, keysBelow, putAll } from "./support/bulk.ts";
 import type { CaseClient } from "./support/case-client.ts";
 import { onEachServer } from "./support/each-server.ts";
@@ -26,7 +26,10 @@ const SLOW = scaled({
 const GROWTH_BYTES = 160 * MIB;
 const STREAMS = scaled({ short: { count: 1000, writes: 3000 }, full: { count: 1000, writes: 120_000 } });
 const PREFIXES = 300;
+/** The case's rate, which a busy machine may not reach. */
+const WRITES_PER_MS = 2;
 const CONNECTIONS = 10;
+const CREATIONS_MIN = 5;
 const BIG_LIST_OBJECTS = 100_000;
 const OBJECT_BYTES = 1200;
 const LISTERS = 4;
@@ -113,10 +116,15 @@ onEachServer((start) => {
       stream.cancel();
     };
     const creating = repeat(5, createOne, stop.signal);
+    const startedAt = performance.now();
     await inParallel(STREAMS.writes, 32, async (i) => {
+      const dueInMs = startedAt + i / WRITES_PER_MS - performance.now();
+      if (dueInMs >= 1) await sleep(dueInMs);
       written.set(String(i), performance.now());
       await client.put({ key: `${prefix(i)}a`, value: String(i) });
     });
+    const writesPerSecond = Math.round((STREAMS.writes / (performance.now() - startedAt)) * 1000);
+    const createdMeanwhile = creates.count;
     await Promise.all(reading);
     stop.abort();
     await creating;
@@ -124,8 +132,11 @@ onEachServer((start) => {
       received,
       expected.reduce((sum, count) => sum + count, 0),
     );
-    assert.ok(creates.count > 0);
-    t.diagnostic(`delivery: ${latencies.summary()}; creation: ${creates.summary()}`);
+    t.diagnostic(
+      `${writesPerSecond} writes/s; delivery: ${latencies.summary()}; ${createdMeanwhile} creations: ${creates.summary()}`,
+    );
+    // One after the other: a creation that waited for the writes would be the only one.
+    assert.ok(createdMeanwhile >= CREATIONS_MIN, `${createdMeanwhile} watches were created meanwhile`);
     if (isAlone && server.kind === "http2") assert.ok(latencies.medianMs < DELIVERY_LIMIT_MS, latencies.summary());
   });
 

@@ -17,6 +17,11 @@ function usesProgress(version: string): boolean {
   return minor > 5 || (minor === 4 && patch >= 31);
 }
 
+test("hard case 39, version gating and tools: the rule takes the versions that the case names as kube-apiserver does", () => {
+  const versions = ["3.4.20", "3.5.5", "3.5.13", "3.6.11"];
+  assert.deepEqual(versions.map(usesProgress), [false, false, true, true]);
+});
+
 onEachServer((start, differs) => {
   test("hard case 39, version gating and tools: our version is one whose progress is used, and it is answered", async (t) => {
     const { client, key } = await start(t);

@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { until } from "@k3s/testkit";
+import { repeat } from "@k3s/async";
+import { until, watchRequest } from "@k3s/testkit";
 import { onEachServer, type StartCase } from "./support/each-server.ts";
+import { Latencies } from "./support/latencies.ts";
+import { scaled } from "./support/scale.ts";
 import { kindOf } from "./support/watch-peer.ts";
+
+/** Long enough for a busy machine to show when it is not kept. */
+const INTERVAL_MS = 300;
+const REQUESTS = 200;
+const ANSWER_LIMIT_MS = 5;
+/** A time that a busy machine can miss is demanded only where the cases run alone. */
+const isAlone = scaled({ short: false, full: true });
 
 onEachServer((start, differs) => {
   test("P31 periodic progress: to quiet watches that asked for it, with their own id", async (t) => {
@@ -24,6 +34,26 @@ onEachServer((start, differs) => {
     }
   });
 
+  test("P31 periodic progress: as often as configured, no earlier, and not before it was asked for", async (t) => {
+    const { connect, key } = await start(t, { progressIntervalMs: INTERVAL_MS });
+    const openedAt = performance.now();
+    const watch = connect().watch();
+    await watch.create({ key: key("silent") });
+    const { watchId } = await watch.create({ key: key("quiet"), progress: true });
+    for (let ticks = 1; ticks <= 3; ticks++) {
+      assert.equal((await watch.take("progress")).watchId, watchId);
+      const tookMs = performance.now() - openedAt;
+      assert.ok(tookMs > ticks * INTERVAL_MS * 0.9, `progress ${ticks} came after ${tookMs} ms`);
+    }
+    const rare = await start(t, { progressIntervalMs: 3_600_000 });
+    const other = rare.connect().watch();
+    await other.create({ key: rare.key("quiet"), progress: true });
+    // Longer than the other interval, by the clock of the server that has it.
+    for (let ticks = 0; ticks < 2; ticks++) await watch.take("progress");
+    await rare.client.put({ key: rare.key("quiet") });
+    assert.equal(kindOf(await other.next()), "events", "nothing came before");
+  });
+
   test("P32 RequestProgress: one answer for the stream with id -1 at the current revision", async (t) => {
     const { client, key } = await start(t);
     const watch = client.watch();
@@ -39,6 +69,22 @@ onEachServer((start, differs) => {
       });
       assert.deepEqual([answer.watchId, answer.events], [-1, []]);
     }
+  });
+
+  test("P32 RequestProgress: is answered at once", async (t) => {
+    const { client, key, server } = await start(t);
+    const watch = client.watch();
+    for (const name of ["a", "b", "c"]) await watch.create({ key: key(name) });
+    const latencies = new Latencies();
+    for (let i = 0; i < REQUESTS; i++) {
+      const { watchId } = await latencies.measure(() => {
+        watch.requestProgress();
+        return watch.take("progress");
+      });
+      assert.equal(watchId, -1);
+    }
+    t.diagnostic(`answers to requests: ${latencies.summary()}`);
+    if (isAlone && server.kind === "http2") assert.ok(latencies.medianMs < ANSWER_LIMIT_MS, latencies.summary());
   });
 
   if (!differs("progress unsynced")) declareProgressOrder(start);
@@ -69,6 +115,40 @@ onEachServer((start, differs) => {
     );
   });
 });
+
+onEachServer(
+  (start) => {
+    test("P31 periodic progress: only when idle, so not between events", async (t) => {
+      const { client, key } = await start(t);
+      const watch = client.watch();
+      // One after the other is told at each tick, in this order; the second tells us when the ticks were.
+      const [busy, quiet] = [1, 2];
+      watch.stream.send(watchRequest.create({ key: key("busy"), progress: true, watchId: busy }));
+      watch.stream.send(watchRequest.create({ key: key("quiet"), progress: true, watchId: quiet }));
+      for (let created = 0; created < 2;) if ((await watch.next()).created) created++; // a tick may come between
+      const stop = new AbortController();
+      const write = async () => {
+        await client.put({ key: key("busy") });
+      };
+      const writing = repeat(1, write, stop.signal);
+      let events = 0; // since the last tick
+      for (let busyTicks = 0; busyTicks < 5;) {
+        const message = await watch.next();
+        events += message.events.length;
+        if (kindOf(message) !== "progress") continue;
+        if (message.watchId === busy) assert.equal(events, 0, "progress although there were events");
+        if (message.watchId !== quiet) continue;
+        if (events > 0) busyTicks++;
+        events = 0;
+      }
+      stop.abort();
+      await writing;
+      let message = await watch.next();
+      while (kindOf(message) !== "progress" || message.watchId !== busy) message = await watch.next();
+    });
+  },
+  ["http2", "grpc-js"], // etcd may have events on the way when it decides
+);
 
 function declareProgressOrder(start: StartCase): void {
   test("P32 RequestProgress: withheld while a watch of the stream replays history", async (t) => {
