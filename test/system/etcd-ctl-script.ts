@@ -25,6 +25,8 @@ export const script: readonly CtlStep[] = [
   step("get /b /a -w json"),
   step("get /a /b -w json"),
   step("get /nothing -w json"),
+  step("get /a/1 --print-value-only"),
+  step("get /a --prefix --hex"),
   step("get /a/1 --rev={rev+99}"),
 
   step("put /a/1 --ignore-value", { input: "" }),
@@ -41,6 +43,9 @@ export const script: readonly CtlStep[] = [
   step("txn", { input: "\ndel /dup\nput /dup 2\n\n\n" }),
   step("txn -w json", { input: "\n\n\n" }),
 
+  step("put /typed", { input: "typed value" }),
+  step("get /typed"),
+  step("del /typed /typee"),
   step("del /nothing -w json"),
   step("del /b/1 --prev-kv -w json"),
   step("get /b/1 --rev={rev+4} -w json"),
@@ -48,7 +53,7 @@ export const script: readonly CtlStep[] = [
   step("put /a/1 reborn"),
   step("get /a/1 -w json"),
 
-  step("watch / --prefix --rev={rev+1} -w json", { events: 14 }),
+  step("watch / --prefix --rev={rev+1} -w json", { events: 16 }),
   step("watch /a --prefix --rev={rev+1} --prev-kv -w json", { events: 8 }),
   step("watch /a/1 --rev={rev+1} -w json", { events: 6 }),
 
@@ -79,7 +84,7 @@ export const script: readonly CtlStep[] = [
   step("get /a/1 --rev={rev+6} -w json"),
   step("get / --prefix --rev={rev+7} -w json"),
   step("watch / --prefix --rev={rev+5}"),
-  step("watch / --prefix --rev={rev+7} --prev-kv -w json", { events: 14 }),
+  step("watch / --prefix --rev={rev+7} --prev-kv -w json", { events: 16 }),
 
   step("auth disable"),
   step("auth enable"),

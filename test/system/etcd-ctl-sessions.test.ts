@@ -95,6 +95,19 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return [told, refusal, await session.end()];
   },
 
+  "watch with a command: runs it for each event": async (ctl) => {
+    const fields = await ctl.run("get", "none", "-w", "fields");
+    const from = Number(/^"Revision" : (\d+)$/m.exec(fields)?.[1]) + 1;
+    const command = 'echo "$ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY $ETCD_WATCH_VALUE;"';
+    const session = await ctl.start("watch", "run/", "--prefix", `--rev=${from}`, "--", "sh", "-c", command);
+    await ctl.run("put", "run/a", "1");
+    await ctl.run("del", "run/a");
+    await session.tells('"DELETE" "run/a" "";');
+    session.signal("SIGTERM");
+    await session.end();
+    return session.output.split("\n").filter((line) => line.endsWith(";"));
+  },
+
   "txn -i: asks for each part": async (ctl) => {
     await ctl.run("put", "t", "old");
     const session = await ctl.start("txn", "-i");

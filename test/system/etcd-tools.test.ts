@@ -48,6 +48,11 @@ describe("etcdctl", () => {
     assert.match(await ctl.run({ args: ["member", "list"] }), /^exit 0\nMEMBER, started, node1, , unix:\/\//);
   });
 
+  test("hashes the history", async () => {
+    const ctl = await Etcdctl.connect(endpoint, folder);
+    assert.match(await ctl.run({ args: ["endpoint", "hashkv"] }), /^exit 0\nENDPOINT, [1-9]\d*\n$/);
+  });
+
   for (const [line, what] of [
     ["member add two --peer-urls=http://127.0.0.1:1", "MemberAdd"],
     ["member update {member} --peer-urls=http://127.0.0.1:1", "MemberUpdate"],
