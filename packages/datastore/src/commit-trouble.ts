@@ -1,15 +1,22 @@
 import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 
+/** How often an operator is told that another program writes too. */
+const FOREIGN_EVERY_MS = 60_000;
+
 /** Tells the log that the database refuses commits: once when that begins, however many follow, and once when it is over. */
 export class CommitTrouble {
   readonly #log: Logger;
+  readonly #now: () => number;
   #refused = 0;
+  #foreignToldAt = -Infinity;
   /** What a client is refused once it may ask for over and over. */
   #told = "";
 
-  constructor(log: Logger) {
+  /** `now`: in ms. Default: the monotonic clock. */
+  constructor(log: Logger, now = () => performance.now()) {
     this.#log = log;
+    this.#now = now;
   }
 
   /** A commit was refused, or its outcome is open. */
@@ -27,6 +34,13 @@ export class CommitTrouble {
       "refused a change that the datastore cannot hold",
     );
     this.#told = told;
+  }
+
+  /** A commit met the rows of a program that should not write: where the database is ours alone, each of its writes may do that. */
+  noteForeignWrite(error: unknown): void {
+    const isDue = this.#now() - this.#foreignToldAt >= FOREIGN_EVERY_MS;
+    if (isDue) this.#foreignToldAt = this.#now();
+    this.#log.log(isDue ? "warn" : "debug", { error }, "another program wrote to the datastore, reading its changes");
   }
 
   /** Something was written. */

@@ -412,11 +412,11 @@ export class Committer {
   }
 
   #isConflict(error: unknown): boolean {
-    const { driver, log } = this.#parts;
+    const { driver } = this.#parts;
     const isConflict = error instanceof DriverError && error.kind === "conflict";
     if (!isConflict && !isRefused(error) && !(this.#isFull && isNoSpace(error))) this.#trouble.note(error);
     if (!isConflict) return false;
-    if (driver.shared === undefined) log.warn({ error }, "another program wrote to the datastore, reading its changes");
+    if (driver.shared === undefined) this.#trouble.noteForeignWrite(error);
     return true;
   }
 
