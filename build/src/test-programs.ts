@@ -24,6 +24,11 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
     path: "usr/lib/postgresql/15/bin/postgres",
     packages: ["postgresql-15", "postgresql-client-15", "libpq5", "libxslt1.1", "libicu72", "libxml2"],
   },
+  pgbouncer: {
+    path: "usr/sbin/pgbouncer",
+    packages: ["pgbouncer", "libevent-2.1-7", "libc-ares2"],
+    needsLibraries: true,
+  },
   nghttp: {
     path: "usr/bin/nghttp",
     packages: ["nghttp2-client", "libnghttp2-14", "libc-ares2", "libev4", "libjansson4", "libjemalloc2"],

@@ -33,12 +33,13 @@ export class PostgresSession implements SqlSession {
   readonly #client: Client;
   readonly #socket: Socket;
   readonly #lost = new AbortController();
-  readonly #canPrepare: boolean;
   /** The server, for people. */
   readonly server: string;
   /** A transaction is open, and has the one lock. */
   isLocked = false;
-  /** How `pg_stat_activity` knows this session; undefined behind a pooler, whose sessions with the server are not ours alone. */
+  /** Whether each statement reaches the same session with the server, which then keeps what is prepared and set. False behind a pooler. */
+  isDirect: boolean;
+  /** How `pg_stat_activity` knows this session; undefined where the endpoint says that a pooler hands sessions around, which are not ours alone then. */
   backend: { readonly pid: number; readonly startedAt: string } | undefined;
   /** What the server was when the session began. */
   isStandby = false;
@@ -49,7 +50,7 @@ export class PostgresSession implements SqlSession {
   private constructor({ settings, target }: SessionOptions, client: Client, socket: Socket) {
     this.#client = client;
     this.#socket = socket;
-    this.#canPrepare = settings.canPrepare;
+    this.isDirect = settings.canPrepare;
     this.server = describeHost(target);
     client.setTypeParser(types.builtins.INT8, Number);
     client.on("error", (error) => this.#lose(error));
@@ -75,9 +76,11 @@ export class PostgresSession implements SqlSession {
     }
   }
 
-  /** False behind a pooler. */
-  get isDirect(): boolean {
-    return this.#canPrepare;
+  /** The number of the server's process in its greeting; a pooler gives one of its own. */
+  get greetedPid(): number | undefined {
+    return "processID" in this.#client && typeof this.#client.processID === "number"
+      ? this.#client.processID
+      : undefined;
   }
 
   get lost(): AbortSignal {
@@ -86,7 +89,7 @@ export class PostgresSession implements SqlSession {
 
   /** Runs one statement and gives its rows. */
   async query({ name, text }: Statement, values: readonly Parameter[] = []): Promise<readonly Row[]> {
-    const prepared = name !== undefined && this.#canPrepare ? { name } : {};
+    const prepared = name !== undefined && this.isDirect ? { name } : {};
     const result = await this.#run(() =>
       this.#client.query<Cell[]>({ ...prepared, text, values: [...values], rowMode: "array" }),
     );
