@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { openStore } from "@k3s/datastore";
-import { openDriver, openTestStore, quietLog, startNats } from "./support/nats-fixture.ts";
+import { openTestStore, startNats } from "./support/nats-fixture.ts";
 import { del, everything, just, put, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
 
@@ -34,24 +33,6 @@ describe("Store on NATS", () => {
       "6 delete /b= was 1",
       "7 put /b=3",
     ]);
-  });
-
-  test("a change of another server takes the place of the value before it in memory, once it is told", async (t) => {
-    const server = await startNats(t);
-    const driver = await openDriver(t, server);
-    const asked = t.mock.method(driver, "values");
-    const store = await openStore(driver, { log: quietLog() });
-    t.after(() => store.close());
-    const other = await openTestStore(t, server);
-    const recorder = new Recorder(store, 3);
-    for (const value of ["1", "2", "3"]) await other.txn(just(put("/a", value)));
-    await recorder.count(3);
-    assert.deepEqual(recorder.lines, ["3 put /a=1", "4 put /a=2 was 1", "5 put /a=3 was 2"]);
-    assert.equal(texts(await store.range(everything()))[0], "/a=3@5");
-    const rows = () => asked.mock.calls.flatMap((call) => call.arguments[0]).filter((row) => row > 2);
-    assert.deepEqual(rows(), []);
-    assert.equal(texts(await store.range(everything({ revision: 4 })))[0], "/a=2@4");
-    assert.deepEqual(rows(), [4]);
   });
 
   test("two servers see each other's writes at once, in one order, each once", async (t) => {

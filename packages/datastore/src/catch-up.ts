@@ -113,7 +113,6 @@ export class CatchUp {
       const events = reader.versions.length > MAX_EVENTS ? undefined : await this.#eventsOf(reader.versions);
       const from = index.committed + 1;
       index.commit(index.lastRow);
-      this.#dropReplaced(reader.versions);
       this.#lose(changes.completeFrom ?? 0);
       hub.endBefore(this.#missedUpTo); // those that were opened since
       if (events === undefined) hub.publishFromLog(EVERYTHING, { from, to: index.committed });
@@ -164,16 +163,6 @@ export class CatchUp {
       version.version = unpacked.version;
       this.#parts.values.set(version.row, unpacked.value);
     } else this.#parts.values.set(version.row, value);
-  }
-
-  /** Once their events are made, as with changes of our own: nobody asks for them but reads of the past. */
-  #dropReplaced(versions: readonly Version[]): void {
-    this.#parts.values.forget(
-      versions
-        .map(({ previous }) => previous)
-        .filter(isLive)
-        .map(({ row }) => row),
-    );
   }
 
   async #attach(versions: readonly Version[]): Promise<void> {
