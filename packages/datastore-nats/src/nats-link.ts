@@ -11,6 +11,8 @@ export const REQUEST_MS = 2000;
 const WRITE_MS = 5000;
 
 const CLOSE_TURNS = 3;
+/** How often a kind of slow request is told of: a batch is hundreds of them at a time. */
+const SLOW_EVERY_MS = 1000;
 const SILENT_HINT =
   "Look for a NATS server that hangs (after its disk was full it needs a restart), a slow disk or network, and a stream without a leader (nats stream info)";
 const AWAY_HINT = "Look whether the NATS server runs and can be reached; the connection is made again by itself";
@@ -33,6 +35,8 @@ export class NatsLink {
   #maxMessageBytes = Number.POSITIVE_INFINITY;
   readonly #returned = new Set<() => void>();
   #state: "up" | "away" | "closed" = "up";
+  /** When each kind of request was told of last. */
+  readonly #slowTold = new Map<string, number>();
   /** Since when requests get no answer although the connection is up. */
   #silentSince: number | undefined;
 
@@ -103,8 +107,11 @@ export class NatsLink {
 
   #noteTime(verb: string, durationMs: number): void {
     const { slowMs, log } = this.#options;
-    if (slowMs > 0 && durationMs > slowMs)
-      log.info({ request: verb, durationMs: Math.round(durationMs) }, "slow NATS request");
+    if (slowMs <= 0 || durationMs <= slowMs) return;
+    const now = performance.now();
+    const isDue = now - (this.#slowTold.get(verb) ?? -Infinity) >= SLOW_EVERY_MS;
+    if (isDue) this.#slowTold.set(verb, now);
+    log.log(isDue ? "info" : "debug", { request: verb, durationMs: Math.round(durationMs) }, "slow NATS request");
   }
 
   #noteSilence(since: number): void {
