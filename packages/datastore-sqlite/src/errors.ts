@@ -62,8 +62,7 @@ export class SqliteError extends NodeError {
 
   /** `copy`: the folder with a copy of the file and its log, or why there is none; undefined: there is no log. */
   static corrupt(path: string, cause: unknown, copy?: string | Error): SqliteError {
-    const advice =
-      "Restore the file from a backup; most of the damaged one can be read with: sqlite3 state.db .recover";
+    const advice = `Restore the file from a backup; most of the damaged one can be read with: sqlite3 ${path} .recover`;
     return new SqliteError("ERR_SQLITE_CORRUPT", `Cannot open datastore "${path}": the file is damaged`, {
       hint: copy === undefined ? `${advice}; keep the damaged one` : `${advice}; ${tellCopy(copy)}`,
       cause,
@@ -158,9 +157,19 @@ export function isDamage(error: unknown): boolean {
 /** What an operator is told when opening fails; errors that are no failure of the file come back as they are. */
 export function toOpenError(path: string, error: unknown): unknown {
   const source = error instanceof DriverError ? error.cause : error;
+  if (source instanceof SqliteError) return source;
   if (!(source instanceof Error && "code" in source && typeof source.code === "string")) return error;
   const { code } = source;
   return AT_OPEN.find(([prefix]) => code.startsWith(prefix))?.[1](path, source) ?? error;
+}
+
+/** What is told of a failed read: damage comes with its cure, as a DriverError whose cause is a SqliteError. */
+export function toReadError(path: string, error: unknown): unknown {
+  if (!isDamage(error)) return error;
+  const cause = error instanceof DriverError ? error.cause : error;
+  return new DriverError("failed", "Cannot read SQLite's file: it is damaged", {
+    cause: SqliteError.corrupt(path, cause),
+  });
 }
 
 /** What the store is told of a failed request. */

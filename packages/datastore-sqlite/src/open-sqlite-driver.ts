@@ -75,7 +75,8 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     };
     const lateCheck = inspected === "toBeChecked" ? new LateCheck({ path, log, quickCheck: check }) : undefined;
     const near = new NearReader({ ...common, cachePages: -1024, busyTimeoutMs: 0 });
-    return new SqliteDriver({ writer, reader, near, keeper, snapshots, lateCheck, log, checkpoints, reserve, release });
+    const workers = { writer, reader, near, keeper };
+    return new SqliteDriver({ path, ...workers, snapshots, lateCheck, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);
     await writer.close();

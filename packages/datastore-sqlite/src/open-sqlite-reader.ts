@@ -24,7 +24,7 @@ export async function openSqliteReader(path: string): Promise<SqliteReader> {
     autoVacuum: "NONE",
     secureDelete: undefined,
   });
-  const reader = new SqliteReader(worker);
+  const reader = new SqliteReader(worker, path);
   try {
     if (await worker.call("uncopied", undefined)) throw SqliteError.notCopied(path);
     await reader.heads(0, 1);

@@ -31,6 +31,7 @@ const PAGE_BYTES = 4096;
 const ROW_BYTES = 512;
 
 interface SqliteDriverParts {
+  readonly path: string;
   readonly writer: WorkerChannel;
   readonly reader: WorkerChannel;
   readonly near: NearReader;
@@ -56,7 +57,7 @@ export class SqliteDriver implements Driver {
 
   constructor(parts: SqliteDriverParts) {
     this.#parts = parts;
-    this.#reading = new SqliteReader(parts.reader);
+    this.#reading = new SqliteReader(parts.reader, parts.path);
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
     const finish = () => parts.writer.call("checkpoint", { truncate: false });
     const isOurs = parts.checkpoints === "own";

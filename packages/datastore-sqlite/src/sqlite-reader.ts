@@ -1,30 +1,35 @@
 import type { DatabaseReader, DatabaseSize, RowHead, SideState } from "@k3s/datastore";
+import { toReadError } from "./errors.ts";
 import { unpackHeads } from "./packed-heads.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
+import type { Requests } from "./worker-protocol.ts";
 
 /** What can be read of a file, over one worker. All rejections are DriverError. */
 export class SqliteReader implements DatabaseReader {
   readonly #worker: WorkerChannel;
+  readonly #path: string;
 
-  constructor(worker: WorkerChannel) {
+  /** `path`: the file, for what is told of its damage. */
+  constructor(worker: WorkerChannel, path: string) {
     this.#worker = worker;
+    this.#path = path;
   }
 
   /** As `Driver.heads`. */
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
-    return unpackHeads(await this.#worker.call("heads", { after, limit }));
+    return unpackHeads(await this.#read("heads", { after, limit }));
   }
 
   /** As `Driver.side`; nothing where only kine has used the file. */
   async side(): Promise<SideState> {
-    const { leases, rowLeases, spans } = await this.#worker.call("side", undefined);
+    const { leases, rowLeases, spans } = await this.#read("side", undefined);
     return { leases, rowLeases: new Map(rowLeases), spans };
   }
 
   /** As `Driver.values`. */
   async values(rows: readonly number[]): Promise<readonly (Buffer | undefined)[]> {
     if (rows.length === 0) return [];
-    const { lengths, bytes } = await this.#worker.call("values", rows);
+    const { lengths, bytes } = await this.#read("values", rows);
     let offset = 0;
     return lengths.map((length) => {
       if (length < 0) return undefined;
@@ -44,10 +49,21 @@ export class SqliteReader implements DatabaseReader {
 
   /** As `DatabaseReader.findings`. */
   findings(): Promise<readonly string[]> {
-    return this.#worker.call("findings", undefined);
+    return this.#read("findings", undefined);
   }
 
   close(): Promise<void> {
     return this.#worker.close();
+  }
+
+  async #read<Name extends "heads" | "side" | "values" | "findings">(
+    operation: Name,
+    argument: Requests[Name]["argument"],
+  ): Promise<Requests[Name]["answer"]> {
+    try {
+      return await this.#worker.call(operation, argument);
+    } catch (error) {
+      throw toReadError(this.#path, error);
+    }
   }
 }

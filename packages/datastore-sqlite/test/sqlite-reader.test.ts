@@ -3,8 +3,10 @@ import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, test } from "node:test";
 import { NodeError } from "@k3s/errors";
+import { DriverError } from "@k3s/datastore";
 import { openSqliteReader } from "../src/index.ts";
 import { create } from "./support/ops.ts";
+import { spoilHeads } from "./support/spoil-heads.ts";
 import { sql } from "./support/python.ts";
 import { storeAt, tempDatabase } from "./support/temp-store.ts";
 
@@ -93,6 +95,25 @@ describe("openSqliteReader()", () => {
     const reader = await openSqliteReader(path);
     t.after(() => reader.close());
     assert.notDeepEqual(await reader.integrity(), []);
+  });
+
+  test("tells damage that is met while reading with its cure, as a server does that loads it", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await Promise.all(Array.from({ length: 1000 }, (_, i) => store.txn(create(`/a/${i}`, "v"))));
+    await store.close();
+    await spoilHeads(path);
+    const isTold = (error: unknown) =>
+      error instanceof NodeError &&
+      error.code === "ERR_SQLITE_CORRUPT" &&
+      error.hint?.includes(`sqlite3 ${path} .recover`) === true;
+    const reader = await openSqliteReader(path);
+    t.after(() => reader.close());
+    await assert.rejects(
+      reader.heads(0, 10_000),
+      (error) => error instanceof DriverError && error.kind === "failed" && isTold(error.cause),
+    );
+    await assert.rejects(storeAt(t, path), isTold);
   });
 
   const refused = [

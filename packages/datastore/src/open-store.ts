@@ -1,4 +1,5 @@
 import { totalmem } from "node:os";
+import { NodeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
 import { DriverError, emptyBatch, type Driver, type NewRow } from "./driver.ts";
 import { DatastoreError } from "./errors.ts";
@@ -57,8 +58,13 @@ export async function openStore(driver: Driver, options: StoreOptions): Promise<
     return store;
   } catch (error) {
     await store.close();
-    throw error instanceof DriverError ? DatastoreError.notLoadable(error) : error;
+    throw error instanceof DriverError ? toLoadError(error) : error;
   }
+}
+
+/** What the driver itself has advice for is not told in more general words. */
+function toLoadError(error: DriverError): NodeError {
+  return error.cause instanceof NodeError ? error.cause : DatastoreError.notLoadable(error);
 }
 
 /** Another server on the same database was faster: its rows are the first ones. */

@@ -1,6 +1,7 @@
 import { DriverError, type DatabaseReader } from "@k3s/datastore";
 import { sqliteFile } from "@k3s/datastore-endpoint";
 import { openSqliteReader } from "@k3s/datastore-sqlite";
+import { NodeError } from "@k3s/errors";
 import { DatastoreToolError } from "../errors.ts";
 import { inspectDatabase, type DatabaseAccess } from "./open-database.ts";
 
@@ -18,7 +19,8 @@ export async function withRows<T>(access: DatabaseAccess, use: (rows: RowSource)
   try {
     return await withReader(access, use);
   } catch (error) {
-    throw error instanceof DriverError ? DatastoreToolError.unreadable(error) : error;
+    if (!(error instanceof DriverError)) throw error;
+    throw error.cause instanceof NodeError ? error.cause : DatastoreToolError.unreadable(error);
   }
 }
 
