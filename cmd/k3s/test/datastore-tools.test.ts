@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
@@ -10,6 +10,10 @@ import { commandLine, run, temporaryFolder } from "./cli-process.ts";
 import { etcdctl, serveDatastore } from "./datastore-server.ts";
 
 const execute = promisify(execFile);
+
+/** What pages begin with (sqlite.org/fileformat2.html, 1.6). */
+const INDEX_LEAF = 0x0a;
+const TABLE_LEAF = 0x0d;
 
 interface Status {
   readonly datastore: string;
@@ -79,7 +83,10 @@ describe("k3s datastore status", () => {
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`^datastore: +${folder}/mine\\.db$`, "m"));
     assert.match(stdout, /^revisions: +1 to 1, compacted up to 0$/m);
-    assert.match(stdout, /^integrity: +rows are consistent$/m);
+    assert.match(
+      stdout,
+      /^integrity: +rows are consistent, their values were not read; k3s datastore check looks deeper$/m,
+    );
   });
 
   test("asks a server of ours, or a real etcd, by its address", async (t) => {
@@ -150,6 +157,53 @@ describe("k3s datastore check", () => {
     await sql(file, "DELETE FROM kine WHERE id = 2");
     const again = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
     assert.match(again.stdout, /WRONG: row 4 of "\/a" follows row 3, which is missing/);
+  });
+});
+
+describe("k3s datastore on a file whose pages were written over", () => {
+  /** A file with rows enough for many pages, of which those are spoilt that begin with `kind`, but the first ones. */
+  async function spoilt(t: TestContext, kind: number) {
+    const { file, serve } = await node(t);
+    await (await serve()).stop();
+    await sql(
+      file,
+      `WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+       INSERT INTO kine SELECT i, '/k' || i, 1, 0, 0, 0, 0, zeroblob(500), NULL FROM n`,
+    );
+    const bytes = await readFile(file);
+    const pages = Array.from({ length: bytes.length / 4096 - 1 }, (_, i) => (i + 1) * 4096);
+    const found = pages.filter((at) => bytes[at] === kind).slice(10);
+    assert.ok(found.length > 0);
+    for (const at of found) bytes.fill(0x5a, at, at + 4096);
+    await writeFile(file, bytes);
+    return { endpoint: `--endpoint=sqlite://${file}`, cure: `can be read with: sqlite3 ${file} .recover` };
+  }
+
+  test("tells the cure where heads cannot be read, and check looks on", async (t) => {
+    const { endpoint, cure } = await spoilt(t, INDEX_LEAF);
+    for (const tool of ["status", "dump", "compact", "serve"]) {
+      const listen = tool === "serve" ? ["--listen-address=127.0.0.1:0"] : [];
+      const { code, stderr } = await run(t, ["datastore", tool, endpoint, ...listen]);
+      assert.equal(code, 1, tool);
+      assert.match(stderr, /ERR_SQLITE_CORRUPT/, tool);
+      assert.ok(stderr.includes(cure), stderr);
+    }
+    const check = await run(t, ["datastore", "check", endpoint]);
+    assert.equal(check.code, 1);
+    assert.match(check.stdout, /WRONG: the rows cannot be read to their end/);
+    assert.match(check.stdout, /checked 0 leases/);
+    assert.ok(check.stdout.includes(cure), check.stdout);
+  });
+
+  test("tells the cure where only values cannot be read, which status does not claim to know", async (t) => {
+    const { endpoint, cure } = await spoilt(t, TABLE_LEAF);
+    const check = await run(t, ["datastore", "check", endpoint]);
+    assert.equal(check.code, 1);
+    assert.match(check.stdout, /WRONG: /);
+    assert.match(check.stdout, /checked 2992 rows/);
+    assert.ok(check.stdout.includes(cure), check.stdout);
+    const status = await run(t, ["datastore", "status", endpoint]);
+    assert.doesNotMatch(status.stdout, /rows are consistent$/m);
   });
 });
 

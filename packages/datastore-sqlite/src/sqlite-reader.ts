@@ -1,5 +1,5 @@
 import type { DatabaseReader, DatabaseSize, RowHead, SideState } from "@k3s/datastore";
-import { toReadError } from "./errors.ts";
+import { SqliteError, toReadError } from "./errors.ts";
 import { unpackHeads } from "./packed-heads.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { Requests } from "./worker-protocol.ts";
@@ -13,6 +13,11 @@ export class SqliteReader implements DatabaseReader {
   constructor(worker: WorkerChannel, path: string) {
     this.#worker = worker;
     this.#path = path;
+  }
+
+  /** What to do about damage in the file. */
+  get cure(): string {
+    return SqliteError.corrupt(this.#path, undefined).hint ?? "";
   }
 
   /** As `Driver.heads`. */

@@ -1,4 +1,5 @@
-import type { LeaseId, SideState } from "@k3s/datastore";
+import { DriverError, type LeaseId, type SideState } from "@k3s/datastore";
+import { NodeError } from "@k3s/errors";
 import type { ToolParts } from "./datastore-status.ts";
 import { inspectRows, type RowsReport } from "./inspect-rows.ts";
 import { readAllKeys } from "./read-all-keys.ts";
@@ -12,6 +13,8 @@ export interface CheckResult {
   readonly checked: readonly string[];
   /** What is wrong, as sentences; empty: nothing. */
   readonly findings: readonly string[];
+  /** What to do about damage of the database; null: it has none, or cannot be asked. */
+  readonly cure: string | null;
 }
 
 /** Looks for damage without changing anything; reads everything. Rejects with NodeError or EtcdCallError. */
@@ -27,18 +30,39 @@ export async function checkDatastore(target: Target, { log, signal }: ToolParts)
 }
 
 async function checkRows(source: RowSource, signal: AbortSignal): Promise<Omit<CheckResult, "datastore">> {
-  const damage = await source.integrity?.();
-  const findings = await source.findings();
-  const rows = await inspectRows(source, signal);
-  const side = await source.side();
-  return {
-    checked: [
-      damage === undefined ? "what a server needs to find in the database" : "the pages and indexes of the file",
-      `${rows.rows} rows, each with the one before it`,
-      `${side.leases.length} leases and ${side.spans.length} transactions of several rows`,
-    ],
-    findings: [...(damage ?? []), ...findings, ...rows.findings, ...checkSide(side, rows)],
+  const integrity = await source.integrity?.();
+  const damage = [...(integrity?.findings ?? [])];
+  const checked = [
+    integrity === undefined ? "what a server needs to find in the database" : "the pages and indexes of the file",
+  ];
+  const findings: string[] = [];
+  const attempt = async (what: string, look: () => Promise<void>): Promise<void> => {
+    try {
+      await look();
+    } catch (error) {
+      if (integrity === undefined || !isDamage(error)) throw error;
+      damage.push(`${what} cannot be read to their end`);
+    }
   };
+  let rows: RowsReport | undefined;
+  await attempt("the rows, for duplicates,", async () => void findings.push(...(await source.findings())));
+  await attempt("the rows", async () => {
+    rows = await inspectRows(source, signal);
+    checked.push(`${rows.rows} rows, each with the one before it`);
+    findings.push(...rows.findings);
+  });
+  await attempt("the leases and transactions", async () => {
+    const side = await source.side();
+    checked.push(`${side.leases.length} leases and ${side.spans.length} transactions of several rows`);
+    if (rows !== undefined) findings.push(...checkSide(side, rows));
+  });
+  const cure = integrity !== undefined && damage.length > 0 ? integrity.cure : null;
+  return { checked, findings: [...damage, ...findings], cure };
+}
+
+/** The rest can still be looked at. */
+function isDamage(error: unknown): boolean {
+  return error instanceof DriverError && error.cause instanceof NodeError;
 }
 
 /** Replaced rows keep the names of leases that have ended since. */
@@ -61,5 +85,6 @@ async function checkServer({ client }: LiveServer, signal: AbortSignal): Promise
   return {
     checked: [`${keys} keys with their values, read from the server`],
     findings: keys === expected ? [] : [`the server counts ${expected} keys and gives ${keys}`],
+    cure: null,
   };
 }

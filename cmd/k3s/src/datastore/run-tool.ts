@@ -119,10 +119,11 @@ function readNumbers({ revision, retain }: ToolRun): {
   return numbers;
 }
 
-function formatCheck({ datastore, checked, findings }: CheckResult): string {
+function formatCheck({ datastore, checked, findings, cure }: CheckResult): string {
   const lines = checked.map((what) => `  checked ${what}`);
   const verdict = findings.length === 0 ? "nothing is wrong" : `${findings.length} findings`;
-  return [`${datastore}: ${verdict}`, ...lines, ...findings.map((finding) => `  WRONG: ${finding}`), ""].join("\n");
+  const wrong = findings.map((finding) => `  WRONG: ${finding}`);
+  return [`${datastore}: ${verdict}`, ...lines, ...wrong, ...(cure === null ? [] : [`  Hint: ${cure}`]), ""].join("\n");
 }
 
 function formatCompaction({ datastore, compactRevision, removedRows }: Compaction): string {

@@ -1,6 +1,6 @@
 import { DriverError, type DatabaseReader } from "@k3s/datastore";
 import { sqliteFile } from "@k3s/datastore-endpoint";
-import { openSqliteReader } from "@k3s/datastore-sqlite";
+import { openSqliteReader, type SqliteReader } from "@k3s/datastore-sqlite";
 import { NodeError } from "@k3s/errors";
 import { DatastoreToolError } from "../errors.ts";
 import { inspectDatabase, type DatabaseAccess } from "./open-database.ts";
@@ -8,7 +8,13 @@ import { inspectDatabase, type DatabaseAccess } from "./open-database.ts";
 /** What a tool reads of a database. */
 export interface RowSource extends Omit<DatabaseReader, "close"> {
   /** What the database itself finds damaged; undefined where it cannot be asked. */
-  readonly integrity: (() => Promise<readonly string[]>) | undefined;
+  readonly integrity: (() => Promise<Integrity>) | undefined;
+}
+
+interface Integrity {
+  readonly findings: readonly string[];
+  /** What to do about damage. */
+  readonly cure: string;
 }
 
 /**
@@ -29,7 +35,7 @@ async function withReader<T>(access: DatabaseAccess, use: (rows: RowSource) => P
   if (endpoint.kind === "sqlite") {
     const reader = await openSqliteReader(sqliteFile(endpoint.dsn, folder));
     try {
-      return await use({ ...bind(reader), integrity: () => reader.integrity() });
+      return await use({ ...bind(reader), integrity: () => readIntegrity(reader) });
     } finally {
       await reader.close();
     }
@@ -40,6 +46,10 @@ async function withReader<T>(access: DatabaseAccess, use: (rows: RowSource) => P
   } finally {
     await reader.close();
   }
+}
+
+async function readIntegrity(reader: SqliteReader): Promise<Integrity> {
+  return { findings: await reader.integrity(), cure: reader.cure };
 }
 
 function bind(from: DatabaseReader): Omit<DatabaseReader, "close"> {
