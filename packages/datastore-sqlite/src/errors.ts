@@ -31,6 +31,20 @@ export class SqliteError extends NodeError {
     });
   }
 
+  static noFolder(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NO_FOLDER", `Cannot open datastore "${path}": its folder cannot hold it`, {
+      hint: "Name a file in a folder that is there or can be made: no part of the path may be a file, nor a place without files such as /proc",
+      cause,
+    });
+  }
+
+  static isFolder(path: string, cause?: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_IS_FOLDER", `Cannot open datastore "${path}": it is a folder`, {
+      hint: "Name the file in it, such as state.db",
+      cause,
+    });
+  }
+
   static diskFull(path: string, cause: unknown): SqliteError {
     return new SqliteError("ERR_SQLITE_DISK_FULL", `Cannot open datastore "${path}": the disk is full`, {
       hint: "Free space on the file system that holds the data directory",
@@ -140,8 +154,10 @@ const AT_OPEN: readonly (readonly [code: string, make: Make])[] = [
   ["EACCES", (path, cause) => SqliteError.notWritable(path, cause)],
   ["EPERM", (path, cause) => SqliteError.notWritable(path, cause)],
   ["EROFS", (path, cause) => SqliteError.notWritable(path, cause)],
-  ["ENOTDIR", (path, cause) => SqliteError.notWritable(path, cause)],
-  ["EISDIR", (path, cause) => SqliteError.notWritable(path, cause)],
+  ["ENOTDIR", (path, cause) => SqliteError.noFolder(path, cause)],
+  ["EEXIST", (path, cause) => SqliteError.noFolder(path, cause)],
+  ["ENOENT", (path, cause) => SqliteError.noFolder(path, cause)],
+  ["EISDIR", (path, cause) => SqliteError.isFolder(path, cause)],
   ["SQLITE_BUSY", (path) => SqliteError.locked(path, "")],
   ["SQLITE_IOERR", (path, cause) => SqliteError.inputOutput(path, cause)],
   ["EIO", (path, cause) => SqliteError.inputOutput(path, cause)],

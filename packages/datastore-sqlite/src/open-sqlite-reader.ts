@@ -12,9 +12,10 @@ const BUSY_TIMEOUT_MS = 5000;
  * the write-ahead log is not touched. Rejects with SqliteError when it cannot be read.
  */
 export async function openSqliteReader(path: string): Promise<SqliteReader> {
-  await stat(path).catch((error: unknown) => {
+  const found = await stat(path).catch((error: unknown) => {
     throw SqliteError.absent(path, error);
   });
+  if (found.isDirectory()) throw SqliteError.isFolder(path);
   const worker = new WorkerChannel({
     path,
     isReadOnly: true,
@@ -31,6 +32,14 @@ export async function openSqliteReader(path: string): Promise<SqliteReader> {
     return reader;
   } catch (error) {
     await reader.close();
-    throw /no such table/.test(describeError(error)) ? SqliteError.noTable(path, error) : toOpenError(path, error);
+    throw toReaderError(path, error);
   }
+}
+
+/** A missing column is one of a table of the same name that belongs to another program. */
+function toReaderError(path: string, error: unknown): unknown {
+  const told = describeError(error);
+  if (told.includes("no such table")) return SqliteError.noTable(path, error);
+  if (told.includes("no such column")) return SqliteError.otherSchema(path, error);
+  return toOpenError(path, error);
 }

@@ -35,7 +35,7 @@ describe("openSqliteDriver()", () => {
       code: "ERR_SQLITE_NEWER_SCHEMA",
       make: (path: string) => sql(path, "PRAGMA user_version = 99"),
     },
-    { name: "is a folder", code: "ERR_SQLITE_NOT_WRITABLE", make: (path: string) => mkdir(path) },
+    { name: "is a folder", code: "ERR_SQLITE_IS_FOLDER", make: (path: string) => mkdir(path) },
   ];
   for (const { name, code: expected, make } of refused) {
     test(`refuses a file that ${name}, and gives the lock back`, async (t) => {
@@ -50,8 +50,8 @@ describe("openSqliteDriver()", () => {
     const file = await tempDatabase(t);
     await mkdir(dirname(file));
     await writeFile(file, "");
-    const path = join(file, "db", "state.db");
-    await assert.rejects(openSqliteDriver({ path, log: silent }), code("ERR_SQLITE_NOT_WRITABLE"));
+    for (const path of [join(file, "db", "state.db"), join(file, "state.db"), "/proc/state.db"])
+      await assert.rejects(openSqliteDriver({ path, log: silent }), code("ERR_SQLITE_NO_FOLDER"), path);
   });
 
   test("refuses a file that another server has open, by its process id", async (t) => {

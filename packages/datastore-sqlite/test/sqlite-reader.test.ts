@@ -120,6 +120,12 @@ describe("openSqliteReader()", () => {
     ["does not exist", "ERR_SQLITE_ABSENT", () => Promise.resolve()],
     ["is no database", "ERR_SQLITE_NOT_A_DATABASE", (path: string) => writeFile(path, "x".repeat(8192))],
     ["has no table", "ERR_SQLITE_NO_TABLE", (path: string) => sql(path, "CREATE TABLE other (id INTEGER)")],
+    ["is a folder", "ERR_SQLITE_IS_FOLDER", (path: string) => mkdir(path)],
+    [
+      "has another table kine",
+      "ERR_SQLITE_OTHER_SCHEMA",
+      (path: string) => sql(path, "CREATE TABLE kine (id INTEGER PRIMARY KEY, name TEXT)"),
+    ],
   ] as const;
   for (const [name, code, make] of refused) {
     test(`refuses a file that ${name}, and makes none`, async (t) => {
