@@ -1,3 +1,5 @@
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { NodeError } from "@k3s/errors";
 import { DriverError, type DriverErrorKind } from "@k3s/datastore";
 import { ROWS_AFTER, type WorkerFailure } from "./worker-protocol.ts";
@@ -159,9 +161,29 @@ const AT_OPEN: readonly (readonly [code: string, make: Make])[] = [
   ["ENOENT", (path, cause) => SqliteError.noFolder(path, cause)],
   ["EISDIR", (path, cause) => SqliteError.isFolder(path, cause)],
   ["SQLITE_BUSY", (path) => SqliteError.locked(path, "")],
-  ["SQLITE_IOERR", (path, cause) => SqliteError.inputOutput(path, cause)],
+  ["SQLITE_IOERR", (path, cause) => toInputOutputError(path, cause)],
   ["EIO", (path, cause) => SqliteError.inputOutput(path, cause)],
 ];
+
+/** What fails for want of room where SQLite does not say so: it does only of the file and its log (sqlite.org/rescode.html). */
+const WANTS_ROOM = /^SQLITE_IOERR_(?:SHMSIZE|SHMOPEN|SHMMAP|WRITE|TRUNCATE)/;
+/** What SQLite's shared memory takes at a time. */
+const ROOM_BYTES = 32 * 1024;
+
+function toInputOutputError(path: string, cause: unknown): SqliteError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (WANTS_ROOM.test(code) && isFull(dirname(path))) return SqliteError.diskFull(path, cause);
+  return SqliteError.inputOutput(path, cause);
+}
+
+function isFull(folder: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize < ROOM_BYTES;
+  } catch {
+    return false;
+  }
+}
 
 /** Whether SQLite found the content of the file wrong. */
 export function isDamage(error: unknown): boolean {

@@ -222,6 +222,11 @@ describe("failures of the database", () => {
     });
   });
 
+  test("a full disk without a reserve is told as full, to a server and to a reader", async (t) => {
+    const told = await onSmallDisk(t, { size: "1m", fixture: "disk-without-room.ts" });
+    assert.deepEqual(told, { driver: "ERR_SQLITE_DISK_FULL", reader: "ERR_SQLITE_DISK_FULL" });
+  });
+
   test("a disk that takes no writes: refused as unavailable, said once, reads go on, and it recovers by itself", async (t) => {
     const { stdout } = await run(process.execPath, [fixture("disk-broken.ts"), await tempFolder(t)], {
       timeout: 60_000,
