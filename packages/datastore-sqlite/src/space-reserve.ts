@@ -62,7 +62,7 @@ export class SpaceReserve {
     }
     this.#state = "released";
     this.#log.error(
-      { file: this.#path },
+      { file: this.#path, cure: "remove other files from this disk, or delete keys and compact" },
       "the disk is full: only deletes and compactions are taken until there is room",
     );
     return true;

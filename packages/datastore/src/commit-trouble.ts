@@ -1,6 +1,10 @@
 import { describeError } from "@k3s/errors";
 import type { Logger } from "@k3s/log";
+import { isNoSpace } from "./to-store-error.ts";
 
+/** What an operator can do about a full disk. */
+const ROOM_CURE =
+  "remove other files from the database's disk, or delete keys and compact; it goes on by itself once there is room";
 /** How often an operator is told that another program writes too. */
 const FOREIGN_EVERY_MS = 60_000;
 
@@ -21,7 +25,8 @@ export class CommitTrouble {
 
   /** A commit was refused, or its outcome is open. */
   note(error: unknown): void {
-    this.#log.log(this.#refused === 0 ? "error" : "debug", { error }, "cannot commit to the datastore");
+    const fields = isNoSpace(error) ? { error, cure: ROOM_CURE } : { error };
+    this.#log.log(this.#refused === 0 ? "error" : "debug", fields, "cannot commit to the datastore");
     this.#refused++;
   }
 
@@ -43,7 +48,7 @@ export class CommitTrouble {
     this.#log.log(isDue ? "warn" : "debug", { error }, "another program wrote to the datastore, reading its changes");
   }
 
-  /** Something was written. */
+  /** All that is asked for can be written. */
   end(): void {
     if (this.#refused > 0) this.#log.info({ refused: this.#refused }, "commits to the datastore work again");
     this.#refused = 0;

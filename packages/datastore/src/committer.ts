@@ -229,8 +229,8 @@ export class Committer {
         continue;
       }
       this.#unexplained = 0;
-      if (!isEmpty(batch)) this.#endTrouble();
       if (hasPuts(batch)) this.#endFull();
+      if (!isEmpty(batch)) this.#endTrouble();
       this.#inFlight = [];
       this.#publish(entries);
       failpoint("commit.published");
@@ -384,7 +384,7 @@ export class Committer {
 
   #endTrouble(): void {
     this.#turn.usedUp();
-    this.#trouble.end();
+    if (!this.#isFull) this.#trouble.end(); // deletes are taken while puts are still refused
   }
 
   #endFull(): void {

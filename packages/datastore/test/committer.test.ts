@@ -29,7 +29,7 @@ interface RigOptions {
   readonly isShared?: boolean;
   readonly foreignRows?: number;
   /** What the first commits end with, one by one; "unexplained": a conflict without a row of anybody else. */
-  readonly script?: readonly ("conflict" | "unexplained" | "refused" | "made")[];
+  readonly script?: readonly ("conflict" | "unexplained" | "refused" | "full" | "made")[];
   readonly canHold?: (row: NewRow) => boolean;
 }
 
@@ -70,6 +70,7 @@ function createRig({
       if (left-- > 0) return Promise.reject(conflict());
       isAlone = step !== undefined && step !== "conflict";
       if (step === "conflict" || step === "unexplained") return Promise.reject(conflict());
+      if (step === "full") return Promise.reject(new DriverError("noSpace", "Cannot commit: the test is full"));
       isAlone ||= !batch.rows.every(canHold);
       if (step === "refused" || !batch.rows.every(canHold)) return Promise.reject(refusal());
       lastRow = batch.rows.at(-1)?.id ?? lastRow;
@@ -77,10 +78,17 @@ function createRig({
     },
   };
   const published: number[] = [];
-  const lines: string[] = [];
+  const [lines, told]: [string[], string[]] = [[], []];
   const committer = new Committer({
     ...{ driver, index, values: new ValueCache(driver, 1 << 20, () => undefined) },
-    log: createLogger({ level: "error", format: "text", write: (line) => lines.push(line) }),
+    log: createLogger({
+      level: "info",
+      format: "text",
+      write: (line) => {
+        told.push(line);
+        if (line.includes(" ERROR ")) lines.push(line);
+      },
+    }),
     publish: () => undefined,
     publishFromLog: (_, revision) => published.push(revision),
     reload: () => {
@@ -97,6 +105,7 @@ function createRig({
     claims,
     published,
     lines,
+    told,
     commits: () => commits,
     foreign: () => foreign,
     fail: (times: number) => void (left = times),
@@ -238,6 +247,22 @@ describe("Committer.runAlone()", () => {
       await assert.rejects(committer.runAlone(bug), broken);
       assert.equal(await committer.run(() => sideDraft("answer", {})), "answer");
     });
+});
+
+describe("Committer.run() on a full disk", () => {
+  test("tells the cure, and that commits work again only once puts are taken", async () => {
+    const { index, committer, told } = createRig({ isShared: false, script: ["full", "made", "full", "made", "made"] });
+    const isNoSpace = (error: unknown) => error instanceof StoreError && error.reason === "noSpace";
+    const messages = () => told.map((line) => /cannot commit|work again|room for puts again/.exec(line)?.[0] ?? line);
+    const renew = () => sideDraft("renewed", { leases: [{ id: 1n, ttlSeconds: 5, expiresAtMs: 0 }] });
+    await assert.rejects(committer.run(putting(index, "a")), isNoSpace);
+    assert.match(told[0] ?? "", /delete keys and compact; it goes on by itself/);
+    assert.equal(await committer.run(renew), "renewed");
+    await assert.rejects(committer.run(putting(index, "b")), isNoSpace);
+    assert.deepEqual(messages(), ["cannot commit"]);
+    await committer.run(putting(index, "c"));
+    assert.deepEqual(messages(), ["cannot commit", "room for puts again", "work again"]);
+  });
 });
 
 describe("Committer.run() with changes that the database cannot hold", () => {
