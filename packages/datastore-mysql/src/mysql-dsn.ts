@@ -34,6 +34,12 @@ const PLACE = /^(?:tcp[46]?|unix)?(?:\([^@()]*\))?$/;
 
 /** The DSN as it may be shown: whatever can be meant as a password, however misplaced, is `****`. */
 export function hidePassword(dsn: string): string {
+  const word = /(?:^|[\s,;/?&])(?:password|pwd)\s*=/i.exec(dsn); // the form of other databases and clients
+  if (word !== null) return `${hideCredentials(dsn.slice(0, word.index))}${word[0]}****`;
+  return hideCredentials(dsn);
+}
+
+function hideCredentials(dsn: string): string {
   const colon = dsn.indexOf(":");
   const at = dsn.lastIndexOf("@");
   const slash = dsn.lastIndexOf("/");
@@ -61,6 +67,8 @@ function splitDsn(dsn: string, fail: Fail): Parts {
   const [user, password] = cut(left.slice(0, Math.max(at, 0)), ":");
   const place = left.slice(at + 1);
   const [network, address] = cut(place, "(");
+  const [database, parameters] = cut(right, "?");
+  if (network === "unix" && !address.includes(")") && database.endsWith(")")) throw fail(NO_DATABASE);
   if (place.includes("(") && !address.endsWith(")"))
     throw fail(
       address.includes(")")
@@ -68,7 +76,6 @@ function splitDsn(dsn: string, fail: Fail): Parts {
         : "the address has no closing bracket",
       place,
     );
-  const [database, parameters] = cut(right, "?");
   return { user, password, network, address: address.slice(0, -1), database, parameters };
 }
 
@@ -78,10 +85,16 @@ function cut(text: string, sign: string): readonly [before: string, behind: stri
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-function endpointOf({ network, address }: Parts, fail: Fail): Pick<MysqlDsn, "socketPath" | "host" | "port"> {
+/** An address where the name of the database belongs: the last slash stands in the password then. */
+const ADDRESS_AT_END = /(?:^|@)(?:tcp[46]?|unix)\([^()]*\)$/;
+const NO_DATABASE = "behind the address is no slash with the name of the database, such as /kubernetes";
+
+function endpointOf({ network, address, database }: Parts, fail: Fail): Pick<MysqlDsn, "socketPath" | "host" | "port"> {
   if (network === "unix") return { socketPath: address === "" ? DEFAULT_SOCKET : address, host: "", port: 0 };
   if (!["", "tcp", "tcp4", "tcp6"].includes(network))
-    throw fail("in front of the slash stands neither tcp(host:port) nor unix(path)", network);
+    throw ADDRESS_AT_END.test(database)
+      ? fail(NO_DATABASE)
+      : fail("in front of the slash stands neither tcp(host:port) nor unix(path)", network);
   if (address === "") return { socketPath: undefined, host: "127.0.0.1", port: DEFAULT_PORT };
   const found = splitHostPort(address);
   if (found === undefined) throw fail("the address has no usable port", address);

@@ -80,7 +80,12 @@ const GOOD: Readonly<Record<string, Partial<MysqlDsn>>> = {
 const BAD: Readonly<Record<string, RegExp>> = {
   asdf: /"mysql:\/\/asdf": there is no slash/,
   "root:secret@tcp(h:3306)": /"mysql:\/\/root:\*\*\*\*@tcp\(h:3306\)": there is no slash/,
-  "root:sec/ret@tcp(h:3306)": /root:\*\*\*\*@tcp\(h:3306\)": in front of the slash stands neither/,
+  "root:sec/ret@tcp(h:3306)":
+    /root:\*\*\*\*@tcp\(h:3306\)": behind the address is no slash with the name of the database/,
+  "kine:pw@x/@tcp(h:3306)": /kine:\*\*\*\*@tcp\(h:3306\)": behind the address is no slash/,
+  "kine:p/w@unix(my.sock)?tls=true": /behind the address is no slash/,
+  "root@unix(/run/my.sock)": /behind the address is no slash/,
+  "host=h user=u password=pw dbname=d": /"mysql:\/\/host=h user=u password=\*\*\*\*": there is no slash/,
   "root:secret/db": /root:\*\*\*\*\/db": in front of the slash/,
   "net()/": /neither tcp\(host:port\) nor unix\(path\): "net"/,
   "tcp(h/db": /no closing bracket: "tcp\(h"/,
