@@ -1,10 +1,12 @@
 const HIDDEN = "********";
 const SECRET_PARAMETER = /[?&][^=&?]*(?:pass|pwd|token|secret|crypt|auth)[^=&?]*=([^&]*)/dgi;
+/** As in libpq's form `host=h password=x`. A blank may be a part of what follows, so nothing ends it. */
+const SECRET_WORD = /(?:^|[\s;,/])[\w.-]*(?:pass|pwd|token|secret|crypt|auth)[\w.-]*\s*=([^]*)/di;
 /** One that is misspelt or doubled counts as well. */
 const SCHEME = /^:*[^:@]*:\/\/(?::?\/\/)*/;
 const FILE_SCHEME = /^(?:sqlite|litestream):\/\//;
 /** A user name and a colon; what follows is no port. */
-const BARE_PASSWORD = /^[\w.-]+:(?!\d)/;
+const BARE_PASSWORD = /^[\w.-]+:(?!\d+(?:[/?,]|$))/;
 
 type Span = readonly [start: number, end: number];
 
@@ -43,5 +45,7 @@ function credentialSpans(endpoint: string): readonly Span[] {
 }
 
 function parameterSpans(endpoint: string): readonly Span[] {
-  return Array.from(endpoint.matchAll(SECRET_PARAMETER), (match) => match.indices?.[1] ?? [0, endpoint.length]);
+  const word = FILE_SCHEME.test(endpoint) ? null : SECRET_WORD.exec(endpoint);
+  const matches = [...endpoint.matchAll(SECRET_PARAMETER), ...(word === null ? [] : [word])];
+  return matches.map(({ indices }) => indices?.[1] ?? [0, endpoint.length]);
 }

@@ -84,6 +84,10 @@ const FORMS: readonly Form[] = [
   { name: "nats with a token", ends: ":", pieces: ["nats://", "@n1.example:4222?bucket=kine"] },
   { name: "etcd", pieces: ["https://kine:", "@e1.example:2379,https://e2.example:2379"] },
 ];
+/** Of clients that are not ours; they are refused, and the refusal shows no password either. */
+const FOREIGN_FORMS = ["", "mysql://", "postgres://", "nats://", "db.example/kine?"].map(
+  (scheme) => [`${scheme}host=h user=kine password=`, " dbname=kine"] as const,
+);
 const FILE_FORMS = [
   "sqlite:///srv/k3s/state.db?_synchronous=FULL&_busy_timeout=5000",
   "litestream://./x.db?_sync=1",
@@ -181,6 +185,17 @@ describe("O1 DSN parsing: an endpoint", () => {
       assert.ok(taken < ROUNDS);
     });
   }
+
+  for (const [before, behind] of FOREIGN_FORMS)
+    test(`such as ${before}…${behind} is refused, and never shows its password`, async () => {
+      const random = new Random(389);
+      for (let i = 0; i < 1000; i++) {
+        const endpoint = `${before}${noise(random, ROUGH_SIGNS, 3)}SECRET${noise(random, ROUGH_SIGNS, 3)}${behind}`;
+        const where = `seed ${random.seed}, round ${i}, ${endpoint}`;
+        assert.doesNotMatch(redactEndpoint(endpoint), /SECRET/, where);
+        await assertAnswered(endpoint, where);
+      }
+    });
 
   test("of any signs is taken or refused with one error", async () => {
     const random = new Random(4222);

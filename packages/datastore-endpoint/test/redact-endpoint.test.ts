@@ -27,6 +27,15 @@ describe("redactEndpoint()", () => {
       "sqlite:///srv/x.db?_auth&_auth_user=u&_auth_pass=hunter2",
       "sqlite:///srv/x.db?_auth&_auth_user=********&_auth_pass=********",
     ],
+    ["host=127.0.0.1 user=postgres password=hunter2 dbname=kine", "host=127.0.0.1 user=postgres password=********"],
+    ["host=h password = 'hun ter=2' user=u", "host=h password =********"],
+    ["password=hunter2", "password=********"],
+    ["PGPASSWORD=hunter2 postgres://h/db", "PGPASSWORD=********"],
+    ["postgres://host=h password=hunter2", "postgres://host=h password=********"],
+    ["mysql://password=hunter2", "mysql://password=********"],
+    ["//u:hunter2@h/db", "********@h/db"],
+    ["u:4hunter2/db", "u:********"],
+    ["h:5432/db", "h:5432/db"],
     ["", ""],
     ["nonsense", "nonsense"],
   ] as const;
@@ -47,6 +56,8 @@ describe("redactEndpoint()", () => {
         `nats://${password.replaceAll(":", "")}@h:4222`,
         `nats://u:${password}@h:4222,h2`,
         `u:${password}@h`,
+        `host=h user=u password=${password} dbname=kine`,
+        `postgres://host=h user=u password='${password}' dbname=kine`,
       ]);
       assert.doesNotMatch(redactEndpoint(form), /SECRET/, `seed ${random.seed}, ${form}`);
     }

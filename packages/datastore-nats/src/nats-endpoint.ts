@@ -62,6 +62,12 @@ const HIDDEN = "********";
 
 /** An endpoint without what may be a secret: everything before the last `@`; without one, what follows a colon and is no port. */
 function hideSecrets(text: string): string {
+  const word = /[\s,;/?&](?:password|token|pwd)\s*=/i.exec(text); // the form of other clients
+  if (word !== null) return `${hideCredentials(text.slice(0, word.index))}${word[0]}${HIDDEN}`;
+  return hideCredentials(text);
+}
+
+function hideCredentials(text: string): string {
   const scheme = /^:*[^:@]*:\/\/(?::?\/\/)*/.exec(text)?.[0] ?? "";
   const at = text.lastIndexOf("@");
   if (at >= 0) return `${scheme}${HIDDEN}${text.slice(at)}`;

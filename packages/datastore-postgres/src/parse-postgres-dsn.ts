@@ -75,7 +75,9 @@ function reasonOf({ value, state, message }: GoUrlError, shown: string): string 
 
 /** The string with everything that may be a password replaced, also where it is not well formed. */
 function hidePassword(dsn: string): string {
-  const parameters = dsn.replace(/([?&](?:ssl)?password=)[^&]*/gi, "$1***");
+  const parameters = dsn
+    .replace(/([?&](?:ssl)?password=)[^&]*/gi, "$1***")
+    .replace(/([\s/,;](?:ssl|pg)?password\s*=)[^]*/i, "$1***"); // libpq's form, which has no place here
   const start = parameters.indexOf("://") + 3;
   const at = parameters.lastIndexOf("@");
   const colon = parameters.indexOf(":", start);

@@ -132,6 +132,8 @@ describe("O1 DSN parsing: parsePostgresDsn()", () => {
     "postgres://u:hunter2@h/d?target_session_attrs=best",
     "postgres://h/d?password=hunter2&sslcert=/c",
     "postgres://h/d?password=hunter2;x=y",
+    "postgres://host=h user=u password=hunter2 dbname=d",
+    "postgres://password = 'hunter2 'host=h",
   ];
   for (const dsn of wrong) {
     test(`refuses ${dsn} and shows no password`, () => {
