@@ -23,7 +23,10 @@ export class EndpointError extends NodeError {
     return new EndpointError(
       "ERR_ENDPOINT_MALFORMED",
       `Cannot use datastore endpoint "${redactEndpoint(endpoint)}": ${reason}`,
-      { reason, hint: "The forms are listed in the documentation of --datastore-endpoint" },
+      {
+        reason,
+        hint: "The forms are listed in the documentation of --datastore-endpoint (k3s datastore serve: --endpoint)",
+      },
     );
   }
 

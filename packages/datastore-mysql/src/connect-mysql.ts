@@ -3,7 +3,10 @@ import dns from "node:dns";
 import { connect, type LookupFunction, type Socket } from "node:net";
 import { abortReason } from "@k3s/async";
 import { createConnection, type ConnectionOptions } from "mysql2";
+import { errorNumber } from "./classify.ts";
 import { DURABILITY_VARIABLES } from "./durability.ts";
+import { MysqlError } from "./errors.ts";
+import { FirstWord, ForeignServer } from "./foreign-server.ts";
 import { MysqlSession } from "./mysql-session.ts";
 import type { MysqlTarget } from "./mysql-target.ts";
 
@@ -25,6 +28,11 @@ const VARIABLES = [
   ...DURABILITY_VARIABLES,
 ];
 
+// ER_PARSE_ERROR, ER_UNKNOWN_CHARACTER_SET, ER_UNKNOWN_SYSTEM_VARIABLE, ER_SPECIFIC_ACCESS_DENIED, ER_GLOBAL_VARIABLE, ER_WRONG_VALUE_FOR_VAR,
+// ER_WRONG_TYPE_FOR_VAR, ER_INCORRECT_GLOBAL_LOCAL_VAR, ER_UNKNOWN_COLLATION, ER_UNKNOWN_TIME_ZONE, ER_VARIABLE_IS_READONLY:
+// settings that the DSN asks for and the server does not take.
+const SETTING_REFUSALS = new Set([1064, 1115, 1193, 1227, 1229, 1231, 1232, 1238, 1273, 1298, 1621]);
+
 /** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
 const LOCK_WAIT_SECONDS = 3;
 
@@ -43,7 +51,7 @@ interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-/** Connects and sets the session up. Rejects with the library's error, or the reason of the signal. */
+/** Connects and sets the session up. Rejects with the library's error, ForeignServer, MysqlError, or the reason of the signal. */
 export async function connectMysql(target: MysqlTarget, options: ConnectOptions): Promise<MysqlSession> {
   try {
     return await connectOnce(target, options);
@@ -57,10 +65,12 @@ export async function connectMysql(target: MysqlTarget, options: ConnectOptions)
 async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOptions): Promise<MysqlSession> {
   const socket = await openSocket(target, signal);
   const { remoteAddress: address } = socket;
+  let first: FirstWord | undefined;
   const give = () => socket.destroy(abortReason(signal));
   signal.addEventListener("abort", give, { once: true });
   try {
     const connection = createConnection(connectionOptions(target, { socket, database }));
+    first = new FirstWord(socket);
     const session = new MysqlSession({ connection, socket, readTimeoutMs: target.readTimeoutMs });
     await new Promise<void>((resolve, reject) => {
       connection.connect((error) => (error === null ? resolve() : reject(error)));
@@ -70,6 +80,8 @@ async function connectOnce(target: MysqlTarget, { database, signal }: ConnectOpt
   } catch (error) {
     if (signal.aborted && address !== undefined) target.silent.note(address);
     socket.destroy();
+    if (first?.isForeign === true) throw ForeignServer.greeted(error);
+    if (signal.aborted && first?.isHeard === false) throw ForeignServer.silent(abortReason(signal));
     throw signal.aborted ? abortReason(signal) : error;
   } finally {
     signal.removeEventListener("abort", give);
@@ -136,15 +148,20 @@ async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> 
   const asked = [...target.variables].map(([name, value]) => `SET ${name}=${value}`);
   const names = VARIABLES.map((name) => `'${name}'`).join(",");
   const show = `SHOW VARIABLES WHERE Variable_name IN (${names})`;
-  const [rows = [], [own] = []] = await session.selectAll([
-    "SET autocommit=1",
-    ...asked,
-    show,
-    "SELECT CONNECTION_ID()",
-  ]);
+  const statements = ["SET autocommit=1", ...asked, show, "SELECT CONNECTION_ID()"];
+  const [rows = [], [own] = []] = await session.selectAll(statements).catch((error: unknown) => {
+    throw SETTING_REFUSALS.has(errorNumber(error) ?? 0) ? refusedSetting(target, error) : error;
+  });
   session.serverId = own?.[0] === session.threadId ? session.threadId : undefined;
   session.variables = new Map(rows.map(([name, value]) => [String(name), String(value)]));
   await session.run(ownSettings(session).map((setting) => `SET ${setting}`));
+}
+
+/** The server names the variable in most of its errors. */
+function refusedSetting({ variables }: MysqlTarget, error: unknown): MysqlError {
+  const names = [...variables.keys()];
+  const named = names.filter((name) => String(error).includes(`'${name}'`));
+  return MysqlError.badParameter(named.length > 0 ? named : names, error);
 }
 
 /** Later than what the DSN sets: the statements rely on it. */

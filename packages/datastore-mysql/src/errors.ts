@@ -32,7 +32,33 @@ export class MysqlError extends NodeError {
 
   static untrusted(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_TLS", `Cannot open datastore at ${where}: its certificate is not trusted`, {
-      hint: "Name the CA of the server with --datastore-cafile, and the server by a name that its certificate has",
+      hint: "Name the CA of the server with --datastore-cafile (k3s datastore serve: --ca-file), and the server by a name that its certificate has",
+      cause,
+    });
+  }
+
+  static noTls(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_NO_TLS", `Cannot open datastore at ${where}: the server does not offer TLS`, {
+      hint: "Enable TLS at the server, or set tls=false or tls=preferred in the endpoint and name no TLS files for it",
+      cause,
+    });
+  }
+
+  /** `names` are those that the endpoint asks for and the server may mean. */
+  static badParameter(names: readonly string[], cause: unknown): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_PARAMETER",
+      `Cannot use parameter of the datastore endpoint: the server does not take ${names.join(", ")}`,
+      {
+        hint: "Correct it or leave it out; a parameter that is none of the driver's is set as a session variable of the server",
+        cause,
+      },
+    );
+  }
+
+  static foreign(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_FOREIGN", `Cannot open datastore at ${where}: nobody there speaks MySQL`, {
+      hint: "Look which program listens there: address and port of the endpoint must be those of a MySQL or MariaDB that is not stuck",
       cause,
     });
   }

@@ -1,10 +1,11 @@
-import { deadline, retry } from "@k3s/async";
+import { abortReason, deadline, retry } from "@k3s/async";
 import type { Driver } from "@k3s/datastore";
 import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { errorNumber } from "./classify.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
 import { MysqlError } from "./errors.ts";
+import { ForeignServer } from "./foreign-server.ts";
 import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { describeTarget, resolveMysqlTarget, type MysqlTarget, type MysqlTlsFiles } from "./mysql-target.ts";
@@ -31,6 +32,10 @@ const RETRY_MAX_MS = 2000;
 export const NO_DATABASE = 1049;
 /** ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_ACCESS_DENIED_NO_PASSWORD, ER_HOST_NOT_PRIVILEGED, ER_MUST_CHANGE_PASSWORD_LOGIN */
 const REFUSALS = new Set([1044, 1045, 1698, 1130, 1862]);
+/** Of mysql2: TLS is wanted, and the server has none. */
+const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
+/** The server may come, and another program may leave its port. */
+const PASSING: ReadonlySet<string> = new Set(["ERR_MYSQL_UNREACHABLE", "ERR_MYSQL_FOREIGN"]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/;
 
@@ -60,7 +65,7 @@ export function retryPolicy(target: MysqlTarget, log: Logger) {
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
-    isRetryable: (error: unknown) => toOpenError(error, server).code === "ERR_MYSQL_UNREACHABLE",
+    isRetryable: (error: unknown) => PASSING.has(toOpenError(error, server).code),
     onRetry: (error: unknown, attempt: number) => {
       if (attempt === 3) log.warn({ server, error, hint: toOpenError(error, server).hint }, "waiting for the database");
     },
@@ -83,7 +88,7 @@ async function connectOrCreate(target: MysqlTarget, signal: AbortSignal): Promis
   try {
     return await connectMysql(target, { database, signal: limit });
   } catch (error) {
-    if (errorNumber(error) !== NO_DATABASE) throw error;
+    if (errorNumber(error) !== NO_DATABASE) throw signal.aborted ? abortReason(signal) : error;
   }
   const session = await connectMysql(target, { database: undefined, signal: limit });
   try {
@@ -100,5 +105,7 @@ export function toOpenError(error: unknown, where: string): MysqlError {
   if (error instanceof MysqlError) return error;
   if (REFUSALS.has(errorNumber(error) ?? 0)) return MysqlError.refused(where, error);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (error instanceof ForeignServer) return MysqlError.foreign(where, error);
+  if (code === NO_TLS) return MysqlError.noTls(where, error);
   return UNTRUSTED.test(code) ? MysqlError.untrusted(where, error) : MysqlError.unreachable(where, error);
 }

@@ -74,7 +74,7 @@ async function connectExisting(target: MysqlTarget, signal: AbortSignal): Promis
   try {
     return await connectMysql(target, { database, signal: limit });
   } catch (error) {
-    if (errorNumber(error) !== NO_DATABASE) throw error;
+    if (errorNumber(error) !== NO_DATABASE) throw signal.aborted ? abortReason(signal) : error;
     throw MysqlError.absent(`database "${database}"`, describeTarget(target), error);
   }
 }
