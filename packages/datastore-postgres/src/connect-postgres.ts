@@ -3,6 +3,7 @@ import { SilentHosts } from "@k3s/datastore-sql";
 import { sqlState } from "./classify.ts";
 import { connectTargets, describeHost, type ConnectTarget } from "./connect-targets.ts";
 import { DURABILITY, parseDurability } from "./durability.ts";
+import { PostgresError } from "./errors.ts";
 import { UnwantedServer } from "./unwanted-server.ts";
 import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
 import { PostgresSession } from "./postgres-session.ts";
@@ -39,6 +40,11 @@ const IDLE_WITH_LOCK_MS = 3000;
 // invalid_password, invalid_catalog_name, insufficient_privilege: another way to the same server does not help.
 const FINAL = new Set(["28P01", "3D000", "42501"]);
 
+// undefined_object, invalid_parameter_value, cant_change_runtime_param: of the session, before anything else is asked of it.
+const SETTING_REFUSALS = new Set(["42704", "22023", "55P02"]);
+/** The library's words; it has no code for it. */
+const NO_TLS = "The server does not support SSL connections";
+
 /** Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and is not everywhere. */
 const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
   SET lock_timeout = ${LOCK_WAIT_MS};
@@ -64,7 +70,7 @@ export function connectLimitMs({ settings }: PostgresPlace): number {
 
 /**
  * Connects to the first server that answers and is of the wanted kind, and sets the session up. Rejects with the library's error,
- * UnwantedServer, or the reason of the signal.
+ * UnwantedServer, PostgresError, or the reason of the signal.
  */
 export async function connectPostgres(place: PostgresPlace, options: ConnectOptions): Promise<PostgresSession> {
   const { sessionKind } = place.settings;
@@ -77,16 +83,20 @@ export async function connectPostgres(place: PostgresPlace, options: ConnectOpti
 
 async function connectAny(place: PostgresPlace, options: ConnectOptions, kind: SessionKind): Promise<PostgresSession> {
   let told: unknown;
+  let withoutTls = 0;
   for (const target of place.silent.inOrder(place.targets)) {
     try {
       return await connectOne({ ...place, ...options, target, kind });
     } catch (error) {
       if (options.signal.aborted || FINAL.has(sqlState(error) ?? "")) throw error;
+      if (error instanceof Error && error.message === NO_TLS) withoutTls++;
       // What a server said tells more than that another one was not there.
       if (told === undefined || isWord(error) || !isWord(told)) told = error;
     }
   }
-  throw told;
+  const { hosts, sslMode } = place.settings;
+  if (withoutTls < place.targets.length) throw told;
+  throw PostgresError.noTls(hosts.map(describeHost).join(", "), sslMode, told);
 }
 
 interface Attempt extends PostgresPlace, ConnectOptions {
@@ -107,7 +117,8 @@ async function connectOne({ settings, silent, target, database, signal, kind }: 
   } catch (error) {
     session?.destroy(new Error("The session is of no use"));
     if (limit.aborted && !signal.aborted) silent.note(target);
-    throw limit.aborted ? abortReason(limit) : error;
+    if (limit.aborted) throw abortReason(limit);
+    throw SETTING_REFUSALS.has(sqlState(error) ?? "") ? PostgresError.badParameter(describeHost(target), error) : error;
   } finally {
     limit.removeEventListener("abort", giveUp);
   }
@@ -145,5 +156,5 @@ function hostLimitMs({ connectTimeoutMs }: PostgresSettings): number {
 }
 
 function isWord(error: unknown): boolean {
-  return sqlState(error) !== undefined || error instanceof UnwantedServer;
+  return sqlState(error) !== undefined || error instanceof UnwantedServer || error instanceof PostgresError;
 }

@@ -22,6 +22,35 @@ export class PostgresError extends NodeError {
     );
   }
 
+  static noTls(where: string, sslMode: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_NO_TLS",
+      `Cannot connect to PostgreSQL at ${where}: it does not offer TLS, which sslmode=${sslMode} asks for`,
+      {
+        hint: "Enable TLS at the server (ssl=on), or set sslmode=prefer or sslmode=disable in the endpoint",
+        cause,
+      },
+    );
+  }
+
+  static badParameter(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_PARAMETER",
+      `Cannot connect to PostgreSQL at ${where}: it does not take a parameter of the endpoint`,
+      {
+        hint: "Correct or leave out the one that the cause names; a parameter that is none of the connection's is set in each session",
+        cause,
+      },
+    );
+  }
+
+  static foreign(where: string, cause: unknown): PostgresError {
+    return new PostgresError("ERR_POSTGRES_FOREIGN", `Cannot connect to PostgreSQL at ${where}: it is no PostgreSQL`, {
+      hint: "Look which program listens there: address and port of the endpoint must be those of a PostgreSQL",
+      cause,
+    });
+  }
+
   static refused(where: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_REFUSED", `Cannot connect to PostgreSQL at ${where}: it refused`, {
       hint: "The cause has the server's own words: look at user, password, pg_hba.conf and the TLS settings",

@@ -6,6 +6,7 @@ import { sqlState } from "./classify.ts";
 import { connectLimitMs, connectPostgres, findPlace, type PostgresPlace } from "./connect-postgres.ts";
 import { describeHost } from "./connect-targets.ts";
 import { PostgresError } from "./errors.ts";
+import { ForeignServer } from "./foreign-server.ts";
 import { parsePostgresDsn, type PostgresSettings } from "./parse-postgres-dsn.ts";
 import { PostgresDialect } from "./postgres-dialect.ts";
 import type { PostgresEnvironment } from "./postgres-environment.ts";
@@ -38,6 +39,8 @@ const REFUSALS = new Set(["28P01", "28000", "42501"]);
 // Another server, or kine, makes the same tables: unique_violation, duplicate_table, duplicate_object, lock_not_available,
 // deadlock_detected, serialization_failure, object_in_use.
 const RACES = new Set(["23505", "42P07", "42710", "55P03", "40P01", "40001", "55006"]);
+/** The server may come, and another program may leave its port. */
+const PASSING: ReadonlySet<string> = new Set(["ERR_POSTGRES_UNREACHABLE", "ERR_POSTGRES_FOREIGN"]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
@@ -63,7 +66,7 @@ export function retryPolicy(settings: PostgresSettings, log: Logger) {
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
-    isRetryable: (error: unknown) => toOpenError(error, settings).code === "ERR_POSTGRES_UNREACHABLE",
+    isRetryable: (error: unknown) => PASSING.has(toOpenError(error, settings).code),
     onRetry: (error: unknown, attempt: number) => {
       const { hint } = toOpenError(error, settings);
       if (attempt === 3) log.warn({ server: describe(settings), error, hint }, "waiting for the database");
@@ -125,6 +128,7 @@ export function toOpenError(error: unknown, settings: PostgresSettings): Postgre
   if (error instanceof PostgresError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const where = describe(settings);
+  if (error instanceof ForeignServer) return PostgresError.foreign(where, error);
   const isRefused = REFUSALS.has(code) || UNTRUSTED.test(code);
   return isRefused ? PostgresError.refused(where, error) : PostgresError.unreachable(where, error);
 }

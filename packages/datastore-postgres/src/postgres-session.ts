@@ -1,10 +1,11 @@
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { SqlSession } from "@k3s/datastore-sql";
 import { soonAfter } from "@k3s/async";
 import { Client, types, type ClientConfig } from "pg";
 import { endsSession } from "./classify.ts";
 import { describeHost, type ConnectTarget } from "./connect-targets.ts";
 import type { DurabilitySettings } from "./durability.ts";
+import { PostgresSocket } from "./foreign-server.ts";
 import type { PostgresSettings } from "./parse-postgres-dsn.ts";
 
 /** How long a goodbye may take before the connection is cut. */
@@ -57,10 +58,10 @@ export class PostgresSession implements SqlSession {
     client.on("end", () => this.#lose(new Error("The connection ended")));
   }
 
-  /** Rejects with the library's error, or the reason of `signal`. */
+  /** Rejects with the library's error, ForeignServer, or the reason of `signal`. */
   static async connect(options: SessionOptions, signal: AbortSignal): Promise<PostgresSession> {
     signal.throwIfAborted();
-    const socket = new Socket();
+    const socket = new PostgresSocket();
     const client = new Client(clientConfig(options, socket));
     const session = new PostgresSession(options, client, socket);
     const giveUp = () => socket.destroy(signal.reason as Error);
