@@ -19,6 +19,16 @@ const STATES = {
 } as const;
 type State = keyof typeof STATES;
 
+const UNREACHABLE: ReadonlySet<unknown> = new Set([
+  ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
+  ...["EHOSTDOWN", "ENETDOWN", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "PROTOCOL_CONNECTION_LOST"],
+]);
+
+/** The way to the server failed, and the request did not get to it or its answer not back. */
+function isUnreachable(error: unknown): boolean {
+  return error instanceof Error && "code" in error && UNREACHABLE.has(error.code);
+}
+
 /** Turns what the client library throws into the store's errors, and tells the log once when a trouble begins and ends. */
 export class Failures {
   readonly #dialect: Pick<Dialect<SqlSession>, "classify" | "product">;
@@ -40,7 +50,8 @@ export class Failures {
     const kind = this.#dialect.classify(error);
     if (kind === "failed" || kind === "readOnly" || kind === "noSpace") this.#begin(kind, error);
     const told = kind === "readOnly" || kind === "retry" ? "failed" : kind;
-    return new DriverError(told, `Cannot carry out request: ${this.#dialect.product} refused it`, { cause: error });
+    const state = isUnreachable(error) ? "cannot be reached" : "refused it";
+    return new DriverError(told, `Cannot carry out request: ${this.#dialect.product} ${state}`, { cause: error });
   }
 
   /** Something worked: a trouble that kept it from working is over. */
