@@ -69,7 +69,7 @@ export class DatastoreToolError extends NodeError {
 
   static refused(work: string, reason: string): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
-      hint: "k3s datastore status shows the current and the compacted revision",
+      hint: "k3s datastore status shows the current revision, and the compacted one unless its server keeps it to itself",
     });
   }
 }

@@ -105,6 +105,9 @@ describe("k3s datastore status", () => {
       assert.equal(status.leases.oldest?.ttlSeconds, 300);
       assert.equal(status.slowestStatements !== null, ofOurs);
       assert.equal(status.rows, null);
+      assert.equal(status.compactRevision, 0);
+      await etcdctl([`--endpoints=${url}`, "compact", "2"]);
+      assert.equal((await json<Status>(t, ["status", `--endpoint=${url}`])).compactRevision, 2);
     }
   });
 
@@ -247,12 +250,34 @@ describe("k3s datastore compact", () => {
     }
   });
 
+  test("is content when there is nothing to forget, with a server and without", async (t) => {
+    const { dataDir, socket, serve, ctl } = await node(t);
+    const server = await serve();
+    const compact = async (target: string, ...args: string[]) => {
+      const { code, stdout, stderr } = await run(t, ["datastore", "compact", target, ...args]);
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+    const forgotten = /: there is nothing to forget, what is older than revision 2 has been compacted before\n$/;
+    const little =
+      /: there is nothing to forget, its revision is 3, so all of its history is among the last 1000 revisions\n$/;
+    for (const value of ["1", "2"]) await ctl("put", "/a", value);
+    assert.match(await compact(`--endpoint=${socket}`), little);
+    assert.match(await compact(`--endpoint=${socket}`, "--retain=1"), /compacted up to revision 2/);
+    assert.match(await compact(`--endpoint=${socket}`, "--retain=1"), forgotten);
+    assert.match(await compact(`--endpoint=${socket}`, "--revision=2"), forgotten);
+    await server.stop();
+    assert.match(await compact(`--data-dir=${dataDir}`), little);
+    assert.match(await compact(`--data-dir=${dataDir}`, "--retain=1"), forgotten);
+    const { compactRevision } = await json<{ compactRevision: null }>(t, ["compact", `--data-dir=${dataDir}`]);
+    assert.equal(compactRevision, null);
+  });
+
   test("refuses what cannot be, with the cure", async (t) => {
     const { dataDir, file, socket, serve } = await node(t);
     await serve();
     const cases = [
       [[`--endpoint=sqlite://${file}`, "--revision=1"], /a server uses it/, /--endpoint unix:/],
-      [[`--data-dir=${dataDir}`], /its revision is 1, so all of its history is among the last 1000/, /status/],
       [[`--endpoint=${socket}`, "--revision=99"], /required revision is a future revision/, /status/],
       [[`--data-dir=${dataDir}`, "--revision=x"], /--revision must be a whole number/, /--help/],
     ] as const;

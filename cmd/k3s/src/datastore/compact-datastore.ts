@@ -19,11 +19,18 @@ export interface CompactRequest extends ToolParts {
 /** What became of it. */
 export interface Compaction {
   readonly datastore: string;
-  readonly compactRevision: number;
+  /** Null: it was left as it was. */
+  readonly compactRevision: number | null;
   /** Undefined where the server removes them later. */
   readonly removedRows: number | undefined;
+  /** Why there was nothing to forget; absent where there was something. */
+  readonly nothingToForget?: string;
 }
 
+type Outcome = Omit<Compaction, "datastore">;
+
+/** What etcd says of a revision that it has forgotten. */
+const FORGOTTEN = "etcdserver: mvcc: required revision has been compacted";
 /** Between two looks whether the rows are gone. */
 const POLL_MS = 200;
 /** As many looks without a change mean that no more will go now. */
@@ -41,13 +48,14 @@ export async function compactDatastore(target: Target, request: CompactRequest):
   }
 }
 
-async function compactOn({ client }: LiveServer, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
-  const at = revisionOf(request, (await client.status()).revision);
-  await client.compact(at);
-  return { compactRevision: at, removedRows: undefined };
+async function compactOn({ client }: LiveServer, request: CompactRequest): Promise<Outcome> {
+  return await unlessForgotten(request, (await client.status()).revision, async (at) => {
+    await client.compact(at);
+    return undefined;
+  });
 }
 
-async function compactFile({ database }: Target, request: CompactRequest): Promise<Omit<Compaction, "datastore">> {
+async function compactFile({ database }: Target, request: CompactRequest): Promise<Outcome> {
   if (database === undefined) throw new Error("Cannot compact: there is neither a database nor a server");
   const { log, signal } = request;
   const access = { database, log, signal };
@@ -58,11 +66,12 @@ async function compactFile({ database }: Target, request: CompactRequest): Promi
   });
   const store = await openStore(driver, { log });
   try {
-    const before = await inspectRows(driver, signal);
-    const at = revisionOf(request, store.currentRevision);
-    await store.compact(at);
-    const after = await untilRemoved(driver, signal);
-    return { compactRevision: at, removedRows: Math.max(0, before.rows - after.rows) };
+    return await unlessForgotten(request, store.currentRevision, async (at) => {
+      const before = await inspectRows(driver, signal);
+      await store.compact(at);
+      const after = await untilRemoved(driver, signal);
+      return Math.max(0, before.rows - after.rows);
+    });
   } finally {
     await store.close();
   }
@@ -89,12 +98,32 @@ async function untilRemoved(driver: Driver, signal: AbortSignal): Promise<RowsRe
   return report;
 }
 
-function revisionOf({ revision, retain }: CompactRequest, current: number): number {
-  if (revision !== undefined) return revision;
-  if (current <= retain)
-    throw DatastoreToolError.refused(
-      "compact the datastore",
-      `its revision is ${current}, so all of its history is among the last ${retain} revisions`,
-    );
-  return current - retain;
+/**
+ * Has `compact`, which answers with the number of rows it removed, forget what is older than the revision asked for. A job that runs
+ * every night finds that done on some of them, which is no failure.
+ */
+async function unlessForgotten(
+  { revision, retain }: CompactRequest,
+  current: number,
+  compact: (at: number) => Promise<number | undefined>,
+): Promise<Outcome> {
+  if (revision === undefined && current <= retain)
+    return nothing(`its revision is ${current}, so all of its history is among the last ${retain} revisions`);
+  const at = revision ?? current - retain;
+  try {
+    const removedRows = await compact(at);
+    return { compactRevision: at, removedRows };
+  } catch (error) {
+    if (!isForgotten(error)) throw error;
+    return nothing(`what is older than revision ${at} has been compacted before`);
+  }
+}
+
+function nothing(nothingToForget: string): Outcome {
+  return { compactRevision: null, removedRows: 0, nothingToForget };
+}
+
+function isForgotten(error: unknown): boolean {
+  if (error instanceof StoreError) return error.reason === "compacted";
+  return error instanceof EtcdCallError && error.details === FORGOTTEN;
 }

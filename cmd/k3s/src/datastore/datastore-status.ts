@@ -2,7 +2,7 @@ import type { LeaseRecord } from "@k3s/datastore";
 import type { EtcdLease } from "@k3s/etcd-client";
 import type { Logger } from "@k3s/log";
 import { inspectRows } from "./inspect-rows.ts";
-import { slowestStatements, type SlowestStatement } from "./slowest-statements.ts";
+import { readServerMetrics, type SlowestStatement } from "./server-metrics.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
 import { withRows } from "./with-rows.ts";
 
@@ -47,11 +47,11 @@ export interface ToolParts {
 /** Looks at a datastore without changing anything. Rejects with NodeError or EtcdCallError. */
 export async function readStatus(target: Target, { log, signal }: ToolParts): Promise<DatastoreStatus> {
   const { database, server, label } = target;
-  const slowest = server === undefined ? undefined : await slowestStatements(server);
-  const common = { datastore: label, slowestStatements: slowest ?? null };
+  const metrics = server === undefined ? undefined : await readServerMetrics(server);
+  const common = { datastore: label, slowestStatements: metrics?.slowestStatements ?? null };
   if (database === undefined) {
     if (server === undefined) throw new Error("Cannot look at a datastore: there is neither a database nor a server");
-    return { ...common, ...(await statusOfServer(server)) };
+    return { ...common, compactRevision: metrics?.compactRevision ?? null, ...(await statusOfServer(server)) };
   }
   const version = server === undefined ? null : { version: (await server.client.status()).version };
   return await withRows({ database, log, signal }, async (source) => {
@@ -94,7 +94,6 @@ async function statusOfServer({ client }: LiveServer) {
     rows: null,
     firstRevision: null,
     revision: status.revision,
-    compactRevision: null,
     leases: { count: leases.length, oldest: oldestOf(leases.map((lease) => ofEtcd(lease, now))) },
     findings: null,
   };

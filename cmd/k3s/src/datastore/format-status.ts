@@ -28,7 +28,9 @@ function formatRows(rows: NonNullable<DatastoreStatus["rows"]>): string {
 
 function formatRevisions({ firstRevision, revision, compactRevision }: DatastoreStatus): string {
   const range = firstRevision === null ? String(revision) : `${firstRevision} to ${revision}`;
-  return compactRevision === null ? range : `${range}, compacted up to ${compactRevision}`;
+  return compactRevision === null
+    ? `${range}, the compacted one is not known`
+    : `${range}, compacted up to ${compactRevision}`;
 }
 
 function formatLeases({ count, oldest }: DatastoreStatus["leases"]): string {

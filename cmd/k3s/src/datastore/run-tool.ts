@@ -126,7 +126,8 @@ function formatCheck({ datastore, checked, findings, cure }: CheckResult): strin
   return [`${datastore}: ${verdict}`, ...lines, ...wrong, ...(cure === null ? [] : [`  Hint: ${cure}`]), ""].join("\n");
 }
 
-function formatCompaction({ datastore, compactRevision, removedRows }: Compaction): string {
+function formatCompaction({ datastore, compactRevision, removedRows, nothingToForget }: Compaction): string {
+  if (nothingToForget !== undefined) return `${datastore}: there is nothing to forget, ${nothingToForget}\n`;
   const rows = removedRows === undefined ? "its server removes old rows now" : `${removedRows} rows removed`;
   return `${datastore}: compacted up to revision ${compactRevision}, ${rows}\n`;
 }

@@ -10,25 +10,28 @@ export interface SlowestStatement {
   readonly seconds: number;
 }
 
-const LIMIT_MS = 3000;
-const SAMPLE = /^k3s_datastore_slowest_statement_seconds\{name="([^"]+)"\} (\S+)$/gm;
+/** What the API of etcd does not tell, from the metrics of a server. Null: it does not answer, or is no server of the kind that tells. */
+export interface ServerMetrics {
+  /** Slowest first; a server of ours alone tells it. */
+  readonly slowestStatements: readonly SlowestStatement[] | null;
+  readonly compactRevision: number | null;
+}
 
-/** What a server of ours tells in its metrics, slowest first; undefined when it is another kind of server or does not answer. */
-export async function slowestStatements({
-  servers,
-  tls,
-}: LiveServer): Promise<readonly SlowestStatement[] | undefined> {
+const LIMIT_MS = 3000;
+const SLOWEST = /^k3s_datastore_slowest_statement_seconds\{name="([^"]+)"\} (\S+)$/gm;
+/** Ours, or etcd's own, which counts from -1. */
+const COMPACTED = /^(?:k3s_datastore_compact_revision|etcd_debugging_mvcc_compact_revision) (\S+)$/m;
+
+/** Never rejects. */
+export async function readServerMetrics({ servers, tls }: LiveServer): Promise<ServerMetrics> {
   const [server = ""] = servers;
-  try {
-    const metrics = await get(server, tls);
-    const found = Array.from(metrics.matchAll(SAMPLE), ([, name = "", seconds]) => ({
-      name,
-      seconds: Number(seconds),
-    }));
-    return metrics.includes("k3s_datastore_") ? found.sort((a, b) => b.seconds - a.seconds) : undefined;
-  } catch {
-    return undefined; // worth no failure of the tool
-  }
+  const text = await get(server, tls).catch(() => ""); // worth no failure of the tool
+  const slowest = Array.from(text.matchAll(SLOWEST), ([, name = "", seconds]) => ({ name, seconds: Number(seconds) }));
+  const compacted = COMPACTED.exec(text)?.[1];
+  return {
+    slowestStatements: text.includes("k3s_datastore_") ? slowest.sort((a, b) => b.seconds - a.seconds) : null,
+    compactRevision: compacted === undefined ? null : Math.max(0, Number(compacted)),
+  };
 }
 
 async function get(server: string, tls: LiveServer["tls"]): Promise<string> {
