@@ -22,13 +22,35 @@ export async function runCli(context: CommandContext): Promise<number> {
     exitCode = code;
   });
   try {
-    await program.parseAsync([...normalizerOf(context.args[0])(context.args)], { from: "user" });
+    const args = spellHelp(context.args);
+    await program.parseAsync([...normalizerOf(args[0])(args)], { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0; // help was asked for, and shown
-    throw UsageError.wrongArguments(error.message.replace(/^error: /, "").replace(/[.\n]+$/, ""), "k3s");
+    throw UsageError.wrongArguments(
+      error.message.replace(/^error: /, "").replace(/[.\n]+$/, ""),
+      spokenTo(program, context.args),
+    );
   }
+}
+
+/** `help datastore serve` is `datastore serve --help`; commander knows the help of commands at the top alone. */
+function spellHelp(args: readonly string[]): readonly string[] {
+  const [first, group, command] = args;
+  const isDeep = first === "help" && group !== undefined && command !== undefined && !command.startsWith("-");
+  return isDeep ? [group, command, "--help"] : args;
+}
+
+/** The command that the arguments reach, such as `k3s datastore serve`. */
+function spokenTo(program: Command, args: readonly string[]): string {
+  let [command, path] = [program, program.name()];
+  for (const arg of args) {
+    const next = command.commands.find((each) => each.name() === arg);
+    if (next === undefined) continue;
+    [command, path] = [next, `${path} ${arg}`];
+  }
+  return path;
 }
 
 /** Commands of k3s v1.20 and newer that are not here. */

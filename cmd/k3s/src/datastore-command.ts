@@ -1,6 +1,8 @@
+import { nearest } from "@k3s/config";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./context.ts";
 import { kineFlags, kineVariable, type KineFlag } from "./datastore/serve-flags.ts";
+import { UsageError } from "./errors.ts";
 import type { ToolName, ToolRun } from "./datastore/run-tool.ts";
 
 /** The texts that commander found, by option. */
@@ -22,8 +24,16 @@ export function datastoreCommand(context: CommandContext, exit: (code: number) =
     .helpCommand(false)
     .addOption(new Option("--debug [boolean]").preset("true").hideHelp())
     .addOption(new Option("-d, --data-dir <FOLDER>").hideHelp())
+    .argument("[command]")
+    .argument("[arguments...]")
+    .allowUnknownOption() // a flag behind a misspelt command is not what is wrong
     .enablePositionalOptions();
-  command.action(() => context.write(command.helpInformation()));
+  command.action((name: string | undefined, [topic]: readonly string[]) => {
+    const wanted = name === "help" ? topic : name;
+    const found = command.commands.find((each) => each.name() === wanted);
+    if (wanted !== undefined && found === undefined) throw noCommand(wanted, command);
+    context.write((found ?? command).helpInformation());
+  });
   const globals = () => command.opts<Texts>();
   const tool = async (name: ToolName, texts: Texts) => {
     const { runTool } = await import("./datastore/run-tool.ts");
@@ -48,6 +58,12 @@ export function datastoreCommand(context: CommandContext, exit: (code: number) =
   );
   command.addCommand(toolCommand("dump", tool).option("--prefix <TEXT>", "Only keys that start with this"));
   return command;
+}
+
+function noCommand(name: string, { commands }: Command): UsageError {
+  if (name.startsWith("-")) return UsageError.wrongArguments(`unknown option '${name}'`, "k3s datastore");
+  const names = commands.map((each) => each.name());
+  return UsageError.unknownCommand(name, nearest(name, [...names, "help"]), "k3s datastore");
 }
 
 /** kine takes one dash in front of a long name as well. */

@@ -21,10 +21,11 @@ export class UsageError extends NodeError {
     });
   }
 
-  static unknownCommand(name: string, suggestion: string | undefined): UsageError {
+  /** `group`: the command that it was to be one of. */
+  static unknownCommand(name: string, suggestion: string | undefined, group = "k3s"): UsageError {
     const guess = suggestion === undefined ? "" : `, did you mean "${suggestion}"?`;
-    return new UsageError("ERR_USAGE_COMMAND", `Cannot run k3s: "${name}" is not a command${guess}`, {
-      hint: "See k3s --help for the commands there are",
+    return new UsageError("ERR_USAGE_COMMAND", `Cannot run ${group}: "${name}" is not a command${guess}`, {
+      hint: `See ${group} --help for the commands there are`,
     });
   }
 }

@@ -84,3 +84,34 @@ describe("k3s server: mistakes on the command line", () => {
     assert.match(stderr, /--data-dir must be an absolute path: current value is "x"/);
   });
 });
+
+describe("k3s datastore", () => {
+  for (const [args, usage] of [
+    [["datastore", "help"], "k3s datastore [command]"],
+    [["datastore", "help", "serve"], "k3s datastore serve [flags]"],
+    [["help", "datastore", "serve"], "k3s datastore serve [flags]"],
+  ] as const) {
+    test(`${args.join(" ")} prints the help asked for`, async (t) => {
+      const { code, stdout, stderr } = await run(t, args);
+      assert.deepEqual([code, stderr], [0, ""]);
+      assert.ok(stdout.startsWith(`Usage: ${usage}\n`), stdout);
+    });
+  }
+
+  for (const [args, message, hint] of [
+    [["serv"], /"serv" is not a command, did you mean "serve"\?\nCode: {2}ERR_USAGE_COMMAND\n/, "k3s datastore"],
+    [["stats", "--endpoint=x"], /"stats" is not a command, did you mean "status"\?/, "k3s datastore"],
+    [["Check"], /"Check" is not a command, did you mean "check"\?/, "k3s datastore"],
+    [["backup"], /"backup" is not a command\n/, "k3s datastore"],
+    [["help", "stat"], /"stat" is not a command/, "k3s datastore"],
+    [["--nosuch"], /unknown option '--nosuch'/, "k3s datastore"],
+    [["status", "--nosuch"], /unknown option '--nosuch'/, "k3s datastore status"],
+  ] as const) {
+    test(`${args.join(" ")} is refused with the help of its command`, async (t) => {
+      const { code, stdout, stderr } = await run(t, ["datastore", ...args]);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, message);
+      assert.ok(stderr.includes(`Hint:  See ${hint} --help`), stderr);
+    });
+  }
+});
