@@ -36,7 +36,7 @@ export class EndpointError extends NodeError {
       `Cannot use datastore endpoint "${redactEndpoint(endpoint)}": ${reason}`,
       {
         reason,
-        hint: "Begin with sqlite://, mysql://, postgres://, nats://, or https:// for an etcd; leave it empty for SQLite in the data dir",
+        hint: "Begin with sqlite://, mysql://, postgres://, nats://, or http://, https:// or unix:// for an etcd; leave it empty for SQLite in the data dir",
       },
     );
   }
