@@ -48,7 +48,7 @@ export class DatastoreToolError extends NodeError {
 
   static inUse(path: string, cause: unknown): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_IN_USE", `Cannot change datastore "${path}": a server uses it`, {
-      hint: "Have that server do it: name its socket or address, such as --endpoint unix:///var/lib/rancher/k3s/server/kine.sock",
+      hint: "Have that server do it: name the address it listens on, as --endpoint http://HOST:PORT, https://HOST:PORT or --endpoint unix:///PATH of its socket",
       cause,
     });
   }

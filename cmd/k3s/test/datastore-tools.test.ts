@@ -18,6 +18,7 @@ const TABLE_LEAF = 0x0d;
 interface Status {
   readonly datastore: string;
   readonly server: { readonly version: string } | null;
+  readonly usedBy: string | null;
   readonly sizeBytes: number;
   readonly keys: number;
   readonly rows: { readonly total: number; readonly replaced: number; readonly awaitingRemoval: number } | null;
@@ -72,6 +73,18 @@ describe("k3s datastore status", () => {
     const stopped = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
     assert.deepEqual([stopped.server, stopped.slowestStatements], [null, null]);
     assert.deepEqual([stopped.keys, stopped.revision], [1, 4]);
+  });
+
+  test("names the process that serves the file elsewhere, as compact does", async (t) => {
+    const { dataDir, file } = await node(t);
+    const { pid } = await serveDatastore(t, [`--endpoint=sqlite://${file}`]);
+    const status = await json<Status>(t, ["status", `--data-dir=${dataDir}`]);
+    assert.deepEqual([status.server, status.usedBy], [null, String(pid)]);
+    const { stdout } = await run(t, ["datastore", "status", `--endpoint=sqlite://${file}`]);
+    assert.match(stdout, new RegExp(`^server: +process ${pid} uses it and tells more at its own address`, "m"));
+    const { stderr } = await run(t, ["datastore", "compact", `--data-dir=${dataDir}`]);
+    assert.match(stderr, new RegExp(`in use by process ${pid}`));
+    assert.match(stderr, /Hint: .*--endpoint http:\/\/HOST:PORT/);
   });
 
   test("finds the endpoint in the node's config file", async (t) => {

@@ -1,3 +1,4 @@
+export { findSqliteUser } from "./find-sqlite-user.ts";
 export { openSqliteDriver } from "./open-sqlite-driver.ts";
 export { openSqliteReader } from "./open-sqlite-reader.ts";
 export type { SqliteReader } from "./sqlite-reader.ts";

@@ -5,6 +5,7 @@ import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files
 import type { Logger } from "@k3s/log";
 import { markClosed, takeClosedMark } from "./closed-mark.ts";
 import { SqliteError, toOpenError } from "./errors.ts";
+import { lockPath } from "./find-sqlite-user.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
 import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { LateCheck } from "./late-check.ts";
@@ -35,7 +36,7 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
   let lock: Lock | undefined;
   try {
     await makeDirectory(dirname(path), 0o700);
-    lock = await acquireLock(`${path}.lock`);
+    lock = await acquireLock(lockPath(path));
     return await openLocked(options, lock);
   } catch (error) {
     await lock?.release();

@@ -1,4 +1,6 @@
 import type { LeaseRecord } from "@k3s/datastore";
+import { sqliteFile } from "@k3s/datastore-endpoint";
+import { findSqliteUser } from "@k3s/datastore-sqlite";
 import type { EtcdLease } from "@k3s/etcd-client";
 import type { Logger } from "@k3s/log";
 import { inspectRows } from "./inspect-rows.ts";
@@ -19,6 +21,10 @@ export interface DatastoreStatus {
   readonly datastore: string;
   /** The server that answers for it, by the version of etcd that it speaks as. */
   readonly server: { readonly version: string } | null;
+  /** The process that serves it without answering here, by its own id; "" when it has not told that. */
+  readonly usedBy: string | null;
+  /** What is known of a server where none answers, in words. */
+  readonly serverNote: string | null;
   readonly sizeBytes: number;
   readonly sizeInUseBytes: number;
   readonly keys: number;
@@ -55,12 +61,14 @@ export async function readStatus(target: Target, { log, signal }: ToolParts): Pr
   }
   const version = server === undefined ? null : { version: (await server.client.status()).version };
   return await withRows({ database, log, signal }, async (source) => {
+    const used = version === null ? findUser(target) : { usedBy: null, serverNote: null };
     const findings = await source.findings();
     const rows = await inspectRows(source, signal);
     const [{ totalBytes, inUseBytes }, { leases }] = [await source.size(), await source.side()];
     return {
       ...common,
       server: version,
+      ...used,
       sizeBytes: totalBytes,
       sizeInUseBytes: inUseBytes,
       keys: rows.liveKeys,
@@ -80,6 +88,18 @@ export async function readStatus(target: Target, { log, signal }: ToolParts): Pr
   });
 }
 
+/** Only a file tells who uses it: a database server has clients on any machine. */
+function findUser({ database, socket }: Target): Pick<DatastoreStatus, "usedBy" | "serverNote"> {
+  if (database?.endpoint.kind !== "sqlite") {
+    const place = socket === undefined ? "no address of one is known" : `none answers at ${socket}`;
+    return { usedBy: null, serverNote: `not known: ${place}` };
+  }
+  const usedBy = findSqliteUser(sqliteFile(database.endpoint.dsn, database.folder));
+  if (usedBy === undefined) return { usedBy: null, serverNote: "none found running" };
+  const name = usedBy === "" ? "another process" : `process ${usedBy}`;
+  return { usedBy, serverNote: `${name} uses it and tells more at its own address: name that with --endpoint` };
+}
+
 async function statusOfServer({ client }: LiveServer) {
   const status = await client.status();
   const everything = { key: Buffer.alloc(1), rangeEnd: Buffer.alloc(1), countOnly: true };
@@ -88,6 +108,8 @@ async function statusOfServer({ client }: LiveServer) {
   const now = Date.now();
   return {
     server: { version: status.version },
+    usedBy: null,
+    serverNote: null,
     sizeBytes: status.dbSizeBytes,
     sizeInUseBytes: status.dbSizeInUseBytes,
     keys: count,

@@ -8,7 +8,10 @@ export function formatStatus(status: DatastoreStatus): string {
   const { rows, leases, findings } = status;
   const lines: readonly (readonly [string, string])[] = [
     ["datastore", status.datastore],
-    ["server", status.server === null ? "none found running" : `answers as etcd ${status.server.version}`],
+    [
+      "server",
+      status.server === null ? (status.serverNote ?? "not known") : `answers as etcd ${status.server.version}`,
+    ],
     ["size", `${formatBytes(status.sizeBytes)}, ${formatBytes(status.sizeInUseBytes)} of it in use`],
     ["keys", String(status.keys)],
     ["rows", rows === null ? "not known" : formatRows(rows)],

@@ -41,6 +41,8 @@ export interface Target extends Disposable {
     | undefined;
   /** Undefined where no server runs, or none is known. */
   readonly server: LiveServer | undefined;
+  /** Where a server of this node would answer; undefined where the datastore is not this node's. */
+  readonly socket: string | undefined;
 }
 
 /** A server on this machine answers at once or not at all. */
@@ -81,11 +83,11 @@ async function targetOf({ text, tls, env, folder, socket }: Place): Promise<Targ
   if (endpoint.kind === "etcd") {
     const { servers } = endpoint;
     const server = { client: await EtcdClient.create({ servers, tls, folder }), servers, tls };
-    return { label: servers.join(","), database: undefined, server, ...closing(server) };
+    return { label: servers.join(","), database: undefined, server, socket, ...closing(server) };
   }
   const server = socket === undefined ? undefined : await findServer(socket);
   const label = endpoint.kind === "sqlite" ? sqliteFile(endpoint.dsn, folder) : redactEndpoint(text);
-  return { label, database: { endpoint, folder, tls, env }, server, ...closing(server) };
+  return { label, database: { endpoint, folder, tls, env }, server, socket, ...closing(server) };
 }
 
 async function findServer(socket: string): Promise<LiveServer | undefined> {
