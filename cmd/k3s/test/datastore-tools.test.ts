@@ -131,6 +131,11 @@ describe("k3s datastore status", () => {
       [["--endpoint=sqlite:///none.db?_sync=x"], /_sync is "x"/, "ERR_ENDPOINT_MALFORMED"],
       [["--endpoint=127.0.0.1:2379"], /has no scheme[^]*Hint: .*http:\/\/.*unix:\/\//, "ERR_ENDPOINT_SCHEME"],
       [["--endpoint=mariadb://u:hunter2@h"], /its scheme is not known/, "ERR_ENDPOINT_SCHEME"],
+      [
+        ["--endpoint=https://127.0.0.1:1", "--cert-file=/dev/null"],
+        /--key-file must be given together with the certificate/,
+        "ERR_USAGE_SETTINGS",
+      ],
       [["--endpoint=http://127.0.0.1:1"], /Cannot reach etcd at http:\/\/127\.0\.0\.1:1/, "ERR_ETCD_UNREACHABLE"],
       [["--data-dir=here"], /--data-dir must be an absolute path/, "ERR_CONFIG_INVALID"],
     ] as const;

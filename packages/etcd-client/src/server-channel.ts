@@ -1,6 +1,7 @@
 import { basename, resolve } from "node:path";
 import { Client, credentials, status, type ChannelCredentials, type ServiceError } from "@grpc/grpc-js";
 import { EtcdCallError } from "./errors.ts";
+import { explainRefusal, type Refusal } from "./explain-refusal.ts";
 
 /** Content of PEM files. */
 export interface TlsContent {
@@ -36,11 +37,13 @@ const PROBE = { path: "/etcdserverpb.Maintenance/Status", request: Buffer.alloc(
 /** The connection to one server of an etcd; made when it is first needed, and made again when it is lost. */
 export class ServerChannel {
   readonly #client: Client;
+  readonly #place: Omit<Refusal, "details">;
 
   constructor({ server, tls, folder }: ServerChannelOptions) {
     const [, scheme = "", rest = ""] = /^([a-z]+):\/\/(.*)$/s.exec(server) ?? [];
     const isSocket = scheme.startsWith("unix");
     const target = isSocket ? `unix:${resolve(folder, rest)}` : `dns:${rest}`;
+    this.#place = { scheme, target: rest, tls };
     this.#client = new Client(target, credentialsFor(scheme, tls), {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
@@ -73,7 +76,8 @@ export class ServerChannel {
     try {
       await this.call(PROBE);
     } catch (error) {
-      if (error instanceof EtcdCallError && isUnavailable(error.cause)) return error.details;
+      if (error instanceof EtcdCallError && isUnavailable(error.cause))
+        return await explainRefusal({ ...this.#place, details: error.details });
     }
     return `no connection within ${waitedMs / 1000} s`;
   }

@@ -134,10 +134,23 @@ describe("EtcdClient on a real etcd", () => {
     assert.ok((await good.status()).dbSizeBytes > 0);
     const blind = await client(t, { servers: [url], tls: { skipVerify: true, ...pair } });
     assert.ok((await blind.status()).dbSizeBytes > 0);
-    for (const tls of [{ caFile: files.serverCa.cert }, { caFile: files.clientCa.cert, ...pair }, pair]) {
-      const bad = await client(t, { servers: [url], tls, timeoutMs: 1000 });
-      await assert.rejects(bad.status(), isAway);
+    const caFile = files.serverCa.cert;
+    const stranger = { certFile: files.servingApiServer.cert, keyFile: files.servingApiServer.key };
+    for (const [tls, message] of [
+      [{ caFile }, /the server wants a client certificate \(/],
+      [{ caFile, ...stranger }, /the server does not trust the client certificate \(/],
+      [{ caFile: files.clientCa.cert, ...pair }, /certificate/],
+      [pair, /certificate/],
+    ] as const) {
+      const bad = await client(t, { servers: [url], tls, timeoutMs: 3000 });
+      await assert.rejects(bad.status(), (error) => {
+        assert.ok(isAway(error));
+        assert.match(describeError(error), message);
+        return true;
+      });
     }
+    const plain = await client(t, { servers: [url.replace("https:", "http:")], timeoutMs: 3000 });
+    await assert.rejects(plain.status(), { message: "Cannot call etcd: the port speaks TLS: use https://" });
   });
 });
 

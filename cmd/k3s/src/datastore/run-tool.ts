@@ -1,3 +1,4 @@
+import { findTlsProblems } from "@k3s/datastore-endpoint";
 import { EtcdCallError, EtcdClientError } from "@k3s/etcd-client";
 import { createLogger } from "@k3s/log";
 import type { CommandContext } from "../context.ts";
@@ -37,6 +38,7 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
     write: (line) => context.writeError(line),
   });
   const numbers = readNumbers(run);
+  await assertTls(run);
   try {
     using target = await findTarget(run.target, context, signal);
     return await work(target, {
@@ -117,6 +119,14 @@ function readNumbers({ revision, retain }: ToolRun): {
   const numbers = { revision: read("revision", revision), retain: read("retain", retain) ?? RETAIN };
   if (problems.length > 0) throw UsageError.wrongSettings(problems, "k3s datastore compact");
   return numbers;
+}
+
+/** Rejects with UsageError when the files are not there or do not go together. */
+async function assertTls({ tool, target: { endpoint, tls } }: ToolRun): Promise<void> {
+  if (endpoint === undefined) return;
+  const flags = { caFile: "--ca-file", certFile: "--cert-file", keyFile: "--key-file" };
+  const problems = (await findTlsProblems(tls)).map(({ file, reason }) => `${flags[file]} ${reason}`);
+  if (problems.length > 0) throw UsageError.wrongSettings(problems, `k3s datastore ${tool}`);
 }
 
 function formatCheck({ datastore, checked, findings, cure }: CheckResult): string {
