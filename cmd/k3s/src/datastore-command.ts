@@ -82,12 +82,13 @@ function serveCommand(run: (texts: Texts) => Promise<void>): Command {
 }
 
 function optionOf(flag: KineFlag): Option {
-  const { name, kind, fallback, help, ignored, refused } = flag;
+  const { name, kind, fallback, help, ignored, refused, isHidden } = flag;
   const value = kind === "switch" ? "[boolean]" : `<${kind === "text" ? "value" : kind}>`;
   const shown = fallback === "" || kind === "switch" ? "" : `default: ${fallback}; `;
-  const option = new Option(`--${name} ${value}`, `${help} (${shown}env: ${kineVariable(flag)})`);
+  const limit = ignored !== undefined ? `; has no effect: ${ignored}` : refused && `; not supported: ${refused}`;
+  const option = new Option(`--${name} ${value}`, `${help}${limit ?? ""} (${shown}env: ${kineVariable(flag)})`);
   if (kind === "switch") option.preset("true");
-  return ignored === undefined && refused === undefined ? option : option.hideHelp();
+  return isHidden === true ? option.hideHelp() : option;
 }
 
 function toolCommand(name: ToolName, run: (name: ToolName, texts: Texts) => Promise<void>): Command {

@@ -194,6 +194,15 @@ describe("k3s datastore serve", () => {
     assert.match(served.log(), /_sync=NORMAL: a power failure can take back writes/);
   });
 
+  test("lists in its help the flags that it takes without an effect", async (t) => {
+    const { stdout } = await run(t, ["datastore", "serve", "--help"]);
+    const text = stdout.replace(/\s+/g, " ");
+    for (const name of ["emulated-etcd-version", "compact-timeout", "compact-batch-size", "poll-batch-size"])
+      assert.match(text, new RegExp(`--${name} <\\w+> [^-]*; has no effect: `));
+    assert.match(text, /--metrics-enable-profiling \[boolean\] [^-]*; not supported: /);
+    assert.doesNotMatch(text, /--s3-bucket/);
+  });
+
   test("does not show its endpoint in the list of processes", async (t) => {
     const folder = await temporaryFolder(t);
     const { pid } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/hunter2.db`]);
@@ -211,6 +220,7 @@ describe("k3s datastore serve refuses", () => {
     [["--s3-bucket=b"], /--s3-bucket is not supported: it belongs to t4/],
     [["--metrics-enable-profiling"], /--metrics-enable-profiling is not supported/],
     [["--slow-sql-threshold=5"], /--slow-sql-threshold must be a duration such as 30s or 5m: current value is "5"/],
+    [["--compact-interval=-5s"], /--compact-interval must not be negative: current value is "-5s"/],
     [["--compact-min-retain=many"], /--compact-min-retain must be a whole number/],
     [["--compact-interval-jitter=100"], /--compact-interval-jitter must be from 0 to 99/],
     [["--skip-verify=perhaps"], /--skip-verify must be true or false/],

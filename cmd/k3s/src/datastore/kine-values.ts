@@ -58,8 +58,11 @@ export class KineValues {
 
 function findProblem({ kind, secret, values }: KineFlag, text: string): string | undefined {
   const current = secret === true ? "" : `: current value is "${text}"`;
-  if (kind === "duration" && parseGoDuration(text) === undefined)
-    return `must be a duration such as 30s or 5m${current}`;
+  if (kind === "duration") {
+    const durationMs = parseGoDuration(text);
+    if (durationMs === undefined) return `must be a duration such as 30s or 5m${current}`;
+    if (durationMs < 0) return `must not be negative${current}`;
+  }
   if (kind === "number" && !/^-?\d{1,12}$/.test(text)) return `must be a whole number${current}`;
   if (kind === "switch" && ![...TRUE_WORDS, ...FALSE_WORDS].includes(text.toLowerCase()))
     return `must be true or false${current}`;

@@ -14,6 +14,8 @@ export interface KineFlag {
   readonly ignored?: string;
   /** Why a value other than the default cannot be had. */
   readonly refused?: string;
+  /** Not shown in help: part of something that is not served at all. */
+  readonly isHidden?: true;
 }
 
 const T4 = "it belongs to t4, a datastore that is not served";
@@ -73,31 +75,36 @@ const WITHOUT_EFFECT: readonly KineFlag[] = [
     ...TEXT,
     name: "emulated-etcd-version",
     fallback: "3.6.11",
-    help: "",
+    help: "Version of etcd that clients are told",
     ignored: "clients are always told 3.6.11, whose behaviour is served",
   },
   {
     ...DURATION,
     name: "compact-timeout",
     fallback: "5s",
-    help: "",
+    help: "Limit for one step of compaction",
     ignored: "compaction goes in slices of milliseconds",
   },
   {
     ...NUMBER,
     name: "compact-batch-size",
     fallback: "1000",
-    help: "",
+    help: "Revisions compacted in one step",
     ignored: "the size of a slice follows the speed of the disk",
   },
   {
     ...NUMBER,
     name: "poll-batch-size",
     fallback: "500",
-    help: "",
+    help: "Changes read from the database at once",
     ignored: "changes of others are not found by polling pages",
   },
-  { ...SWITCH, name: "metrics-enable-profiling", help: "", refused: "there are no Go profiles of this program" },
+  {
+    ...SWITCH,
+    name: "metrics-enable-profiling",
+    help: "Serve profiles beside /metrics",
+    refused: "there are no Go profiles of this program",
+  },
 ];
 
 const T4_NAMES = [
@@ -122,7 +129,7 @@ export const kineFlags: readonly KineFlag[] = [
   ...SERVED,
   ...OWN,
   ...WITHOUT_EFFECT,
-  ...T4_NAMES.map((name) => ({ ...TEXT, name, help: "", refused: T4 })),
+  ...T4_NAMES.map((name) => ({ ...TEXT, name, help: "", refused: T4, isHidden: true as const })),
 ];
 
 /** The variable of a flag. */
