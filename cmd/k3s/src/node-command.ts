@@ -79,5 +79,6 @@ async function runNode(plan: NodePlan, { context, output, requests, args }: Node
   });
   const notifier = createNotifier(notifySocket, { log, watchdogUsec: env["WATCHDOG_USEC"] });
   const { shutdown, impatient } = requests;
-  await serve(components, { log, notifier, shutdown, impatient, upMessage: plan.upMessage });
+  const messages = { upMessage: plan.upMessage, downMessage: "node has stopped" };
+  await serve(components, { log, notifier, shutdown, impatient, ...messages });
 }

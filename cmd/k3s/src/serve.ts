@@ -14,6 +14,8 @@ export interface ServeHost {
   readonly impatient: AbortSignal;
   /** What the log says once everything has started. */
   readonly upMessage: string;
+  /** What it says once everything has stopped. */
+  readonly downMessage: string;
 }
 
 /** How long the components together may take to end gently. */
@@ -77,13 +79,13 @@ async function startShown(
   }
 }
 
-async function stop(manager: ComponentManager, { log, notifier, impatient }: ServeHost): Promise<void> {
+async function stop(manager: ComponentManager, { log, notifier, impatient, downMessage }: ServeHost): Promise<void> {
   await notifier.stopping();
   using grace = deadline(STOP_GRACE_MS, "Stopping the node");
   const hurry = AbortSignal.any([impatient, grace]);
   const late = () => StopError.stuck(manager.stopping());
   await soonAfter(manager.stop(hurry), { signal: hurry, ms: FORCE_LIMIT_MS, late });
-  log.info({}, "node has stopped");
+  log.info({}, downMessage);
 }
 
 /** One line per step, with the time it took; the service manager shows the step that is under way. */

@@ -194,6 +194,20 @@ describe("k3s datastore serve", () => {
     assert.match(served.log(), /_sync=NORMAL: a power failure can take back writes/);
   });
 
+  test("says where it is served, and in the end that it no longer is", async (t) => {
+    const folder = await temporaryFolder(t);
+    const tcp = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
+    assert.match(tcp.log(), /etcd API is served.* address=http:\/\/127\.0\.0\.1:[1-9]\d*/);
+    await tcp.stop();
+    assert.match(tcp.log(), /the datastore is no longer served/);
+    assert.doesNotMatch(tcp.log(), /node has stopped/);
+    const socket = await serveDatastore(t, [
+      `--endpoint=sqlite://${folder}/x.db`,
+      `--listen-address=unix://${folder}/s.sock`,
+    ]);
+    assert.match(socket.log(), new RegExp(`etcd API is served.* socketPath=${folder}/s\\.sock`));
+  });
+
   test("lists in its help the flags that it takes without an effect", async (t) => {
     const { stdout } = await run(t, ["datastore", "serve", "--help"]);
     const text = stdout.replace(/\s+/g, " ");

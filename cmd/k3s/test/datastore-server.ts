@@ -36,7 +36,7 @@ export async function serveDatastore(
     return Promise.resolve(log.includes("the datastore is served"));
   });
   return {
-    endpoint: `127.0.0.1:${/tcpPort=(\d+)/.exec(log)?.[1] ?? "0"}`,
+    endpoint: `127.0.0.1:${/address=\S*:(\d+)/.exec(log)?.[1] ?? "0"}`,
     metricsPort: Number(/metrics are served.* port=(\d+)/.exec(log)?.[1] ?? "0"),
     pid: child.pid ?? 0,
     log: () => log,

@@ -32,6 +32,7 @@ function recorder() {
       keepAlive: () => Promise.resolve(),
     },
     upMessage: "the node is up",
+    downMessage: "the node has stopped",
     shutdown: shutdown.signal,
     impatient: impatient.signal,
   };

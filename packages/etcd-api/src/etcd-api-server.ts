@@ -72,7 +72,8 @@ export class EtcdApiServer implements Component {
     const routes = createRoutes({ store, metrics, log });
     const protocols = { http2: grpcOn(transport, { methods, routes, backlog }), http1: serveHttp1(routes) };
     this.#serving = await serve(protocols, { socketPath, tcp });
-    log.info({ socketPath, tcpPort: this.tcpPort, transport }, "etcd API is served");
+    const address = tcp === undefined ? undefined : tcpUrl({ ...tcp, port: this.tcpPort });
+    log.info({ socketPath, address, transport }, "etcd API is served");
   }
 
   async stop(hurry: AbortSignal): Promise<void> {
@@ -89,8 +90,11 @@ export class EtcdApiServer implements Component {
 function clientUrls({ socketPath, tcp }: Pick<EtcdApiServerOptions, "socketPath" | "tcp">): readonly string[] {
   if (socketPath !== undefined) return [`unix://${socketPath}`];
   if (tcp === undefined) return [];
-  const host = tcp.host.includes(":") ? `[${tcp.host}]` : tcp.host;
-  return [`${tcp.tls === undefined ? "http" : "https"}://${host}:${tcp.port}`];
+  return [tcpUrl(tcp)];
+}
+
+function tcpUrl({ host, port, tls }: TcpAddress): string {
+  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function grpcOn(transport: TransportName, options: ServeHttp2Options): Transport {

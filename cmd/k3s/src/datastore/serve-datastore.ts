@@ -31,8 +31,8 @@ export async function serveDatastore(flags: ReadonlyMap<string, string>, context
   const notifier = createNotifier(context.env["NOTIFY_SOCKET"], { log, watchdogUsec: context.env["WATCHDOG_USEC"] });
   try {
     const { shutdown, impatient } = requests;
-    const upMessage = "the datastore is served";
-    await serve(components(options, log, context.env), { log, notifier, shutdown, impatient, upMessage });
+    const messages = { upMessage: "the datastore is served", downMessage: "the datastore is no longer served" };
+    await serve(components(options, log, context.env), { log, notifier, shutdown, impatient, ...messages });
     return 0;
   } catch (error) {
     log.error(failureFields(error), "datastore failed"); // the one place that logs a fatal error
