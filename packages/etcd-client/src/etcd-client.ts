@@ -18,7 +18,8 @@ import {
   type GuardedWrite,
   type RangeRequest,
 } from "./messages.ts";
-import { ServerChannel, type TlsContent } from "./server-channel.ts";
+import { ServerChannel } from "./server-channel.ts";
+import type { TlsContent } from "./tls-content.ts";
 
 /** Paths of PEM files. */
 interface EtcdTlsFiles {

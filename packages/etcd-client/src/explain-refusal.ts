@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:tls";
-import type { TlsContent } from "./server-channel.ts";
+import type { TlsContent } from "./tls-content.ts";
 
 /** A connection that failed; `target` is `host:port`. */
 export interface Refusal {

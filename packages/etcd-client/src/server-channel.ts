@@ -2,14 +2,7 @@ import { basename, resolve } from "node:path";
 import { Client, credentials, status, type ChannelCredentials, type ServiceError } from "@grpc/grpc-js";
 import { EtcdCallError } from "./errors.ts";
 import { explainRefusal, type Refusal } from "./explain-refusal.ts";
-
-/** Content of PEM files. */
-export interface TlsContent {
-  readonly ca: Buffer | null;
-  readonly cert: Buffer | null;
-  readonly key: Buffer | null;
-  readonly skipVerify: boolean;
-}
+import type { TlsContent } from "./tls-content.ts";
 
 export interface ServerChannelOptions {
   /** Address with its scheme. */
