@@ -105,7 +105,9 @@ describe("hard case 34, DB outage: a database that is only slow", () => {
       );
       assert.match(
         line,
-        new RegExp(`slow statement of the datastore.*table="?${PLACES[name]}"?.*cure="look for a slow disk`),
+        new RegExp(
+          `slow statement of the datastore.*table="?${PLACES[name]}"?.*cure="each commit waits for the disk: look for a slow disk`,
+        ),
       );
       proxy.setPath("toClient", {});
       assert.equal(await served.stop(), 0, served.log);

@@ -54,6 +54,7 @@ export async function runRound(options: RoundOptions): Promise<History> {
   const random = new Random(options.seed);
   const main = stack.use(new TrafficClient("main", options.targets[0], recorder));
   const initial = await begin(main, recorder);
+  await allHear(options.targets, recorder);
   const watchers = startWatchers(options, { recorder, random, startRevision: initial.revision + 1 });
   for (const { watcher } of watchers) stack.use(watcher);
   const leases = new Leases({ withShort: options.shortLeases, firstId: leaseIdFrom(options.seed) });
@@ -80,6 +81,15 @@ async function begin(main: TrafficClient, recorder: Recorder): Promise<Snapshot>
     if (current === revision) return { revision, compacted: revision, kvs };
   }
   throw new Error("Cannot begin round: somebody else writes to the server");
+}
+
+/** Waits until every server has read what is there: one that is behind would tell a watch of what was before the round. */
+async function allHear(targets: RoundOptions["targets"], recorder: Recorder): Promise<void> {
+  for (const target of targets) {
+    using client = new TrafficClient("main", target, recorder);
+    await client.mustRange(EVERYTHING);
+  }
+  recorder.operations.splice(0);
 }
 
 /** Positive, and different for neighbouring seeds, so that rounds on one server do not meet each other's leases. */
