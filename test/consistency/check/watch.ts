@@ -68,14 +68,12 @@ export class WatchCheck {
     this.#from = request.startRevision > 0 ? request.startRevision : message.revision + 1;
   }
 
-  #checkCancel({ compactRevision, cancelReason, at }: Received): void {
+  #checkCancel({ compactRevision, cancelReason }: Received): void {
     if (this.#session.cancelRequestedAt < Number.POSITIVE_INFINITY) return;
     const needed = Math.max(this.#from, this.#position() + 1);
     this.#isCompacted = compactRevision > 0;
     const isAsked = this.#compactions.some(({ revision }) => revision === compactRevision);
-    // One that has not heard of the compaction yet knows only which of its rows are gone.
-    const isBehind = this.#traits.servers === "several" && this.#mayBeCompacted(compactRevision, at);
-    const isKnown = isAsked || isBehind || this.#traits.history === "bounded";
+    const isKnown = isAsked || this.#traits.history === "bounded";
     if (compactRevision === 0) this.#report("watch-alive", `canceled without a reason of ours: ${cancelReason}`);
     else if (!isKnown)
       this.#report("watch-compacted", `canceled by a compaction at ${compactRevision} that nobody asked for`);
