@@ -19,7 +19,7 @@ interface WatchParts {
   readonly index: MvccIndex;
   readonly values: ValueCache;
   readonly hub: WatchHub;
-  /** Learns how far other servers have compacted: what was missing here tells only that they have. */
+  /** Learns how far other servers have compacted: what was missing here tells only that they have. Rejects where that cannot be asked. */
   readonly learnCompaction: () => Promise<void>;
   /** Told when the values of a replay cannot be read; the watch is ended then. */
   readonly onReplayFailure: (error: unknown) => void;

@@ -154,7 +154,7 @@ export class MvccStore implements Store {
         index: this.#index,
         values: this.#values,
         hub: this.#hub,
-        learnCompaction: () => this.#follow(),
+        learnCompaction: () => this.fresh(),
         onReplayFailure: (error) => this.#log.error({ error }, "cannot replay history for a watch"),
       },
       request,
