@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { MvccIndex } from "../src/mvcc-index.ts";
+import { StoreWatch } from "../src/store-watch.ts";
+import type { WatchEnd } from "../src/types.ts";
+import { ValueCache } from "../src/value-cache.ts";
+import { versionAt } from "../src/version.ts";
+import { WatchHub } from "../src/watch-hub.ts";
+
+/** A key written ten times, of which another server has compacted some; all that is known of it here is that the first row is gone. */
+function lostFirst(): MvccIndex {
+  const index = new MvccIndex();
+  for (let row = 1; row <= 10; row++) {
+    const state = { create: 1, version: row, deleted: false, value: undefined };
+    index.append({ key: "k", row, mod: row, lease: 0n, previous: index.newest("k"), ...state });
+  }
+  index.commit(10);
+  index.lose(versionAt(index.newest("k"), 1) ?? assert.fail());
+  assert.equal(index.compactRevision, 2);
+  return index;
+}
+
+/** How a watch of all keys from the beginning ends. */
+function endOf(index: MvccIndex, learnCompaction: () => Promise<void>): Promise<WatchEnd> {
+  const failures: unknown[] = [];
+  const values = new ValueCache({ values: () => Promise.reject(new Error("not asked here")) }, 1, () => undefined);
+  const parts = { index, values, hub: new WatchHub(), learnCompaction };
+  const { promise, resolve } = Promise.withResolvers<WatchEnd>();
+  const range = { key: Buffer.of(0), rangeEnd: Buffer.of(0), startRevision: 1 };
+  const request = { ...range, onEvents: () => assert.fail("an event before the end"), onEnd: resolve };
+  new StoreWatch({ ...parts, onReplayFailure: (error) => failures.push(error) }, request);
+  return promise;
+}
+
+describe("a watch of history that is gone here", () => {
+  test("ends as compacted where the database says that it is", async () => {
+    const index = lostFirst();
+    const end = await endOf(index, () => {
+      index.compact(7);
+      return Promise.resolve();
+    });
+    assert.deepEqual(end, { reason: "compacted", compactRevision: 7 });
+  });
+
+  test("ends as stopped where the database cannot be asked: the client asks again", async () => {
+    const end = await endOf(lostFirst(), () => Promise.reject(new Error("the database is away")));
+    assert.deepEqual(end, { reason: "stopped" });
+  });
+});
