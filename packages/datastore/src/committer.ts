@@ -2,19 +2,18 @@ import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { answering } from "./answering.ts";
-import { hasPuts, isEmpty, mayShareCommit, merge, rowCount } from "./batch.ts";
-import { CommitTrouble } from "./commit-trouble.ts";
+import { isEmpty, merge, rowCount } from "./batch.ts";
+import { CommitQueue, planAnew, refuse, type Company, type Entry } from "./commit-queue.ts";
+import { CommitVerdict } from "./commit-verdict.ts";
 import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { answerOf, isNoSpace, isRefused, toStoreError, unavailable } from "./to-store-error.ts";
+import { isRefused, toStoreError, unavailable } from "./to-store-error.ts";
 import { Turn } from "./turn.ts";
 import type { Caller } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
 
-const MAX_BATCH_ROWS = 256;
-const MAX_BATCH_BYTES = 1024 * 1024;
 /** Conflicts in a row that nothing in the database explains. */
 const MAX_UNEXPLAINED = 3;
 /** How often a large change is planned: from the second time on other servers wait for it, programs that know of no claims do not. */
@@ -31,22 +30,6 @@ interface CommitterParts {
   readonly publishFromLog: (interval: Interval, revision: number) => void;
   /** Brings index and leases to the state on disk after a failed commit. Resolves once that worked, or the store closes. */
   readonly reload: (onFailure: (error: unknown) => void) => Promise<void>;
-}
-
-/** In what company a change is tried, however often it is planned. */
-interface Company {
-  /** How many may share its commit, itself included. */
-  most: number;
-}
-
-/** A change on its way to the disk. */
-interface Entry {
-  readonly draft: Draft<unknown>;
-  readonly company: Company;
-  readonly logEnd: number;
-  readonly lastRow: number;
-  /** "again": nothing was written, plan it anew. */
-  readonly outcome: PromiseWithResolvers<"committed" | "again">;
 }
 
 const STAYING: Caller = { isOver: false };
@@ -79,29 +62,29 @@ export class Committer {
   readonly #parts: CommitterParts;
   readonly #state = new Latest<State>("ok");
   readonly #never = new AbortController().signal;
-  #queue: Entry[] = [];
+  readonly #queue: CommitQueue;
   #inFlight: readonly Entry[] = [];
   #loop: Promise<void> | undefined;
   /** Where the durable part of the index ends: what a rollback goes back to. */
   #mark = { end: 0, lastRow: 0 };
   readonly #turn: Turn;
-  readonly #trouble: CommitTrouble;
+  readonly #verdict: CommitVerdict;
   #unexplained = 0;
   /** For whom the state is `alone`. */
   #alone: unknown;
-  /** A put must not take a delete down with it. */
-  #isFull = false;
   #settled: Promise<void> | undefined;
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
-    this.#turn = new Turn(parts.driver.shared, parts.log);
-    this.#trouble = new CommitTrouble(parts.log);
+    const { driver, log } = parts;
+    this.#queue = new CommitQueue(driver.traits);
+    this.#turn = new Turn(driver.shared, log);
+    this.#verdict = new CommitVerdict(log, driver.shared !== undefined);
   }
 
   /** Whether the last put was refused because the disk is full. */
   get isFull(): boolean {
-    return this.#isFull;
+    return this.#verdict.isFull;
   }
 
   /** Takes what the index holds for durable. Once, after loading and before the first plan. */
@@ -214,7 +197,7 @@ export class Committer {
   async #commitAll(): Promise<void> {
     await Promise.resolve(); // what was asked in the same turn goes into the same commit
     while (this.#queue.length > 0) {
-      const entries = this.#take();
+      const entries = this.#queue.take(this.#verdict.isFull);
       this.#inFlight = entries;
       const batch = merge(
         entries.map(({ draft }) => draft.batch),
@@ -228,9 +211,7 @@ export class Committer {
         await this.#recover(entries, error);
         continue;
       }
-      this.#unexplained = 0;
-      if (hasPuts(batch)) this.#endFull();
-      if (!isEmpty(batch)) this.#endTrouble();
+      this.#noteMade(batch);
       this.#inFlight = [];
       this.#publish(entries);
       failpoint("commit.published");
@@ -257,7 +238,8 @@ export class Committer {
       await this.#commit(batch);
       failpoint("commit.durable");
       const result = await change.show();
-      this.#publishAlone(isEmpty(batch) ? undefined : change.interval);
+      this.#noteMade(batch);
+      if (!isEmpty(batch)) this.#publishAlone(change.interval);
       outcome.resolve({ result });
       failpoint("commit.published");
       return false;
@@ -270,15 +252,17 @@ export class Committer {
     }
   }
 
-  /** Without an interval nothing was written, and the newest revision is one that everybody was told. */
-  #publishAlone(interval: Interval | undefined): void {
+  #publishAlone(interval: Interval): void {
     const { index, publishFromLog } = this.#parts;
-    this.#unexplained = 0;
-    if (interval === undefined) return;
     this.start();
-    this.#endTrouble();
     index.commit(index.lastRow);
     publishFromLog(interval, index.lastRow);
+  }
+
+  #noteMade(batch: CommitBatch): void {
+    this.#unexplained = 0;
+    this.#verdict.made(batch);
+    if (!isEmpty(batch)) this.#turn.usedUp();
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
@@ -297,23 +281,6 @@ export class Committer {
       throw new DriverError("conflict", `Cannot answer: the last row is ${lastRow}, planned on ${after}`);
     if (compactRevision > index.compactRevision)
       throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
-  }
-
-  #take(): Entry[] {
-    const first = this.#queue[0]?.draft.batch ?? emptyBatch;
-    const { traits } = this.#parts.driver;
-    let [count, rows, bytes, most] = [0, 0, 0, Infinity];
-    for (const { draft, company } of this.#queue) {
-      most = Math.min(most, company.most);
-      if (count >= most) break;
-      if (count > 0 && !mayShareCommit(first, draft.batch, traits)) break;
-      if (this.#isFull && hasPuts(first) !== hasPuts(draft.batch)) break;
-      rows += draft.batch.rows.length;
-      bytes += draft.batch.rows.reduce((sum, row) => sum + (row.value?.length ?? 0), 0);
-      if (count > 0 && (rows > MAX_BATCH_ROWS || bytes > MAX_BATCH_BYTES)) break;
-      count++;
-    }
-    return this.#queue.splice(0, count);
   }
 
   #publish(entries: readonly Entry[]): void {
@@ -343,14 +310,14 @@ export class Committer {
   /** With `mayTryOn`, which large changes have: whether it met a conflict and is planned anew before anything else. */
   async #recover(inFlight: readonly Entry[], error: unknown, mayTryOn?: () => boolean): Promise<boolean> {
     const { index, reload } = this.#parts;
-    const queued = this.#queue.splice(0);
+    const queued = this.#queue.takeAll();
     for (const { draft } of [...inFlight, ...queued].reverse()) draft.undo();
     index.rollback(this.#mark.end, this.#mark.lastRow);
     this.#inFlight = [];
     const wasOpen = this.#state.get() !== "closed";
     if (wasOpen) this.#state.set("settling");
-    const isConflict = this.#isConflict(error);
-    if (!isConflict) refuse(this.#refusable(inFlight, error), error);
+    const isConflict = this.#verdict.isConflict(error);
+    if (!isConflict) this.#refuse(inFlight, error);
     planAnew(queued);
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
     if (wantsTurn) await this.#takeTurn(mayTryOn !== undefined);
@@ -369,6 +336,11 @@ export class Committer {
     return false;
   }
 
+  #refuse(inFlight: readonly Entry[], error: unknown): void {
+    if (isRefused(error)) this.#turn.usedUp();
+    refuse(this.#verdict.refusable(inFlight, error), error);
+  }
+
   /** Keeps others back from the next commit. A large change would keep everybody back for as long as it takes. */
   #takeTurn(isLarge: boolean): Promise<void> {
     return this.#turn.take(this.#turn.isClaimed && !isLarge ? "everybody" : "servers");
@@ -382,57 +354,8 @@ export class Committer {
     return "ok";
   }
 
-  #endTrouble(): void {
-    this.#turn.usedUp();
-    if (!this.#isFull) this.#trouble.end(); // deletes are taken while puts are still refused
-  }
-
-  #endFull(): void {
-    if (this.#isFull) this.#parts.log.info({}, "the datastore has room for puts again");
-    this.#isFull = false;
-  }
-
-  /** When the disk turns out to be full, what puts nothing gets another chance without the puts. */
-  #refusable(inFlight: readonly Entry[], error: unknown): readonly Entry[] {
-    if (isRefused(error)) return this.#guilty(inFlight, error);
-    if (this.#isFull || !isNoSpace(error)) return inFlight;
-    this.#isFull = true;
-    return inFlight.filter(({ draft }) => hasPuts(draft.batch));
-  }
-
-  /** Only what was refused alone is known to be what the database cannot hold. Else all are tried again, in half the company each time. */
-  #guilty(inFlight: readonly Entry[], error: unknown): readonly Entry[] {
-    this.#turn.usedUp();
-    if (inFlight.length === 1) {
-      this.#trouble.noteRefusal(error);
-      return inFlight;
-    }
-    for (const { company } of inFlight) company.most = inFlight.length >> 1;
-    return [];
-  }
-
-  #isConflict(error: unknown): boolean {
-    const { driver } = this.#parts;
-    const isConflict = error instanceof DriverError && error.kind === "conflict";
-    if (!isConflict && !isRefused(error) && !(this.#isFull && isNoSpace(error))) this.#trouble.note(error);
-    if (!isConflict) return false;
-    if (driver.shared === undefined) this.#trouble.noteForeignWrite(error);
-    return true;
-  }
-
   /** With several servers a conflict may come from a lease that has ended meanwhile: planned anew it finds out. */
   get #patience(): number {
     return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
   }
-}
-
-/** Without effect on entries that have their outcome. */
-function planAnew(entries: readonly Entry[]): void {
-  for (const { outcome } of entries) outcome.resolve("again");
-}
-
-/** Without effect on entries that have their outcome. */
-function refuse(entries: readonly Entry[], error: unknown): void {
-  const refused = answerOf(error);
-  for (const { outcome } of entries) outcome.reject(refused);
 }
