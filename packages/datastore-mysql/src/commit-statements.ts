@@ -37,10 +37,11 @@ export const CONDITION_FAILED = 1242;
 export function conditionsOf(batch: CommitBatch): string[] {
   const isGuarded = batch.rows.length > 0 || batch.endedLeases.length > 0;
   const isLast = failIf(`COALESCE((SELECT MAX(id) FROM kine),0)<>${batch.after}`);
-  const needed = neededLeases(batch);
-  const stored = `SELECT COUNT(*) FROM kine_lease WHERE id IN (${[...needed].join(",")})`;
-  const areStored = failIf(`(${stored})<>${needed.size}`);
-  return [...(isGuarded ? [isLast] : []), ...(needed.size > 0 ? [areStored] : [])];
+  const { anyEnd, sameEnd, count } = neededLeases(batch);
+  const due = sameEnd.map(({ id, expiresAtMs }) => `id=${id} AND expires_at=${Math.round(expiresAtMs)}`);
+  const stored = [...(anyEnd.length > 0 ? [`id IN (${anyEnd.join(",")})`] : []), ...due].join(" OR ");
+  const areStored = failIf(`(SELECT COUNT(*) FROM kine_lease WHERE ${stored})<>${count}`);
+  return [...(isGuarded ? [isLast] : []), ...(count > 0 ? [areStored] : [])];
 }
 
 /** What the batch writes, in the order in which it has to be written. */

@@ -251,12 +251,16 @@ export class NatsDriver implements Driver {
   async #write(batch: CommitBatch): Promise<void> {
     const { side, log } = this.#parts;
     await this.#assertLeases(batch);
-    const { endedLeases, rowLeases, compactRevision } = batch;
+    const { endedLeases, rowLeases, compactRevision, requiredLeases } = batch;
+    for (const due of batch.dueLeases) await side.beginEnd(due);
     const last = batch.rows.at(-1)?.id ?? batch.after;
     if (batch.rows.length > 0) await this.#writeRows(batch);
     else if (endedLeases.length > 0) await this.#writeNote({ leases: [], endedLeases }, batch.after);
     // Behind the rows, which tell of the leases too: a crash in between loses nothing.
-    await Promise.all(batch.leases.map((record) => side.putLease(record, last)));
+    const isRenewal = ({ id }: LeaseRecord) => requiredLeases.includes(id);
+    await Promise.all(
+      batch.leases.map((lease) => (isRenewal(lease) ? side.renewLease(lease, last) : side.putLease(lease, last))),
+    );
     await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
     const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();

@@ -1,5 +1,5 @@
 import { deadline, Latest } from "@k3s/async";
-import { DriverError, type LeaseId, type LeaseRecord } from "@k3s/datastore";
+import { DriverError, ENDING_MS, type DueLease, type LeaseId, type LeaseRecord } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { Follower } from "./follower.ts";
@@ -130,11 +130,40 @@ export class SideBucket {
     }
   }
 
-  /** Resolves when the lease is stored. `lastRow`: the last row that the grant or renewal knows. */
-  async putLease(record: LeaseRecord, lastRow: number): Promise<void> {
+  /** Resolves when the lease is stored. `lastRow`: the last row that the grant knows. */
+  putLease(record: LeaseRecord, lastRow: number): Promise<void> {
+    return this.#putLease(record, lastRow, undefined);
+  }
+
+  /** The same for a lease that is there. A conflict when somebody else has renewed it or begun to end it. */
+  async renewLease(record: LeaseRecord, lastRow: number): Promise<void> {
+    const { id } = record;
+    if (this.#leases.get(id)?.record.expiresAtMs === ENDING_MS)
+      throw new DriverError("conflict", `Cannot renew lease ${id.toString(16)}: it has run out`);
+    await this.#putLease(record, lastRow, this.#entryOf(id));
+  }
+
+  /**
+   * Before the row that tells of the end of a lease which has run out: nobody can renew it any more. It is stored as due since ever, so that
+   * whoever finds it ends it, should the row not come. A conflict when it was renewed.
+   */
+  async beginEnd({ id, expiresAtMs }: DueLease): Promise<void> {
+    const known = this.#leases.get(id);
+    if (known?.record.expiresAtMs !== expiresAtMs)
+      throw new DriverError("conflict", `Cannot end lease ${id.toString(16)}: somebody has renewed it`);
+    if (expiresAtMs === ENDING_MS) return;
+    await this.#putLease({ ...known.record, expiresAtMs: ENDING_MS }, known.after, this.#entryOf(id));
+  }
+
+  /** Sequence of the entry that a conditional write replaces; 0: none. */
+  #entryOf(id: LeaseId): number {
+    return this.#entries.get(id) ?? 0;
+  }
+
+  async #putLease(record: LeaseRecord, lastRow: number, replaced: number | undefined): Promise<void> {
     const { id, ttlSeconds, expiresAtMs } = record;
     const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
-    const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`);
+    const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`, replaced);
     this.#noteEntry(id, seq);
     this.#take({ record, after, seq });
   }

@@ -1,9 +1,10 @@
-import { claimConformance, driverConformance } from "@k3s/testkit";
+import { claimConformance, driverConformance, leaseRaceConformance } from "@k3s/testkit";
 import { openDriver, startNats } from "./support/nats-fixture.ts";
 
 driverConformance("NATS JetStream", async (t) => openDriver(t, await startNats(t)));
 
-claimConformance("NATS JetStream", async (t) => {
-  const server = await startNats(t);
-  return [await openDriver(t, server), await openDriver(t, server)];
-});
+for (const conformance of [claimConformance, leaseRaceConformance])
+  conformance("NATS JetStream", async (t) => {
+    const server = await startNats(t);
+    return [await openDriver(t, server), await openDriver(t, server)];
+  });

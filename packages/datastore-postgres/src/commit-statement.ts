@@ -1,5 +1,5 @@
 import type { CommitBatch } from "@k3s/datastore";
-import { batchRows, neededLeases, type BatchRow, type BatchRows } from "@k3s/datastore-sql";
+import { batchRows, neededLeases, type BatchRow, type BatchRows, type NeededLeases } from "@k3s/datastore-sql";
 import type { Parameter, Statement } from "./postgres-session.ts";
 
 /** First half of the advisory lock's key, "kine" in ASCII; the second is the table. Advisory locks are per database. */
@@ -62,15 +62,35 @@ function addBase(parts: Parts, batch: CommitBatch): void {
   const from = isGuarded ? "FROM held" : "";
   const isLast = isGuarded ? `coalesce((SELECT max(id) FROM kine), 0) = ${parts.bind(batch.after)}` : "true";
   const needed = neededLeases(batch);
-  if (needed.size === 0) {
+  if (needed.count === 0) {
     parts.add("base", `SELECT ${isLast} AS fits ${from}`);
     return;
   }
-  // The join makes the row locks come after the one lock: the other order could end in a deadlock.
-  const [ids, tables] = [parts.bind([...needed]), isGuarded ? "held, kine_lease l" : "kine_lease l"];
-  parts.add("needed", `SELECT l.id FROM ${tables} WHERE l.id = ANY(${ids}::bigint[]) ORDER BY l.id FOR KEY SHARE OF l`);
-  const areStored = `(SELECT count(*) FROM needed) = ${parts.bind(needed.size)}`;
+  const found = addNeeded(parts, needed, isGuarded ? "held, kine_lease l" : "kine_lease l");
+  const areStored = `(SELECT count(*) FROM ${found}) = ${parts.bind(needed.count)}`;
   parts.add("base", `SELECT ${isLast} AND ${areStored} AS fits ${from}`);
+}
+
+/**
+ * Finds and locks leases, in one order. In a join with the one lock the row locks come after that: the other order could end in a deadlock.
+ * Whether an end is still the stored one tells only a lock that renewals wait for: under FOR KEY SHARE the row before a renewal would do.
+ * Returns the name of the table of what was found.
+ */
+function addNeeded(parts: Parts, { anyEnd, sameEnd }: NeededLeases, tables: string): "needed" | "due" {
+  const dueIds = sameEnd.map(({ id }) => id);
+  const isNeeded = `l.id = ANY(${parts.bind([...anyEnd, ...dueIds])}::bigint[])`;
+  if (sameEnd.length === 0) {
+    parts.add("needed", `SELECT l.id FROM ${tables} WHERE ${isNeeded} ORDER BY l.id FOR KEY SHARE OF l`);
+    return "needed";
+  }
+  const isAny = `l.id = ANY(${parts.bind(anyEnd)}::bigint[])`;
+  const [ids, ends] = [parts.bind(dueIds), parts.bind(sameEnd.map(({ expiresAtMs }) => Math.round(expiresAtMs)))];
+  const isSame = `(l.id, l.expires_at) IN (SELECT * FROM unnest(${ids}::bigint[], ${ends}::bigint[]))`;
+  parts.add(
+    "due",
+    `SELECT l.id FROM ${tables} WHERE ${isNeeded} AND (${isAny} OR ${isSame}) ORDER BY l.id FOR UPDATE OF l`,
+  );
+  return "due";
 }
 
 /** All values are one parameter, cut up by the server: an array of them would go over the wire as text of twice the size. */

@@ -1,4 +1,4 @@
-import type { CommitBatch, LeaseId, LeaseRecord, NewRow } from "@k3s/datastore";
+import type { CommitBatch, DueLease, LeaseId, LeaseRecord, NewRow } from "@k3s/datastore";
 
 /** Kine's column `lease` has 32 bits with a sign. */
 const TTL_MAX_SECONDS = 2 ** 31 - 1;
@@ -32,6 +32,14 @@ export interface BatchRows {
   readonly lastRow: number;
 }
 
+/** What a batch needs of the leases that are stored, each lease once. */
+export interface NeededLeases {
+  readonly anyEnd: readonly LeaseId[];
+  /** With the end that is given. */
+  readonly sameEnd: readonly DueLease[];
+  readonly count: number;
+}
+
 /** Brings a batch into the form in which it is written to kine's table and ours beside it. */
 export function batchRows(batch: CommitBatch): BatchRows {
   const inBatch = new Map<number, NewRow>();
@@ -44,11 +52,13 @@ export function batchRows(batch: CommitBatch): BatchRows {
   return { rows, leases: lastingLeases(batch), rowLeases: [...rowLeases], lastRow: rows.at(-1)?.id ?? 0 };
 }
 
-/** Leases that have to be stored for the batch to be true: those it requires, and those its rows name. */
-export function neededLeases({ rows, leases, requiredLeases }: CommitBatch): ReadonlySet<LeaseId> {
+/** Leases that have to be stored for the batch to be true: those it requires, those its rows name, and those it found due. */
+export function neededLeases({ rows, leases, requiredLeases, dueLeases }: CommitBatch): NeededLeases {
   const given = new Set(leases.map(({ id }) => id));
   const named = rows.map(({ lease }) => lease).filter((id) => id !== 0n && !given.has(id));
-  return new Set([...named, ...requiredLeases]);
+  const anyEnd = new Set([...named, ...requiredLeases]);
+  for (const { id } of dueLeases) anyEnd.delete(id);
+  return { anyEnd: [...anyEnd], sameEnd: dueLeases, count: anyEnd.size + dueLeases.length };
 }
 
 function lastingLeases({ leases, endedLeases }: CommitBatch): readonly LeaseRecord[] {

@@ -43,6 +43,7 @@ describe("partsOf()", () => {
       leases: [{ id: 5n, ttlSeconds: 60, expiresAtMs: 1 }],
       endedLeases: [6n],
       requiredLeases: [5n],
+      dueLeases: [{ id: 6n, expiresAtMs: 1 }],
       rowLeases: [[3, 5n]],
       compactRevision: 4,
     };

@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  DriverError,
-  openStore,
-  StoreError,
-  type CommitBatch,
-  type Driver,
-  type StoreErrorReason,
-} from "@k3s/datastore";
-import { WatchRecorder } from "@k3s/testkit";
+import { DriverError, openStore, StoreError, type CommitBatch, type StoreErrorReason } from "@k3s/datastore";
+import { WatchRecorder, withCommit } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { create, just, put, query, rangeOf } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
@@ -57,14 +50,7 @@ describe("leases", () => {
       }
       await inner.commit(batch);
     };
-    const driver = new Proxy<Driver>(inner, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(target, name);
-        if (name === "commit") return commit;
-        return typeof value === "function" ? (value.bind(target) as unknown) : value;
-      },
-    });
-    const store = await openStore(driver, { log: silent });
+    const store = await openStore(withCommit(inner, commit), { log: silent });
     t.after(() => store.close());
     await store.leaseGrant({ id: 5n, ttlSeconds: 60 });
     isHeld = true;
@@ -76,6 +62,36 @@ describe("leases", () => {
     await refused;
     assert.equal((await told).grantedTtlSeconds, 60);
     assert.deepEqual(await ids, [5n]);
+  });
+
+  test("a lease that is renewed while another ends that was due with it lives for its new term", async (t) => {
+    const path = await tempDatabase(t);
+    const before = await storeAt(t, path);
+    for (const id of [5n, 6n, 7n]) await before.leaseGrant({ id, ttlSeconds: 2 });
+    await before.close();
+    await sql(path, "UPDATE kine_lease SET expires_at = 1");
+    const inner = await openSqliteDriver({ path, log: silent });
+    const found = Promise.withResolvers<void>();
+    const renewed = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    const commit = async (batch: CommitBatch) => {
+      if (batch.endedLeases.length > 0) {
+        found.resolve();
+        await renewed.promise;
+      }
+      await inner.commit(batch);
+      if (batch.endedLeases.includes(7n)) ended.resolve();
+    };
+    const store = await openStore(withCommit(inner, commit), { log: silent });
+    t.after(() => store.close());
+    await found.promise;
+    const renewedAt = performance.now();
+    const kept = store.leaseKeepAlive(7n);
+    renewed.resolve();
+    assert.equal((await kept).remainingTtlSeconds, 2);
+    await ended.promise;
+    assert.ok(performance.now() - renewedAt >= 1950);
+    assert.deepEqual(await store.leaseList(), []);
   });
 
   test("leaseRevoke() deletes the keys, and only once", async (t) => {

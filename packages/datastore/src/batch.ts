@@ -1,4 +1,4 @@
-import type { CommitBatch, DriverTraits, LeaseRecord } from "./driver.ts";
+import type { CommitBatch, DriverTraits, DueLease, LeaseRecord } from "./driver.ts";
 import { COMPACT_KEY, nameOfKey } from "./names.ts";
 import type { LeaseId } from "./types.ts";
 
@@ -13,6 +13,7 @@ export function merge(batches: readonly CommitBatch[], after: number): CommitBat
     spans: batches.flatMap(({ spans }) => spans),
     ...leasesOf(batches),
     requiredLeases: requiredOf(batches),
+    dueLeases: dueOf(batches),
     rowLeases: batches.flatMap(({ rowLeases }) => rowLeases),
     compactRevision: targets.length === 0 ? undefined : Math.max(...targets),
   };
@@ -40,6 +41,17 @@ function requiredOf(batches: readonly CommitBatch[]): LeaseId[] {
     for (const { id } of leases) if (!requiredLeases.includes(id)) granted.add(id);
   }
   return required;
+}
+
+/** What one found due as it is stored: not by a grant or renewal that becomes durable together with it. */
+function dueOf(batches: readonly CommitBatch[]): DueLease[] {
+  const renewed = new Set<LeaseId>();
+  const due: DueLease[] = [];
+  for (const { leases, dueLeases } of batches) {
+    due.push(...dueLeases.filter(({ id }) => !renewed.has(id)));
+    for (const { id } of leases) renewed.add(id);
+  }
+  return due;
 }
 
 /** Whether there is nothing to write. */

@@ -30,6 +30,9 @@ export interface LeaseRecord {
   readonly expiresAtMs: number;
 }
 
+/** As `expiresAtMs`: the lease has run out, and a server that keeps the end apart from its rows is about to write them. Nobody renews it. */
+export const ENDING_MS = 0;
+
 /** Rows `first` to `last` are one transaction and share the revision `last`. */
 export interface RowSpan {
   readonly first: number;
@@ -45,6 +48,9 @@ export interface KeyDeletions {
   readonly rows: Float64Array;
 }
 
+/** A lease that has run out. */
+export type DueLease = Pick<LeaseRecord, "id" | "expiresAtMs">;
+
 /** What becomes durable together, in one transaction of the database. */
 export interface CommitBatch {
   /** Last row that the batch was planned on; 0: none. A shared database refuses the batch when its last row is another one. */
@@ -57,6 +63,11 @@ export interface CommitBatch {
   readonly endedLeases: readonly LeaseId[];
   /** Leases that it renews or ends, and that it does not grant itself: a shared database refuses the batch when one is not stored. */
   readonly requiredLeases: readonly LeaseId[];
+  /**
+   * Of those it ends, the ones whose time is over, with the stored end that says so: a shared database refuses the batch as a conflict when
+   * another end is stored, as somebody has renewed that lease and told its holder.
+   */
+  readonly dueLeases: readonly DueLease[];
   /** Assigns leases to rows that are there already (written by kine, which keeps only the TTL). */
   readonly rowLeases: readonly (readonly [row: number, lease: LeaseId])[];
   /** Moves kine's compaction marker; undefined: leave it. */
@@ -259,6 +270,7 @@ export const emptyBatch: CommitBatch = {
   leases: [],
   endedLeases: [],
   requiredLeases: [],
+  dueLeases: [],
   rowLeases: [],
   compactRevision: undefined,
 };

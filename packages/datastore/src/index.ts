@@ -2,6 +2,7 @@ export { hasPuts, rowCount } from "./batch.ts";
 export { ConnectionUse, sumConnections, type ConnectionStats } from "./connection-use.ts";
 export {
   emptyBatch,
+  ENDING_MS,
   CLAIM_LIMIT_MS,
   DriverError,
   tableTraits,
@@ -16,6 +17,7 @@ export {
   type Driver,
   type DriverErrorKind,
   type DriverTraits,
+  type DueLease,
   type KeyDeletions,
   type LeaseRecord,
   type NewRow,

@@ -2,7 +2,7 @@ import { sleep } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
-import { emptyBatch, type LeaseRecord, type SharedDatabase } from "./driver.ts";
+import { emptyBatch, ENDING_MS, type LeaseRecord, type SharedDatabase } from "./driver.ts";
 import { sideDraft, type Draft, type Needs, type Pinned } from "./draft.ts";
 import { EndClock } from "./end-clock.ts";
 import { LeaseBook, startLease, type Lease } from "./lease-book.ts";
@@ -109,9 +109,10 @@ export class Leases {
     return sideDraft(this.#info(lease), { leases: [record] }, () => this.book.delete(id));
   }
 
-  /** Plans a full new term. Throws when there is no such lease. */
+  /** Plans a full new term. Throws when there is no such lease, or when its end has begun. */
   renew(id: LeaseId): Draft<LeaseInfo> {
     const old = this.#get(id);
+    if (old.expiresAtMs === ENDING_MS) throw leaseNotFound(id);
     const { lease, record } = startLease(this.#ends, { id, ttlSeconds: old.ttlSeconds });
     const renewed = { ...lease, keys: old.keys };
     this.book.set(renewed);
@@ -121,8 +122,22 @@ export class Leases {
 
   /** Plans the end of a lease and of its keys. Throws when there is no such lease. */
   revoke(id: LeaseId, pinned: Pinned): Draft<Revision> | Needs {
+    return this.#planEnd(this.#get(id), pinned);
+  }
+
+  /** The same for a lease that was due, unless it has been renewed or has ended since. */
+  #planExpiry(id: LeaseId, pinned: Pinned): Draft<unknown> | Needs {
+    const lease = this.book.get(id);
+    if (lease === undefined || lease.deadlineMs > performance.now()) return sideDraft(undefined, {});
+    const draft = this.#planEnd(lease, pinned);
+    if ("needs" in draft) return draft;
+    const { expiresAtMs } = lease;
+    return { ...draft, batch: { ...draft.batch, dueLeases: [{ id, expiresAtMs }] } };
+  }
+
+  #planEnd(lease: Lease, pinned: Pinned): Draft<Revision> | Needs {
     const { index } = this.#parts;
-    const lease = this.#get(id);
+    const { id } = lease;
     const attached = this.#attached(lease, Number.POSITIVE_INFINITY);
     const values = new Map<number, Buffer>();
     const needs: Version[] = [];
@@ -217,11 +232,6 @@ export class Leases {
 
   async #end(id: LeaseId): Promise<void> {
     failpoint("lease.expire");
-    try {
-      await this.#committer?.run((pinned) => this.revoke(id, pinned));
-    } catch (error) {
-      const isRevoked = error instanceof StoreError && error.reason === "leaseNotFound";
-      if (!isRevoked) throw error;
-    }
+    await this.#committer?.run((pinned) => this.#planExpiry(id, pinned));
   }
 }

@@ -7,6 +7,7 @@ const record = (expiresAtMs: number) => ({ id: 5n, ttlSeconds: 60, expiresAtMs }
 const grant: CommitBatch = { ...emptyBatch, leases: [record(1)] };
 const renewal: CommitBatch = { ...emptyBatch, leases: [record(2)], requiredLeases: [5n] };
 const end: CommitBatch = { ...emptyBatch, endedLeases: [5n], requiredLeases: [5n] };
+const expiry: CommitBatch = { ...end, dueLeases: [{ id: 5n, expiresAtMs: 2 }] };
 
 describe("merge(): leases", () => {
   const cases = [
@@ -43,6 +44,16 @@ describe("merge(): leases", () => {
       );
     });
   }
+});
+
+describe("merge(): leases that were found due", () => {
+  const { dueLeases } = expiry;
+  for (const [title, batches, expected] of [
+    ["as they are stored", [end, expiry], dueLeases],
+    ["not as the same commit stores them", [renewal, expiry], []],
+    ["before they are granted anew", [expiry, grant], dueLeases],
+  ] as const)
+    test(title, () => assert.deepEqual(merge(batches, 7).dueLeases, expected));
 });
 
 test("mayShareCommit(): a batch with deletions is committed alone, whatever the database can do", () => {

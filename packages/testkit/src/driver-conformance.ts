@@ -4,26 +4,16 @@ import { describe, test, type TestContext } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import {
   DriverError,
-  type CommitBatch,
+  emptyBatch as nothing,
   type Driver,
   type DriverErrorKind,
+  type LeaseRecord,
   type NewRow,
   type RowHead,
 } from "@k3s/datastore";
 
 /** Opens a driver on a new, empty database. Opening the same test's database again shows what became durable. */
 export type OpenDriver = (t: TestContext) => Promise<Driver>;
-
-const nothing: CommitBatch = {
-  after: 0,
-  rows: [],
-  spans: [],
-  leases: [],
-  endedLeases: [],
-  requiredLeases: [],
-  rowLeases: [],
-  compactRevision: undefined,
-};
 
 function row(id: number, name: string, more: Partial<NewRow> = {}): NewRow {
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
@@ -340,6 +330,26 @@ function sharedConformance(open: OpenDriver): void {
     await driver.shared.changes(0, 10);
     for (const batch of [renewal, end]) await assert.rejects(driver.commit({ ...batch, after }), kind("conflict"));
     assert.deepEqual(await driver.shared.leases(), []);
+  });
+
+  test("commit() is a conflict when a lease that was found due has been renewed, and ends it when not", async (t) => {
+    const driver = await open(t);
+    if (driver.shared === undefined) return;
+    const stored = (id: bigint, expiresAtMs: number) => ({ id, ttlSeconds: 60, expiresAtMs });
+    const end = (leases: readonly LeaseRecord[], after: number) => {
+      const ids = leases.map(({ id }) => id);
+      const rows = ids.map((id, i) => row(after + i + 1, `/of-${id}`));
+      return { ...nothing, after, rows, endedLeases: ids, requiredLeases: ids, dueLeases: leases };
+    };
+    await driver.commit({ ...nothing, leases: [stored(5n, 7), stored(6n, 7), stored(8n, 7)] });
+    await driver.commit({ ...nothing, leases: [stored(5n, 9)], requiredLeases: [5n] });
+    await assert.rejects(driver.commit(end([stored(5n, 7)], 0)), kind("conflict"));
+    assert.equal((await driver.shared.position()).lastRow, 0);
+    await driver.commit(end([stored(5n, 9)], 0));
+    const { lastRow } = await driver.shared.position();
+    await driver.shared.changes(0, 10);
+    await driver.commit({ ...end([stored(6n, 7)], lastRow), rows: [] });
+    assert.deepEqual(await driver.shared.leases(), [stored(8n, 7)]);
   });
 
   test("claim() lets the own commit through, and can be given back before or after", async (t) => {

@@ -2,6 +2,8 @@ export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
 export { lateCommitConformance, lostCommitConformance } from "./lost-commit-conformance.ts";
+export { leaseRaceConformance } from "./lease-race-conformance.ts";
+export { withCommit } from "./with-commit.ts";
 export { driverConformance } from "./driver-conformance.ts";
 export { startEtcd } from "./etcd.ts";
 export { FaultProxy } from "./fault-proxy.ts";

@@ -1,5 +1,5 @@
 import { sleep } from "@k3s/async";
-import type { CommitBatch, Driver } from "@k3s/datastore";
+import { emptyBatch, type CommitBatch, type Driver } from "@k3s/datastore";
 
 const LATE_MS = 25;
 
@@ -18,7 +18,7 @@ export const driverSeeds = {
     withCommit(driver, async (batch) => {
       const half = Math.ceil(batch.rows.length / 2);
       if (batch.rows.length > 1) {
-        await driver.commit({ ...batch, ...nothingElse, rows: batch.rows.slice(0, half) });
+        await driver.commit({ ...emptyBatch, after: batch.after, rows: batch.rows.slice(0, half) });
         await sleep(LATE_MS);
       }
       const after = batch.rows.length > 1 ? (batch.rows[half - 1]?.id ?? batch.after) : batch.after;
@@ -27,15 +27,6 @@ export const driverSeeds = {
 } as const;
 
 export type DriverSeed = keyof typeof driverSeeds;
-
-const nothingElse = {
-  spans: [],
-  leases: [],
-  endedLeases: [],
-  requiredLeases: [],
-  rowLeases: [],
-  compactRevision: undefined,
-};
 
 function withCommit(driver: Driver, commit: (batch: CommitBatch) => Promise<void>): Driver {
   return new Proxy(driver, {

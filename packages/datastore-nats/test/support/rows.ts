@@ -1,16 +1,6 @@
-import { DriverError, type CommitBatch, type DriverErrorKind, type NewRow } from "@k3s/datastore";
+import { DriverError, type DriverErrorKind, type NewRow } from "@k3s/datastore";
 
-/** A batch that changes nothing, to be spread. */
-export const nothing: CommitBatch = {
-  after: 0,
-  rows: [],
-  spans: [],
-  leases: [],
-  endedLeases: [],
-  requiredLeases: [],
-  rowLeases: [],
-  compactRevision: undefined,
-};
+export { emptyBatch as nothing } from "@k3s/datastore";
 
 /** A creation with the value `value <id>`. */
 export function row(id: number, name: string, more: Partial<NewRow> = {}): NewRow {
