@@ -29,6 +29,8 @@ export class CatchUp {
   readonly #parts: CatchUpParts;
   /** Newest compaction that removed rows before the index had seen them; 0: none, or all that follows from it is done. */
   #missedUpTo = 0;
+  /** Of rows that are shown, also by a call that failed behind them: no other one reads them again. */
+  #unleased: Unleased[] = [];
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
@@ -38,28 +40,28 @@ export class CatchUp {
   async run(): Promise<readonly Unleased[]> {
     const { shared, index, leases } = this.#parts;
     const start = index.lastRow;
-    const unleased = await this.#readOn();
+    await this.#readOn();
     // Without new rows it was a lease that somebody ended.
     if (index.lastRow === start) await leases.syncWith(shared);
-    if (this.#missedUpTo > 0) unleased.push(...(await this.#makeUp()));
+    if (this.#missedUpTo > 0) await this.#makeUp();
     // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
     const { compactRevision } = await shared.position();
     index.compact(Math.min(compactRevision, index.committed));
+    const unleased = this.#unleased;
+    this.#unleased = [];
     return unleased.filter(({ version }) => index.newest(version.key) === version);
   }
 
   /** Up to where the database stands at first: others may write as fast as this reads. */
-  async #readOn(): Promise<Unleased[]> {
+  async #readOn(): Promise<void> {
     const { shared, index } = this.#parts;
-    const unleased: Unleased[] = [];
     const { lastRow: goal } = await shared.position();
     while (index.lastRow < goal) {
       const changes = await shared.changes(index.lastRow, PAGE_ROWS);
       if (changes.rows.length === 0) break;
       await this.#noteMissed(changes);
-      unleased.push(...(await this.#apply(changes)));
+      this.#unleased.push(...(await this.#apply(changes)));
     }
-    return unleased;
   }
 
   /**
@@ -78,20 +80,18 @@ export class CatchUp {
   }
 
   /** Keys whose end was among the rows that are gone are gone themselves: of a live key the newest row is always there. */
-  async #makeUp(): Promise<readonly Unleased[]> {
+  async #makeUp(): Promise<void> {
     const { index, hub } = this.#parts;
-    const unleased: Unleased[] = [];
     for (let done = 0; done < this.#missedUpTo;) {
       done = this.#missedUpTo;
       const seen = index.lastRow;
       const present = await this.#rowsUpTo(seen);
-      unleased.push(...(await this.#readOn())); // keys that were written meanwhile have newer rows now
+      await this.#readOn(); // keys that were written meanwhile have newer rows now
       const live = index.scan({ from: "", to: undefined, revision: NEWEST, limit: Infinity });
       for (const version of live) if (version.row <= seen && !present.has(version.row)) index.forget(version);
     }
     hub.endBefore(this.#missedUpTo);
     this.#missedUpTo = 0;
-    return unleased;
   }
 
   async #rowsUpTo(last: number): Promise<ReadonlySet<number>> {
