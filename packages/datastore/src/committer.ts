@@ -205,6 +205,7 @@ export class Committer {
       );
       try {
         failpoint("commit.before");
+        if (!entries.every(({ draft }) => draft.isUnconditional)) await this.#confirm(batch);
         await this.#commit(batch);
         failpoint("commit.durable");
       } catch (error) {
@@ -235,6 +236,7 @@ export class Committer {
     try {
       batch = await this.#turn.keepWhile(() => change.prepare(this.#mark.lastRow));
       failpoint("commit.before");
+      await this.#confirm(batch);
       await this.#commit(batch);
       failpoint("commit.durable");
       const result = await change.show();
@@ -266,14 +268,14 @@ export class Committer {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
-    const { driver } = this.#parts;
-    if (rowCount(batch) === 0) await this.#confirm(batch.after);
-    if (!isEmpty(batch)) await driver.commit(batch);
+    if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
   }
 
   /** What a plan found is true only if no other server wrote or compacted before it; with rows the commit itself finds out. */
-  async #confirm(after: number): Promise<void> {
+  async #confirm(batch: CommitBatch): Promise<void> {
     const { driver, index } = this.#parts;
+    if (rowCount(batch) > 0) return;
+    const { after } = batch;
     const position = await driver.shared?.position();
     if (position === undefined) return;
     const { lastRow, compactRevision } = position;

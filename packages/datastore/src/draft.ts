@@ -16,6 +16,8 @@ export interface Draft<T> {
   readonly result: T;
   readonly batch: CommitBatch;
   readonly events: readonly KeyedEvent[];
+  /** Whether it is right whatever others have written since it was planned, as long as it has no rows. Default: no. */
+  readonly isUnconditional?: boolean;
   /** Takes back what was changed outside of the index. */
   readonly undo: () => void;
 }

@@ -1,6 +1,6 @@
-import { retry } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
+import { Adoption } from "./adoption.ts";
 import { BulkDelete } from "./bulk-delete.ts";
 import { Committer } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
@@ -14,7 +14,6 @@ import { futureRevision } from "./range-selection.ts";
 import { RangeReader } from "./range-reader.ts";
 import { Recovery } from "./recovery.ts";
 import { RowLoader, type Loaded } from "./row-loader.ts";
-import type { Unleased } from "./row-reader.ts";
 import { StoreError } from "./store-errors.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { toStoreError } from "./to-store-error.ts";
@@ -59,6 +58,7 @@ export class MvccStore implements Store {
   readonly #committer: Committer;
   readonly #readIndex: ReadIndex | undefined;
   readonly #recovery: Recovery;
+  readonly #adoption: Adoption;
   #compactions: Promise<unknown> = Promise.resolve();
   #clock: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -77,7 +77,7 @@ export class MvccStore implements Store {
     this.#hub = new WatchHub();
     this.#recovery = new Recovery({
       ...{ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases },
-      adopt: (unleased) => void this.#adoptWritten(unleased),
+      adopt: (unleased) => this.#adoption.add(unleased),
     });
     this.#committer = new Committer({
       driver,
@@ -88,6 +88,7 @@ export class MvccStore implements Store {
       publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, { from: at, to: at }),
       reload: (onFailure) => this.#recovery.run(onFailure),
     });
+    this.#adoption = new Adoption({ committer: this.#committer, leases: this.#leases, index, log, signal });
     this.#readIndex = this.#openReadIndex();
   }
 
@@ -113,7 +114,7 @@ export class MvccStore implements Store {
     this.#committer.start();
     this.#hub.publish([], this.#index.committed);
     if (loaded.staleMarkers.length > 0) await this.#driver.prune({ rows: loaded.staleMarkers, spansUpTo: 0 });
-    await this.#adopt(loaded);
+    await this.#adoption.begin(loaded.unleased);
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
     this.#driver.shared?.onChange(() => void this.#follow());
@@ -238,22 +239,6 @@ export class MvccStore implements Store {
     index.compact(at);
     this.#compactor.kick();
     return current;
-  }
-
-  async #adopt({ unleased }: Loaded): Promise<void> {
-    if (unleased.length === 0) return;
-    await this.#committer.run(() => this.#leases.adopt(unleased));
-    this.#log.info({ keys: unleased.length }, "gave leases to keys that were written with a time to live only");
-  }
-
-  /** The same for keys that were written since: a change as any other, tried until it is made or the store closes. */
-  async #adoptWritten(unleased: readonly Unleased[]): Promise<void> {
-    if (unleased.length === 0) return;
-    const isNewest = ({ version }: Unleased) => this.#index.newest(version.key) === version;
-    const plan = () => this.#leases.adopt(unleased.filter(isNewest));
-    const onRetry = (error: unknown) => this.#log.debug({ error }, "cannot give leases to keys yet");
-    const policy = { delayMinMs: 50, delayMaxMs: 5000, onRetry };
-    await retry(() => this.#committer.run(plan), policy, this.#stop.signal).catch(() => undefined);
   }
 
   #openReadIndex(): ReadIndex | undefined {

@@ -1,3 +1,4 @@
+export { adoptionConformance } from "./adoption-conformance.ts";
 export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
