@@ -76,7 +76,7 @@ export function startStore(server: string, options: StoreServerOptions): Promise
     file: server,
     argument: JSON.stringify(options),
     // as build/src/launcher.c starts the product
-    execArgv: ["--max-semi-space-size=8", "--heap-growing-percent=40", "--no-warnings"],
+    execArgv: ["--max-semi-space-size=8", "--heap-growing-percent=25", "--no-warnings"],
     environment: { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" },
   });
 }

@@ -20,7 +20,7 @@ export interface ExecutableOptions {
 /** For Node and V8, see ARCHITECTURE.md. Neither variables nor arguments of the caller can add to them. */
 const NODE_OPTIONS = [
   "--max-semi-space-size=8", // the young generation: larger ones cost memory that an idle node never gives back, smaller ones time under load
-  "--heap-growing-percent=40", // garbage beside live objects; V8 alone lets more than as much lie about
+  "--heap-growing-percent=25", // garbage beside live objects; V8 alone lets more than as much lie about
   "--disable-sigusr1", // else SIGUSR1 opens the inspector in a root daemon
   "--no-warnings",
 ];
