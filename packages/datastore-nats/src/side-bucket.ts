@@ -197,12 +197,14 @@ export class SideBucket {
 
   /**
    * Removes the entries of leases that rows have told the end of, also of those that came late from a renewal. Before any such row is
-   * removed, or dropped for a newer one: an entry without it is a lease again for whoever starts next.
+   * removed, or dropped for a newer one: an entry without it is a lease again for whoever starts next. So it resolves when none is left, not
+   * even one whose removal another call has begun; where that fails, it is tried again here.
    */
   async forgetEnded(): Promise<void> {
     while (this.#forgettable.size > 0) {
-      this.#forgetting ??= this.#forget().finally(() => (this.#forgetting = undefined));
-      await this.#forgetting;
+      const begun = this.#forgetting;
+      if (begun !== undefined) await begun.catch(() => undefined);
+      else await (this.#forgetting = this.#forget().finally(() => (this.#forgetting = undefined)));
     }
   }
 
@@ -214,16 +216,13 @@ export class SideBucket {
   }
 
   async #forgetOne(id: LeaseId): Promise<void> {
-    this.#forgettable.delete(id); // an entry that comes meanwhile adds it again
     const seq = this.#entries.get(id);
-    if (seq === undefined || !this.#ends.has(id) || this.#leases.has(id)) return;
-    try {
+    if (seq !== undefined && this.#ends.has(id) && !this.#leases.has(id)) {
       await this.#remove(`lease.${id.toString(16)}`, seq);
-      if (this.#entries.get(id) === seq) this.#entries.delete(id);
-    } catch (error) {
-      this.#forgettable.add(id);
-      throw error;
+      if (this.#entries.get(id) !== seq) return; // an entry came meanwhile, which is next
+      this.#entries.delete(id);
     }
+    this.#forgettable.delete(id); // only now: who finds none to forget goes on
   }
 
   /**
