@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { deadline, retry } from "@k3s/async";
 import type { Driver } from "@k3s/datastore";
 import { type Lock, LockHeldError, acquireLock, makeDirectory } from "@k3s/files";
 import type { Logger } from "@k3s/log";
@@ -22,6 +23,8 @@ import type { WorkerSettings } from "./worker-protocol.ts";
 const BUSY_TIMEOUT_MS = 30_000;
 /** A write-back that has to wait for others may as well come later. */
 const CHECKPOINT_TIMEOUT_MS = 100;
+/** Who only looks for the user of a file (findSqliteUser) holds its lock for microseconds, or for some time slices of a busy processor. */
+const LOOK_MS = 200;
 
 interface SqliteDriverOptions {
   /** The database file, usually `…/db/state.db`. It and its folder are made when missing, for the owner only. */
@@ -36,12 +39,20 @@ export async function openSqliteDriver(options: SqliteDriverOptions): Promise<Dr
   let lock: Lock | undefined;
   try {
     await makeDirectory(dirname(path), 0o700);
-    lock = await acquireLock(lockPath(path));
+    lock = await takeLock(path);
     return await openLocked(options, lock);
   } catch (error) {
     await lock?.release();
     throw error instanceof LockHeldError ? SqliteError.locked(path, error.owner) : toOpenError(path, error);
   }
+}
+
+/** Rejects with LockHeldError when it is held by more than a look at it. */
+async function takeLock(path: string): Promise<Lock> {
+  using limit = deadline(LOOK_MS, "Waiting for a look at the lock");
+  const isRetryable = (error: unknown) => error instanceof LockHeldError;
+  const policy = { delayMinMs: 5, delayMaxMs: 50, isRetryable };
+  return await retry(() => acquireLock(lockPath(path)), policy, limit);
 }
 
 async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, lock: Lock): Promise<Driver> {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdirSync, readlinkSync } from "node:fs";
+import { chmod, mkdir, open, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { nextTurn } from "@k3s/async";
 import { NodeError } from "@k3s/errors";
+import { flock } from "@k3s/native";
 import { driverConformance } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
 import { sql } from "./support/python.ts";
@@ -17,6 +20,18 @@ driverConformance("SQLite", async (t) => {
 
 const code = (expected: string) => (error: unknown) =>
   error instanceof NodeError && error.code === expected && error.hint !== undefined;
+
+/** How many descriptors of this process are open on a file, now: a turn of the event loop later another may be closed again. */
+function countOpen(path: string): number {
+  const targets = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ""; // that of the folder itself
+    }
+  });
+  return targets.filter((target) => target === path).length;
+}
 
 describe("openSqliteDriver()", () => {
   const refused = [
@@ -62,6 +77,21 @@ describe("openSqliteDriver()", () => {
       assert.match(String(error), new RegExp(`process ${process.pid}`));
       return true;
     });
+  });
+
+  test("opens a file whose lock somebody only looks at, who is gone in a moment", async (t) => {
+    const path = await tempDatabase(t);
+    await mkdir(dirname(path));
+    const look = await open(`${path}.lock`, "a+");
+    assert.ok(flock(look.fd));
+    await look.writeFile("4711\n"); // what the last owner has left there
+    const opening = openSqliteDriver({ path, log: silent });
+    while (countOpen(`${path}.lock`) < 2) await nextTurn();
+    while (countOpen(`${path}.lock`) > 1) await nextTurn(); // it was refused
+    await look.close();
+    const driver = await opening;
+    t.after(() => driver.close());
+    assert.equal(await readFile(`${path}.lock`, "utf8"), `${process.pid}\n`);
   });
 
   test("finds damage after an unclean stop", async (t) => {

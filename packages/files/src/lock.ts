@@ -37,7 +37,8 @@ export async function acquireLock(path: string): Promise<Lock> {
 
 /**
  * What the holder of the lock on `path` wrote into it, usually its process id; undefined when nobody holds it, or there is no such file.
- * Nothing is made or written; a free lock is held for the microseconds it takes to find that out.
+ * Nothing is made or written. The kernel tells of a flock only to who tries to take it (/proc/locks leaves out other PID namespaces), so a
+ * free lock is held for the microseconds it takes to find that out: where this is used, who takes the lock has to try more than once.
  */
 export function findLockOwner(path: string): string | undefined {
   let file: number;
