@@ -54,7 +54,11 @@ export class ValueCache {
    */
   async trim(): Promise<void> {
     await this.#log.trim();
-    releaseFree();
+    try {
+      releaseFree();
+    } catch {
+      // The native add-on is nowhere or does not fit: then the memory stays with this process, which uses it again.
+    }
   }
 
   /** All values by row id; rows that are gone from the database are missing in the answer. */
