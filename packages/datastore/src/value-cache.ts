@@ -12,12 +12,19 @@ const READ_ROWS = 256;
 const READS_AT_ONCE = 4;
 /** Larger reads are lists of everything, which would only drive out what is in use. */
 const KEPT_ROWS = 64;
+/** Looking for freed memory takes milliseconds of the event loop, so that it has to be worth it: so much of the values' own … */
+const RELEASE_BYTES = 1024 * 1024;
+/** … or so many rows, each of which took about a kilobyte elsewhere on its way. Compactions of an idle cluster remove some hundred. */
+const RELEASE_ROWS = 5000;
 
 /** Values by row id: those in use up to a limit in memory, the others read through the driver. */
 export class ValueCache {
   readonly #reads: ValueReads;
   readonly #onMissing: (version: Version) => void;
   readonly #log: ValueLog;
+  /** Since freed memory was given back last. */
+  #freedBytes = 0;
+  #forgottenRows = 0;
 
   /** `onMissing` is told of every row that the database does not have any more. */
   constructor(driver: Pick<Driver, "values">, limitBytes: number, onMissing: (version: Version) => void) {
@@ -45,7 +52,10 @@ export class ValueCache {
 
   /** Drops rows that a compaction removed. */
   forget(rows: readonly number[]): void {
+    const before = this.#log.usedBytes;
     for (const row of rows) this.#log.delete(row);
+    this.#freedBytes += before - this.#log.usedBytes;
+    this.#forgottenRows += rows.length;
   }
 
   /**
@@ -53,7 +63,12 @@ export class ValueCache {
    * rejects; need not be waited for.
    */
   async trim(): Promise<void> {
+    const before = this.#log.usedBytes;
     await this.#log.trim();
+    this.#freedBytes += Math.max(before - this.#log.usedBytes, 0); // it may have grown meanwhile
+    if (this.#freedBytes < RELEASE_BYTES && this.#forgottenRows < RELEASE_ROWS) return;
+    this.#freedBytes = 0;
+    this.#forgottenRows = 0;
     try {
       releaseFree();
     } catch {
