@@ -1,3 +1,4 @@
+import { hideSecrets, type Span } from "@k3s/log";
 import { MysqlDsnError } from "./errors.ts";
 import { parseGoDuration } from "./go-duration.ts";
 import { SERVER_TLS_MODES, type MysqlDsn, type MysqlTlsMode } from "./mysql-dsn-types.ts";
@@ -34,20 +35,19 @@ const PLACE = /^(?:tcp[46]?|unix)?(?:\([^@()]*\))?$/;
 
 /** The DSN as it may be shown: whatever can be meant as a password, however misplaced, is `****`. */
 export function hidePassword(dsn: string): string {
-  const word = /(?:^|[\s,;/?&])(?:password|pwd)\s*=/i.exec(dsn); // the form of other databases and clients
-  if (word !== null) return `${hideCredentials(dsn.slice(0, word.index))}${word[0]}****`;
-  return hideCredentials(dsn);
+  return hideSecrets(dsn, { mask: "****", find: findPassword, hasSecretParameters: false });
 }
 
-function hideCredentials(dsn: string): string {
+/** By the form of a DSN, which is no URL: what stands between the user and the place of the server. */
+function findPassword(dsn: string): readonly Span[] {
   const colon = dsn.indexOf(":");
   const at = dsn.lastIndexOf("@");
   const slash = dsn.lastIndexOf("/");
-  if (colon < 0 || (at >= 0 && at < colon)) return dsn;
+  if (colon < 0 || (at >= 0 && at < colon)) return [];
   const isPlace = slash <= at ? at >= 0 : PLACE.test(dsn.slice(at + 1, slash));
-  if (at < 0 && isPlace) return dsn;
+  if (at < 0 && isPlace) return [];
   const end = isPlace ? at : slash;
-  return `${dsn.slice(0, colon)}:****${end < colon ? "" : dsn.slice(end)}`;
+  return [[colon + 1, end < colon ? dsn.length : end]];
 }
 
 /** Makes the error; `part` is what is wrong, quoted only where the DSN as shown has it as well. */

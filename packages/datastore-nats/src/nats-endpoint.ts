@@ -1,3 +1,4 @@
+import { endSchemeAt, findCredentials, hideSecrets, type Span } from "@k3s/log";
 import { NatsError } from "./errors.ts";
 
 /** What an endpoint says, with kine's defaults. */
@@ -37,7 +38,7 @@ const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
 
 /** Reads `nats://…` or its old alias `jetstream://…`. Throws NatsError that lists all that is wrong with it. */
 export function parseNatsEndpoint(text: string): NatsEndpoint {
-  const shown = hideSecrets(text);
+  const shown = showEndpoint(text);
   const problems = new Problems(shown);
   const [first = "", ...others] = text.split(",").map((part, index) => splitUrl(part, index, problems));
   const parameters = first === "" ? new URLSearchParams() : first.query;
@@ -60,19 +61,15 @@ export function parseNatsEndpoint(text: string): NatsEndpoint {
 
 const HIDDEN = "********";
 
-/** An endpoint without what may be a secret: everything before the last `@`; without one, what follows a colon and is no port. */
-function hideSecrets(text: string): string {
-  const word = /[\s,;/?&](?:password|token|pwd)\s*=/i.exec(text); // the form of other clients
-  if (word !== null) return `${hideCredentials(text.slice(0, word.index))}${word[0]}${HIDDEN}`;
-  return hideCredentials(text);
+/** Without user, password and token; NATS has no parameter for any of them. */
+function showEndpoint(text: string): string {
+  return hideSecrets(text, { find: findUsers, hasSecretParameters: false });
 }
 
-function hideCredentials(text: string): string {
-  const scheme = /^:*[^:@]*:\/\/(?::?\/\/)*/.exec(text)?.[0] ?? "";
+/** Everything before the last `@`: it may be a token. */
+function findUsers(text: string): readonly Span[] {
   const at = text.lastIndexOf("@");
-  if (at >= 0) return `${scheme}${HIDDEN}${text.slice(at)}`;
-  const user = /^[\w.-]+:(?!\d)/.exec(text.slice(scheme.length))?.[0];
-  return user === undefined ? text : `${scheme}${user}${HIDDEN}`;
+  return at < 0 ? findCredentials(text) : [[endSchemeAt(text), at]];
 }
 
 /** What is wrong with an endpoint, told without its secrets. */

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { hideSecrets } from "@k3s/log";
 import { PostgresError } from "./errors.ts";
 import { parseGoUrl, GoUrlError, type GoUrl } from "./go-url.ts";
 import {
@@ -58,7 +59,7 @@ const OURS = new Set(
  * on top of service file, environment variables and defaults. Throws PostgresError, which shows the string without its password.
  */
 export function parsePostgresDsn(dsn: string, environment: PostgresEnvironment): PostgresSettings {
-  const shown = hidePassword(dsn);
+  const shown = hideSecrets(dsn);
   try {
     const settings = settingsOf(toUrl(dsn), environment);
     return { ...interpret(settings, environment), shown };
@@ -71,19 +72,6 @@ export function parsePostgresDsn(dsn: string, environment: PostgresEnvironment):
 /** A value is told only where the string shows it as well. */
 function reasonOf({ value, state, message }: GoUrlError, shown: string): string {
   return value === undefined || shown.includes(value) ? message : `it ${state}`;
-}
-
-/** The string with everything that may be a password replaced, also where it is not well formed. */
-function hidePassword(dsn: string): string {
-  const parameters = dsn
-    .replace(/([?&](?:ssl)?password=)[^&]*/gi, "$1***")
-    .replace(/([\s/,;](?:ssl|pg)?password\s*=)[^]*/i, "$1***"); // libpq's form, which has no place here
-  const start = parameters.indexOf("://") + 3;
-  const at = parameters.lastIndexOf("@");
-  const colon = parameters.indexOf(":", start);
-  if (at >= start && colon >= start && colon < at) return `${parameters.slice(0, colon)}:***${parameters.slice(at)}`;
-  const user = at < 0 ? /^:*[^:@]*:\/\/(?::?\/\/)*[\w.-]+:(?!\d)/.exec(parameters)?.[0] : undefined;
-  return user === undefined ? parameters : `${user}***`;
 }
 
 function toUrl(dsn: string): GoUrl {
