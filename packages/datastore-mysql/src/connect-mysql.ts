@@ -28,10 +28,11 @@ const VARIABLES = [
   ...DURABILITY_VARIABLES,
 ];
 
-// ER_PARSE_ERROR, ER_UNKNOWN_CHARACTER_SET, ER_UNKNOWN_SYSTEM_VARIABLE, ER_SPECIFIC_ACCESS_DENIED, ER_GLOBAL_VARIABLE, ER_WRONG_VALUE_FOR_VAR,
+// SYNTAX_ERROR (ER_PARSE_ERROR), ER_UNKNOWN_CHARACTER_SET, ER_UNKNOWN_SYSTEM_VARIABLE, ER_SPECIFIC_ACCESS_DENIED, ER_GLOBAL_VARIABLE, ER_WRONG_VALUE_FOR_VAR,
 // ER_WRONG_TYPE_FOR_VAR, ER_INCORRECT_GLOBAL_LOCAL_VAR, ER_UNKNOWN_COLLATION, ER_UNKNOWN_TIME_ZONE, ER_VARIABLE_IS_READONLY:
 // settings that the DSN asks for and the server does not take.
-const SETTING_REFUSALS = new Set([1064, 1115, 1193, 1227, 1229, 1231, 1232, 1238, 1273, 1298, 1621]);
+const SYNTAX_ERROR = 1064;
+const SETTING_REFUSALS = new Set([SYNTAX_ERROR, 1115, 1193, 1227, 1229, 1231, 1232, 1238, 1273, 1298, 1621]);
 
 /** A lock is waited for this long: longer than anybody may keep it, shorter than a commit may take. */
 const LOCK_WAIT_SECONDS = 3;
@@ -161,7 +162,10 @@ async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> 
 function refusedSetting({ variables }: MysqlTarget, error: unknown): MysqlError {
   const names = [...variables.keys()];
   const named = names.filter((name) => String(error).includes(`'${name}'`));
-  return MysqlError.badParameter(named.length > 0 ? named : names, error);
+  // A syntax error repeats the statement from where it is, with all values of the endpoint that follow.
+  const cause =
+    errorNumber(error) === SYNTAX_ERROR ? new Error(`The server answers with error ${SYNTAX_ERROR}`) : error;
+  return MysqlError.badParameter(named.length > 0 ? named : names, cause);
 }
 
 /** Later than what the DSN sets: the statements rely on it. */

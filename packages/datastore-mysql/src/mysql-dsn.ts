@@ -1,4 +1,4 @@
-import { hideSecrets, type Span } from "@k3s/log";
+import { hideSecrets, isSecretName, type Span } from "@k3s/log";
 import { MysqlDsnError } from "./errors.ts";
 import { parseGoDuration } from "./go-duration.ts";
 import { SERVER_TLS_MODES, type MysqlDsn, type MysqlTlsMode } from "./mysql-dsn-types.ts";
@@ -193,12 +193,19 @@ function readParameters(text: string, fail: Fail): Settings {
   return reading.settings;
 }
 
+/** Variables of a session that sound like secrets: block_encryption_mode, innodb_default_encryption_key_id, old_passwords. */
+const OPEN_VARIABLES = /encryption|^(?:@@)?(?:session\.|local\.)?old_passwords$/i;
+/** As a variable it would be sent in a statement, and SET PASSWORD is one. */
+const MISPLACED_SECRET =
+  "a secret is no parameter here; put the password in front of the @, as in user:password@tcp(host)";
+
 function readParameter(name: string, value: string, reading: Reading): void {
   const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
   if (known !== undefined) {
     reading.settings = { ...reading.settings, ...known(value, reading, name) };
     return;
   }
+  if (isSecretName(name) && !OPEN_VARIABLES.test(name)) throw reading.fail(MISPLACED_SECRET, name);
   const decoded = decode(value, { plusIsSpace: true });
   if (decoded === undefined) throw reading.fail("a parameter has a wrong percent escape", `${name}=${value}`);
   if (!/^[@\w.$]+$/.test(name)) throw reading.fail("this can be neither a parameter nor a session variable", name);

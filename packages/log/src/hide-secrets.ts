@@ -3,6 +3,7 @@ import { REDACTED } from "./redact.ts";
 const WORDS = "pass|pwd|token|secret|crypt|auth";
 /** Of Go's driver for MySQL: they say which kinds of password may be used. */
 const SWITCHES = "allow(?:cleartext|native|old)passwords";
+const SECRET_NAME = new RegExp(`^(?!${SWITCHES}$).*(?:${WORDS})`, "i");
 const NAME = String.raw`(?!${SWITCHES}\s*=)[\w.$@%-]*(?:${WORDS})[\w.$@%-]*`;
 const PARAMETER = new RegExp(`[?&](?!${SWITCHES}=)[^=&?]*(?:${WORDS})[^=&?]*=([^&]*)`, "dgi");
 /** As in libpq's form `host=h password=x`. A blank may be a part of what follows, so nothing ends it. */
@@ -41,6 +42,11 @@ export function hideSecrets(endpoint: string, options: HideOptions = {}): string
     shown = end;
   }
   return result + endpoint.slice(shown);
+}
+
+/** Whether a parameter of this name is taken for a secret. */
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name);
 }
 
 /** All between the user name and the last `@`, because a MySQL password may hold any sign; without one, what follows a colon and is no port. */

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { describeError, NodeError } from "@k3s/errors";
+import { parseMysqlDsn } from "../src/mysql-dsn.ts";
+import { openMysqlDriver } from "../src/open-mysql-driver.ts";
+import { collectLog, TestDatabase } from "./support/test-database.ts";
+
+const database = TestDatabase.forFile(() => ["--skip-ssl"]);
+
+/** All that people get to see of an endpoint that is refused. */
+async function refusalOf(dsn: string): Promise<string> {
+  const { log, lines } = collectLog();
+  try {
+    const driver = await openMysqlDriver({ dsn, log, signal: AbortSignal.timeout(5000) });
+    await driver.close();
+  } catch (error) {
+    assert.ok(error instanceof NodeError, String(error));
+    return [error.code, describeError(error), error.hint, ...lines].join("\n");
+  }
+  assert.fail("It is not refused");
+}
+
+describe("openMysqlDriver() with a secret as a parameter", () => {
+  for (const name of ["password", "PASSWORD", "passwd", "pwd", "pass", "token", "client_secret", "auth", "@@password"])
+    for (const value of ["S3cret", "%27S3cret%27", "%zz"])
+      test(`refuses ?${name}=${value} before it connects, and says where a password belongs`, async () => {
+        const dsn = `root@unix(/nobody-listens-here)/x?${name}=${value}`;
+        const refusal = await refusalOf(dsn);
+        assert.match(refusal, /ERR_MYSQL_DSN\n.*put the password in front of the @/);
+        assert.ok(refusal.includes(`: "${name}"`), refusal);
+        assert.doesNotMatch(refusal, /S3cret/);
+      });
+
+  test("leaves the password of the account as it is", async (t) => {
+    const admin = await database.connect(t);
+    await admin.query("CREATE USER plain@localhost IDENTIFIED BY 'old'; GRANT ALL ON *.* TO plain@localhost");
+    const hash = async () => JSON.stringify((await admin.query("SHOW CREATE USER plain@localhost"))[0]);
+    const before = await hash();
+    const other = `*${"0123456789".repeat(4)}`; // MariaDB takes a hash in quotes
+    const refusal = await refusalOf(`${database.dsn("x", "plain:old")}?password=%27${other}%27`).catch(String);
+    assert.equal(await hash(), before);
+    assert.doesNotMatch(refusal, /0123|plain:old/);
+  });
+
+  test("repeats no value of the endpoint that a syntax error of the server is followed by", async () => {
+    const refusal = await refusalOf(database.dsn("x?wait_timeout=)&@note=%27S3cret%27"));
+    assert.match(refusal, /ERR_MYSQL_PARAMETER\n.*does not take wait_timeout, @note: .*error 1064/);
+    assert.doesNotMatch(refusal, /S3cret/);
+  });
+
+  test("takes session variables that only sound like one", async (t) => {
+    await database.open(t, { dsn: database.dsn(`${database.newName()}?old_passwords=0&allowOldPasswords=true`) });
+    const { variables } = parseMysqlDsn("/?block_encryption_mode='aes-256-cbc'&default_table_encryption=OFF");
+    assert.deepEqual([...variables.keys()], ["block_encryption_mode", "default_table_encryption"]);
+  });
+});
