@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import type { TlsContent } from "./tls-content.ts";
 
 /** A connection that failed; `target` is `host:port`. */
@@ -32,13 +32,14 @@ async function speaksTls(target: string, { cert, key }: TlsContent): Promise<boo
   const colon = target.lastIndexOf(":");
   const place = { host: target.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(target.slice(colon + 1)) };
   const own = cert === null || key === null ? {} : { cert, key };
-  const socket = connect({ ...place, ...own, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  let socket: TLSSocket | undefined;
   try {
+    socket = connect({ ...place, ...own, rejectUnauthorized: false, ALPNProtocols: ["h2"] }); // throws at PEM it cannot read
     await once(socket, "secureConnect", { signal: AbortSignal.timeout(PROBE_MS) });
     return true;
   } catch (error) {
     return error instanceof Error && /alert/.test(error.message); // TLS 1.2 refuses within the handshake
   } finally {
-    socket.on("error", () => undefined).destroy();
+    socket?.on("error", () => undefined).destroy();
   }
 }

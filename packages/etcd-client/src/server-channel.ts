@@ -55,11 +55,9 @@ export class ServerChannel {
   ready(timeoutMs: number): Promise<void> {
     const { promise, resolve: done, reject } = Promise.withResolvers<void>();
     this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
+      const fail = (details: string) => reject(new EtcdCallError({ isAway: true, details, cause: error }));
       if (error === undefined) done();
-      else
-        void this.#reason(timeoutMs).then((details) =>
-          reject(new EtcdCallError({ isAway: true, details, cause: error })),
-        );
+      else void this.#reason(timeoutMs).then(fail, () => fail(error.message));
     });
     return promise;
   }
