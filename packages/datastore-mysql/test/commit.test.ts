@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { CommitBatch, NewRow } from "@k3s/datastore";
-import { until, creations } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, until, creations } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
 
 const database = TestDatabase.forFile(() => ["--max-allowed-packet=4M"]);

@@ -3,8 +3,8 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { StoreError } from "@k3s/datastore";
-import { until, contents, query, rangeOf, remove, write } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, until, contents, query, rangeOf, remove, write } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 const MIB = 1024 * 1024;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { until } from "@k3s/testkit";
+import { collectLog, until } from "@k3s/testkit";
 import { weaknessesOf } from "../src/durability.ts";
 import { openMysqlReader } from "../src/open-mysql-reader.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const MESSAGE = "the database server can lose acknowledged writes";
 

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import dns, { type LookupAddress, type LookupOptions } from "node:dns";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
-import { contents, FaultProxy, isUnavailable, until, WatchRecorder, rangeOf, write } from "@k3s/testkit";
+import { collectLog, contents, FaultProxy, isUnavailable, until, WatchRecorder, rangeOf, write } from "@k3s/testkit";
 import { connectMysql } from "../src/connect-mysql.ts";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const ADDRESSES = ["127.0.0.2", "127.0.0.3"];
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { contents, creations, isRefused, write } from "@k3s/testkit";
+import { collectLog, contents, creations, isRefused, write } from "@k3s/testkit";
 import { MysqlError } from "../src/errors.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

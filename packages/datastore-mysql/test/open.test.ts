@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
-import { creations } from "@k3s/testkit";
+import { collectLog, creations } from "@k3s/testkit";
 import { connectMysql } from "../src/connect-mysql.ts";
 import { openMysqlDriver, type MysqlDriverOptions } from "../src/open-mysql-driver.ts";
 import { completeMysqlDsn, resolveMysqlTarget } from "../src/mysql-target.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const HOSTS = "127.0.0.1,127.0.0.2";
 const pki = { tls: serverTlsPaths("") };

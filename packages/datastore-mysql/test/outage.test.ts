@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
-import { until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

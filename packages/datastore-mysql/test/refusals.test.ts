@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FORBIDDING, isRefused, refusalConformance, write } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, FORBIDDING, isRefused, refusalConformance, write } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -3,6 +3,7 @@ import { describe, test, type TestContext } from "node:test";
 import { Latest } from "@k3s/async";
 import { emptyBatch, type Driver } from "@k3s/datastore";
 import {
+  collectLog,
   assertServedBeside,
   until,
   WatchRecorder,
@@ -15,7 +16,7 @@ import {
 } from "@k3s/testkit";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -5,9 +5,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { openStore, StoreError, type OpenStore } from "@k3s/datastore";
-import { PostgresServer, SmallDisk, until, isUnavailable, query, rangeOf, remove, write } from "@k3s/testkit";
+import {
+  collectLog,
+  PostgresServer,
+  SmallDisk,
+  until,
+  isUnavailable,
+  query,
+  rangeOf,
+  remove,
+  write,
+} from "@k3s/testkit";
 import { openPostgresDriver } from "../src/index.ts";
-import { collectLog } from "./support/test-database.ts";
 
 const isNoSpace = (error: unknown) => error instanceof StoreError && error.reason === "noSpace";
 

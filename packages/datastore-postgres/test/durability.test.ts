@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { until } from "@k3s/testkit";
+import { collectLog, until } from "@k3s/testkit";
 import { connectPostgres, findPlace } from "../src/connect-postgres.ts";
 import { openPostgresReader } from "../src/open-postgres-reader.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const MESSAGE = "the database server can lose acknowledged writes";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { until, WatchRecorder, contents, EVERYTHING, isRefused, remove, write } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, until, WatchRecorder, contents, EVERYTHING, isRefused, remove, write } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

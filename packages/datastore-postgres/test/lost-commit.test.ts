@@ -1,8 +1,8 @@
 import type { TestContext } from "node:test";
-import { FaultProxy, lateCommitConformance, lostCommitConformance } from "@k3s/testkit";
+import { collectLog, FaultProxy, lateCommitConformance, lostCommitConformance } from "@k3s/testkit";
 import { openStore } from "@k3s/datastore";
 import { LOCK } from "../src/commit-statement.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

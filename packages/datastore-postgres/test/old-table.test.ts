@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
-import { contents } from "@k3s/testkit";
+import { collectLog, contents } from "@k3s/testkit";
 import { openPostgresReader } from "../src/index.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

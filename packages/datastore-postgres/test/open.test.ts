@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
+import { collectLog } from "@k3s/testkit";
 import { openPostgresDriver, type PostgresDriverOptions } from "../src/open-postgres-driver.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const pki = { tls: serverTlsPaths("") };
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
-import { until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
+import { collectLog, until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
 import { openPostgresDriver } from "../src/index.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
-import { contents, rangeOf, until, WatchRecorder, write } from "@k3s/testkit";
+import { collectLog, contents, rangeOf, until, WatchRecorder, write } from "@k3s/testkit";
 import { startPgBouncer } from "./support/pgbouncer.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { DatabaseReader, PutOp } from "@k3s/datastore";
+import { collectLog } from "@k3s/testkit";
 import { openPostgresReader } from "../src/index.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

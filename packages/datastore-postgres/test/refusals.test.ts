@@ -1,5 +1,5 @@
-import { FORBIDDING, refusalConformance } from "@k3s/testkit";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { collectLog, FORBIDDING, refusalConformance } from "@k3s/testkit";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import type { Driver } from "@k3s/datastore";
 import { SqlDriver, type Announcement } from "@k3s/datastore-sql";
 import {
+  collectLog,
   assertServedBeside,
   until,
   WatchRecorder,
@@ -16,7 +17,7 @@ import {
 import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
-import { createLogger, type Logger } from "@k3s/log";
-import { MariaDbServer } from "@k3s/testkit";
+import type { Logger } from "@k3s/log";
+import { collectLog, MariaDbServer } from "@k3s/testkit";
 import { execa } from "execa";
 import { createConnection, type Connection } from "mysql2/promise";
 import { openMysqlDriver, type MysqlDriverOptions } from "../../src/open-mysql-driver.ts";
@@ -104,10 +104,4 @@ async function makeFolder(undo: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-mariadb-"));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** A logger that keeps its lines. */
-export function collectLog(): { readonly log: Logger; readonly lines: string[] } {
-  const lines: string[] = [];
-  return { log: createLogger({ level: "info", format: "json", write: (line) => lines.push(line) }), lines };
 }

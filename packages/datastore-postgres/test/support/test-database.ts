@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
-import { createLogger, type Logger } from "@k3s/log";
-import { PostgresServer } from "@k3s/testkit";
+import type { Logger } from "@k3s/log";
+import { collectLog, PostgresServer } from "@k3s/testkit";
 import { Client } from "pg";
 import { openPostgresDriver, type PostgresDriverOptions } from "../../src/open-postgres-driver.ts";
 
@@ -84,10 +84,4 @@ export class TestDatabase {
     await client.end();
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? value.toString("latin1") : value)));
   }
-}
-
-/** A logger that keeps its lines. */
-export function collectLog(): { readonly log: Logger; readonly lines: string[] } {
-  const lines: string[] = [];
-  return { log: createLogger({ level: "info", format: "json", write: (line) => lines.push(line) }), lines };
 }
