@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import dns, { type LookupAddress, type LookupOptions } from "node:dns";
 import { describe, test, type TestContext } from "node:test";
-import { openStore, type OpenStore } from "@k3s/datastore";
-import { collectLog, contents, FaultProxy, isUnavailable, until, WatchRecorder, rangeOf, write } from "@k3s/testkit";
+import { collectLog, FaultProxy, hostsConformance } from "@k3s/testkit";
 import { connectMysql } from "../src/connect-mysql.ts";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
@@ -12,14 +11,8 @@ const ADDRESSES = ["127.0.0.2", "127.0.0.3"];
 
 const database = TestDatabase.forFile();
 
-interface TwoWays {
-  readonly first: FaultProxy;
-  readonly second: FaultProxy;
-  readonly dsn: string;
-}
-
 /** A name with two addresses, which are two ways to one server. */
-async function twoWays(t: TestContext): Promise<TwoWays> {
+async function twoWays(t: TestContext) {
   const target = { port: database.server.port };
   const way = async (host = "", port = 0) => {
     const proxy = await FaultProxy.start({ target, listen: { host, port } });
@@ -38,61 +31,11 @@ async function twoWays(t: TestContext): Promise<TwoWays> {
     );
   });
   await database.sql(t, "any", "CREATE OR REPLACE USER 'far'@'%'", "GRANT ALL ON *.* TO 'far'@'%'");
-  return { first, second, dsn: `far@tcp(db.example:${first.port})/${database.newName()}?timeout=2s` };
+  const dsn = `far@tcp(db.example:${first.port})/${database.newName()}?timeout=2s`;
+  return { ways: [first, second] as const, open: () => database.open(t, { dsn }) };
 }
 
-async function openOn(t: TestContext, dsn: string): Promise<OpenStore> {
-  const { log } = collectLog();
-  const store = await openStore(await database.open(t, { dsn, log }), { log });
-  t.after(() => store.close());
-  return store;
-}
-
-/** Writes until one succeeds. */
-async function untilWritable(store: OpenStore, key: string): Promise<void> {
-  await until(`${key} is written`, async () => {
-    try {
-      return (await store.txn(write(key, 0, "1"))).succeeded;
-    } catch (error) {
-      assert.ok(isUnavailable(error), String(error));
-      return false;
-    }
-  });
-}
-
-interface Ending {
-  readonly name: string;
-  readonly end: (way: FaultProxy) => Promise<void> | void;
-}
-
-const ends: readonly Ending[] = [
-  { name: "refuses connections", end: (way) => way.refuse() },
-  { name: "does not answer any more", end: (way) => way.stall() },
-];
-
-describe("several addresses of a MySQL host", () => {
-  for (const { name, end } of ends) {
-    test(`goes on with the next when the connected one ${name}`, async (t) => {
-      const { first, second, dsn } = await twoWays(t);
-      const store = await openOn(t, dsn);
-      const seen = new WatchRecorder(store, rangeOf("/", "0"));
-      await untilWritable(store, "/a");
-      assert.equal(second.connections, 0);
-      await end(first);
-      await untilWritable(store, "/b");
-      assert.ok(second.connections > 0);
-      assert.deepEqual(await contents(store), ["/a=1@2", "/b=1@3"]);
-      await until("the watch tells both, once", () => Promise.resolve(seen.events.length === 2));
-    });
-
-    test(`opens by the next when the first ${name}`, async (t) => {
-      const { first, second, dsn } = await twoWays(t);
-      await end(first);
-      await untilWritable(await openOn(t, dsn), "/a");
-      assert.ok(second.connections > 0);
-    });
-  }
-});
+hostsConformance("addresses of a MySQL host", { twoWays, begins: "with the first" });
 
 describe("connectMysql()", () => {
   test("rejects where nobody knows the name", async () => {

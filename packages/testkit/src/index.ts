@@ -37,6 +37,7 @@ export {
 } from "./etcd-wire.ts";
 export { freezeProcess } from "./freeze-process.ts";
 export { freePort } from "./free-port.ts";
+export { hostsConformance } from "./hosts-conformance.ts";
 export { K3sServer } from "./k3s-server.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
