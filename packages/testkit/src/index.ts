@@ -39,6 +39,7 @@ export { freezeProcess } from "./freeze-process.ts";
 export { freePort } from "./free-port.ts";
 export { hostsConformance } from "./hosts-conformance.ts";
 export { K3sServer } from "./k3s-server.ts";
+export { KINE_INDEXES, kineTablesConformance } from "./kine-tables-conformance.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";

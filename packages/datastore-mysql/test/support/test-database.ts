@@ -11,6 +11,8 @@ import { openMysqlDriver, type MysqlDriverOptions } from "../../src/open-mysql-d
 
 /** A MariaDB for all tests of a file, made before the first and gone after the last. */
 export class TestDatabase {
+  /** A 64-bit number as {@link sql} shows it. */
+  readonly asRead = Number;
   #server: MariaDbServer | undefined;
   #names = 0;
 

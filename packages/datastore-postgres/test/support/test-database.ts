@@ -10,6 +10,8 @@ import { openPostgresDriver, type PostgresDriverOptions } from "../../src/open-p
 
 /** A PostgreSQL for all tests of a file, made before the first and gone after the last. */
 export class TestDatabase {
+  /** A 64-bit number as {@link sql} shows it. */
+  readonly asRead = String;
   #server: PostgresServer | undefined;
   #names = 0;
 
