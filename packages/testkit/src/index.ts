@@ -47,20 +47,11 @@ export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
+export { besideKineConformance, KINE_INSERT } from "./beside-kine-conformance.ts";
+export { severalServersConformance } from "./several-servers-conformance.ts";
 export { FORBIDDING, refusalConformance } from "./refusal-conformance.ts";
 export { SmallDisk } from "./small-disk.ts";
-export { assertServedBeside } from "./busy-guests.ts";
-export {
-  contents,
-  creations,
-  EVERYTHING,
-  isRefused,
-  isUnavailable,
-  query,
-  rangeOf,
-  remove,
-  write,
-} from "./store-ops.ts";
+export { contents, creations, isRefused, isUnavailable, query, rangeOf, remove, rowIds, write } from "./store-ops.ts";
 export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";

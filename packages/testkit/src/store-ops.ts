@@ -2,6 +2,7 @@ import {
   emptyBatch,
   StoreError,
   type CommitBatch,
+  type Driver,
   type KeyRange,
   type NewRow,
   type PutOp,
@@ -63,4 +64,9 @@ export function creations(after: number, ...names: readonly string[]): CommitBat
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
   const rows = names.map((name, i): NewRow => ({ id: after + i + 1, name, ...plain, value: Buffer.from(name) }));
   return { ...emptyBatch, after, rows };
+}
+
+/** Ids of all rows that the database has. */
+export async function rowIds(driver: Driver): Promise<number[]> {
+  return (await driver.heads(0, 10_000)).map(({ id }) => id);
 }

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SqlTestDatabase } from "./sql-test-database.ts";
+import { creations, EVERYTHING, query, rangeOf, rowIds, write } from "./store-ops.ts";
+import { WatchRecorder } from "./watch-recorder.ts";
+
+/** What servers of ours on one database see of each other, as tests. */
+export function severalServersConformance(database: SqlTestDatabase): void {
+  test("start on a new database at once", async (t) => {
+    const name = database.newName();
+    const stores = await Promise.all(Array.from({ length: 4 }, () => database.store(t, name)));
+    for (const store of stores) assert.equal((await store.range(query(rangeOf("/registry/health")))).count, 1);
+  });
+
+  test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
+    const name = database.newName();
+    const stores = [await database.store(t, name), await database.store(t, name)];
+    const seen = stores.map((store) => new WatchRecorder(store, EVERYTHING, 3));
+    const won: number[] = [];
+    await Promise.all(
+      [0, 1, 2, 3, 4, 5, 6, 7].map(async (client) => {
+        const store = stores[client % 2] ?? assert.fail();
+        for (let round = 0; round < 25; round++) {
+          const { kvs } = await store.range(query(rangeOf("/counter")));
+          const mod = kvs[0]?.modRevision ?? 0;
+          const { succeeded, revision } = await store.txn(write("/counter", mod, `${client} ${round}`));
+          if (succeeded) won.push(revision);
+        }
+      }),
+    );
+    assert.equal(new Set(won).size, won.length);
+    for (const recorder of seen) {
+      await recorder.count(won.length);
+      assert.deepEqual(
+        recorder.events.map(({ kv }) => Number(kv.modRevision)),
+        [...won].sort((a, b) => a - b),
+      );
+    }
+  });
+
+  test("a write of one is read by the other at once, and told to its watch", async (t) => {
+    const name = database.newName();
+    const [one, other] = [await database.store(t, name), await database.store(t, name)];
+    const seen = new WatchRecorder(other, rangeOf("/k", "/l"));
+    for (let i = 0; i < 50; i++) {
+      await one.txn(write(`/k/${i}`, 0, "v"));
+      assert.equal((await other.range(query(rangeOf(`/k/${i}`)))).count, 1);
+    }
+    await seen.count(50);
+  });
+
+  test("a batch planned on an older row is a conflict, and nothing of it is written", async (t) => {
+    const name = database.newName();
+    const [one, other] = [
+      await database.open(t, { dsn: database.dsn(name) }),
+      await database.open(t, { dsn: database.dsn(name) }),
+    ];
+    await one.commit(creations(0, "/a"));
+    await assert.rejects(other.commit(creations(0, "/b")), { kind: "conflict" });
+    await assert.rejects(other.commit({ ...creations(0), endedLeases: [1n] }), { kind: "conflict" });
+    const [row] = creations(1, "/c").rows;
+    assert.ok(row);
+    await assert.rejects(other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }] }), { kind: "conflict" });
+    assert.deepEqual(await rowIds(other), [1]);
+    const lease = { id: 7n, ttlSeconds: 60, expiresAtMs: 5 };
+    await other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }], leases: [lease] });
+    assert.deepEqual(await rowIds(one), [1, 2]);
+  });
+}
