@@ -1,32 +1,19 @@
 import type { TestContext } from "node:test";
-import { collectLog, FaultProxy, lateCommitConformance, lostCommitConformance } from "@k3s/testkit";
-import { openStore } from "@k3s/datastore";
+import { lateCommitConformance, lostCommitConformance, openBehindProxy } from "@k3s/testkit";
 import { LOCK } from "../src/commit-statement.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 
-async function openBehindProxy(t: TestContext) {
-  const name = database.newName();
-  const { log } = collectLog();
-  const proxy = await FaultProxy.start({ target: { port: database.server.port } });
-  t.after(() => proxy.stop());
-  const driver = await database.open(t, { dsn: `postgres://postgres@127.0.0.1:${proxy.port}/${name}`, log });
-  const store = await openStore(driver, { log, healthKey: true });
-  t.after(() => store.close());
-  return {
-    name,
-    store,
-    proxy,
-    beside: await database.open(t, { dsn: database.dsn(name) }),
-    mark: (key: string) => key,
-  };
+async function openCuttable(t: TestContext) {
+  const opened = await openBehindProxy(t, database, (port, name) => `postgres://postgres@127.0.0.1:${port}/${name}`);
+  return { ...opened, mark: (key: string) => key };
 }
 
-lostCommitConformance("PostgreSQL", openBehindProxy);
+lostCommitConformance("PostgreSQL", openCuttable);
 
 lateCommitConformance("PostgreSQL", async (t) => {
-  const opened = await openBehindProxy(t);
+  const opened = await openCuttable(t);
   const admin = await database.connect(t, opened.name);
   const other = await database.connect(t, opened.name);
   const hold = async () => {

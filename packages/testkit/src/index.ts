@@ -3,7 +3,7 @@ export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
 export { collectLog } from "./collect-log.ts";
-export { lateCommitConformance, lostCommitConformance } from "./lost-commit-conformance.ts";
+export { lateCommitConformance, lostCommitConformance, openBehindProxy } from "./lost-commit-conformance.ts";
 export { leaseRaceConformance } from "./lease-race-conformance.ts";
 export { withCommit } from "./with-commit.ts";
 export { driverConformance } from "./driver-conformance.ts";

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import type { Driver, Store, Txn, TxnResult } from "@k3s/datastore";
-import type { FaultProxy } from "./fault-proxy.ts";
+import { openStore, type Driver, type Store, type Txn, type TxnResult } from "@k3s/datastore";
+import { collectLog } from "./collect-log.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+import type { SqlTestDatabase } from "./sql-test-database.ts";
 import { isUnavailable, query, rangeOf, remove, write } from "./store-ops.ts";
 import { until } from "./until.ts";
 import { WatchRecorder } from "./watch-recorder.ts";
@@ -167,4 +169,20 @@ async function assertWhole(cut: CutStore, change: string): Promise<void> {
   const { kvs } = await store.range(query(RANGE));
   const isThere = kvs.some(({ key }) => key.toString() === KEY);
   assert.equal(isThere, seen.events[1]?.type === "put");
+}
+
+/** A store behind a proxy, on a new database that is seen without it as well. `dsn` is that of this database at this port. */
+export async function openBehindProxy(
+  t: TestContext,
+  database: SqlTestDatabase,
+  dsn: (port: number, name: string) => string,
+) {
+  const name = database.newName();
+  const { log } = collectLog();
+  const proxy = await FaultProxy.start({ target: { port: database.server.port } });
+  t.after(() => proxy.stop());
+  const driver = await database.open(t, { dsn: dsn(proxy.port, name), log });
+  const store = await openStore(driver, { log, healthKey: true });
+  t.after(() => store.close());
+  return { name, store, proxy, beside: await database.open(t, { dsn: database.dsn(name) }) };
 }

@@ -7,6 +7,16 @@ interface SqlConnection {
   query(statement: string): Promise<unknown>;
 }
 
+/** Its program can be ended and begun again, with the same data and port. */
+interface SqlServer {
+  readonly port: number;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+  freeze(): Promise<void>;
+  thaw(): void;
+}
+
 interface DriverChoice {
   readonly dsn: string;
   readonly log?: Logger;
@@ -14,6 +24,7 @@ interface DriverChoice {
 
 /** A SQL server, as the tests that hold for every one of them see it. What they open ends with the test. */
 export interface SqlTestDatabase {
+  readonly server: SqlServer;
   /** A 64-bit number as {@link sql} shows it. */
   readonly asRead: (value: number) => unknown;
   /** Name of a database that does not exist. */
