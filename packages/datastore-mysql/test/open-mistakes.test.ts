@@ -1,31 +1,13 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type AddressInfo, type Server } from "node:net";
-import { describe, test, type TestContext } from "node:test";
-import { createLogger } from "@k3s/log";
+import { describe, test } from "node:test";
+import { openUntilWaiting, startGreeter } from "@k3s/testkit";
 import { MysqlError } from "../src/errors.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile(() => ["--skip-ssl"]);
 
-/** Rejects as openMysqlDriver does; waits no longer than until the first warning. */
-async function tryOpen(dsn: string): Promise<string> {
-  const stop = new AbortController();
-  const lines: string[] = [];
-  const write = (line: string): void => {
-    lines.push(line);
-    if (line.includes("waiting for the database")) stop.abort(new Error("It waits"));
-  };
-  const log = createLogger({ level: "info", format: "json", write });
-  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]);
-  const driver = await openMysqlDriver({ dsn, log, signal }).catch((error: unknown) => {
-    if (stop.signal.aborted) return undefined;
-    throw error;
-  });
-  await driver?.close();
-  return lines.join("");
-}
+const tryOpen = (dsn: string) => openUntilWaiting((options) => openMysqlDriver({ dsn, ...options }));
 
 describe("openMysqlDriver() ends at once", () => {
   const parameters = [
@@ -57,14 +39,7 @@ describe("openMysqlDriver() waits, and says that nobody there speaks MySQL", () 
   ];
   for (const { name, greeting } of programs)
     test(`of ${name}`, async (t) => {
-      const port = await listen(
-        t,
-        createServer((socket) => {
-          socket.on("error", () => undefined);
-          if (greeting !== "") socket.write(greeting);
-          t.after(() => socket.destroy());
-        }),
-      );
+      const port = await startGreeter(t, greeting);
       assert.match(
         await tryOpen(`root@tcp(127.0.0.1:${port})/x?timeout=500ms`),
         /greeting.*address and port of the endpoint must be those of a MySQL/,
@@ -76,10 +51,3 @@ test("the hint of an untrusted certificate has the flags of both commands", () =
   const { hint } = MysqlError.untrusted("h", undefined);
   assert.match(hint ?? "", /--datastore-cafile \(k3s datastore serve: --ca-file\)/);
 });
-
-async function listen(t: TestContext, server: Server): Promise<number> {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => server.close());
-  return (server.address() as AddressInfo).port;
-}

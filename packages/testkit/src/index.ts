@@ -42,6 +42,7 @@ export { K3sServer } from "./k3s-server.ts";
 export { KINE_INDEXES, kineTablesConformance } from "./kine-tables-conformance.ts";
 export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
+export { openUntilWaiting, startGreeter } from "./mistaken-endpoint.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
