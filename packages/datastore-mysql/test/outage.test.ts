@@ -1,104 +1,17 @@
 import assert from "node:assert/strict";
-import { describe, test, type TestContext } from "node:test";
-import { openStore, type OpenStore } from "@k3s/datastore";
-import { collectLog, until, WatchRecorder, contents, isUnavailable, query, rangeOf, write } from "@k3s/testkit";
+import { describe, test } from "node:test";
+import { openStore } from "@k3s/datastore";
+import { collectLog, contents, isUnavailable, outageConformance, until, write } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 
-/** Creates keys one after the other until it is stopped, and keeps what was answered. */
-function startWriter(store: OpenStore) {
-  const acknowledged = new Map<string, number>();
-  let failures = 0;
-  let isStopped = false;
-  const run = async () => {
-    for (let i = 0; !isStopped; i++) {
-      const key = `/load/${i}`;
-      try {
-        const { succeeded, revision } = await store.txn(write(key, 0, key));
-        assert.equal(succeeded, true, `false conflict of ${key}`);
-        acknowledged.set(key, revision);
-      } catch (error) {
-        if (!isUnavailable(error)) throw error;
-        failures++;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
+outageConformance("MariaDB", database, async (t) => {
+  const admin = await database.connect(t);
+  return async () => {
+    const [threads] = await admin.query("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()");
+    for (const [id] of threads as number[][]) await admin.query(`KILL ${Number(id)}`).catch(() => undefined);
   };
-  const done = run();
-  return {
-    acknowledged,
-    failed: () => failures,
-    stop: async () => {
-      isStopped = true;
-      await done;
-    },
-  };
-}
-
-interface Outage {
-  readonly name: string;
-  readonly begin: () => Promise<void> | void;
-  readonly end: () => Promise<void> | void;
-}
-
-const OUTAGES: readonly Outage[] = [
-  { name: "stopped", begin: () => database.server.stop(), end: () => database.server.restart() },
-  { name: "killed", begin: () => database.server.kill(), end: () => database.server.restart() },
-  { name: "frozen", begin: () => database.server.freeze(), end: () => database.server.thaw() },
-];
-
-async function openStoreWith(t: TestContext) {
-  const { log, lines } = collectLog();
-  return { store: await database.store(t, database.newName(), log), lines };
-}
-
-describe("hard case 34, O3: MariaDB away", () => {
-  for (const { name, begin, end } of OUTAGES) {
-    test(`${name} under load: unavailable while it lasts, no false conflict, no event lost or doubled`, async (t) => {
-      const { store, lines } = await openStoreWith(t);
-      const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
-      const writer = startWriter(store);
-      await until("writes are served", () => Promise.resolve(writer.acknowledged.size > 20));
-      await begin();
-      await until("writes are refused", () => Promise.resolve(writer.failed() > 0));
-      const { kvs } = await store.range({ ...query(rangeOf("/load/0")), serializable: true });
-      assert.equal(kvs[0]?.value.toString(), "/load/0");
-      const before = writer.acknowledged.size;
-      await end();
-      await until("writes are served again", () => Promise.resolve(writer.acknowledged.size > before + 20));
-      await writer.stop();
-      await assertComplete(store, { seen, acknowledged: writer.acknowledged });
-      assert.match(lines.join(""), /the database cannot be used/);
-    });
-  }
-
-  test("a connection cut in the middle of commits: what was answered is there, once", async (t) => {
-    const { store } = await openStoreWith(t);
-    const seen = new WatchRecorder(store, rangeOf("/load/", "/load0"));
-    const admin = await database.connect(t);
-    const writer = startWriter(store);
-    for (let round = 1; round <= 20; round++) {
-      const goal = writer.acknowledged.size + 5;
-      await until("writes are served", () => Promise.resolve(writer.acknowledged.size >= goal));
-      const [threads] = await admin.query("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()");
-      for (const [id] of threads as number[][]) await admin.query(`KILL ${Number(id)}`).catch(() => undefined);
-    }
-    const goal = writer.acknowledged.size + 5;
-    await until("writes are served", () => Promise.resolve(writer.acknowledged.size >= goal));
-    await writer.stop();
-    await assertComplete(store, { seen, acknowledged: writer.acknowledged });
-  });
-
-  test("opening waits for a server that is not there yet", async (t) => {
-    await database.server.stop();
-    const { log, lines } = collectLog();
-    const opened = database.store(t, database.newName(), log);
-    await until("it waits", () => Promise.resolve(lines.join("").includes("waiting for the database")));
-    await database.server.restart();
-    const store = await opened;
-    assert.equal((await store.txn(write("/a", 0, "1"))).succeeded, true);
-  });
 });
 
 describe("MariaDB read-only", () => {
@@ -125,21 +38,3 @@ describe("MariaDB read-only", () => {
     await until("writes are served again", async () => (await store.txn(write("/a", 3, "2"))).succeeded);
   });
 });
-
-interface Expected {
-  readonly seen: WatchRecorder;
-  readonly acknowledged: ReadonlyMap<string, number>;
-}
-
-/** All answered writes are there with their revision; the watch saw each row of the table once, in order. */
-async function assertComplete(store: OpenStore, { seen, acknowledged }: Expected): Promise<void> {
-  const { kvs } = await store.range(query(rangeOf("/load/", "/load0")));
-  const stored = new Map(kvs.map(({ key, modRevision }) => [key.toString(), Number(modRevision)]));
-  for (const [key, revision] of acknowledged) assert.equal(stored.get(key), revision, key);
-  await seen.count(kvs.length);
-  const told = seen.events.map(({ kv }) => Number(kv.modRevision));
-  assert.deepEqual(
-    told,
-    [...stored.values()].sort((a, b) => a - b),
-  );
-}

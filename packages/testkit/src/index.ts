@@ -44,6 +44,7 @@ export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { openUntilWaiting, startGreeter } from "./mistaken-endpoint.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
+export { outageConformance } from "./outage-conformance.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
