@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import type { OpenStore } from "@k3s/datastore";
+import { COPIED_ROWS, insertOld, OLD_TABLE_ROWS } from "@k3s/testkit";
 import { openSqliteReader } from "../src/index.ts";
 import { below, query } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
@@ -12,23 +13,6 @@ const OLD_TABLE = `CREATE TABLE key_value (name INTEGER, value BLOB, create_revi
   version INTEGER, del INTEGER, old_value BLOB, id INTEGER PRIMARY KEY AUTOINCREMENT, old_revision INTEGER)`;
 const KINE = `CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name INTEGER, created INTEGER, deleted INTEGER,
   create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB)`;
-const oldRow = (...values: readonly (number | string)[]) =>
-  `INSERT INTO key_value (id, name, value, ttl, del) VALUES (${values.join(", ")})`;
-const OLD_ROWS = [
-  oldRow(1, "'/registry/a'", "'a1'", 0, 0),
-  oldRow(2, "'/registry/gone'", "'g1'", 0, 0),
-  oldRow(4, "'/registry/ttl'", "'t'", 3600, 0),
-  oldRow(5, "'/registry/a'", "'a2'", 0, 0),
-  oldRow(7, "'/registry/gone'", "'g1'", 0, 1),
-  oldRow(8, "'/registry/A'", "'other'", 0, 0),
-];
-const COPIED =
-  "SELECT name, value, created, deleted, create_revision, prev_revision, lease, old_value FROM kine ORDER BY id LIMIT 3";
-const EXPECTED = [
-  ["/registry/ttl", "t", 1, 0, 0, 0, 15, null],
-  ["/registry/a", "a2", 1, 0, 0, 0, 0, null],
-  ["/registry/A", "other", 1, 0, 0, 0, 0, null],
-];
 
 async function fileWith(t: TestContext, ...statements: readonly string[]): Promise<string> {
   const path = await tempDatabase(t);
@@ -47,13 +31,13 @@ async function contents(store: OpenStore): Promise<readonly string[]> {
 describe("the table of kine's predecessor", () => {
   for (const [state, ...before] of [["there is no table kine"], ["kine is empty", KINE]])
     test(`its newest rows are copied once when ${state}`, async (t) => {
-      const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, ...before);
+      const path = await fileWith(t, OLD_TABLE, ...OLD_TABLE_ROWS, ...before);
       const store = await storeAt(t, path, { healthKey: false });
-      assert.deepEqual(await sql(path, COPIED), EXPECTED);
+      assert.deepEqual(await sql(path, COPIED_ROWS.query), COPIED_ROWS.expected(Number));
       const keys = await contents(store);
       assert.deepEqual(keys, ["/registry/A=other@3", "/registry/a=a2@2"]);
       await store.close();
-      await sql(path, oldRow(9, "'/registry/late'", "'l'", 0, 0));
+      await sql(path, insertOld(9, "'/registry/late'", "'l'", 0, 0));
       const again = await storeAt(t, path, { healthKey: false });
       assert.deepEqual(await contents(again), keys);
       assert.deepEqual(await sql(path, "SELECT id FROM kine WHERE created = 1 AND name LIKE '/%' ORDER BY id"), [
@@ -65,7 +49,7 @@ describe("the table of kine's predecessor", () => {
 
   for (const [state, ...before] of [["there is no table kine"], ["kine is empty", KINE]])
     test(`a reader refuses to show nothing when ${state}, and names the cure`, async (t) => {
-      const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, ...before);
+      const path = await fileWith(t, OLD_TABLE, ...OLD_TABLE_ROWS, ...before);
       const message = /its rows are in table key_value, and table kine has none$/;
       await assert.rejects(openSqliteReader(path), { code: "ERR_SQLITE_NOT_COPIED", message, hint: /^Start a server/ });
       await (await storeAt(t, path, { healthKey: false })).close();
@@ -76,7 +60,7 @@ describe("the table of kine's predecessor", () => {
 
   test("is left alone when kine has rows", async (t) => {
     const row = "INSERT INTO kine VALUES (1, '/registry/new', 1, 0, 0, 0, 0, 'n', NULL)";
-    const path = await fileWith(t, OLD_TABLE, ...OLD_ROWS, KINE, row);
+    const path = await fileWith(t, OLD_TABLE, ...OLD_TABLE_ROWS, KINE, row);
     assert.deepEqual(await contents(await storeAt(t, path, { healthKey: false })), ["/registry/new=n@1"]);
   });
 

@@ -44,6 +44,7 @@ export { KubeApiserver, type ApiAnswer } from "./kube-apiserver.ts";
 export { MariaDbServer } from "./mariadb-server.ts";
 export { openUntilWaiting, startGreeter } from "./mistaken-endpoint.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
+export { COPIED_ROWS, insertOld, OLD_TABLE_ROWS, oldTableConformance } from "./old-table-conformance.ts";
 export { outageConformance } from "./outage-conformance.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";

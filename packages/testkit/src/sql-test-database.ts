@@ -1,5 +1,5 @@
 import type { TestContext } from "node:test";
-import type { Driver, OpenStore } from "@k3s/datastore";
+import type { DatabaseReader, Driver, OpenStore } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 
 /** A connection of the test's own. */
@@ -37,3 +37,12 @@ export interface SqlTestDatabase {
   /** Makes a database unless it is there, and runs statements in it; answers with the rows of the last. */
   sql(t: TestContext, name: string, ...statements: readonly string[]): Promise<unknown[][]>;
 }
+
+interface ReaderChoice {
+  readonly dsn: string;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Opens what reads a database and changes nothing. */
+export type OpenReader = (choice: ReaderChoice) => Promise<DatabaseReader>;
