@@ -50,6 +50,7 @@ export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";
+export { readerConformance } from "./reader-conformance.ts";
 export { besideKineConformance, KINE_INSERT } from "./beside-kine-conformance.ts";
 export { severalServersConformance } from "./several-servers-conformance.ts";
 export { FORBIDDING, refusalConformance } from "./refusal-conformance.ts";
