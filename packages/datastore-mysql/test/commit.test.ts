@@ -1,48 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { CommitBatch, NewRow } from "@k3s/datastore";
-import { collectLog, until, creations } from "@k3s/testkit";
+import { batchOf, collectLog, creations, lifeOf, oldValuesConformance, until } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
 
 const database = TestDatabase.forFile(() => ["--max-allowed-packet=4M"]);
 const MIB = 1024 * 1024;
 
-/** Rows of one key: created, changed, deleted, created again. */
-function life(after: number, name: string, size: number): NewRow[] {
-  const [created] = creations(after, name).rows;
-  assert.ok(created);
-  const value = (text: string) => Buffer.alloc(size, text);
-  const [first, second, third, fourth] = [1, 2, 3, 4].map((i) => after + i) as [number, number, number, number];
-  return [
-    { ...created, value: value("one") },
-    { ...created, id: second, created: false, createRevision: first, prevRevision: first, value: value("two") },
-    { ...created, id: third, created: false, deleted: true, prevRevision: second, value: undefined },
-    { ...created, id: fourth, prevRevision: third, value: value("four") },
-  ];
-}
-
-const batchOf = (after: number, rows: readonly NewRow[]): CommitBatch => ({ ...creations(after), rows });
-const OLD = "SELECT id, LENGTH(value), LENGTH(old_value), LEFT(old_value, 3) FROM kine ORDER BY id";
+const OLD_VALUES = "SELECT id, LENGTH(value), LENGTH(old_value), LEFT(old_value, 3) FROM kine ORDER BY id";
 
 describe("commit() in MariaDB", () => {
-  for (const size of [0, 3, 100_000, MIB]) {
-    test(`fills old_value from rows of the same batch and of earlier ones, with values of ${size} bytes`, async (t) => {
-      const name = database.newName();
-      const driver = await database.open(t, { dsn: database.dsn(name) });
-      const rows = [...life(0, "/together", size), ...life(4, "/apart", size)];
-      await driver.commit(batchOf(0, rows.slice(0, 5)));
-      for (const [i, row] of rows.slice(5).entries()) await driver.commit(batchOf(5 + i, [row]));
-      const left = (text: string) => text.repeat(3).slice(0, Math.min(size, 3));
-      const expected = [0, 4].flatMap((after) => [
-        [after + 1, size, null, null],
-        [after + 2, size, size, left("one")],
-        [after + 3, null, size, left("two")],
-        [after + 4, size, null, null],
-      ]);
-      assert.deepEqual(await database.sql(t, name, OLD), expected);
-    });
-  }
+  oldValuesConformance(database, OLD_VALUES);
 
   test("takes more than one packet of rows as one transaction", async (t) => {
     const name = database.newName();
@@ -60,7 +28,7 @@ describe("commit() in MariaDB", () => {
     await assert.rejects(driver.commit(batchOf(0, [...large, ...small])), { kind: "conflict" });
     const clash = [
       ...small.map((row) => ({ ...row, id: row.id + 20_000, name: `${row.name}x` })),
-      ...life(40_003, "/a", 1),
+      ...lifeOf("/a", 40_003, 1),
     ];
     await assert.rejects(driver.commit(batchOf(20_003, clash)), { kind: "conflict" });
     assert.equal((await driver.shared?.position())?.lastRow, 20_003);

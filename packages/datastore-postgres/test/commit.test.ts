@@ -1,48 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { CommitBatch, NewRow } from "@k3s/datastore";
-import { creations } from "@k3s/testkit";
+import { batchOf, creations, oldValuesConformance } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
-const MIB = 1024 * 1024;
 
-/** Rows of one key: created, changed, deleted, created again. */
-function life(after: number, name: string, size: number): NewRow[] {
-  const [created] = creations(after, name).rows;
-  assert.ok(created);
-  const value = (text: string) => Buffer.alloc(size, text);
-  const [first, second, third, fourth] = [1, 2, 3, 4].map((i) => after + i) as [number, number, number, number];
-  return [
-    { ...created, value: value("one") },
-    { ...created, id: second, created: false, createRevision: first, prevRevision: first, value: value("two") },
-    { ...created, id: third, created: false, deleted: true, prevRevision: second, value: undefined },
-    { ...created, id: fourth, prevRevision: third, value: value("four") },
-  ];
-}
-
-const batchOf = (after: number, rows: readonly NewRow[]): CommitBatch => ({ ...creations(after), rows });
-const OLD = `SELECT id::int, length(value), length(old_value), convert_from(substring(old_value FROM 1 FOR 3), 'UTF8')
+const OLD_VALUES = `SELECT id::int, length(value), length(old_value), convert_from(substring(old_value FROM 1 FOR 3), 'UTF8')
   FROM kine ORDER BY id`;
 
 describe("commit() in PostgreSQL", () => {
-  for (const size of [0, 3, 100_000, MIB]) {
-    test(`fills old_value from rows of the same batch and of earlier ones, with values of ${size} bytes`, async (t) => {
-      const name = database.newName();
-      const driver = await database.open(t, { dsn: database.dsn(name) });
-      const rows = [...life(0, "/together", size), ...life(4, "/apart", size)];
-      await driver.commit(batchOf(0, rows.slice(0, 5)));
-      for (const [i, row] of rows.slice(5).entries()) await driver.commit(batchOf(5 + i, [row]));
-      const left = (text: string) => text.slice(0, size);
-      const expected = [0, 4].flatMap((after) => [
-        [after + 1, size, null, null],
-        [after + 2, size, size, left("one")],
-        [after + 3, null, size, left("two")],
-        [after + 4, size, null, null],
-      ]);
-      assert.deepEqual(await database.sql(t, name, OLD), expected);
-    });
-  }
+  oldValuesConformance(database, OLD_VALUES);
 
   test("takes twenty thousand rows as one transaction, or none of them", async (t) => {
     const driver = await database.open(t);

@@ -45,6 +45,7 @@ export { MariaDbServer } from "./mariadb-server.ts";
 export { openUntilWaiting, startGreeter } from "./mistaken-endpoint.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { COPIED_ROWS, insertOld, OLD_TABLE_ROWS, oldTableConformance } from "./old-table-conformance.ts";
+export { lifeOf, oldValuesConformance } from "./old-values-conformance.ts";
 export { outageConformance } from "./outage-conformance.ts";
 export { PostgresServer } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
@@ -55,7 +56,18 @@ export { besideKineConformance, KINE_INSERT } from "./beside-kine-conformance.ts
 export { severalServersConformance } from "./several-servers-conformance.ts";
 export { FORBIDDING, refusalConformance } from "./refusal-conformance.ts";
 export { SmallDisk } from "./small-disk.ts";
-export { contents, creations, isRefused, isUnavailable, query, rangeOf, remove, rowIds, write } from "./store-ops.ts";
+export {
+  batchOf,
+  contents,
+  creations,
+  isRefused,
+  isUnavailable,
+  query,
+  rangeOf,
+  remove,
+  rowIds,
+  write,
+} from "./store-ops.ts";
 export { SystemdHost, type Outcome } from "./systemd-host.ts";
 export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";

@@ -63,6 +63,11 @@ export function isRefused(error: unknown, says: string): boolean {
 export function creations(after: number, ...names: readonly string[]): CommitBatch {
   const plain = { created: true, deleted: false, createRevision: 0, prevRevision: 0, ttlSeconds: 0, lease: 0n };
   const rows = names.map((name, i): NewRow => ({ id: after + i + 1, name, ...plain, value: Buffer.from(name) }));
+  return batchOf(after, rows);
+}
+
+/** A commit of these rows. */
+export function batchOf(after: number, rows: readonly NewRow[]): CommitBatch {
   return { ...emptyBatch, after, rows };
 }
 
