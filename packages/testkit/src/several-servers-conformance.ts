@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import type { SqlTestDatabase } from "./sql-test-database.ts";
 import { creations, EVERYTHING, query, rangeOf, rowIds, write } from "./store-ops.ts";
+import { until } from "./until.ts";
 import { WatchRecorder } from "./watch-recorder.ts";
 
+/** Takes the lock of commits to the named database, on a connection of its own; resolves with what says that this one is lost. */
+type HoldLock = (t: TestContext, name: string) => Promise<AbortSignal>;
+
 /** What servers of ours on one database see of each other, as tests. */
-export function severalServersConformance(database: SqlTestDatabase): void {
+export function severalServersConformance(database: SqlTestDatabase, holdLock: HoldLock): void {
   test("start on a new database at once", async (t) => {
     const name = database.newName();
     const stores = await Promise.all(Array.from({ length: 4 }, () => database.store(t, name)));
@@ -65,5 +69,14 @@ export function severalServersConformance(database: SqlTestDatabase): void {
     const lease = { id: 7n, ttlSeconds: 60, expiresAtMs: 5 };
     await other.commit({ ...creations(1), rows: [{ ...row, lease: 7n }], leases: [lease] });
     assert.deepEqual(await rowIds(one), [1, 2]);
+  });
+
+  test("a server that stops while it has the lock gives it back", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const lost = await holdLock(t, name);
+    await driver.commit(creations(0, "/a"));
+    await until("the session is lost", () => Promise.resolve(lost.aborted)); // the word of it comes over another connection
+    assert.deepEqual(await rowIds(driver), [1]);
   });
 }
