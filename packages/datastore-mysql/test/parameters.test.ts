@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { describeError, NodeError } from "@k3s/errors";
+import { collectLog } from "@k3s/testkit";
 import { parseMysqlDsn } from "../src/mysql-dsn.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile(() => ["--skip-ssl"]);
 
