@@ -151,7 +151,8 @@ async function setUp(session: MysqlSession, target: MysqlTarget): Promise<void> 
   const show = `SHOW VARIABLES WHERE Variable_name IN (${names})`;
   const statements = ["SET autocommit=1", ...asked, show, "SELECT CONNECTION_ID()"];
   const [rows = [], [own] = []] = await session.selectAll(statements).catch((error: unknown) => {
-    throw SETTING_REFUSALS.has(errorNumber(error) ?? 0) ? refusedSetting(target, error) : error;
+    const isSetting = target.variables.size > 0 && SETTING_REFUSALS.has(errorNumber(error) ?? 0);
+    throw isSetting ? refusedSetting(target, error) : error;
   });
   session.serverId = own?.[0] === session.threadId ? session.threadId : undefined;
   session.variables = new Map(rows.map(([name, value]) => [String(name), String(value)]));

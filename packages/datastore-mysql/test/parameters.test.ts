@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { describe, test, type TestContext } from "node:test";
 import { describeError, NodeError } from "@k3s/errors";
+import { createLogger } from "@k3s/log";
 import { collectLog } from "@k3s/testkit";
 import { parseMysqlDsn } from "../src/mysql-dsn.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
+const COM_QUERY = 3;
 const database = TestDatabase.forFile(() => ["--skip-ssl"]);
 
 /** All that people get to see of an endpoint that is refused. */
@@ -55,3 +59,53 @@ describe("openMysqlDriver() with a secret as a parameter", () => {
     assert.deepEqual([...variables.keys()], ["block_encryption_mode", "default_table_encryption"]);
   });
 });
+
+/** Stands in front of the server and answers every statement with the same error. */
+async function narrowProxy(t: TestContext, code: number): Promise<number> {
+  const text = Buffer.from("#42000Unsupported statement");
+  const answer = Buffer.concat([Buffer.from([text.length + 3, 0, 0, 1, 0xff, code % 256, code >> 8]), text]);
+  const proxy = createServer((client) => {
+    const server = connect(database.server.socketPath);
+    for (const end of [client, server])
+      end.on("error", () => undefined).on("close", () => [client, server].map((one) => one.destroy()));
+    server.pipe(client);
+    client.on("data", (packet) => {
+      const isStatement = packet[3] === 0 && packet[4] === COM_QUERY;
+      if (isStatement) client.write(answer);
+      else server.write(packet);
+    });
+    t.after(() => client.destroy());
+  });
+  proxy.listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  t.after(() => proxy.close());
+  return (proxy.address() as AddressInfo).port;
+}
+
+describe("openMysqlDriver() on a proxy that does not take our own statements", () => {
+  for (const code of [1064, 1193, 1227])
+    test(`waits, and blames no parameter of an endpoint that has none, for error ${code}`, async (t) => {
+      const port = await narrowProxy(t, code);
+      const refusal = await waitOf(`root@tcp(127.0.0.1:${port})/x?timeout=2s`);
+      assert.match(refusal, /waiting for the database/);
+      assert.match(refusal, /Unsupported statement/);
+      assert.doesNotMatch(refusal, /parameter|does not take/);
+    });
+});
+
+/** The first warning of a driver that waits. */
+async function waitOf(dsn: string): Promise<string> {
+  const stop = new AbortController();
+  const lines: string[] = [];
+  const write = (line: string): void => {
+    lines.push(line);
+    if (line.includes("waiting for the database")) stop.abort(new Error("It waits"));
+  };
+  const log = createLogger({ level: "info", format: "json", write });
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]);
+  const refusal = await openMysqlDriver({ dsn, log, signal }).then(
+    (driver) => driver.close().then(() => "It opens"),
+    (error: unknown) => describeError(error),
+  );
+  return [...lines, refusal].join("\n");
+}
