@@ -16,16 +16,25 @@ export class ForeignServer extends Error {
 /** Versions 9 and 10 of the greeting, and an error in place of it. */
 const GREETINGS: ReadonlySet<number | undefined> = new Set([9, 10, 255]);
 
-/** Watches what a server says first, which is a packet with the number 0. */
+/** A packet's length and number, and the first byte of what is in it. */
+const HEAD_BYTES = 5;
+
+/** Watches what a server says first, which is a packet with the number 0. It may come in pieces. */
 export class FirstWord {
+  /** Enough came to judge it. */
   isHeard = false;
   isForeign = false;
 
   constructor(socket: Socket) {
-    socket.once("data", (bytes: Buffer) => {
+    let head = Buffer.alloc(0);
+    const listen = (bytes: Buffer) => {
+      head = Buffer.concat([head, bytes.subarray(0, HEAD_BYTES - head.length)]);
+      if (head.length < HEAD_BYTES) return;
+      socket.off("data", listen);
       this.isHeard = true;
-      this.isForeign = bytes.length > 4 && (bytes[3] !== 0 || !GREETINGS.has(bytes[4]));
+      this.isForeign = head[3] !== 0 || !GREETINGS.has(head[4]);
       if (this.isForeign) socket.destroy(new Error("It does not speak MySQL"));
-    });
+    };
+    socket.on("data", listen);
   }
 }
