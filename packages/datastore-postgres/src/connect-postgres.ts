@@ -131,9 +131,9 @@ async function setUp(session: PostgresSession, { parameters }: PostgresSettings)
   await session.run(OWN_SETTINGS);
   const [row] = await session.query(STATE);
   const [, , pid, startedAt] = row ?? [];
-  if (session.isDirect && typeof pid === "number" && typeof startedAt === "string")
-    session.backend = { pid, startedAt }; // also where a pooler hands out whole sessions, which nothing tells from others
   session.isDirect &&= pid === session.greetedPid;
+  if (session.isDirect && typeof pid === "number" && typeof startedAt === "string")
+    session.backend = { pid, startedAt };
   session.isStandby = row?.[0] === true;
   session.isReadOnly = row?.[1] === true;
   session.durability = parseDurability(row?.[4]);

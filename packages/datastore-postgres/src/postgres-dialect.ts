@@ -25,6 +25,7 @@ import { classify, sqlState } from "./classify.ts";
 import { CHANNEL } from "./commit-statement.ts";
 import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
 import { weaknessesOf } from "./durability.ts";
+import { settleLostCommit } from "./lost-commit.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import * as reading from "./reading.ts";
 import type { TableLayout } from "./schema.ts";
@@ -121,8 +122,8 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return writing.commit(session, batch, this.#writer);
   }
 
-  forget(session: PostgresSession, lost: PostgresSession): Promise<void> {
-    return writing.endBackend(session, lost);
+  forget(session: PostgresSession, lost: PostgresSession, batch: CommitBatch): Promise<void> {
+    return settleLostCommit(session, lost, batch);
   }
 
   async lock(session: PostgresSession, scope: ClaimScope): Promise<ClaimScope> {

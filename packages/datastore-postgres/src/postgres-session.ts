@@ -40,7 +40,7 @@ export class PostgresSession implements SqlSession {
   isLocked = false;
   /** Whether each statement reaches the same session with the server, which then keeps what is prepared and set. False behind a pooler. */
   isDirect: boolean;
-  /** How `pg_stat_activity` knows this session; undefined where the endpoint says that a pooler hands sessions around, which are not ours alone then. */
+  /** How `pg_stat_activity` knows this session; undefined behind a pooler, which hands its sessions with the server on to others, whole ones too. */
   backend: { readonly pid: number; readonly startedAt: string } | undefined;
   /** What the server was when the session began. */
   isStandby = false;

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { sleep } from "@k3s/async";
 import type { ClaimScope, CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
 import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
@@ -22,11 +21,6 @@ const PRUNE_SPANS = {
   text: `DELETE FROM kine_span WHERE last_id <= $1
          AND NOT EXISTS (SELECT 1 FROM kine WHERE id BETWEEN kine_span.first_id AND kine_span.last_id)`,
 };
-const END_BACKEND = {
-  name: "end-backend",
-  text: `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2`,
-};
-const END_POLL_MS = 20;
 /** Shorter than it takes PostgreSQL to end a vacuum for whoever waits for it: one second. */
 const TABLE_WAIT_MS = 250;
 const TABLES = ["kine", "kine_lease", "kine_lease_row", "kine_span"];
@@ -37,14 +31,6 @@ const BYTES = { text: "SELECT pg_total_relation_size('kine')" };
 /** Names this process among those that write to the database. */
 export function newWriterName(): string {
   return randomUUID();
-}
-
-/** Ends the server's side of a lost session; see `Dialect.forget`. */
-export async function endBackend(session: PostgresSession, { backend }: PostgresSession): Promise<void> {
-  if (backend === undefined) return;
-  while ((await session.query(END_BACKEND, [backend.pid, backend.startedAt])).length > 0) {
-    await sleep(END_POLL_MS, session.lost);
-  }
 }
 
 /** Carries out a batch; see `Dialect.commit`. */

@@ -84,10 +84,10 @@ export interface Dialect<Session extends SqlSession> {
    */
   commit(session: Session, batch: CommitBatch): Promise<boolean>;
   /**
-   * Ends a lost session on the server's side too. Resolves once nothing that it was asked can take effect any more; a session that the
-   * server does not know any more is such. Absent: the database ends it by itself.
+   * Ends a commit on the server's side whose session was lost on the way. Resolves once it has taken effect or cannot any more, where it
+   * may leave a gap row in place of its first row. Absent: the database does this by itself.
    */
-  forget?(session: Session, lost: Session): Promise<void>;
+  forget?(session: Session, lost: Session, batch: CommitBatch): Promise<void>;
   /**
    * Begins a transaction for a claim, and resolves with whom it keeps back: servers by the one lock, or everybody, which is not always to
    * be had. Then no id is on its way, and other sessions may have to wait for its end even with reads. Claims wait for each other

@@ -17,7 +17,7 @@ interface FenceParts<Session extends SqlSession> {
  */
 export class Fence<Session extends SqlSession> {
   readonly #parts: FenceParts<Session>;
-  readonly #doubtful = new Set<Session>();
+  readonly #doubtful = new Map<Session, CommitBatch>();
   #settling: Promise<void> | undefined;
 
   constructor(parts: FenceParts<Session>) {
@@ -26,7 +26,7 @@ export class Fence<Session extends SqlSession> {
 
   /** The dialect's commit; its session is remembered in the moment in which it is lost. */
   async commit(session: Session, batch: CommitBatch): Promise<boolean> {
-    const doubt = () => this.#doubtful.add(session);
+    const doubt = () => this.#doubtful.set(session, batch);
     session.lost.addEventListener("abort", doubt, { once: true });
     try {
       return await this.#parts.dialect.commit(session, batch);
@@ -51,8 +51,8 @@ export class Fence<Session extends SqlSession> {
   async #settle(): Promise<void> {
     const { dialect, lane } = this.#parts;
     const limit = { what: "Ending a lost connection", ms: SETTLE_LIMIT_MS };
-    for (const lost of [...this.#doubtful]) {
-      await lane.run((session) => limited(session, limit, async () => dialect.forget?.(session, lost)));
+    for (const [lost, batch] of [...this.#doubtful]) {
+      await lane.run((session) => limited(session, limit, async () => dialect.forget?.(session, lost, batch)));
       this.#doubtful.delete(lost);
     }
   }
