@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
+import { DriverError } from "@k3s/datastore";
 import { createLogger } from "@k3s/log";
 import { creations, SmallDisk } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/open-sqlite-driver.ts";
+import { OtherUsers } from "../src/other-users.ts";
 import { prepareFile } from "../src/prepare-file.ts";
 import { SpaceReserve } from "../src/space-reserve.ts";
 import { WorkerChannel } from "../src/worker-channel.ts";
@@ -33,14 +35,47 @@ async function fillNearly(disk: SmallDisk): Promise<string> {
   return path;
 }
 
+/** A worker that is closed with the test. */
+function openWriter(t: TestContext, path: string): WorkerChannel {
+  const settings = { path, isReadOnly: false, cachePages: -2048, busyTimeoutMs: 1000, synchronous: "FULL" } as const;
+  const writer = new WorkerChannel({ ...settings, autoVacuum: "NONE", secureDelete: undefined });
+  t.after(() => writer.close());
+  return writer;
+}
+
+/** Prepares a file on a disk that is full once the tables are made; another program opens the file meanwhile. */
+async function prepareAndFill(t: TestContext, disk: SmallDisk, { hasReserve }: { readonly hasReserve: boolean }) {
+  const path = join(disk.folder, "state.db");
+  await writeFile(path, "");
+  const writer = openWriter(t, path);
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the writer below
+  const { call } = writer;
+  const asked: string[] = [];
+  t.mock.method(writer, "call", async (...args: Parameters<typeof call>) => {
+    if (asked.push(args[0]) === 2 && args[0] === "prepare") await disk.fill();
+    return await call.apply(writer, args);
+  });
+  const { log, lines } = collectLog();
+  const reserve = await SpaceReserve.open(`${path}.reserve`, log);
+  if (hasReserve) assert.ok(await reserve.build());
+  const answers = [false, true];
+  const others = { areThere: () => answers.shift() ?? assert.fail() };
+  const prepared = prepareFile(writer, { path, log, checkpoints: "own", reserve, others });
+  return { path, asked, lines, reserve, prepared };
+}
+
+/** The files that this process has open. */
+async function openFiles(): Promise<readonly string[]> {
+  const fds = await readdir("/proc/self/fd");
+  return await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+}
+
 describe("prepareFile()", () => {
   test("makes kine's guard for a program that opened the file while the tables were made", async (t) => {
     const path = await tempDatabase(t);
     await mkdir(dirname(path));
     await writeFile(path, "");
-    const settings = { path, isReadOnly: false, cachePages: -2048, busyTimeoutMs: 1000, synchronous: "FULL" } as const;
-    const writer = new WorkerChannel({ ...settings, autoVacuum: "NONE", secureDelete: undefined });
-    t.after(() => writer.close());
+    const writer = openWriter(t, path);
     const { log, lines } = collectLog();
     const answers = [false, true];
     const others = { areThere: () => answers.shift() ?? assert.fail() };
@@ -48,6 +83,23 @@ describe("prepareFile()", () => {
     await prepareFile(writer, { path, log, checkpoints: "own", reserve, others });
     assert.deepEqual(await sql(path, INDEXES), [["kine_heads_index"], ["kine_name_prev_revision_uindex"]]);
     assert.match(lines.join(""), /another program has the datastore open/);
+  });
+
+  test("makes that guard with reserved space where the disk is full by then", async (t) => {
+    await using disk = await SmallDisk.mount(await tempFolder(t), "24m");
+    const { path, asked, lines, reserve, prepared } = await prepareAndFill(t, disk, { hasReserve: true });
+    await prepared;
+    assert.deepEqual([asked, reserve.isReleased], [["prepare", "prepare", "prepare"], true]);
+    assert.match(lines.join(""), /the disk is full: only deletes and compactions/);
+    assert.match(lines.join(""), /another program has the datastore open/);
+    assert.deepEqual(await sql(path, INDEXES), [["kine_name_prev_revision_uindex"]]);
+  });
+
+  test("rejects where the disk is full by then and no space is reserved", async (t) => {
+    await using disk = await SmallDisk.mount(await tempFolder(t), "24m");
+    const { asked, lines, prepared } = await prepareAndFill(t, disk, { hasReserve: false });
+    await assert.rejects(prepared, (error) => error instanceof DriverError && error.kind === "noSpace");
+    assert.deepEqual([asked, lines], [["prepare", "prepare"], []]);
   });
 
   test("warns where the disk has no room for the index, goes on without it, and makes it at a start that has room", async (t) => {
@@ -74,5 +126,31 @@ describe("prepareFile()", () => {
     );
     await again.close();
     assert.deepEqual([await sql(path, INDEXES), lines], [[["kine_heads_index"]], []]);
+  });
+});
+
+describe("openSqliteDriver()", () => {
+  test("closes the file when it cannot use it, last of all the descriptor whose end gives up SQLite's locks", async (t) => {
+    const path = await tempDatabase(t);
+    await mkdir(dirname(path));
+    await sql(path, "CREATE TABLE kine (id INTEGER PRIMARY KEY, name TEXT)");
+    const order: string[] = [];
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with their objects below
+    const [close, dispose] = [WorkerChannel.prototype.close, OtherUsers.prototype[Symbol.dispose]];
+    t.mock.method(WorkerChannel.prototype, "close", async function (this: WorkerChannel) {
+      await close.call(this);
+      order.push(`worker is closed, ${(await openFiles()).filter((file) => file === path).length} is left`);
+    });
+    t.mock.method(OtherUsers.prototype, Symbol.dispose, function (this: OtherUsers) {
+      dispose.call(this);
+      order.push("descriptor is closed");
+    });
+    const { log } = collectLog();
+    await assert.rejects(openSqliteDriver({ path, log }), { code: "ERR_SQLITE_OTHER_SCHEMA" });
+    assert.deepEqual(order, ["worker is closed, 1 is left", "descriptor is closed"]);
+    assert.deepEqual(
+      (await openFiles()).filter((file) => file.startsWith(path)),
+      [],
+    );
   });
 });
