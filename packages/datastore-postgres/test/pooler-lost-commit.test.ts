@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { openStore } from "@k3s/datastore";
-import { creations, FaultProxy, lateCommitConformance, lostCommitConformance, until } from "@k3s/testkit";
+import { collectLog, creations, FaultProxy, lateCommitConformance, lostCommitConformance, until } from "@k3s/testkit";
 import { Client } from "pg";
 import { LOCK } from "../src/commit-statement.ts";
 import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
 import { startPgBouncer } from "./support/pgbouncer.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 const MODES = ["session", "transaction"] as const;
