@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:http2";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, test, type TestContext } from "node:test";
@@ -287,4 +288,34 @@ describe("k3s datastore serve refuses", () => {
     assert.equal(second.code, 1);
     assert.match(second.stderr, /ERR_ETCD_API_LISTEN/);
   });
+
+  for (const { title, code, args } of [
+    {
+      title: "a port that is taken",
+      code: "ERR_ETCD_API_LISTEN",
+      args: (taken: string) => [`--listen-address=${taken}`, "--metrics-bind-address=0"],
+    },
+    {
+      title: "an address of another machine",
+      code: "ERR_ETCD_API_LISTEN",
+      args: () => ["--listen-address=192.0.2.1:2379", "--metrics-bind-address=0"],
+    },
+    {
+      title: "a port for metrics that is taken",
+      code: "ERR_SERVE_LISTEN",
+      args: (taken: string) => ["--listen-address=127.0.0.1:0", `--metrics-bind-address=${taken}`],
+    },
+  ])
+    test(`${title}, before it touches the database`, async (t) => {
+      const folder = await temporaryFolder(t);
+      const other = createServer().listen(0, "127.0.0.1");
+      t.after(() => other.close());
+      await once(other, "listening");
+      const { port } = other.address() as AddressInfo; // sound: it listens on TCP
+      const endpoint = `--endpoint=sqlite://${folder}/y.db`;
+      const ended = await run(t, ["datastore", "serve", endpoint, ...args(`127.0.0.1:${port}`)]);
+      assert.equal(ended.code, 1);
+      assert.match(ended.stderr, new RegExp(code));
+      assert.deepEqual(await readdir(folder), []);
+    });
 });

@@ -3,7 +3,7 @@ import type { Component, StartContext } from "@k3s/lifecycle";
 import type { Logger } from "@k3s/log";
 import { Backlog } from "./backlog.ts";
 import { createRoutes } from "./http-routes.ts";
-import { assertSocketFree, type TcpAddress } from "./listen.ts";
+import { assertSocketFree, assertTcpFree, type TcpAddress } from "./listen.ts";
 import { serveGrpcJs } from "./serve-grpc-js.ts";
 import { serveHttp1 } from "./serve-http1.ts";
 import { serveHttp2, type ServeHttp2Options } from "./serve-http2.ts";
@@ -52,8 +52,9 @@ export class EtcdApiServer implements Component {
   }
 
   async prepare(): Promise<void> {
-    const { socketPath } = this.#options;
+    const { socketPath, tcp } = this.#options;
     if (socketPath !== undefined) await assertSocketFree(socketPath);
+    if (tcp !== undefined) await assertTcpFree(tcp);
   }
 
   async start({ signal }: Pick<StartContext, "signal">): Promise<void> {

@@ -50,6 +50,15 @@ export async function listenTcp(address: TcpAddress, onConnection: OnConnection)
   return listening(server, `${host}:${port}`);
 }
 
+/**
+ * Rejects with EtcdApiError when the address cannot be listened on: taken, or none of this machine. It is had for that moment, since only
+ * having it tells; who connects in it is turned away, as before and after.
+ */
+export async function assertTcpFree({ host, port }: TcpAddress): Promise<void> {
+  const listener = await listenTcp({ host, port }, (connection) => connection.destroy());
+  listener.close();
+}
+
 export interface TcpAddress {
   readonly host: string;
   /** 0: a free one. */

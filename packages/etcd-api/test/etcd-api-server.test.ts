@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
-import { onEachTransport } from "./support/api.ts";
+import { EtcdApiServer } from "../src/etcd-api-server.ts";
+import { onEachTransport, quietLog } from "./support/api.ts";
 import { RawClient } from "@k3s/testkit";
 import { putRequest, rangeRequest, readAnswer } from "@k3s/testkit";
 
@@ -23,6 +24,25 @@ onEachTransport((startApi) => {
     test("prepare() fails early when the socket is taken", async (t) => {
       const api = await startApi(t);
       await assert.rejects(api.server.prepare(), { code: "ERR_ETCD_API_SOCKET_IN_USE" });
+    });
+
+    test("prepare() fails early when the TCP address is taken, and leaves a free one free", async (t) => {
+      const taken = createServer().listen(0, "127.0.0.1");
+      t.after(() => taken.close());
+      await once(taken, "listening");
+      const { port } = taken.address() as AddressInfo; // sound: it listens on TCP
+      const tcp = { host: "127.0.0.1", port };
+      const unused = { store: () => assert.fail(), memberName: "node1", log: quietLog };
+      const server = new EtcdApiServer({ ...unused, tcp });
+      await assert.rejects(server.prepare(), { code: "ERR_ETCD_API_LISTEN" });
+      const away = new EtcdApiServer({ ...unused, tcp: { host: "192.0.2.1", port } });
+      await assert.rejects(away.prepare(), { code: "ERR_ETCD_API_LISTEN" });
+      taken.close();
+      await once(taken, "close");
+      await server.prepare();
+      assert.equal(server.tcpPort, 0);
+      const refused = connect(port, "127.0.0.1");
+      await assert.rejects(once(refused, "connect"), { code: "ECONNREFUSED" });
     });
 
     test("stop() frees the socket, cuts what does not end in time, and may come twice or first", async (t) => {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { createServer as createTcpServer, type Server as TcpServer } from "node:net";
 import { soonAfter } from "@k3s/async";
 import type { TlsIdentity } from "@k3s/etcd-api";
 import type { Component } from "@k3s/lifecycle";
@@ -31,6 +32,13 @@ export class MetricsListener implements Component {
     this.#options = options;
   }
 
+  /** Has the address for a moment: only that tells whether it can be had. */
+  async prepare(): Promise<void> {
+    const probe = createTcpServer((connection) => connection.destroy());
+    await this.#listen(probe);
+    probe.close();
+  }
+
   async start(): Promise<void> {
     const { host, port, identity, log } = this.#options;
     const limits = { requestTimeout: REQUEST_LIMIT_MS, headersTimeout: REQUEST_LIMIT_MS };
@@ -40,12 +48,7 @@ export class MetricsListener implements Component {
         : createTlsServer({ ...limits, ...tlsOptions(identity) }, this.#onRequest);
     server.maxConnections = CONNECTIONS_MAX;
     this.#server = server;
-    server.listen({ host, port });
-    try {
-      await once(server, "listening");
-    } catch (error) {
-      throw ServeError.cannotListen(`${host}:${port}`, error);
-    }
+    await this.#listen(server);
     const address = server.address();
     log.info({ host, port: typeof address === "object" ? address?.port : port }, "metrics are served");
   }
@@ -59,6 +62,16 @@ export class MetricsListener implements Component {
     server.closeIdleConnections();
     const late = () => new Error("Cannot stop serving metrics: a connection stays open");
     await soonAfter(closed, { signal: hurry, ms: 0, late }).catch(() => server.closeAllConnections());
+  }
+
+  async #listen(server: TcpServer): Promise<void> {
+    const { host, port } = this.#options;
+    server.listen({ host, port });
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      throw ServeError.cannotListen(`${host}:${port}`, error);
+    }
   }
 
   readonly #onRequest: RequestListener = (request, response) => {
