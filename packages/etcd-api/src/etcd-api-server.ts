@@ -4,6 +4,7 @@ import type { Logger } from "@k3s/log";
 import { Backlog } from "./backlog.ts";
 import { createRoutes } from "./http-routes.ts";
 import { assertSocketFree, assertTcpFree, type TcpAddress } from "./listen.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { serveGrpcJs } from "./serve-grpc-js.ts";
 import { serveHttp1 } from "./serve-http1.ts";
 import { serveHttp2, type ServeHttp2Options } from "./serve-http2.ts";
@@ -72,7 +73,8 @@ export class EtcdApiServer implements Component {
     });
     const routes = createRoutes({ store, metrics, log });
     const protocols = { http2: grpcOn(transport, { methods, routes, backlog }), http1: serveHttp1(routes) };
-    this.#serving = await serve(protocols, { socketPath, tcp });
+    const refusals = new RefusalLog(log);
+    this.#serving = await serve(protocols, { socketPath, tcp, onRefused: (client) => refusals.add(client) });
     const address = tcp === undefined ? undefined : tcpUrl({ ...tcp, port: this.tcpPort });
     log.info({ socketPath, address, transport }, "etcd API is served");
   }

@@ -1,11 +1,20 @@
 import { once } from "node:events";
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { EtcdApiError } from "./errors.ts";
 
 /** Given each accepted connection. */
 export type OnConnection = (connection: Socket) => void;
+
+/** A client whose TLS handshake failed. */
+export interface RefusedClient {
+  readonly address: string | undefined;
+  /** Node's, for the certificate or for the handshake. */
+  readonly code: string;
+}
+
+export type OnRefused = (client: RefusedClient) => void;
 
 export interface Listener {
   /** The bound port; 0 for a unix socket. */
@@ -42,9 +51,16 @@ export async function listenUnix(path: string, onConnection: OnConnection): Prom
 }
 
 /** Listens on a TCP address; port 0 takes a free one. Connections are given on once their handshake is done. */
-export async function listenTcp(address: TcpAddress, onConnection: OnConnection): Promise<Listener> {
+export async function listenTcp(
+  address: TcpAddress,
+  onConnection: OnConnection,
+  onRefused: OnRefused = () => undefined,
+): Promise<Listener> {
   const { host, port, tls } = address;
-  const server = tls === undefined ? createServer({ noDelay: true }, onConnection) : listenTls(tls, onConnection);
+  const server =
+    tls === undefined
+      ? createServer({ noDelay: true }, onConnection)
+      : tellRefused(listenTls(tls, onConnection), onRefused);
   const options: ListenOptions = { host, port };
   server.listen(options);
   return listening(server, `${host}:${port}`);
@@ -77,7 +93,7 @@ export interface TlsIdentity {
 
 const HANDSHAKE_MS = 10_000;
 
-function listenTls({ cert, key, clientCa }: TlsIdentity, onConnection: OnConnection): Server {
+function listenTls({ cert, key, clientCa }: TlsIdentity, onConnection: OnConnection): TlsServer {
   const needsCertificate = clientCa !== undefined;
   return createTlsServer(
     {
@@ -93,6 +109,22 @@ function listenTls({ cert, key, clientCa }: TlsIdentity, onConnection: OnConnect
     },
     onConnection,
   );
+}
+
+function tellRefused(server: TlsServer, onRefused: OnRefused): TlsServer {
+  const addresses = new WeakMap<object, string>();
+  server.on("connection", (raw: Socket) => {
+    if (raw.remoteAddress !== undefined) addresses.set(raw, raw.remoteAddress);
+  });
+  return server.on("tlsClientError", (error: Error & { readonly code?: unknown }, socket) => {
+    // A socket that was closed has no address any more, and Node closes it first. The test of the log guards the name.
+    const raw: unknown = Reflect.get(socket, "_parent");
+    const address = typeof raw === "object" && raw !== null ? addresses.get(raw) : undefined;
+    // Of a certificate that it refused Node tells as of a client that went away. It is null before that.
+    const refusal = socket.authorizationError as unknown;
+    const code = typeof refusal === "string" ? refusal : String(error.code);
+    onRefused({ address, code });
+  });
 }
 
 async function listening(server: Server, where: string): Promise<Listener> {

@@ -1,11 +1,12 @@
 import type { Socket } from "node:net";
 import { sniffPreface } from "@k3s/http2";
-import { listenTcp, listenUnix, type Listener, type TcpAddress } from "./listen.ts";
+import { listenTcp, listenUnix, type Listener, type OnRefused, type TcpAddress } from "./listen.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ServeAddresses {
   readonly socketPath?: string | undefined;
   readonly tcp?: TcpAddress | undefined;
+  readonly onRefused?: OnRefused | undefined;
 }
 
 export interface Protocols {
@@ -44,7 +45,7 @@ export async function serve({ http2, http1 }: Protocols, addresses: ServeAddress
   };
   try {
     if (addresses.socketPath !== undefined) listeners.push(await listenUnix(addresses.socketPath, onConnection));
-    if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection));
+    if (addresses.tcp !== undefined) listeners.push(await listenTcp(addresses.tcp, onConnection, addresses.onRefused));
   } catch (error) {
     await close(AbortSignal.abort());
     throw error;

@@ -5,8 +5,10 @@ import { get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
+import { connect as connectPlain } from "node:net";
 import { connect } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
+import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { onEachTransport, type StartApi } from "./support/api.ts";
 import { RawClient } from "@k3s/testkit";
@@ -73,6 +75,34 @@ onEachTransport((startApi) => {
       await assert.rejects(range(t, port, identity()), { code: 14 });
       await range(t, port, certificates.client);
     });
+
+  test("TLS: of clients that are refused the log tells, with cause and cure, once for each reason", async (t) => {
+    const lines: string[] = [];
+    const log = createLogger({ level: "info", format: "json", write: (line) => lines.push(line) });
+    const tls = { ...certificates.server, clientCa: certificates.ca };
+    const { server } = await startApi(t, { tcp: { host: "127.0.0.1", port: 0, tls }, log });
+    const port = server.tcpPort;
+    lines.length = 0;
+    for (let i = 0; i < 2; i++) {
+      await assert.rejects(range(t, port, undefined));
+      await assert.rejects(range(t, port, certificates.stranger));
+      const plain = connectPlain(port, "127.0.0.1");
+      plain.end("GET /health HTTP/1.1\r\n\r\n").on("error", () => undefined);
+      await once(plain.resume(), "close");
+      const gone = connectPlain(port, "127.0.0.1");
+      await once(gone.end().resume(), "close");
+    }
+    const told = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+    assert.deepEqual(
+      told.map(({ level, client, reason, msg }) => ({ level, client, reason, msg })),
+      ["it has no certificate", "its certificate is not of the CA for clients", "it does not speak TLS"].map(
+        (reason) => ({
+          ...{ level: "warn", client: "127.0.0.1", reason, msg: "refused a client of the etcd API" },
+        }),
+      ),
+    );
+    assert.ok(told.every(({ cure }) => typeof cure === "string" && cure !== ""));
+  });
 
   test("TLS: h2 is agreed on, a client that knows only HTTP/1.1 is served /health", async (t) => {
     const port = await startTls(t, startApi);
