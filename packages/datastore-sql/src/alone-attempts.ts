@@ -7,27 +7,39 @@ interface AloneAttemptsParts {
   /** `later`: somebody has the table. `never`: this user may not take it, or this server has no such thing. undefined: anything else. */
   readonly meaning: (error: unknown) => "later" | "never" | undefined;
   readonly log: Logger;
+  /** In ms. Default: the monotonic clock. */
+  readonly now?: () => number;
 }
 
 /** Tries to keep everybody back, and not again soon where that did not work. */
 export class AloneAttempts {
   readonly #parts: AloneAttemptsParts;
-  #notBefore = 0;
+  readonly #now: () => number;
+  #notBefore = Number.NEGATIVE_INFINITY;
 
   constructor(parts: AloneAttemptsParts) {
     this.#parts = parts;
+    this.#now = parts.now ?? (() => performance.now());
   }
 
-  /** Whether it worked. Rejects with errors that have nothing to do with it. */
+  /** Whether an {@link attempt} would be made now. */
+  get isDue(): boolean {
+    return this.#now() >= this.#notBefore;
+  }
+
+  /**
+   * Whether it worked. Rejects with errors that have nothing to do with it. `lock` takes the table and nothing else: what it waits for
+   * has to be in the hands of programs that know of no claims.
+   */
   async attempt(lock: () => Promise<void>): Promise<boolean> {
-    if (performance.now() < this.#notBefore) return false;
+    if (!this.isDue) return false;
     try {
       await lock();
       return true;
     } catch (error) {
       const meaning = this.#parts.meaning(error);
       if (meaning === undefined) throw error;
-      this.#notBefore = meaning === "later" ? performance.now() + AGAIN_MS : Infinity;
+      this.#notBefore = meaning === "later" ? this.#now() + AGAIN_MS : Infinity;
       this.#parts.log.debug({ error }, "cannot keep programs back that know of no claims");
       return false;
     }
