@@ -17,14 +17,13 @@ export const UNLIMIT_WAIT = "SET SESSION wait_timeout=@k3s_wait_timeout";
 
 /** By the names that statements give them. */
 const TABLES = ["kine", "kine k", "kine m", "kine p", "kine_lease", "kine_lease_row", "kine_lease_row l", "kine_span"];
+/** Waits until the claims of servers have ended that are held now. The tables cannot be taken in the same transaction: that ends it. */
+export const AWAIT_TURN = ["START TRANSACTION", TAKE_LOCK, "COMMIT"];
 /**
- * Instead of the one lock, for everybody, after claims of servers have ended: who writes takes an id when the table is free, so that nobody
+ * Instead of the one lock, for everybody, after {@link AWAIT_TURN}: who writes takes an id when the table is free, so that nobody
  * has one on the way while it is ours. All others queue up behind this until those have ended that use the table: not for long.
  */
 export const TAKE_TABLES = [
-  "START TRANSACTION",
-  TAKE_LOCK,
-  "COMMIT",
   "SET SESSION autocommit=0,lock_wait_timeout=1",
   `LOCK TABLES ${TABLES.map((table) => `${table} WRITE`).join(",")}`,
 ];

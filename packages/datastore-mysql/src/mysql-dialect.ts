@@ -25,6 +25,7 @@ import {
 } from "@k3s/datastore-sql";
 import { classify, errorNumber } from "./classify.ts";
 import {
+  AWAIT_TURN,
   CONDITION_FAILED,
   conditionsOf,
   inParts,
@@ -172,8 +173,10 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   }
 
   async lock(session: MysqlSession, scope: ClaimScope): Promise<ClaimScope> {
-    const mayBeAlone = scope === "everybody" && hasLocalTables(session);
-    if (mayBeAlone && (await this.#alone.attempt(() => take(session, scope, TAKE_TABLES)))) return scope;
+    if (scope === "everybody" && hasLocalTables(session) && this.#alone.isDue) {
+      await take(session, "servers", AWAIT_TURN);
+      if (await this.#alone.attempt(() => take(session, scope, TAKE_TABLES))) return scope;
+    }
     await take(session, "servers", ["START TRANSACTION", TAKE_LOCK]);
     return "servers";
   }
