@@ -127,9 +127,10 @@ export class PostgresDialect implements Dialect<PostgresSession> {
   }
 
   async lock(session: PostgresSession, scope: ClaimScope): Promise<ClaimScope> {
-    if (scope === "everybody" && (await this.#alone.attempt(() => writing.lock(session, scope)))) return scope;
-    await writing.lock(session, "servers");
-    return "servers";
+    const takeTable = () => this.#alone.attempt(() => writing.lockTable(session));
+    return (await writing.lock(session, { takeTable: scope === "everybody" ? takeTable : undefined }))
+      ? "everybody"
+      : "servers";
   }
 
   async unlock(session: PostgresSession): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { ClaimScope, CommitBatch, Pruning } from "@k3s/datastore";
+import type { CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
 import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
 import { LOCK_WAIT_MS } from "./connect-postgres.ts";
@@ -37,7 +37,7 @@ export function newWriterName(): string {
 export async function commit(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
   // Without rows nothing but a lock taken before makes sure that no row names a lease that ends here.
   const isEndAlone = batch.rows.length === 0 && batch.endedLeases.length > 0;
-  if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session, "servers");
+  if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session);
   if (!session.isLocked) return write(session, batch, writer);
   try {
     const isDone = await writeParts(session, batch, writer);
@@ -62,23 +62,40 @@ async function write(session: PostgresSession, batch: CommitBatch, writer: strin
   return fits(await session.query(statement, values));
 }
 
-/** What a claim takes behind {@link CLAIM}. */
-const LOCKS: Readonly<Record<ClaimScope, string>> = {
-  // The table first, as in a single statement, which has it before it runs: the other order could end in a deadlock.
-  servers: `LOCK TABLE kine IN ROW EXCLUSIVE MODE; SELECT ${LOCK}`,
-  // kine takes an id when it has the table, so that nobody has one on the way. All who write queue up behind this: not for long.
-  everybody: `SET LOCAL lock_timeout = ${TABLE_WAIT_MS}; LOCK TABLE kine IN SHARE ROW EXCLUSIVE MODE;
-    SET LOCAL lock_timeout = ${LOCK_WAIT_MS}; SELECT ${LOCK}`,
-};
+interface LockOptions {
+  /** Tries to take the table, for everybody, and resolves with whether it did. The transaction can go on whatever comes of it. */
+  readonly takeTable?: (() => Promise<boolean>) | undefined;
+}
 
-/** Begins a transaction that keeps others back; see `Dialect.lock`. */
-export async function lock(session: PostgresSession, scope: ClaimScope): Promise<void> {
-  await session.run("BEGIN");
+/**
+ * Begins a transaction that keeps others back; see `Dialect.lock`. Resolves with whether it has the table. Each lock is waited for
+ * once: the claim's own, the table as it is needed, and the lock of commits, which is held for long under a claim only.
+ */
+export async function lock(session: PostgresSession, { takeTable }: LockOptions = {}): Promise<boolean> {
   session.isLocked = true;
   try {
-    await session.run(`SELECT ${CLAIM}; ${LOCKS[scope]}`);
+    await session.run(`BEGIN; SELECT ${CLAIM}`);
+    const isAlone = (await takeTable?.()) ?? false;
+    // The table first, as in a single statement, which has it before it runs: the other order could end in a deadlock.
+    await session.run(`${isAlone ? "" : "LOCK TABLE kine IN ROW EXCLUSIVE MODE;"} SELECT ${LOCK}`);
+    return isAlone;
   } catch (error) {
     await unlock(session).catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * Locks the table in a transaction that has the claim, and gives up soon, without the end of the transaction: all who write queue up
+ * behind this. kine takes an id when it has the table, so that nobody has one on the way then.
+ */
+export async function lockTable(session: PostgresSession): Promise<void> {
+  await session.run("SAVEPOINT alone");
+  try {
+    await session.run(`SET LOCAL lock_timeout = ${TABLE_WAIT_MS}; LOCK TABLE kine IN SHARE ROW EXCLUSIVE MODE;
+      SET LOCAL lock_timeout = ${LOCK_WAIT_MS}`);
+  } catch (error) {
+    if (!session.lost.aborted) await session.run("ROLLBACK TO SAVEPOINT alone");
     throw error;
   }
 }
