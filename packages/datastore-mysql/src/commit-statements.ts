@@ -1,5 +1,5 @@
 import type { CommitBatch } from "@k3s/datastore";
-import { batchRows, neededLeases } from "@k3s/datastore-sql";
+import { batchRows, neededLeases, TABLE_WAIT_MS } from "@k3s/datastore-sql";
 import type { NameColumn } from "./column-name.ts";
 import { insertRows } from "./insert-rows.ts";
 
@@ -17,6 +17,9 @@ export const UNLIMIT_WAIT = "SET SESSION wait_timeout=@k3s_wait_timeout";
 
 /** By the names that statements give them. */
 const TABLES = ["kine", "kine k", "kine m", "kine p", "kine_lease", "kine_lease_row", "kine_lease_row l", "kine_span"];
+/** MySQL waits whole seconds. */
+const TABLE_WAIT_SECONDS = Math.ceil(TABLE_WAIT_MS / 1000);
+
 /** Waits until the claims of servers have ended that are held now. The tables cannot be taken in the same transaction: that ends it. */
 export const AWAIT_TURN = ["START TRANSACTION", TAKE_LOCK, "COMMIT"];
 /**
@@ -24,7 +27,7 @@ export const AWAIT_TURN = ["START TRANSACTION", TAKE_LOCK, "COMMIT"];
  * has one on the way while it is ours. All others queue up behind this until those have ended that use the table: not for long.
  */
 export const TAKE_TABLES = [
-  "SET SESSION autocommit=0,lock_wait_timeout=1",
+  `SET SESSION autocommit=0,lock_wait_timeout=${TABLE_WAIT_SECONDS}`,
   `LOCK TABLES ${TABLES.map((table) => `${table} WRITE`).join(",")}`,
 ];
 export const GIVE_TABLES = ["UNLOCK TABLES", "SET SESSION autocommit=1,lock_wait_timeout=@k3s_lock_wait_timeout"];

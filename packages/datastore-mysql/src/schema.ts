@@ -58,7 +58,7 @@ const SIDE = [
   "INSERT IGNORE INTO kine_lock (id,turn) VALUES (1,0)",
 ];
 
-/** As long as a request of etcd's size may make a value. */
+/** Above the largest request that the etcd API takes (1.5 MiB). It only tells BLOB (64 KiB) from the larger types: 16 MiB and more. */
 const VALUE_BYTES = 2 * 1024 * 1024;
 
 /** ER_DUP_KEYNAME: another server was faster. */

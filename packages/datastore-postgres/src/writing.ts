@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { CommitBatch, Pruning } from "@k3s/datastore";
-import { gapName, hasParts, partsOf } from "@k3s/datastore-sql";
+import { gapName, hasParts, partsOf, TABLE_WAIT_MS } from "@k3s/datastore-sql";
 import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
 import { LOCK_WAIT_MS } from "./connect-postgres.ts";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -21,8 +21,6 @@ const PRUNE_SPANS = {
   text: `DELETE FROM kine_span WHERE last_id <= $1
          AND NOT EXISTS (SELECT 1 FROM kine WHERE id BETWEEN kine_span.first_id AND kine_span.last_id)`,
 };
-/** Shorter than it takes PostgreSQL to end a vacuum for whoever waits for it: one second. */
-const TABLE_WAIT_MS = 250;
 const TABLES = ["kine", "kine_lease", "kine_lease_row", "kine_span"];
 /** Tables up to this size are written anew when they are defragmented, which keeps everybody out meanwhile: about two seconds. */
 const REWRITE_BYTES_MAX = 256 * 1024 * 1024;

@@ -1,6 +1,11 @@
 import type { Logger } from "@k3s/log";
 
-/** Somebody has the table for long, who would make all others wait with us each time. */
+/**
+ * How long a table is waited for at most, where the database counts so finely: all others queue up behind us. Shorter than it takes
+ * PostgreSQL to end a vacuum for whoever waits for it: one second.
+ */
+export const TABLE_WAIT_MS = 250;
+/** Somebody has the table for long, who would make all others wait with us each time: for a thirtieth of their time, with MySQL's second. */
 const AGAIN_MS = 30_000;
 
 interface AloneAttemptsParts {

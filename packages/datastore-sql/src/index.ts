@@ -1,5 +1,5 @@
 export { hasParts, partsOf } from "./batch-parts.ts";
-export { AloneAttempts } from "./alone-attempts.ts";
+export { AloneAttempts, TABLE_WAIT_MS } from "./alone-attempts.ts";
 export { batchRows, gapName, neededLeases, type BatchRow, type BatchRows, type NeededLeases } from "./batch-rows.ts";
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
 export { describeWeakness, DurabilityNotes, type Weakness } from "./durability.ts";

@@ -1,4 +1,4 @@
-/** For so long a host that did not answer is tried behind the others: each attempt waits out its limit. */
+/** For so long a host that did not answer is tried behind the others: each attempt waits out its limit, of five seconds by default. */
 const TRUSTED_LESS_MS = 30_000;
 
 interface SilentHostsParts<Target> {
