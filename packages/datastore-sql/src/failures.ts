@@ -1,12 +1,17 @@
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Dialect, FailureKind, SqlSession } from "./dialect.ts";
+import { TookTooLong } from "./limited.ts";
 
 /** What the operator can do about each lasting state of a database that does not serve. */
 const STATES = {
   failed: {
     message: "the database cannot be used",
     hint: "Look whether the database runs and can be reached; the connection is made again by itself",
+  },
+  slow: {
+    message: "the database cannot be used: it does not answer in time",
+    hint: "Look in the database for locks on the tables of k3s and for long transactions, as those of a backup, and whether it stands still",
   },
   readOnly: {
     message: "the database takes no writes: it is read-only",
@@ -29,11 +34,18 @@ function isUnreachable(error: unknown): boolean {
   return error instanceof Error && "code" in error && UNREACHABLE.has(error.code);
 }
 
+interface Trouble {
+  readonly state: State;
+  readonly since: number;
+  /** Of the request that met it. */
+  readonly what: "read" | "write";
+}
+
 /** Turns what the client library throws into the store's errors, and tells the log once when a trouble begins and ends. */
 export class Failures {
   readonly #dialect: Pick<Dialect<SqlSession>, "classify" | "product">;
   readonly #log: Logger;
-  #trouble: { readonly state: State; readonly since: number } | undefined;
+  #trouble: Trouble | undefined;
 
   constructor(dialect: Pick<Dialect<SqlSession>, "classify" | "product">, log: Logger) {
     this.#dialect = dialect;
@@ -45,27 +57,41 @@ export class Failures {
   }
 
   /** The store's error for a failure, which is noted. */
-  toDriverError(error: unknown): DriverError {
+  toDriverError(error: unknown, what: "read" | "write"): DriverError {
     if (error instanceof DriverError) return error;
     const kind = this.#dialect.classify(error);
-    if (kind === "failed" || kind === "readOnly" || kind === "noSpace") this.#begin(kind, error);
+    const isSlow = error instanceof TookTooLong;
+    if (kind === "failed" || kind === "readOnly" || kind === "noSpace")
+      this.#begin({ state: isSlow ? "slow" : kind, what }, error);
     const told = kind === "readOnly" || kind === "retry" ? "failed" : kind;
-    const state = isUnreachable(error) ? "cannot be reached" : "refused it";
+    const state = isSlow ? "did not answer in time" : stateOf(kind, error);
     return new DriverError(told, `Cannot carry out request: ${this.#dialect.product} ${state}`, { cause: error });
   }
 
   /** Something worked: a trouble that kept it from working is over. */
   worked(what: "read" | "write"): void {
-    if (this.#trouble === undefined || (what === "read" && this.#trouble.state !== "failed")) return;
+    if (this.#trouble === undefined || (what === "read" && isOfWrites(this.#trouble))) return;
     const durationMs = Math.round(performance.now() - this.#trouble.since);
     this.#trouble = undefined;
     this.#log.info({ durationMs }, "the database can be used again");
   }
 
-  #begin(state: State, error: unknown): void {
-    if (this.#trouble?.state === state) return;
-    this.#trouble = { state, since: this.#trouble?.since ?? performance.now() };
+  #begin({ state, what }: Pick<Trouble, "state" | "what">, error: unknown): void {
+    const known = this.#trouble?.state;
+    // Requests that wait for one that is not there end in both ways: that it cannot be used is told already.
+    if (known === state || (known === "failed" && state === "slow")) return;
+    this.#trouble = { state, what, since: this.#trouble?.since ?? performance.now() };
     const { message, hint } = STATES[state];
     this.#log.warn({ error, hint }, message);
   }
+}
+
+function stateOf(kind: FailureKind, error: unknown): string {
+  if (isUnreachable(error)) return "cannot be reached";
+  return kind === "retry" ? "was held back by other transactions" : "refused it";
+}
+
+/** Reads may go on beside it: a lock can keep back writes alone. */
+function isOfWrites({ state, what }: Trouble): boolean {
+  return state !== "failed" && (state !== "slow" || what === "write");
 }

@@ -1,6 +1,6 @@
 import { DriverError, type DatabaseReader, type DatabaseSize, type RowHead, type SideState } from "@k3s/datastore";
 import type { Dialect, SqlSession } from "./dialect.ts";
-import { limited } from "./limited.ts";
+import { limited, TookTooLong } from "./limited.ts";
 
 /** As for the reads of a server: large tables are read in pages, which take far less. */
 const READ_LIMIT_MS = 30_000;
@@ -58,7 +58,8 @@ export class SnapshotReader<Session extends SqlSession> implements DatabaseReade
       return await limited(session, { what, ms }, task);
     } catch (error) {
       if (error instanceof DriverError) throw error;
-      throw new DriverError("failed", `Cannot read the table: ${queries.product} refused it`, { cause: error });
+      const state = error instanceof TookTooLong ? "did not answer in time" : "refused it";
+      throw new DriverError("failed", `Cannot read the table: ${queries.product} ${state}`, { cause: error });
     }
   }
 }

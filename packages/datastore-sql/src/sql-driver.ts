@@ -197,7 +197,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
         throw error;
       });
     } catch (error) {
-      throw this.#failures.toDriverError(error instanceof LostOnTheWay ? error.cause : error);
+      throw this.#failures.toDriverError(error instanceof LostOnTheWay ? error.cause : error, "read");
     }
   }
 
@@ -210,7 +210,7 @@ export class SqlDriver<Session extends SqlSession> implements Driver {
         return answer;
       } catch (error) {
         if (attempt < ATTEMPTS && this.#failures.kindOf(error) === "retry") continue;
-        throw this.#failures.toDriverError(error);
+        throw this.#failures.toDriverError(error, "write");
       }
     }
   }
