@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { creations } from "@k3s/testkit";
+import { collectLog, creations } from "@k3s/testkit";
 import { TAKE_LOCK } from "../src/commit-statements.ts";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 const INSERT = "INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value) VALUES";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { creations, until } from "@k3s/testkit";
+import { collectLog, creations, until } from "@k3s/testkit";
 import { CLAIM, LOCK } from "../src/commit-statement.ts";
 import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
-import { collectLog, TestDatabase } from "./support/test-database.ts";
+import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 const INSERT = "INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease) VALUES";
