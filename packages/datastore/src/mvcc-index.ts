@@ -36,6 +36,7 @@ export class MvccIndex {
   readonly #log = new VersionLog();
   #committed = 0;
   #compactRevision = 0;
+  #toldCompactRevision = 0;
   #lastRow = 0;
   #swept = 0;
   #gaps: number[] = [];
@@ -49,6 +50,11 @@ export class MvccIndex {
 
   get compactRevision(): number {
     return this.#compactRevision;
+  }
+
+  /** The same without what follows from rows that are gone only. */
+  get toldCompactRevision(): number {
+    return this.#toldCompactRevision;
   }
 
   /** Highest row id given out, pending ones included. */
@@ -141,6 +147,7 @@ export class MvccIndex {
 
   /** Refuses reads below `revision` from now on. */
   compact(revision: number): void {
+    this.#toldCompactRevision = Math.max(this.#toldCompactRevision, revision);
     this.#compactRevision = Math.max(this.#compactRevision, revision);
   }
 
@@ -153,7 +160,8 @@ export class MvccIndex {
     let found = this.newest(version.key);
     for (; found !== undefined && found !== version; found = found.previous) next = found;
     // Not found: a compaction of ours took it away, and all is as it was asked for.
-    if (found !== undefined && next !== undefined && next.mod <= this.committed) this.compact(next.mod);
+    if (found !== undefined && next !== undefined && next.mod <= this.committed)
+      this.#compactRevision = Math.max(this.#compactRevision, next.mod);
   }
 
   /** Removes a key whose newest version ended unseen, below the compacted revision. */

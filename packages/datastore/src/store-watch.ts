@@ -138,7 +138,9 @@ export class StoreWatch implements Watch {
   async #endsCompacted(from: number): Promise<boolean> {
     const { index, learnCompaction } = this.#parts;
     if (from >= index.compactRevision) return false;
-    await learnCompaction();
+    await learnCompaction().catch((error: unknown) => {
+      if (from >= index.toldCompactRevision) throw error;
+    });
     this.end({ reason: "compacted", compactRevision: revision(index.compactRevision) });
     return true;
   }

@@ -42,6 +42,13 @@ describe("a watch of history that is gone here", () => {
     assert.deepEqual(end, { reason: "compacted", compactRevision: 7 });
   });
 
+  test("ends as compacted, too, where the database cannot be asked and a compaction is known", async () => {
+    const index = lostFirst();
+    index.compact(7);
+    const end = await endOf(index, () => Promise.reject(new Error("the database is away")));
+    assert.deepEqual(end, { reason: "compacted", compactRevision: 7 });
+  });
+
   test("ends as stopped where the database cannot be asked: the client asks again", async () => {
     const end = await endOf(lostFirst(), () => Promise.reject(new Error("the database is away")));
     assert.deepEqual(end, { reason: "stopped" });
