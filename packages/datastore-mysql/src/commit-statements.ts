@@ -32,6 +32,9 @@ export const TAKE_TABLES = [
 ];
 export const GIVE_TABLES = ["UNLOCK TABLES", "SET SESSION autocommit=1,lock_wait_timeout=@k3s_lock_wait_timeout"];
 
+/** A renewal that was told is not taken back by one that comes late, nor by who gives the same lease to a row of kine's at the same time. */
+const LATER_END = " ON DUPLICATE KEY UPDATE ttl=VALUES(ttl),expires_at=GREATEST(expires_at,VALUES(expires_at))";
+
 /** Error 1242: the sub-select of a condition gave two rows. */
 export const CONDITION_FAILED = 1242;
 
@@ -55,7 +58,7 @@ export function writesOf(batch: CommitBatch, column: NameColumn): string[] {
   const { compactRevision: marker } = batch;
   return [
     ...insertRows(rows, column),
-    ...inParts(leases, (part) => `REPLACE INTO kine_lease (id,ttl,expires_at) VALUES ${part}`),
+    ...inParts(leases, (part) => `INSERT INTO kine_lease (id,ttl,expires_at) VALUES ${part}${LATER_END}`),
     ...inParts(batch.endedLeases, (part) => `DELETE FROM kine_lease WHERE id IN (${part})`),
     ...inParts(
       rowLeases.map(([row, lease]) => `(${row},${lease})`),

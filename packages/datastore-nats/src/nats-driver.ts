@@ -251,20 +251,30 @@ export class NatsDriver implements Driver {
   async #write(batch: CommitBatch): Promise<void> {
     const { side, log } = this.#parts;
     await this.#assertLeases(batch);
-    const { endedLeases, rowLeases, compactRevision, requiredLeases } = batch;
+    const { endedLeases, rowLeases, compactRevision } = batch;
     for (const due of batch.dueLeases) await side.beginEnd(due);
     const last = batch.rows.at(-1)?.id ?? batch.after;
     if (batch.rows.length > 0) await this.#writeRows(batch);
     else if (endedLeases.length > 0) await this.#writeNote({ leases: [], endedLeases }, batch.after);
     // Behind the rows, which tell of the leases too: a crash in between loses nothing.
-    const isRenewal = ({ id }: LeaseRecord) => requiredLeases.includes(id);
-    await Promise.all(
-      batch.leases.map((lease) => (isRenewal(lease) ? side.renewLease(lease, last) : side.putLease(lease, last))),
-    );
+    await this.#writeLeases(batch, last);
     await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
     const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();
     void superfluous.catch((error: unknown) => log.debug({ error }, "cannot remove ended leases"));
+  }
+
+  /** Settles when none is on its way any more: another try would meet those. */
+  async #writeLeases({ leases, requiredLeases, rowLeases }: CommitBatch, last: number): Promise<void> {
+    const { side } = this.#parts;
+    const [renewed, adopted] = [new Set(requiredLeases), new Set(rowLeases.map(([, lease]) => lease))];
+    const write = (lease: LeaseRecord) => {
+      if (renewed.has(lease.id)) return side.renewLease(lease, last);
+      return adopted.has(lease.id) ? side.offerLease(lease, last) : side.putLease(lease, last);
+    };
+    const results = await Promise.allSettled(leases.map(write));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   async #writeRows(batch: CommitBatch): Promise<void> {

@@ -135,6 +135,15 @@ export class SideBucket {
     return this.#putLease(record, lastRow, undefined);
   }
 
+  /** The same for a lease that every server names alike: who finds an entry leaves it as it is. */
+  async offerLease(record: LeaseRecord, lastRow: number): Promise<void> {
+    try {
+      await this.#putLease(record, lastRow, this.#entryOf(record.id));
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
+
   /** The same for a lease that is there. A conflict when somebody else has renewed it or begun to end it. */
   async renewLease(record: LeaseRecord, lastRow: number): Promise<void> {
     const { id } = record;
@@ -149,9 +158,9 @@ export class SideBucket {
    */
   async beginEnd({ id, expiresAtMs }: DueLease): Promise<void> {
     const known = this.#leases.get(id);
+    if (known?.record.expiresAtMs === ENDING_MS) return;
     if (known?.record.expiresAtMs !== expiresAtMs)
       throw new DriverError("conflict", `Cannot end lease ${id.toString(16)}: somebody has renewed it`);
-    if (expiresAtMs === ENDING_MS) return;
     await this.#putLease({ ...known.record, expiresAtMs: ENDING_MS }, known.after, this.#entryOf(id));
   }
 
@@ -163,9 +172,26 @@ export class SideBucket {
   async #putLease(record: LeaseRecord, lastRow: number, replaced: number | undefined): Promise<void> {
     const { id, ttlSeconds, expiresAtMs } = record;
     const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
-    const seq = await this.#put(`lease.${id.toString(16)}`, `${ttlSeconds} ${expiresAtMs} ${after}`, replaced);
-    this.#noteEntry(id, seq);
-    this.#take({ record, after, seq });
+    const key = `lease.${id.toString(16)}`;
+    try {
+      const seq = await this.#put(key, `${ttlSeconds} ${expiresAtMs} ${after}`, replaced);
+      this.#noteEntry(id, seq);
+      this.#take({ record, after, seq });
+    } catch (error) {
+      if (isConflict(error)) await this.#readEntry(id, this.#prefix + key);
+      throw error;
+    }
+  }
+
+  /** Who follows the bucket does not hear of an entry that a tool or a limit removed: without this it would be expected for ever. */
+  async #readEntry(id: LeaseId, subject: string): Promise<void> {
+    const message = await this.#options.messages.newestOf(subject);
+    if (message === undefined) {
+      this.#entries.delete(id);
+      return;
+    }
+    this.#apply(message);
+    this.#entries.set(id, message.seq); // whatever it says
   }
 
   async putRowLease(row: number, lease: LeaseId): Promise<void> {
@@ -181,7 +207,7 @@ export class SideBucket {
       try {
         this.#learnCompacted(revision, await this.#put("compacted", String(revision), seq));
       } catch (error) {
-        if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
+        if (!isConflict(error)) throw error;
         await this.readCompacted();
         if (this.#compacted.seq === seq) throw error;
       }
@@ -304,6 +330,10 @@ export class SideBucket {
   #learnCompacted(revision: number, seq: number): void {
     if (seq > this.#compacted.seq) this.#compacted = { revision, seq };
   }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof DriverError && error.kind === "conflict";
 }
 
 /** By sequence. A note has none: it counts only until the entry that follows it is there. */

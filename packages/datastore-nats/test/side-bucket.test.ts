@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { Driver } from "@k3s/datastore";
 import { nextTurn } from "@k3s/async";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { Bucket } from "../src/bucket.ts";
 import { openDriver, startNats } from "./support/nats-fixture.ts";
 import { nothing, ofKind, row } from "./support/rows.ts";
@@ -11,12 +13,12 @@ const SECOND_LEASE = { id: 6n, ttlSeconds: 60, expiresAtMs: 2 };
 /** Two leases with an entry each, and a row; nothing has ended. */
 async function withLeases(
   t: TestContext,
-): Promise<{ readonly driver: Driver; readonly reopen: () => Promise<Driver> }> {
+): Promise<{ readonly driver: Driver; readonly reopen: () => Promise<Driver>; readonly endpoint: string }> {
   const server = await startNats(t);
   const driver = await openDriver(t, server);
   const leases = [{ id: 5n, ttlSeconds: 60, expiresAtMs: 1 }, SECOND_LEASE];
   await driver.commit({ ...nothing, rows: [row(1, "/a")], leases });
-  return { driver, reopen: () => openDriver(t, server) };
+  return { driver, reopen: () => openDriver(t, server), endpoint: server.endpoint };
 }
 
 /** Makes every removal of an entry go through `around`; the calls are counted. */
@@ -115,4 +117,20 @@ describe("forgetEnded()", () => {
       ofKind("conflict"),
     );
   });
+});
+
+test("a lease whose entry was removed by somebody else can be renewed, at the second try", async (t) => {
+  const { driver, endpoint } = await withLeases(t);
+  const connection = await connect({ servers: endpoint });
+  t.after(() => connection.close());
+  const { streams } = await jetstreamManager(connection);
+  const entry = await streams.getMessage("KV_kine-k3s", { last_by_subj: "$KV.kine-k3s.lease.5" });
+  await streams.deleteMessage("KV_kine-k3s", entry?.seq ?? assert.fail());
+  const renewal = { ...nothing, after: 1, leases: [{ id: 5n, ttlSeconds: 60, expiresAtMs: 9 }], requiredLeases: [5n] };
+  await assert.rejects(driver.commit(renewal), ofKind("conflict"));
+  await driver.commit(renewal);
+  assert.deepEqual(
+    (await driver.shared?.leases())?.find(({ id }) => id === 5n),
+    renewal.leases[0],
+  );
 });

@@ -4,10 +4,13 @@ import type { Committer } from "./committer.ts";
 import type { Leases } from "./leases.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import type { Unleased } from "./row-reader.ts";
-import { StoreError } from "./store-errors.ts";
+import { StoreError, type StoreErrorReason } from "./store-errors.ts";
 
 /** Keys in one commit. */
 const MAX_KEYS = 1000;
+
+/** What is over some day. */
+const PASSING: ReadonlySet<StoreErrorReason> = new Set<StoreErrorReason>(["unavailable", "noSpace"]);
 
 interface AdoptionParts {
   readonly committer: Pick<Committer, "run">;
@@ -36,6 +39,7 @@ export class Adoption {
 
   /** For what was written since: tried until it is done, it cannot be done, or the store closes. */
   add(unleased: readonly Unleased[]): void {
+    this.#parts.leases.expect(unleased);
     this.#waiting.push(...unleased);
     if (!this.#isRunning) void this.#run();
   }
@@ -43,7 +47,7 @@ export class Adoption {
   async #run(): Promise<void> {
     const { log, signal } = this.#parts;
     const onRetry = (error: unknown) => log.debug({ error }, "cannot give leases to keys yet");
-    const isRetryable = (error: unknown) => error instanceof StoreError && error.reason === "unavailable";
+    const isRetryable = (error: unknown) => error instanceof StoreError && PASSING.has(error.reason);
     this.#isRunning = true;
     while (this.#waiting.length > 0 && !signal.aborted) {
       const keys = this.#waiting.splice(0, MAX_KEYS);
@@ -60,5 +64,6 @@ export class Adoption {
   async #adopt(unleased: readonly Unleased[]): Promise<void> {
     const { committer, leases, index } = this.#parts;
     await committer.run(() => leases.adopt(unleased.filter(({ version }) => index.newest(version.key) === version)));
+    leases.expectNoMore(unleased);
   }
 }

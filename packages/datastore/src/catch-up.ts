@@ -36,13 +36,16 @@ export class CatchUp {
     this.#parts = parts;
   }
 
-  /** Resolves with the keys that still need a lease of ours once the index shows the database as it was during the call. */
-  async run(): Promise<readonly Unleased[]> {
+  /**
+   * Resolves with the keys that still need a lease of ours once the index shows the database as it was during the call; with the leases,
+   * too, where `withLeases` says so or there is nothing else new.
+   */
+  async run(withLeases: boolean): Promise<readonly Unleased[]> {
     const { shared, index, leases } = this.#parts;
     const start = index.lastRow;
     await this.#readOn();
     // Without new rows it was a lease that somebody ended.
-    if (index.lastRow === start) await leases.syncWith(shared);
+    if (withLeases || index.lastRow === start) await leases.syncWith(shared);
     if (this.#missedUpTo > 0) await this.#makeUp();
     // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
     const { compactRevision } = await shared.position();

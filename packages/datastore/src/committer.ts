@@ -28,8 +28,11 @@ interface CommitterParts {
   readonly publish: (events: readonly KeyedEvent[], revision: number) => void;
   /** The same for a revision whose events are too many: watches of the interval find them in the log. */
   readonly publishFromLog: (interval: Interval, revision: number) => void;
-  /** Brings index and leases to the state on disk after a failed commit. Resolves once that worked, or the store closes. */
-  readonly reload: (onFailure: (error: unknown) => void) => Promise<void>;
+  /**
+   * Brings the index to the state on disk after a failed commit, and leases too where nothing else explains a conflict or `withLeases` says
+   * that the commit named some. Resolves once that worked, or the store closes.
+   */
+  readonly reload: (onFailure: (error: unknown) => void, withLeases: boolean) => Promise<void>;
 }
 
 const STAYING: Caller = { isOver: false };
@@ -326,7 +329,7 @@ export class Committer {
     await reload(() => {
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
-    });
+    }, inFlight.some(namesLeases));
     // Planned anew on top of the same rows it would meet the same conflict, for ever.
     this.#unexplained = isConflict && index.lastRow === this.#mark.lastRow ? this.#unexplained + 1 : 0;
     const next = isConflict ? this.#afterConflict(inFlight, error, mayTryOn) : "ok";
@@ -360,4 +363,9 @@ export class Committer {
   get #patience(): number {
     return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
   }
+}
+
+/** Whether it may have been refused for what others did to a lease. */
+function namesLeases({ draft }: Entry): boolean {
+  return draft.batch.requiredLeases.length > 0;
 }

@@ -59,6 +59,7 @@ export interface CommitBatch {
   /** More rows, instead of those. Only for a driver that takes them. */
   readonly deletions?: KeyDeletions;
   readonly spans: readonly RowSpan[];
+  /** Granted or renewed. A shared database may keep a later end that is stored: that was told to somebody. */
   readonly leases: readonly LeaseRecord[];
   readonly endedLeases: readonly LeaseId[];
   /** Leases that it renews or ends, and that it does not grant itself: a shared database refuses the batch when one is not stored. */

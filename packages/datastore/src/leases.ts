@@ -2,7 +2,7 @@ import { sleep } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Committer } from "./committer.ts";
-import { emptyBatch, ENDING_MS, type LeaseRecord, type SharedDatabase } from "./driver.ts";
+import { emptyBatch, ENDING_MS, type Driver, type LeaseRecord, type SharedDatabase } from "./driver.ts";
 import { sideDraft, type Draft, type Needs, type Pinned } from "./draft.ts";
 import { EndClock } from "./end-clock.ts";
 import { LeaseBook, startLease, type Lease } from "./lease-book.ts";
@@ -21,14 +21,14 @@ const MAX_TTL_SECONDS = 9_000_000_000;
 /** etcd raises shorter ones to what its elections need; with its default timing this is 2 s. */
 const MIN_TTL_SECONDS = 2;
 const RETRY_MS = 1000;
-/** Leases that end side by side, in as few commits as their rows fit into. */
+/** Leases that end side by side, where one commit takes several. */
 const ENDS_AT_ONCE = 64;
 /** The lease of a row of kine's is its id with this in front: every server names the same one without asking another. */
 const ROW_LEASE = 0x6bn << 56n;
 
 interface LeasesParts {
-  /** Where other servers grant, renew and end leases too. */
-  readonly shared: SharedDatabase | undefined;
+  /** Where it is shared, other servers grant, renew and end leases too. */
+  readonly driver: Pick<Driver, "shared" | "traits">;
   readonly index: MvccIndex;
   readonly values: ValueCache;
   readonly log: Logger;
@@ -42,12 +42,13 @@ export class Leases {
   readonly #clock: LeaseClock;
   readonly #ends: EndClock;
   #committer: Committer | undefined;
+  readonly #expected = new Map<LeaseId, Version>();
   /** The last attempt to end expired leases failed, and that was said. */
   #isLate = false;
 
   constructor(parts: LeasesParts) {
     this.#parts = parts;
-    const { shared } = parts;
+    const { shared } = parts.driver;
     this.#ends = new EndClock(shared && (() => shared.clockMs()));
     this.book = new LeaseBook(this.#ends, (deadlineMs) => this.#clock.notice(deadlineMs));
     this.#clock = new LeaseClock({
@@ -86,7 +87,7 @@ export class Leases {
 
   /** Asks a shared database for leases that other servers granted, renewed or ended. */
   async learn(): Promise<void> {
-    const { shared } = this.#parts;
+    const { shared } = this.#parts.driver;
     if (shared === undefined) return;
     const known = this.book.all();
     // What is in the book is stored after that, unless somebody ended it; and ends that rows tell are read.
@@ -171,6 +172,16 @@ export class Leases {
     return { id, grantedTtlSeconds: 0, remainingTtlSeconds: -1, keys: [] };
   }
 
+  /** Keys that wait for {@link adopt}: should another server's lease for one end before, it ends the key too. */
+  expect(unleased: readonly Unleased[]): void {
+    for (const { version } of unleased) this.#expected.set(ROW_LEASE + BigInt(version.row), version);
+  }
+
+  /** They wait no more. */
+  expectNoMore(unleased: readonly Unleased[]): void {
+    for (const { version } of unleased) this.#expected.delete(ROW_LEASE + BigInt(version.row));
+  }
+
   /**
    * Plans leases for keys that kine wrote with nothing but a TTL: they live that long from now, as in kine. Another server may do the same at
    * the same time.
@@ -213,9 +224,11 @@ export class Leases {
 
   #attached(lease: Lease, at: number): Version[] {
     const found: Version[] = [];
-    for (const key of [...lease.keys].sort()) {
+    const expected = this.#expected.get(lease.id);
+    const keys = expected === undefined ? lease.keys : new Set([...lease.keys, expected.key]);
+    for (const key of [...keys].sort()) {
       const version = versionAt(this.#parts.index.newest(key), at);
-      if (isLive(version) && version.lease === lease.id) found.push(version);
+      if (isLive(version) && (version.lease === lease.id || version === expected)) found.push(version);
     }
     return found;
   }
@@ -224,8 +237,9 @@ export class Leases {
     try {
       await this.learn(); // a lease that was renewed elsewhere is not due
       const due = this.book.due(performance.now());
-      for (let i = 0; i < due.length; i += ENDS_AT_ONCE)
-        await Promise.all(due.slice(i, i + ENDS_AT_ONCE).map(({ id }) => this.#end(id)));
+      const atOnce = this.#parts.driver.traits.atomic === "batch" ? ENDS_AT_ONCE : 1;
+      for (let i = 0; i < due.length; i += atOnce)
+        await Promise.all(due.slice(i, i + atOnce).map(({ id }) => this.#end(id)));
       this.#isLate = false;
     } catch (error) {
       if (this.#parts.signal.aborted) return;
@@ -239,4 +253,9 @@ export class Leases {
     failpoint("lease.expire");
     await this.#committer?.run((pinned) => this.#planExpiry(id, pinned));
   }
+}
+
+/** Whether a lease is that of a row of kine's. */
+export function isRowLease(id: LeaseId): boolean {
+  return id >> 56n === ROW_LEASE >> 56n;
 }

@@ -35,7 +35,7 @@ export class Recovery {
   }
 
   /** Reads what is new on disk and tells the watches. Tries until it works or the store closes; the log is told of the first failure. */
-  async run(onFailure: (error: unknown) => void): Promise<void> {
+  async run(onFailure: (error: unknown) => void, withLeases: boolean): Promise<void> {
     const { signal, log } = this.#parts;
     let isTold = false;
     const onRetry = (error: unknown) => {
@@ -44,17 +44,19 @@ export class Recovery {
       onFailure(error);
     };
     try {
-      await this.#readBack({ delayMinMs: 50, delayMaxMs: 500, onRetry });
+      await this.#readBack({ delayMinMs: 50, delayMaxMs: 500, onRetry }, withLeases);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
-  async #readBack(policy: Parameters<typeof retry>[1]): Promise<void> {
+  async #readBack(policy: Parameters<typeof retry>[1], withLeases: boolean): Promise<void> {
     const { signal, adopt } = this.#parts;
     const catchUp = this.#catchUp;
     // Not now: a commit would use up the claim of whoever is to be planned anew.
-    adopt(catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(), policy, signal));
+    adopt(
+      catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(withLeases), policy, signal),
+    );
   }
 
   async #reload(policy: Parameters<typeof retry>[1]): Promise<readonly Unleased[]> {

@@ -1,5 +1,6 @@
 import type { Logger } from "@k3s/log";
 import type { Driver, RowHead, SideState } from "./driver.ts";
+import { isRowLease } from "./leases.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
 import { RowReader, type Unleased } from "./row-reader.ts";
@@ -50,8 +51,13 @@ export class RowLoader {
     const side = await this.#driver.side();
     const revisions = new Map<number, number>();
     for (const { first, last } of side.spans) for (let row = first; row <= last; row++) revisions.set(row, last);
+    const stored = new Set(side.leases.map(({ id }) => id));
+    const leaseOf = (row: number) => {
+      const lease = side.rowLeases.get(row) ?? 0n;
+      return isRowLease(lease) && !stored.has(lease) ? 0n : lease; // as if it had none: then it gets it again
+    };
     const beside = {
-      leaseOf: (row: number) => side.rowLeases.get(row) ?? 0n,
+      leaseOf,
       revisionOf: (row: number) => revisions.get(row) ?? row,
     };
     await this.#readAll(beside, position?.lastRow ?? Number.POSITIVE_INFINITY);

@@ -73,7 +73,7 @@ export class MvccStore implements Store {
     this.#values = values;
     this.#reader = new RangeReader(index, values);
     this.#compactor = new Compactor({ driver, index, values, log, signal });
-    this.#leases = new Leases({ shared: driver.shared, index, values, log, signal });
+    this.#leases = new Leases({ driver, index, values, log, signal });
     this.#hub = new WatchHub();
     this.#recovery = new Recovery({
       ...{ driver, index, values, log, signal, hub: this.#hub, leases: this.#leases },
@@ -86,7 +86,7 @@ export class MvccStore implements Store {
       log,
       publish: (events, at) => this.#hub.publish(events, at),
       publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, { from: at, to: at }),
-      reload: (onFailure) => this.#recovery.run(onFailure),
+      reload: (onFailure, withLeases) => this.#recovery.run(onFailure, withLeases),
     });
     this.#adoption = new Adoption({ committer: this.#committer, leases: this.#leases, index, log, signal });
     this.#readIndex = this.#openReadIndex();

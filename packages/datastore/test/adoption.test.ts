@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { createLogger } from "@k3s/log";
 import { Adoption } from "../src/adoption.ts";
+import { tableTraits } from "../src/driver.ts";
 import type { Plan } from "../src/draft.ts";
 import { Leases } from "../src/leases.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
@@ -10,6 +11,7 @@ import { StoreError } from "../src/store-errors.ts";
 import { ValueCache } from "../src/value-cache.ts";
 
 const unavailable = () => new StoreError("unavailable", "Cannot use datastore: the test says so");
+const full = () => new StoreError("noSpace", "Cannot write to datastore: the disk is full");
 const refused = () => new StoreError("refused", "the test cannot hold it");
 
 /** An adoption whose first commits end with `failures`. `made` has the keys of each that came through. */
@@ -21,7 +23,7 @@ function createRig(t: TestContext, failures: readonly Error[]) {
   t.after(() => stop.abort());
   const { signal } = stop;
   const values = new ValueCache({ values: () => Promise.resolve([]) }, 1000, () => undefined);
-  const leases = new Leases({ shared: undefined, index, values, log, signal });
+  const leases = new Leases({ driver: { traits: tableTraits }, index, values, log, signal });
   const made: (readonly number[])[] = [];
   const left = [...failures];
   const over = Promise.withResolvers<void>();
@@ -43,18 +45,13 @@ function createRig(t: TestContext, failures: readonly Error[]) {
     index.append({ ...version, previous: index.newest(key), value: undefined });
     return { version: index.newest(key) ?? assert.fail(), ttlSeconds: 60 };
   };
-  return {
-    adoption: new Adoption({ committer: { run }, leases, index, log, signal }),
-    made,
-    lines,
-    write,
-    leases,
-    over,
-  };
+  const other = new Leases({ driver: { traits: tableTraits }, index, values, log, signal });
+  const adoption = new Adoption({ committer: { run }, leases, index, log, signal });
+  return { adoption, made, lines, write, leases, other, index, over };
 }
 
-test("Adoption: what fails while the database is away is tried again, with what came meanwhile behind it", async (t) => {
-  const { adoption, made, lines, write, over } = createRig(t, [unavailable(), unavailable()]);
+test("Adoption: what fails while the database is away or full is tried again, with what came meanwhile behind it", async (t) => {
+  const { adoption, made, lines, write, over } = createRig(t, [unavailable(), full()]);
   const [first, second] = [write(1), write(2)];
   adoption.add([first]);
   adoption.add([second]);
@@ -87,4 +84,19 @@ test("Adoption: a key that was overwritten before its turn gets no lease", async
   adoption.add([old]);
   await over.promise;
   assert.deepEqual([made, version.lease, leases.book.ids()], [[[]], 0n, []]);
+});
+
+test("Adoption: a lease that another server gave to a key, and that ends before the key's turn, ends the key", (t) => {
+  const { adoption, write, leases, index, other } = createRig(t, []);
+  const key = write(1);
+  const { id } = other.adopt([{ ...key, version: { ...key.version } }]).batch.leases[0] ?? assert.fail();
+  leases.book.learn([{ id, ttlSeconds: 60, expiresAtMs: 1 }]);
+  adoption.add([key]);
+  index.commit(1);
+  const draft = leases.revoke(id, new Map([[1, Buffer.from("v")]]));
+  assert.ok(!("needs" in draft));
+  assert.deepEqual(
+    [draft.batch.rows.map(({ name, deleted }) => [name, deleted]), draft.batch.endedLeases],
+    [[["k1", true]], [id]],
+  );
 });

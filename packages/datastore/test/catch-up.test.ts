@@ -40,13 +40,13 @@ test("CatchUp: keys without a lease are told once, also those of a page before a
   };
   const log = createLogger({ level: "error", format: "text", write: () => undefined });
   const values = new ValueCache(driver, 1000, () => undefined);
-  const leases = new Leases({ shared, index, values, log, signal: AbortSignal.abort() });
+  const leases = new Leases({ driver, index, values, log, signal: AbortSignal.abort() });
   const catchUp = new CatchUp({ driver, shared, index, values, leases, hub: new WatchHub() });
-  await assert.rejects(catchUp.run(), /the connection was lost/);
-  const unleased = await catchUp.run();
+  await assert.rejects(catchUp.run(false), /the connection was lost/);
+  const unleased = await catchUp.run(false);
   assert.deepEqual(
     unleased.map(({ version }) => version.key),
     ["/k1", "/k2"],
   );
-  assert.deepEqual(await catchUp.run(), []);
+  assert.deepEqual(await catchUp.run(true), []);
 });

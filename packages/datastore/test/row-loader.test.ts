@@ -58,3 +58,30 @@ test("RowLoader: leaves a page alone that lies beyond what it was to read", asyn
   const { versions } = await new RowLoader({ ...driver, shared } as unknown as Driver, index, silent).read();
   assert.equal(versions.length, 5);
 });
+
+test("RowLoader: a key whose lease of its row is not stored is one without a lease, others keep what they have", async () => {
+  const { driver } = table(3);
+  const own = (0x6bn << 56n) + 1n;
+  const lost = (0x6bn << 56n) + 2n;
+  const side: Driver["side"] = () =>
+    Promise.resolve({
+      leases: [{ id: own, ttlSeconds: 60, expiresAtMs: 1 }],
+      rowLeases: new Map([
+        [1, own],
+        [2, lost],
+        [3, 5n],
+      ]),
+      spans: [],
+    });
+  const heads: Driver["heads"] = async (after, limit) =>
+    (await driver.heads(after, limit)).map((row) => ({ ...row, ttlSeconds: 60 }));
+  const { versions, unleased } = await new RowLoader({ ...driver, heads, side }, new MvccIndex(), silent).load();
+  assert.deepEqual(
+    versions.map(({ lease }) => lease),
+    [own, 0n, 5n],
+  );
+  assert.deepEqual(
+    unleased.map(({ version }) => version.row),
+    [2],
+  );
+});

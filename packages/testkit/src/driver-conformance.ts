@@ -132,12 +132,12 @@ export function driverConformance(label: string, open: OpenDriver): void {
       await driver.commit({
         ...nothing,
         after: 3,
-        leases: [{ ...lease, expiresAtMs: 8 }],
+        leases: [{ ...lease, expiresAtMs: 1_800_000_000_008 }],
         endedLeases: [5n],
         rowLeases: [[2, id]],
       });
       const side = await driver.side();
-      assert.deepEqual(side.leases, [{ ...lease, expiresAtMs: 8 }]);
+      assert.deepEqual(side.leases, [{ ...lease, expiresAtMs: 1_800_000_000_008 }]);
       assert.deepEqual(
         [...side.rowLeases],
         [
@@ -348,7 +348,9 @@ function sharedConformance(open: OpenDriver): void {
     await driver.commit(end([stored(5n, 9)], 0));
     const { lastRow } = await driver.shared.position();
     await driver.shared.changes(0, 10);
-    await driver.commit({ ...end([stored(6n, 7)], lastRow), rows: [] });
+    const expiry = { ...end([stored(6n, 7)], lastRow), rows: [] };
+    await assert.rejects(driver.commit({ ...expiry, after: lastRow - 1 }), kind("conflict"));
+    await driver.commit(expiry); // the same: nobody has renewed it in between
     assert.deepEqual(await driver.shared.leases(), [stored(8n, 7)]);
   });
 

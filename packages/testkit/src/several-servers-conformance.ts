@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { emptyBatch } from "@k3s/datastore";
 import type { SqlTestDatabase } from "./sql-test-database.ts";
 import { creations, EVERYTHING, query, rangeOf, rowIds, write } from "./store-ops.ts";
 import { until } from "./until.ts";
@@ -14,6 +15,14 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     const name = database.newName();
     const stores = await Promise.all(Array.from({ length: 4 }, () => database.store(t, name)));
     for (const store of stores) assert.equal((await store.range(query(rangeOf("/registry/health")))).count, 1);
+  });
+
+  test("a renewal that comes late takes back none that came after it", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const ending = (expiresAtMs: number) => [{ id: 5n, ttlSeconds: 60, expiresAtMs }];
+    for (const expiresAtMs of [7, 9, 8]) await driver.commit({ ...emptyBatch, leases: ending(expiresAtMs) });
+    assert.deepEqual(await driver.shared?.leases(), ending(9));
   });
 
   test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
