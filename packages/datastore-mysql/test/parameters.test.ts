@@ -3,8 +3,7 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { describeError, NodeError } from "@k3s/errors";
-import { createLogger } from "@k3s/log";
-import { collectLog } from "@k3s/testkit";
+import { collectLog, openUntilWaiting } from "@k3s/testkit";
 import { parseMysqlDsn } from "../src/mysql-dsn.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
 import { TestDatabase } from "./support/test-database.ts";
@@ -86,26 +85,10 @@ describe("openMysqlDriver() on a proxy that does not take our own statements", (
   for (const code of [1064, 1193, 1227])
     test(`waits, and blames no parameter of an endpoint that has none, for error ${code}`, async (t) => {
       const port = await narrowProxy(t, code);
-      const refusal = await waitOf(`root@tcp(127.0.0.1:${port})/x?timeout=2s`);
-      assert.match(refusal, /waiting for the database/);
-      assert.match(refusal, /Unsupported statement/);
-      assert.doesNotMatch(refusal, /parameter|does not take/);
+      const dsn = `root@tcp(127.0.0.1:${port})/x?timeout=2s`;
+      const told = await openUntilWaiting((options) => openMysqlDriver({ dsn, ...options }));
+      assert.match(told, /waiting for the database/);
+      assert.match(told, /Unsupported statement/);
+      assert.doesNotMatch(told, /parameter|does not take/);
     });
 });
-
-/** The first warning of a driver that waits. */
-async function waitOf(dsn: string): Promise<string> {
-  const stop = new AbortController();
-  const lines: string[] = [];
-  const write = (line: string): void => {
-    lines.push(line);
-    if (line.includes("waiting for the database")) stop.abort(new Error("It waits"));
-  };
-  const log = createLogger({ level: "info", format: "json", write });
-  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]);
-  const refusal = await openMysqlDriver({ dsn, log, signal }).then(
-    (driver) => driver.close().then(() => "It opens"),
-    (error: unknown) => describeError(error),
-  );
-  return [...lines, refusal].join("\n");
-}

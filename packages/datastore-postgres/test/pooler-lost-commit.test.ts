@@ -7,6 +7,7 @@ import { LOCK } from "../src/commit-statement.ts";
 import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
+import { holdCommits } from "./support/hold-commits.ts";
 import { startPgBouncer } from "./support/pgbouncer.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
@@ -53,17 +54,7 @@ for (const poolMode of MODES) {
 
   lateCommitConformance(label, async (t) => {
     const opened = await openBehindProxy(t, poolMode);
-    const admin = await database.connect(t, opened.name);
-    const other = await database.connect(t, opened.name);
-    const hold = async () => {
-      await other.query(`BEGIN; SELECT ${LOCK}`);
-      return () => other.query("ROLLBACK");
-    };
-    const isWaiting = async () => {
-      const { rows } = await admin.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
-      return rows.length > 0;
-    };
-    return { ...opened, hold, isWaiting };
+    return { ...opened, ...(await holdCommits(t, database, opened.name)) };
   });
 }
 
