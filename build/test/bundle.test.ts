@@ -24,7 +24,7 @@ async function bundle(t: TestContext, failpoints?: boolean): Promise<string> {
   return text.replaceAll("\\\n", ""); // strings are broken where a line would be too long
 }
 
-/** The names of all failpoints in the product, as they are written where they stand. */
+/** The names of all failpoints in the product, as they are written where they stand: something else may begin like one of them. */
 async function failpointNames(): Promise<string[]> {
   const names: string[] = [];
   for (const folder of await readdir(join(ROOT, "packages"))) {
@@ -32,7 +32,7 @@ async function failpointNames(): Promise<string[]> {
     for (const file of await readdir(source, { recursive: true }).catch(() => [])) {
       if (!file.endsWith(".ts")) continue;
       const text = await readFile(join(source, file), "utf8");
-      names.push(...Array.from(text.matchAll(/\bfailpoint\("([^"]+)"\)/g), ([, name = ""]) => name));
+      names.push(...Array.from(text.matchAll(/\bfailpoint\("([^"]+)"\)/g), ([, name = ""]) => `"${name}"`));
     }
   }
   return names;
