@@ -105,6 +105,16 @@ describe("checkHistory() and the order of operations", () => {
     assert.deepEqual(judge([...lost, [2, 3, all, shows(1 + kept.length, ...kvs)]]), []);
   });
 
+  test("looks at a set of lease calls without an answer once, in whatever order they came", () => {
+    const lost = Array.from({ length: 11 }, (_, id): Row => [
+      0,
+      1,
+      { kind: "leaseGrant", id: id + 1, ttl: 600 },
+      UNKNOWN,
+    ]);
+    assert.deepEqual(judge([...lost, [2, 3, get("a"), shows(2, created("a", "1", 2))]]), ["linearizable"]);
+  });
+
   test("counts revisions by transactions or by writes, as the server does", () => {
     const success = [put("a", "1"), put("b", "1")] as const;
     const both = { kind: "txn", compare: [], success, failure: [] } as Request;

@@ -228,7 +228,8 @@ export class LinearizationSearch {
       ahead.push(position);
       left--;
     }
-    return `${this.#base},${ahead.join()};${[...this.#optionalTaken].join()};${fingerprint(state)}`;
+    const optional = [...this.#optionalTaken].sort((a, b) => a - b); // in whatever order they were taken
+    return `${this.#base},${ahead.join()};${optional.join()};${fingerprint(state)}`;
   }
 
   #note(state: State): void {
