@@ -1,20 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
+import { connectPair } from "@k3s/testkit";
 import { FirstWord } from "../src/foreign-server.ts";
 
 /** Both ends of a connection. */
-async function connected(t: TestContext): Promise<{ readonly client: Socket; readonly server: Socket }> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  t.after(() => listener.close());
-  await once(listener, "listening");
-  const client = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+async function connected(t: TestContext) {
+  const client = new Socket();
   client.on("error", () => undefined);
-  t.after(() => client.destroy());
-  const [server] = (await once(listener, "connection")) as [Socket];
-  t.after(() => server.destroy());
-  return { client, server };
+  return { client, server: await connectPair(t, client) };
 }
 
 describe("FirstWord knows what a server says first", () => {

@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
+import { connectPair } from "@k3s/testkit";
 import { ForeignServer, PostgresSocket } from "../src/foreign-server.ts";
 
 /** Both ends of a connection. */
-async function connected(t: TestContext): Promise<{ readonly client: PostgresSocket; readonly server: Socket }> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  t.after(() => listener.close());
-  await once(listener, "listening");
+async function connected(t: TestContext) {
   const client = new PostgresSocket();
-  client.connect((listener.address() as AddressInfo).port, "127.0.0.1");
-  t.after(() => client.destroy());
-  const [server] = (await once(listener, "connection")) as [Socket];
-  t.after(() => server.destroy());
-  return { client, server };
+  return { client, server: await connectPair(t, client) };
 }
 
 describe("PostgresSocket", () => {

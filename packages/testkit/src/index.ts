@@ -2,6 +2,7 @@ export { adoptionConformance } from "./adoption-conformance.ts";
 export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";
+export { connectPair } from "./connect-pair.ts";
 export { collectLog } from "./collect-log.ts";
 export { lateCommitConformance, lostCommitConformance, openBehindProxy } from "./lost-commit-conformance.ts";
 export { leaseRaceConformance } from "./lease-race-conformance.ts";
