@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { freePort } from "./free-port.ts";
 import { inNetwork, Program } from "./programs.ts";
-import { until } from "./until.ts";
 
 /** A real etcd with one member, on loopback. */
 export interface Etcd {
@@ -76,10 +75,7 @@ interface Surroundings {
 async function run(options: Surroundings, health: string): Promise<Program> {
   const program = await Program.start("etcd", options);
   try {
-    await until("etcd is healthy", async () => {
-      if (program.hasExited) throw new Error(`Cannot use etcd: it ended\n${program.output}`);
-      return await isHealthy(health, options.network);
-    });
+    await program.ready("etcd is healthy", () => isHealthy(health, options.network));
   } catch (error) {
     await program.stop();
     throw error;
@@ -88,7 +84,7 @@ async function run(options: Surroundings, health: string): Promise<Program> {
 }
 
 async function isHealthy(url: string, network: string | undefined): Promise<boolean> {
-  if (network === undefined) return (await fetch(url)).ok;
+  if (network === undefined) return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
   const [command, ...args] = inNetwork(network, ["curl", "-sfm", "2", url]);
   return (await execa(command, args)).exitCode === 0;
 }

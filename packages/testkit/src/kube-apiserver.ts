@@ -4,7 +4,6 @@ import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
 import { Program } from "./programs.ts";
-import { until } from "./until.ts";
 
 export interface KubeApiserverOptions {
   /** Working folder, also for its certificates: a relative unix socket in `etcdServers` is looked for here. */
@@ -46,7 +45,7 @@ export class KubeApiserver {
     });
     const server = new KubeApiserver(program, port);
     try {
-      await until("kube-apiserver is ready", () => server.#isReady(), READY_WITHIN_MS);
+      await program.ready("kube-apiserver is ready", () => server.#isReady(), READY_WITHIN_MS);
     } catch (error) {
       await server.stop();
       throw new Error(`Cannot use kube-apiserver: it is not ready\n${program.output}`, { cause: error });
@@ -95,7 +94,6 @@ export class KubeApiserver {
   }
 
   async #isReady(): Promise<boolean> {
-    if (this.program.hasExited) return Promise.reject(new Error("kube-apiserver has ended"));
     return (await this.request("GET", "/readyz")).status === 200;
   }
 }

@@ -99,10 +99,7 @@ export class MariaDbServer implements AsyncDisposable {
     });
     this.#running = child;
     try {
-      await until("MariaDB greets clients", async () => {
-        if (child.hasExited) throw new Error(`Cannot use MariaDB: it ended\n${child.output}`);
-        return await greets(this.socketPath);
-      });
+      await child.ready("MariaDB greets clients", () => greets(this.socketPath));
     } catch (error) {
       await this.stop();
       throw error;

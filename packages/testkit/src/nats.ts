@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { freePort } from "./free-port.ts";
 import { freezeProcess } from "./freeze-process.ts";
 import { Program } from "./programs.ts";
-import { until } from "./until.ts";
 
 /** What a nats-server of a test has beyond the defaults. */
 export interface NatsServerOptions {
@@ -87,10 +86,7 @@ async function run({ folder, network }: Place): Promise<Program> {
   const args = ["-c", join(folder, "nats.conf")];
   const program = await Program.start("nats-server", { args, cwd: folder, network });
   try {
-    await until("nats-server is ready", () => {
-      if (program.hasExited) throw new Error(`Cannot use nats-server: it ended\n${program.output}`);
-      return Promise.resolve(program.output.includes("Server is ready")); // it listens by then
-    });
+    await program.ready("nats-server is ready", () => Promise.resolve(program.output.includes("Server is ready"))); // it listens by then
   } catch (error) {
     await program.stop();
     throw error;

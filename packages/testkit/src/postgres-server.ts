@@ -93,10 +93,10 @@ export class PostgresServer implements AsyncDisposable {
     });
     this.#running = child;
     try {
-      await until("PostgreSQL lets clients in", async () => {
-        if (child.hasExited) throw new Error(`Cannot use PostgreSQL: it ended\n${child.output}`);
-        return (await isReady(this.dataDir)) && (await greets(join(folder, `.s.PGSQL.${port}`)));
-      });
+      await child.ready(
+        "PostgreSQL lets clients in",
+        async () => (await isReady(this.dataDir)) && (await greets(join(folder, `.s.PGSQL.${port}`))),
+      );
     } catch (error) {
       await this.stop();
       throw error;

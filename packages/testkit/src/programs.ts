@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 import { freezeProcess } from "./freeze-process.ts";
+import { until } from "./until.ts";
 
 /** Folders, as in PATH, with programs that are not installed, such as the component folder of the product. */
 const FOLDER_VARIABLE = "K3S_TEST_BIN_DIR";
@@ -72,6 +73,15 @@ export class Program {
   /** The newest of what it wrote on both streams. */
   get output(): string {
     return this.#output;
+  }
+
+  /**
+   * Resolves when `check` gives true; `state` completes "Waiting until". Rejects after `limitMs`, a minute by default, and with what the program
+   * wrote as soon as it ends instead.
+   */
+  async ready(state: string, check: () => Promise<boolean>, limitMs?: number): Promise<void> {
+    await until(state, async () => this.hasExited || (await check()), limitMs);
+    if (this.hasExited) throw new Error(`Waiting until ${state}: the program ended\n${this.output}`);
   }
 
   /** SIGKILL. Resolves when it is gone; may be called twice. */

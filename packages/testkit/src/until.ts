@@ -1,4 +1,5 @@
 import { deadline, sleep } from "@k3s/async";
+import { describeError } from "@k3s/errors";
 
 /**
  * Asks `check` until it gives something other than undefined or false, and returns that. For states of programs that tell nobody when they change.
@@ -19,7 +20,8 @@ export async function until<T>(
       lastError = error;
     }
     await sleep(delayMs, limit).catch((error: unknown) => {
-      throw new Error(String(error), { cause: lastError });
+      const last = lastError === undefined ? "" : `; at last: ${describeError(lastError)}`;
+      throw new Error(`${String(error)}${last}`, { cause: lastError });
     });
   }
 }

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { findProgram, freePort, Program, until } from "@k3s/testkit";
+import { findProgram, freePort, Program } from "@k3s/testkit";
 
 interface PgBouncerOptions {
   /** Existing folder for its settings. */
@@ -38,8 +38,7 @@ pool_mode = ${poolMode}
     cwd: folder,
   });
   t.after(() => program.stop());
-  await until("PgBouncer takes connections", async () => {
-    if (program.hasExited) throw new Error(`Cannot use PgBouncer: it ended\n${program.output}`);
+  await program.ready("PgBouncer takes connections", async () => {
     const socket = connect({ port, host: "127.0.0.1" });
     await once(socket, "connect").finally(() => socket.destroy());
     return true;
