@@ -164,7 +164,7 @@ describe("serve()", () => {
     assert.equal(events.at(-1), "STOPPING");
     t.mock.timers.tick(1);
     await served;
-    assert.equal(events.at(-1), "Error: Stopping the node took longer than 30 s");
+    assert.equal(events.at(-1), "DeadlineExceeded: Stopping the node took longer than 30 s");
   });
 
   test("gives up on a component that does not even stop by force, and names it", async (t) => {

@@ -1,5 +1,5 @@
 export { aborted, abortReason } from "./aborted.ts";
-export { deadline, repeat, sleep } from "./time.ts";
+export { deadline, DeadlineExceeded, repeat, sleep } from "./time.ts";
 export { Latest } from "./latest.ts";
 export { nextTurn } from "./next-turn.ts";
 export { retry } from "./retry.ts";

@@ -11,10 +11,19 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   }
 }
 
-/** A signal that aborts with `parent`, or after `ms` milliseconds with an error that says what took too long. */
+/** What a {@link deadline} aborts with. */
+export class DeadlineExceeded extends Error {
+  override readonly name = "DeadlineExceeded";
+
+  constructor(what: string, ms: number) {
+    super(`${what} took longer than ${ms / 1000} s`);
+  }
+}
+
+/** A signal that aborts with `parent`, or after `ms` milliseconds with a {@link DeadlineExceeded} that says what took too long. */
 export function deadline(ms: number, what: string, parent?: AbortSignal): AbortSignal & Disposable {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error(`${what} took longer than ${ms / 1000} s`)), ms);
+  const timer = setTimeout(() => controller.abort(new DeadlineExceeded(what, ms)), ms);
   const onParent = () => {
     if (parent !== undefined) controller.abort(abortReason(parent));
   };

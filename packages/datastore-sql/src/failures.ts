@@ -1,3 +1,4 @@
+import { DeadlineExceeded } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Dialect, FailureKind, SqlSession } from "./dialect.ts";
@@ -29,8 +30,12 @@ const UNREACHABLE: ReadonlySet<unknown> = new Set([
   ...["EHOSTDOWN", "ENETDOWN", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "PROTOCOL_CONNECTION_LOST"],
 ]);
 
-/** The way to the server failed, and the request did not get to it or its answer not back. */
+/**
+ * The way to the server failed, and the request did not get to it or its answer not back. Only connecting ends by a deadline of its own:
+ * what runs on a connection ends by {@link TookTooLong}.
+ */
 function isUnreachable(error: unknown): boolean {
+  if (error instanceof DeadlineExceeded) return true;
   return error instanceof Error && "code" in error && UNREACHABLE.has(error.code);
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
+import { DeadlineExceeded } from "@k3s/async";
 import { createLogger } from "@k3s/log";
 import { Failures } from "../src/failures.ts";
 import { TookTooLong } from "../src/limited.ts";
@@ -14,6 +15,8 @@ describe("Failures", () => {
     const error: unknown = await once(connect({ host: "127.0.0.1", port: 1 }), "connect").catch((e: unknown) => e);
     assert.match(String(error), /ECONNREFUSED/);
     assert.match(failures.toDriverError(error, "read").message, /: MySQL cannot be reached$/);
+    const wait = new DeadlineExceeded("Connecting to MySQL", 5000);
+    assert.match(failures.toDriverError(wait, "read").message, /: MySQL cannot be reached$/);
     const refusal = Object.assign(new Error("Table is full"), { code: "ER_RECORD_FILE_FULL", errno: 1114 });
     assert.match(failures.toDriverError(refusal, "write").message, /: MySQL refused it$/);
   });

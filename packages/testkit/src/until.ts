@@ -21,7 +21,7 @@ export async function until<T>(
     }
     await sleep(delayMs, limit).catch((error: unknown) => {
       const last = lastError === undefined ? "" : `; at last: ${describeError(lastError)}`;
-      throw new Error(`${String(error)}${last}`, { cause: lastError });
+      throw new Error(`${describeError(error)}${last}`, { cause: lastError });
     });
   }
 }
