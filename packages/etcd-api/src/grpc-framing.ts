@@ -2,6 +2,7 @@ import { Code, RpcError } from "./rpc-error.ts";
 
 /** Compression flag and length in front of each message. */
 const PREFIX_BYTES = 5;
+const NOTHING = Buffer.alloc(0);
 
 /** The five bytes that go before a message that is not compressed. */
 export function messagePrefix(length: number): Buffer {
@@ -16,57 +17,57 @@ export function framedSize(message: Uint8Array): number {
   return PREFIX_BYTES + message.length;
 }
 
-/** Cuts the body of a request into messages, however its pieces were cut. */
-export class MessageAssembler {
+/** Cuts the body of a request into messages, however its pieces were cut. What waits takes at most twice its bytes, however many pieces it has. */
+export class MessageReader {
   readonly #bytesMax: number;
-  /** Copies of what has come of a message so far: a view would keep alive whatever came in with it. */
-  #parts: Buffer[] = [];
-  #bytes = 0;
-  /** Size of the unfinished message with its prefix; 0 until the prefix is complete. */
-  #wanted = 0;
+  /** What has come and is not read: a part of the piece that came last, or of `#own`. */
+  #rest: Buffer = NOTHING;
+  /** Memory of ours that ends behind `#rest` or later; empty while the rest lies in a piece. */
+  #own: Buffer = NOTHING;
+  /** Where the rest ends in it. */
+  #end = 0;
 
   /** `bytesMax`: largest message that is taken. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
 
-  /** A message has begun and not ended. */
-  get isPartial(): boolean {
-    return this.#bytes > 0;
+  /** Something has come that {@link next} has not given. */
+  get hasRest(): boolean {
+    return this.#rest.length > 0;
   }
 
-  /** Calls `each` with every message that `bytes` completes. Throws RpcError for one that cannot be taken. */
-  push(bytes: Buffer, each: (message: Buffer) => void): void {
-    let rest = bytes;
-    while (rest.length > 0) rest = this.#bytes === 0 ? this.#whole(rest, each) : this.#more(rest, each);
+  push(bytes: Buffer): void {
+    if (this.#rest.length === 0) {
+      this.#rest = bytes;
+      this.#own = NOTHING;
+      return;
+    }
+    const { length } = this.#rest;
+    if (this.#own.length - this.#end < bytes.length) this.#move(Math.max(length + bytes.length, 2 * length));
+    bytes.copy(this.#own, this.#end);
+    this.#end += bytes.length;
+    this.#rest = this.#own.subarray(this.#end - length - bytes.length, this.#end);
   }
 
-  /** Takes one message that is there as a whole, without copying it; else begins a partial one. Returns the rest. */
-  #whole(bytes: Buffer, each: (message: Buffer) => void): Buffer {
-    const end = bytes.length < PREFIX_BYTES ? Infinity : this.#sizeOf(bytes);
-    if (bytes.length < end) return this.#more(bytes, each);
-    each(bytes.subarray(PREFIX_BYTES, end));
-    return bytes.subarray(end);
+  /** The next message that is there as a whole. Its bytes are not changed later. Throws RpcError for one that cannot be taken. */
+  next(): Buffer | undefined {
+    const end = this.#rest.length < PREFIX_BYTES ? Infinity : this.#sizeOf(this.#rest);
+    if (this.#rest.length < end) return undefined;
+    const message = this.#rest.subarray(PREFIX_BYTES, end);
+    this.#rest = this.#rest.subarray(end);
+    return message;
   }
 
-  #more(bytes: Buffer, each: (message: Buffer) => void): Buffer {
-    const wanted = this.#wanted === 0 ? PREFIX_BYTES : this.#wanted;
-    const count = Math.min(wanted - this.#bytes, bytes.length);
-    this.#parts.push(Buffer.from(bytes.subarray(0, count)));
-    this.#bytes += count;
-    if (this.#bytes === wanted) this.#step(each);
-    return bytes.subarray(count);
+  /** To be called when the rest is left to wait: a part of a piece would keep alive whatever came in with it. */
+  keep(): void {
+    if (this.#own.length === 0 && this.#rest.length > 0) this.#move(this.#rest.length);
   }
 
-  #step(each: (message: Buffer) => void): void {
-    const joined = Buffer.concat(this.#parts);
-    if (this.#wanted === 0) this.#wanted = this.#sizeOf(joined);
-    this.#parts = [joined];
-    if (this.#bytes < this.#wanted) return;
-    this.#parts = [];
-    this.#bytes = 0;
-    this.#wanted = 0;
-    each(joined.subarray(PREFIX_BYTES));
+  #move(capacity: number): void {
+    this.#own = Buffer.allocUnsafeSlow(capacity);
+    this.#end = this.#rest.copy(this.#own);
+    this.#rest = this.#own.subarray(0, this.#end);
   }
 
   #sizeOf(prefix: Buffer): number {

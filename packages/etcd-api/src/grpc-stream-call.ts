@@ -1,7 +1,7 @@
 import { abortReason } from "@k3s/async";
 import type { ServerStream, StreamListener } from "@k3s/http2";
 import type { CallDeadlines, TimedCall } from "./call-deadlines.ts";
-import { framedSize, MessageAssembler, messagePrefix } from "./grpc-framing.ts";
+import { framedSize, MessageReader, messagePrefix } from "./grpc-framing.ts";
 import { failureAnswer, failureTrailers, RESPONSE_HEAD, TRAILERS_OK } from "./grpc-status.ts";
 import type { MessageStream, StreamHandler } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
@@ -13,8 +13,7 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
   readonly #stream: ServerStream;
   readonly #deadlines: CallDeadlines;
   readonly #gone = new AbortController();
-  readonly #assembler = new MessageAssembler(RECEIVE_BYTES_MAX);
-  #queue: Buffer[] = [];
+  #reader = new MessageReader(RECEIVE_BYTES_MAX);
   #isComplete = false;
   #arrival = Promise.withResolvers<void>();
   #room: PromiseWithResolvers<void> | undefined;
@@ -50,17 +49,12 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
 
   data(bytes: Buffer): void {
     if (this.#isOver) return;
-    try {
-      this.#assembler.push(bytes, (message) => this.#queue.push(message));
-    } catch (error) {
-      this.#fail(error);
-    }
+    this.#reader.push(bytes);
+    this.#reader.keep();
     this.#arrival.resolve();
   }
 
   end(): void {
-    if (this.#assembler.isPartial)
-      this.#fail(new RpcError(Code.internal, "grpc: request ended in the middle of a message"));
     this.#isComplete = true;
     this.#arrival.resolve();
   }
@@ -89,12 +83,14 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
 
   async *#messages(): AsyncGenerator<Buffer> {
     while (!this.signal.aborted) {
-      const message = this.#queue.shift();
+      const message = this.#reader.next();
       if (message !== undefined) {
         this.#stream.credit(framedSize(message));
         yield message;
         continue;
       }
+      if (this.#isComplete && this.#reader.hasRest)
+        throw new RpcError(Code.internal, "grpc: request ended in the middle of a message");
       if (this.#isComplete) return;
       this.#arrival = Promise.withResolvers();
       await this.#arrival.promise;
@@ -124,7 +120,7 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
   #leave(reason: Error): void {
     this.#isOver = true;
     this.#deadlines.delete(this);
-    this.#queue = [];
+    this.#reader = new MessageReader(RECEIVE_BYTES_MAX);
     this.#gone.abort(reason);
     this.#arrival.resolve();
     this.#room?.reject(reason);

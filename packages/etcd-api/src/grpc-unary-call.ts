@@ -1,7 +1,7 @@
 import type { ServerStream, StreamListener } from "@k3s/http2";
 import type { Backlog } from "./backlog.ts";
 import type { CallDeadlines, TimedCall } from "./call-deadlines.ts";
-import { messagePrefix, MessageAssembler } from "./grpc-framing.ts";
+import { messagePrefix, MessageReader } from "./grpc-framing.ts";
 import { failureAnswer, RESPONSE_HEAD, TRAILERS_OK } from "./grpc-status.ts";
 import type { UnaryHandler, UnaryScope } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
@@ -19,10 +19,11 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
   readonly #stream: ServerStream;
   readonly #handle: UnaryHandler;
   readonly #context: UnaryContext;
-  #assembler: MessageAssembler | undefined;
+  #reader: MessageReader | undefined;
   #request: Buffer | undefined;
   #running: Promise<void> | undefined;
   #isOver = false;
+  #mustAnswer = false;
   #onTaken: (() => void) | undefined;
 
   constructor(stream: ServerStream, handle: UnaryHandler, context: UnaryContext) {
@@ -33,9 +34,9 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   data(bytes: Buffer): void {
     if (this.#isOver) return;
-    this.#assembler ??= new MessageAssembler(RECEIVE_BYTES_MAX);
+    this.#reader ??= new MessageReader(RECEIVE_BYTES_MAX);
     try {
-      this.#assembler.push(bytes, (message) => this.#take(message));
+      this.#read(this.#reader, bytes);
     } catch (error) {
       this.#fail(error);
     }
@@ -43,7 +44,7 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   end(): void {
     if (this.#isOver) return;
-    if (this.#request === undefined || this.#assembler?.isPartial === true) {
+    if (this.#request === undefined || this.#reader?.hasRest === true) {
       this.#fail(new RpcError(Code.internal, "grpc: request ended before its message"));
       return;
     }
@@ -63,6 +64,10 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
     this.#onTaken = done;
   }
 
+  hasChanged(): void {
+    this.#mustAnswer = true;
+  }
+
   drained(): void {
     this.#taken();
   }
@@ -78,9 +83,13 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
     this.#fail(new RpcError(Code.deadlineExceeded, "context deadline exceeded"));
   }
 
-  #take(message: Buffer): void {
-    if (this.#request !== undefined) throw new RpcError(Code.internal, "grpc: more than one message in a unary call");
-    this.#request = message;
+  #read(reader: MessageReader, bytes: Buffer): void {
+    reader.push(bytes);
+    for (let message = reader.next(); message !== undefined; message = reader.next()) {
+      if (this.#request !== undefined) throw new RpcError(Code.internal, "grpc: more than one message in a unary call");
+      this.#request = message;
+    }
+    reader.keep();
   }
 
   async #run(request: Buffer): Promise<void> {
@@ -93,7 +102,7 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   #answer(message: Uint8Array): void {
     if (this.#isOver) return;
-    if (!this.#hasRoom) throw RpcError.tooManyRequests(); // it grew meanwhile
+    if (!this.#mustAnswer && !this.#hasRoom) throw RpcError.tooManyRequests(); // it grew meanwhile
     this.#finish();
     this.#stream.sendHead(RESPONSE_HEAD);
     this.#stream.sendData(messagePrefix(message.length));

@@ -51,14 +51,16 @@ export function kvService(context: ServiceContext): [string, Method][] {
     else await store.fresh();
     const work = async () => {
       const result = await store.txn(request, { caller: call, isFresh: !writes });
+      if (writes) call.hasChanged();
       const header = context.header(result.revision);
       return encode((writer) => writeTxnResponse(writer, header, result), txnResponseSize(result));
     };
     const queries = queriesOf([{ kind: "txn", txn: request }]);
     return writes ? large.runWrite(queries, call, work) : large.run(queries, call, work);
   };
-  const compact = async (bytes: Buffer) => {
+  const compact = async (bytes: Buffer, call: UnaryScope) => {
     const revision = await store.compact(decodeCompaction(bytes));
+    call.hasChanged();
     return encode((writer) => writeHeader(writer, context.header(revision)));
   };
 
@@ -73,6 +75,7 @@ export function kvService(context: ServiceContext): [string, Method][] {
 
 async function runOne({ store }: ServiceContext, op: Op, caller: UnaryScope): Promise<[TxnResult, OpResult]> {
   const txn = await store.txn({ compare: [], success: [op], failure: [] }, { caller });
+  caller.hasChanged();
   const [result] = txn.results;
   if (result === undefined) throw new Error("Cannot answer request: the store gave no result");
   return [txn, result];

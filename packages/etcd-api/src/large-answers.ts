@@ -102,13 +102,15 @@ export class LargeAnswers {
 
   #leaveOnceTaken(bytes: number, call: UnaryScope): void {
     const limit = deadline(TAKING_MS, "Taking a large answer");
-    const leave = () => {
-      limit.removeEventListener("abort", leave);
+    const taken = new AbortController();
+    const leave = () => this.#leave(bytes);
+    limit.addEventListener("abort", leave, { once: true, signal: taken.signal });
+    call.onTaken(() => {
+      if (limit.aborted) return; // it has left already
+      taken.abort();
       limit[Symbol.dispose]();
-      this.#leave(bytes);
-    };
-    limit.addEventListener("abort", leave, { once: true });
-    call.onTaken(leave);
+      leave();
+    });
   }
 
   #leave(bytes: number): void {

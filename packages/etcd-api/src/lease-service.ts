@@ -1,3 +1,4 @@
+import { soonAfter } from "@k3s/async";
 import { StoreError } from "@k3s/datastore";
 import { writeHeader } from "./messages/common.ts";
 import {
@@ -8,8 +9,9 @@ import {
   writeLeases,
   writeLeaseTimeToLive,
 } from "./messages/lease.ts";
-import { stream, unary, type MessageStream, type Method } from "./method.ts";
+import { stream, unary, type MessageStream, type Method, type UnaryScope } from "./method.ts";
 import { encode } from "./proto/proto-writer.ts";
+import { RpcError } from "./rpc-error.ts";
 import type { ServiceContext } from "./service-context.ts";
 
 /** etcdserverpb.Lease. */
@@ -17,12 +19,14 @@ export function leaseService(context: ServiceContext): [string, Method][] {
   const { store } = context;
   const header = () => context.header(store.currentRevision);
 
-  const grant = async (bytes: Buffer) => {
+  const grant = async (bytes: Buffer, call: UnaryScope) => {
     const { id, grantedTtlSeconds } = await store.leaseGrant(decodeLeaseGrant(bytes));
+    call.hasChanged();
     return encode((writer) => writeLease(writer, header(), { id, ttlSeconds: grantedTtlSeconds }));
   };
-  const revoke = async (bytes: Buffer) => {
+  const revoke = async (bytes: Buffer, call: UnaryScope) => {
     const revision = await store.leaseRevoke(decodeLeaseId(bytes));
+    call.hasChanged();
     return encode((writer) => writeHeader(writer, context.header(revision)));
   };
   const timeToLive = async (bytes: Buffer) => {
@@ -35,7 +39,7 @@ export function leaseService(context: ServiceContext): [string, Method][] {
     const ids = await store.leaseList();
     return encode((writer) => writeLeases(writer, header(), ids));
   };
-  const keepAlive = async (call: MessageStream) => {
+  const renew = async (call: MessageStream) => {
     for await (const bytes of call.requests) {
       const id = decodeLeaseId(bytes);
       const before = header(); // never newer than the renewal, as etcd promises
@@ -43,6 +47,9 @@ export function leaseService(context: ServiceContext): [string, Method][] {
       await call.write(encode((writer) => writeLease(writer, before, { id, ttlSeconds })));
     }
   };
+  // A client that keeps a lease alive never ends its stream: a server that stops does, and another one renews.
+  const keepAlive = (call: MessageStream) =>
+    soonAfter(renew(call), { signal: context.signal, ms: 0, late: () => RpcError.stopped() });
 
   return [
     unary("/etcdserverpb.Lease/LeaseGrant", grant),

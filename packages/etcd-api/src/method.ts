@@ -14,6 +14,11 @@ export interface UnaryScope {
   readonly isOver: boolean;
   /** Calls back once: when most of the answer has left for the client, or it never will. At once where the transport cannot tell. */
   onTaken(done: () => void): void;
+  /**
+   * To be called once something is changed: the answer is sent from then on however much the client has not read yet. A refusal would say that
+   * nothing was done.
+   */
+  hasChanged(): void;
 }
 
 /** Answers one message with one. Rejects with RpcError only. */

@@ -82,6 +82,7 @@ function adaptUnary(handle: UnaryHandler): handleUnaryCall<Buffer, Uint8Array> {
         return call.cancelled;
       },
       onTaken: (done) => done(),
+      hasChanged: () => undefined, // every answer is sent
     };
     handle(call.request, scope).then(
       (answer) => callback(null, answer),

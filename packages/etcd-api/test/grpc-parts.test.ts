@@ -1,40 +1,80 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { MessageAssembler, messagePrefix } from "../src/grpc-framing.ts";
+import { MessageReader, messagePrefix } from "../src/grpc-framing.ts";
 import { percentEncode } from "../src/grpc-status.ts";
 import { parseGrpcTimeout } from "../src/grpc-timeout.ts";
 
-describe("MessageAssembler", () => {
+describe("MessageReader", () => {
   const messages = [0, 1, 4, 5, 6, 100, 3000].map((length) => Buffer.alloc(length, `${length}`));
   const bytes = Buffer.concat(messages.flatMap((message) => [messagePrefix(message.length), message]));
 
   for (const size of [1, 2, 5, 6, 7, 104, 10_000])
-    test(`finds the messages in pieces of ${size} bytes`, () => {
-      const assembler = new MessageAssembler(3000);
-      const found: Buffer[] = [];
-      for (let at = 0; at < bytes.length; at += size)
-        assembler.push(bytes.subarray(at, at + size), (message) => found.push(Buffer.from(message)));
-      assert.deepEqual(found, messages);
-      assert.equal(assembler.isPartial, false);
-    });
+    for (const keeps of [true, false])
+      test(`finds the messages in pieces of ${size} bytes, ${keeps ? "which are used again" : "as they came"}`, () => {
+        const reader = new MessageReader(3000);
+        const found: Buffer[] = [];
+        for (let at = 0; at < bytes.length; at += size) {
+          const piece = Buffer.from(bytes.subarray(at, at + size));
+          reader.push(piece);
+          if (keeps) {
+            reader.keep();
+            piece.fill("x");
+          }
+          for (let message = reader.next(); message !== undefined; message = reader.next()) found.push(message);
+        }
+        assert.deepEqual(found, messages);
+        assert.equal(reader.hasRest, false);
+      });
+
+  test("finds messages that waited for each other", () => {
+    const reader = new MessageReader(3000);
+    const found: Buffer[] = [];
+    for (let at = 0; at < bytes.length; at += 50) {
+      reader.push(bytes.subarray(at, at + 50));
+      reader.keep();
+      if (at % 400 === 0) found.push(...[reader.next() ?? []].flat());
+    }
+    for (let message = reader.next(); message !== undefined; message = reader.next()) found.push(message);
+    assert.deepEqual(found, messages);
+  });
+
+  test("takes no more memory for bytes that come one by one", () => {
+    const readers: MessageReader[] = [];
+    const before = process.memoryUsage();
+    for (let i = 0; i < 4; i++) {
+      const reader = new MessageReader(1 << 20);
+      readers.push(reader);
+      reader.push(messagePrefix(1 << 20));
+      for (let byte = 0; byte < 1 << 19; byte++) {
+        reader.push(Buffer.of(byte % 256));
+        reader.keep();
+      }
+    }
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    const grown = heapUsed - before.heapUsed + arrayBuffers - before.arrayBuffers;
+    assert.ok(grown < 64 << 20, `${readers.length} halves of a MiB take ${grown} bytes`); // an object for each byte took 300 MB
+  });
 
   for (const pieces of [[5], [1, 4]])
     test(`refuses a message by its prefix alone, in ${pieces.length} pieces`, () => {
-      const assembler = new MessageAssembler(99);
-      const prefix = messagePrefix(100);
+      const reader = new MessageReader(99);
+      let rest = messagePrefix(100);
       assert.throws(
         () => {
-          for (let at = 0, i = 0; i < pieces.length; at += pieces[i++] ?? 0)
-            assembler.push(prefix.subarray(at, at + (pieces[i] ?? 0)), () => undefined);
+          for (const size of pieces) {
+            reader.push(rest.subarray(0, size));
+            reader.next();
+            rest = rest.subarray(size);
+          }
         },
         { code: 8 },
       );
     });
 
   test("knows that a message is unfinished", () => {
-    const assembler = new MessageAssembler(99);
-    assembler.push(Buffer.from([0, 0]), () => undefined);
-    assert.equal(assembler.isPartial, true);
+    const reader = new MessageReader(99);
+    reader.push(Buffer.from([0, 0]));
+    assert.deepEqual([reader.next(), reader.hasRest], [undefined, true]);
   });
 });
 

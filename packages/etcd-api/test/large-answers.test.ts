@@ -41,10 +41,15 @@ class Call {
   hasBegun = false;
   readonly work = Promise.withResolvers<string>();
   answered: Promise<string> = this.work.promise;
+  mustAnswer = false;
   taken: (() => void) | undefined;
 
   onTaken(done: () => void): void {
     this.taken = done;
+  }
+
+  hasChanged(): void {
+    this.mustAnswer = true;
   }
 
   async finish(): Promise<void> {
@@ -89,6 +94,21 @@ describe("LargeAnswers", () => {
       call.taken?.();
     }
     assert.equal(begun(), 7);
+  });
+
+  test("waits some seconds for a client that does not take its answer, and lets one go on in its place, also when it comes", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { begin, begun } = createRig(5000);
+    const calls = Array.from({ length: 12 }, () => begin());
+    await settle();
+    const late = calls.slice(0, 4);
+    for (const call of late) await call.finish();
+    t.mock.timers.tick(5000);
+    await settle();
+    assert.equal(begun(), 8);
+    for (const call of late) call.taken?.();
+    await settle();
+    assert.equal(begun(), 8);
   });
 
   test("drops what nobody waits for any more without running it", async () => {

@@ -90,5 +90,21 @@ onEachTransport((startApi) => {
         assert.deepEqual([answer.id, answer.ttl, answer.header?.revision], [asked, ttl, 1]);
       }
     });
+
+    test("the server's stop ends a stream that keeps a lease alive, so that another server renews it", async (t) => {
+      const [leases, api] = await startLeases(t);
+      const { id } = await leases.grant(60);
+      const stream = api.client.stream(t, "/etcdserverpb.Lease/LeaseKeepAlive");
+      stream.send(int64Message({ 1: id }));
+      await stream.take();
+      const hurry = new AbortController();
+      const stopped = api.server.stop(hurry.signal);
+      try {
+        await assert.rejects(stream.take(), { code: 14, details: "etcdserver: server stopped" });
+      } finally {
+        hurry.abort(); // a stop that waits for the stream would wait for ever
+      }
+      await stopped;
+    });
   });
 });

@@ -89,6 +89,11 @@ class Rig {
       unary("/t.T/Fail", () => Promise.reject(new RpcError(Code.notFound, " 100 % grün\n"))),
       unary("/t.T/Bug", () => Promise.reject(new Error("secret"))),
       unary("/t.T/Big", () => Promise.resolve(big)),
+      unary("/t.T/SlowWrite", async (request, call) => {
+        await this.release.promise;
+        call.hasChanged();
+        return request;
+      }),
       stream("/t.T/Echoes", async (call) => {
         for await (const message of call.requests) await call.write(message);
       }),
@@ -171,7 +176,7 @@ describe("serveHttp2(): messages", () => {
     ["half a message", "/t.T/Echo", framed(Buffer.from("hello")).subarray(0, 8)],
     ["half a prefix", "/t.T/Echo", Buffer.alloc(3)],
     ["two messages in a unary call", "/t.T/Echo", Buffer.concat([framed(Buffer.of(1)), framed(Buffer.of(2))])],
-    ["half a message in a stream", "/t.T/Wait", framed(Buffer.from("hello")).subarray(0, 8)],
+    ["half a message in a stream", "/t.T/Echoes", framed(Buffer.from("hello")).subarray(0, 8)],
     ["a compressed message", "/t.T/Echo", Buffer.from([1, 0, 0, 0, 1, 9])],
   ];
   for (const [name, path, body] of broken)
@@ -298,6 +303,24 @@ describe("serveHttp2(): ends", () => {
     assert.deepEqual([served.length, statuses.slice(4)], [4, Array.from({ length: 6 }, () => "8")]); // 4 prefixes over the limit
     for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
     assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(0)))).trailers["grpc-status"], "0");
+  });
+
+  test("what was changed is told however much the client has not read", async (t) => {
+    const rig = await Rig.start(t, new Backlog(190 << 20)); // a client may leave half of it unread: one large answer, not two
+    const ask = (path: string) => {
+      const call = rig.open(path);
+      call.end(framed(Buffer.alloc(0)));
+      return call;
+    };
+    const [write, read] = [ask("/t.T/SlowWrite"), ask("/t.T/Slow")];
+    await rig.call("/t.T/Echo", framed(Buffer.alloc(0))); // both have begun
+    const unread = [ask("/t.T/Big"), ask("/t.T/Big")];
+    await Promise.all(unread.map((call) => once(call, "response")));
+    rig.release.resolve();
+    const heads = await Promise.all([write, read].map((call) => once(call, "response")));
+    const statuses = heads.map(([head]) => (head as Record<string, unknown>)["grpc-status"]);
+    assert.deepEqual(statuses, [undefined, "8"]);
+    for (const call of unread) call.close(constants.NGHTTP2_CANCEL);
   });
 
   test("all clients share the memory for answers that are not read; who reads goes on", async (t) => {
