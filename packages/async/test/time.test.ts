@@ -11,6 +11,16 @@ describe("sleep()", () => {
   });
 });
 
+test("sleep() and deadline() do not end at once for times beyond what timers know", async () => {
+  const hours = 1000 * 3_600_000;
+  using late = deadline(hours, "Nothing");
+  const controller = new AbortController();
+  const sleeping = sleep(hours, controller.signal);
+  void sleep(50).then(() => controller.abort(new Error("it still sleeps")));
+  await assert.rejects(sleeping, { message: "it still sleeps" });
+  assert.equal(late.aborted, false);
+});
+
 describe("deadline()", () => {
   test("says what took too long", async () => {
     using signal = deadline(1, "Waiting for the moon");

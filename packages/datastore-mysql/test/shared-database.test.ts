@@ -6,6 +6,7 @@ import {
   collectLog,
   besideKineConformance,
   creations,
+  lostHistoryConformance,
   KINE_INSERT,
   rowIds,
   severalServersConformance,
@@ -16,6 +17,8 @@ import { resolveMysqlTarget } from "../src/mysql-target.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
+
+describe("a MariaDB that has gone back", () => lostHistoryConformance(database));
 
 describe("several servers on one MariaDB", () => {
   severalServersConformance(database, async (t, name) => {

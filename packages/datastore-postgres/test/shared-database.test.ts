@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { SqlDriver, type Announcement } from "@k3s/datastore-sql";
-import { collectLog, besideKineConformance, creations, rowIds, severalServersConformance, until } from "@k3s/testkit";
+import {
+  collectLog,
+  besideKineConformance,
+  creations,
+  lostHistoryConformance,
+  rowIds,
+  severalServersConformance,
+  until,
+} from "@k3s/testkit";
 import { findPlace } from "../src/connect-postgres.ts";
 import { parsePostgresDsn } from "../src/parse-postgres-dsn.ts";
 import { PostgresDialect } from "../src/postgres-dialect.ts";
@@ -24,6 +32,8 @@ async function lockedOn(t: TestContext, name: string) {
   await dialect.lock(session, "servers");
   return { dialect, session };
 }
+
+describe("a PostgreSQL that has gone back", () => lostHistoryConformance(database));
 
 describe("several servers on one PostgreSQL", () => {
   severalServersConformance(database, async (t, name) => {

@@ -1,6 +1,7 @@
 import { nextTurn } from "@k3s/async";
 import type { ChangedRow, Changes, Driver, SharedDatabase } from "./driver.ts";
 import { toEvent, type KeyedEvent } from "./draft.ts";
+import { HistoryCheck } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
 import type { Leases } from "./leases.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
@@ -27,6 +28,7 @@ interface CatchUpParts {
 /** Brings what other servers committed into the index and tells the watches. Only while nothing of ours is pending. */
 export class CatchUp {
   readonly #parts: CatchUpParts;
+  readonly #history: HistoryCheck;
   /** Newest compaction that removed rows before the index had seen them; 0: none, or all that follows from it is done. */
   #missedUpTo = 0;
   /** Of rows that are shown, also by a call that failed behind them: no other one reads them again. */
@@ -34,6 +36,7 @@ export class CatchUp {
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
+    this.#history = new HistoryCheck(parts.driver, parts.index);
   }
 
   /**
@@ -55,10 +58,11 @@ export class CatchUp {
     return unleased.filter(({ version }) => index.newest(version.key) === version);
   }
 
-  /** Up to where the database stands at first: others may write as fast as this reads. */
+  /** Up to where the database stands at first: others may write as fast as this reads. Rejects with LostHistoryError where it has gone back. */
   async #readOn(): Promise<void> {
     const { shared, index } = this.#parts;
     const { lastRow: goal } = await shared.position();
+    await this.#history.assertWhole(goal);
     while (index.lastRow < goal) {
       const changes = await shared.changes(index.lastRow, PAGE_ROWS);
       if (changes.rows.length === 0) break;

@@ -6,10 +6,12 @@ import { isEmpty, merge, rowCount } from "./batch.ts";
 import { CommitQueue, planAnew, refuse, type Company, type Entry } from "./commit-queue.ts";
 import { CommitVerdict } from "./commit-verdict.ts";
 import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
-import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
+import { sideDraft, type Draft, type KeyedEvent, type Plan } from "./draft.ts";
+import { LostHistoryError } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { isRefused, toStoreError, unavailable } from "./to-store-error.ts";
+import { isRefused, unavailable } from "./to-store-error.ts";
+import { Pins } from "./pins.ts";
 import { Turn } from "./turn.ts";
 import type { Caller } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
@@ -73,6 +75,8 @@ export class Committer {
   readonly #turn: Turn;
   readonly #verdict: CommitVerdict;
   #unexplained = 0;
+  /** Why the state is `down`, as the end of a sentence. */
+  #outage = "";
   /** For whom the state is `alone`. */
   #alone: unknown;
   #settled: Promise<void> | undefined;
@@ -98,23 +102,23 @@ export class Committer {
 
   /** Carries out a plan that changes nothing; works while the database is away, as far as values are in memory. */
   async read<T>(plan: Plan<T>): Promise<T> {
-    const pinned = new Map<number, Buffer>();
+    const pins = new Pins(this.#parts);
     for (;;) {
-      const draft = plan(pinned);
+      const draft = plan(pins.values);
       if (!("needs" in draft)) return draft.result;
-      await this.#pin(draft, pinned);
+      await pins.load(draft);
     }
   }
 
   /** Carries out a plan. Resolves once its change is durable, visible and told to the watches. */
   async run<T>(plan: Plan<T>): Promise<T> {
-    const pinned = new Map<number, Buffer>();
+    const pins = new Pins(this.#parts);
     const company = { most: Infinity };
     for (let isSettled = this.#parts.driver.shared === undefined; ;) {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
       while (!this.#isReady()) await this.#change();
-      const draft = answering(plan, pinned);
-      if ("needs" in draft) await this.#pin(draft, pinned);
+      const draft = answering(plan, pins.values);
+      if ("needs" in draft) await pins.load(draft);
       else if (isSettled && isEmpty(draft.batch) && !this.#isPending) return draft.result();
       else if ((await this.#enqueue(draft, company)) === "committed") return draft.result();
       else isSettled = true; // what the index shows from now on was read during this call
@@ -169,24 +173,8 @@ export class Committer {
   #isReady(): boolean {
     const state = this.#state.get();
     if (state === "closed") throw unavailable("the store is closed");
-    if (state === "down") throw unavailable("the database cannot be reached");
+    if (state === "down") throw unavailable(this.#outage);
     return state === "ok";
-  }
-
-  async #pin({ needs }: Needs, pinned: Map<number, Buffer>): Promise<void> {
-    const wanted = needs.filter(({ row }) => !pinned.has(row));
-    const loaded = await this.#load(wanted);
-    for (const [row, value] of loaded) pinned.set(row, value);
-    const lost = wanted.find(({ row, mod }) => !loaded.has(row) && mod > this.#parts.index.compactRevision);
-    if (lost !== undefined) throw unavailable(`row ${lost.row} is missing in the database`);
-  }
-
-  async #load(wanted: Needs["needs"]): Promise<Map<number, Buffer>> {
-    try {
-      return await this.#parts.values.load(wanted);
-    } catch (error) {
-      throw toStoreError(error);
-    }
   }
 
   #enqueue(draft: Draft<unknown>, company: Company = { most: Infinity }): Promise<"committed" | "again"> {
@@ -326,7 +314,8 @@ export class Committer {
     planAnew(queued);
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
     if (wantsTurn) await this.#takeTurn(mayTryOn !== undefined);
-    await reload(() => {
+    await reload((failure) => {
+      this.#outage = outageOf(failure);
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
     }, inFlight.some(namesLeases));
@@ -363,6 +352,11 @@ export class Committer {
   get #patience(): number {
     return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
   }
+}
+
+function outageOf(failure: unknown): string {
+  const isBack = failure instanceof LostHistoryError;
+  return isBack ? "the database has lost changes that were acknowledged" : "the database cannot be reached";
 }
 
 /** Whether it may have been refused for what others did to a lease. */

@@ -72,18 +72,22 @@ export class LeaseBook {
   sync(records: readonly LeaseRecord[]): void {
     const stored = new Set(records.map(({ id }) => id));
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
-    this.learn(records);
+    this.#learn(records);
   }
 
-  /** Drops those of `known` that are not on disk, unless they were granted or renewed here since. */
-  forget(known: readonly Lease[], records: readonly LeaseRecord[]): void {
+  /**
+   * The same with records that were read while the book may have changed: `known` is what was in it before. What was granted, renewed or ended
+   * here since stays as it is.
+   */
+  update(known: readonly Lease[], records: readonly LeaseRecord[]): void {
+    const before = new Map(known.map((lease) => [lease.id, lease]));
     const stored = new Set(records.map(({ id }) => id));
-    for (const lease of known)
-      if (!stored.has(lease.id) && this.#leases.get(lease.id) === lease) this.#leases.delete(lease.id);
+    for (const { id } of known) if (!stored.has(id) && this.get(id) === before.get(id)) this.#leases.delete(id);
+    this.#learn(records.filter(({ id }) => this.get(id) === before.get(id)));
   }
 
   /** Takes leases and renewals over that are on disk; forgets nothing. */
-  learn(records: readonly LeaseRecord[]): void {
+  #learn(records: readonly LeaseRecord[]): void {
     for (const record of records) {
       const known = this.#leases.get(record.id);
       if (known?.expiresAtMs === record.expiresAtMs) continue;

@@ -93,8 +93,7 @@ export class Leases {
     // What is in the book is stored after that, unless somebody ended it; and ends that rows tell are read.
     await this.#committer?.run(() => sideDraft(undefined, {}));
     const [records] = await Promise.all([shared.leases(), this.#ends.refresh()]);
-    this.book.forget(known, records);
-    this.book.learn(records);
+    this.book.update(known, records);
   }
 
   /** Plans a new lease; id 0 lets us choose. */
@@ -238,8 +237,12 @@ export class Leases {
       await this.learn(); // a lease that was renewed elsewhere is not due
       const due = this.book.due(performance.now());
       const atOnce = this.#parts.driver.traits.atomic === "batch" ? ENDS_AT_ONCE : 1;
-      for (let i = 0; i < due.length; i += atOnce)
-        await Promise.all(due.slice(i, i + atOnce).map(({ id }) => this.#end(id)));
+      const failures: unknown[] = [];
+      for (let i = 0; i < due.length; i += atOnce) {
+        const ends = await Promise.allSettled(due.slice(i, i + atOnce).map(({ id }) => this.#end(id)));
+        for (const end of ends) if (end.status === "rejected") failures.push(end.reason);
+      }
+      if (failures.length > 0) throw failures[0]; // after the others: one that cannot end keeps none of them alive
       this.#isLate = false;
     } catch (error) {
       if (this.#parts.signal.aborted) return;

@@ -48,7 +48,9 @@ export class ReadIndex {
 
   async #ask(): Promise<void> {
     const { shared, shown, catchUp, onCompacted } = this.#parts;
+    const known = shown();
     const position: Position = await shared.position();
+    if (position.lastRow < known) await catchUp(); // a database that has gone back is found there, unless it is whole again
     for (let look = 0; look < MAX_LOOKS && position.lastRow > shown(); look++) await catchUp();
     onCompacted(position.compactRevision);
   }

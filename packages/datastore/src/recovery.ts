@@ -3,6 +3,7 @@ import type { Logger } from "@k3s/log";
 import { CatchUp } from "./catch-up.ts";
 import type { Driver } from "./driver.ts";
 import { toEvent } from "./draft.ts";
+import { LostHistoryError } from "./history-check.ts";
 import type { Leases } from "./leases.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import { RowLoader } from "./row-loader.ts";
@@ -38,8 +39,18 @@ export class Recovery {
   async run(onFailure: (error: unknown) => void, withLeases: boolean): Promise<void> {
     const { signal, log } = this.#parts;
     let isTold = false;
+    let isLossTold = false;
+    const tellLoss = (error: LostHistoryError) => {
+      log.log(
+        isLossTold ? "debug" : "error",
+        { error, cure: error.cure },
+        "the database has gone back, nothing is served",
+      );
+      isLossTold = true;
+    };
     const onRetry = (error: unknown) => {
-      log.log(isTold ? "debug" : "warn", { error }, "cannot read the datastore after a failure, trying again");
+      if (error instanceof LostHistoryError) tellLoss(error);
+      else log.log(isTold ? "debug" : "warn", { error }, "cannot read the datastore after a failure, trying again");
       isTold = true;
       onFailure(error);
     };

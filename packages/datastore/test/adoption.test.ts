@@ -90,7 +90,7 @@ test("Adoption: a lease that another server gave to a key, and that ends before 
   const { adoption, write, leases, index, other } = createRig(t, []);
   const key = write(1);
   const { id } = other.adopt([{ ...key, version: { ...key.version } }]).batch.leases[0] ?? assert.fail();
-  leases.book.learn([{ id, ttlSeconds: 60, expiresAtMs: 1 }]);
+  leases.book.update([], [{ id, ttlSeconds: 60, expiresAtMs: 1 }]);
   adoption.add([key]);
   index.commit(1);
   const draft = leases.revoke(id, new Map([[1, Buffer.from("v")]]));

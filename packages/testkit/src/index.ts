@@ -1,4 +1,5 @@
 export { adoptionConformance } from "./adoption-conformance.ts";
+export { lostHistoryConformance } from "./lost-history-conformance.ts";
 export { bulkDeleteConformance } from "./bulk-delete-conformance.ts";
 export { claimConformance } from "./claim-conformance.ts";
 export { CgroupBranch } from "./cgroup-branch.ts";

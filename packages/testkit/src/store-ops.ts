@@ -24,7 +24,8 @@ export function query(range: KeyRange, more: Partial<RangeQuery> = {}): RangeQue
   return { ...range, limit: 0, revision: 0, keysOnly: false, countOnly: false, ...more };
 }
 
-function put(key: string, value: string | Buffer): PutOp {
+/** A plain put without a lease. */
+export function put(key: string, value: string | Buffer): PutOp {
   const plain = { lease: 0n, prevKv: false, ignoreValue: false, ignoreLease: false };
   return { kind: "put", key: Buffer.from(key), value: Buffer.from(value), ...plain };
 }
