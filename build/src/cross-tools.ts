@@ -21,7 +21,7 @@ const PACKAGES = [
 
 /** Debian's cross compiler for arm64, unpacked once and kept in the cache; nothing is installed. */
 export async function provideCrossTools(context: SourceContext): Promise<CrossTools> {
-  const make = (staging: string) => unpackDebianPackages(PACKAGES, join(staging, "root"), context);
+  const make = (staging: string) => unpackDebianPackages({ names: PACKAGES }, join(staging, "root"), context);
   const folder = await provideCachedFolder({ name: "cross-arm64", recipe: import.meta.filename, make }, context);
   const root = join(folder, "root");
   const target = join(root, "usr/aarch64-linux-gnu");

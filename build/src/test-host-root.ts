@@ -52,7 +52,7 @@ export async function provideHostRoot(context: SourceContext): Promise<string> {
 }
 
 async function makeHostRoot(staging: string, context: SourceContext): Promise<void> {
-  await unpackDebianPackages(PACKAGES, staging, context);
+  await unpackDebianPackages({ names: PACKAGES }, staging, context);
   await mergeIntoUsr(staging);
   for (const [from, to] of COPIES) await cp(join(staging, from), join(staging, to));
   for (const [place, target] of LINKS) {

@@ -1,11 +1,13 @@
 import { access, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { unpackDebianPackages, type SourceContext } from "@k3s/components";
+import { unpackDebianPackages, type DebianPackages, type SourceContext } from "@k3s/components";
 import { provideCachedFolder } from "./cached-folder.ts";
 
 interface TestProgram {
   readonly path: string;
   readonly packages: readonly string[];
+  /** Of another Debian than this machine's; its packages get by with the libraries of this one. */
+  readonly suite?: "trixie";
   /** Tests start it as it is, so it has to find the libraries of its packages; servers are told by their tests. */
   readonly needsLibraries?: boolean;
 }
@@ -40,6 +42,9 @@ const PROGRAMS: Readonly<Record<string, TestProgram>> = {
     needsLibraries: true,
   },
   shellcheck: { path: "usr/bin/shellcheck", packages: ["shellcheck", "libgmp10", "libffi8"], needsLibraries: true },
+  // The contract of the etcd API is etcd from 3.5 on, which Debian 12 has not: `etcd` and `etcdctl` of the component set are 3.4.
+  "etcd-3.5": { path: "usr/bin/etcd", packages: ["etcd-server"], suite: "trixie" },
+  "etcdctl-3.5": { path: "usr/bin/etcdctl", packages: ["etcd-client"], suite: "trixie" },
   h2load: { path: "usr/bin/h2load", packages: [], needsLibraries: true },
 };
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";
@@ -52,15 +57,32 @@ export async function provideTestPrograms(context: SourceContext): Promise<strin
 
 /** `folder`: where it all lies in the end. */
 async function unpack(staging: string, folder: string, context: SourceContext): Promise<void> {
-  const packages = [...new Set(Object.values(PROGRAMS).flatMap((program) => program.packages))];
   await mkdir(join(staging, "bin"), { recursive: true });
-  await unpackDebianPackages(packages, join(staging, "root"), context);
-  for (const [name, { path, needsLibraries = false }] of Object.entries(PROGRAMS)) {
-    await access(join(staging, "root", path));
+  for (const [root, packages] of packagesByRoot()) await unpackDebianPackages(packages, join(staging, root), context);
+  for (const [name, program] of Object.entries(PROGRAMS)) {
+    const { path, needsLibraries = false } = program;
+    const root = rootOf(program);
+    await access(join(staging, root, path));
     const link = join(staging, "bin", name);
-    if (needsLibraries) await writeFile(link, wrapper(join(folder, "root"), path), { mode: 0o755 });
-    else await symlink(join("../root", path), link);
+    if (needsLibraries) await writeFile(link, wrapper(join(folder, root), path), { mode: 0o755 });
+    else await symlink(join("..", root, path), link);
   }
+}
+
+function packagesByRoot(): ReadonlyMap<string, DebianPackages> {
+  const programs = Map.groupBy(Object.values(PROGRAMS), rootOf);
+  return new Map(
+    [...programs].map(([root, sharers]) => {
+      const names = [...new Set(sharers.flatMap((program) => program.packages))];
+      const suite = sharers[0]?.suite;
+      return [root, { names, ...(suite === undefined ? {} : { suite }) }];
+    }),
+  );
+}
+
+/** A suite has a root of its own: libraries of two do not mix. */
+function rootOf({ suite }: TestProgram): string {
+  return suite === undefined ? "root" : `root-${suite}`;
 }
 
 function wrapper(root: string, path: string): string {

@@ -26,6 +26,44 @@ export function withSourcePackages(files: readonly AptSourceFile[], codename: st
   };
 }
 
+const DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/**
+ * Derives lists of the suite `other` of Debian, without its source packages: the archives that hold `codename` itself on this machine.
+ * Options are kept (mirrors, architectures) but for those that say whom to trust: Debian's own keyring has to know the signature, since
+ * the machine may name the keys of its suite alone, or none.
+ */
+export function ofOtherSuite(files: readonly AptSourceFile[], codename: string, other: string): AptSources {
+  const own = withSourcePackages(files, codename);
+  const lines = own.list.split("\n").flatMap((line) => otherLine(line, codename, other));
+  const stanzas = own.sources.split("\n\n").flatMap((stanza) => otherStanza(stanza.trim(), codename, other));
+  return {
+    list: lines.map((line) => `${line}\n`).join(""),
+    sources: stanzas.map((stanza) => `${stanza}\n`).join("\n"),
+  };
+}
+
+function otherLine(line: string, codename: string, other: string): string[] {
+  const [, options = "", uri, suite, components = ""] =
+    /^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)(.*)$/.exec(line) ?? [];
+  if (uri === undefined || suite !== codename) return [];
+  const kept = options.split(/\s+/).filter((option) => option !== "" && !isOfTrust(option));
+  return [`deb [${[...kept, `signed-by=${DEBIAN_KEYRING}`].join(" ")}] ${uri} ${other}${components}`];
+}
+
+function otherStanza(stanza: string, codename: string, other: string): string[] {
+  const fields = stanza.split(/\n(?![ \t])/);
+  const suites = fields.find((field) => /^Suites:/i.test(field))?.split(/\s+/) ?? [];
+  if (!suites.includes(codename)) return [];
+  const kept = fields.filter((field) => !/^(Types|Suites):/i.test(field) && !isOfTrust(field));
+  return [["Types: deb", ...kept, `Suites: ${other}`, `Signed-By: ${DEBIAN_KEYRING}`].join("\n")];
+}
+
+/** An option of a line, or a field. */
+function isOfTrust(option: string): boolean {
+  return /^(signed-by|trusted|allow-\w[\w-]*)\s*[:=+-]/i.test(option);
+}
+
 const ONE_LINE = /^deb\s+((?:\[[^\]]*\]\s+)?\S+\s+(\S+).*)$/;
 
 function listEntries(text: string, codename: string): string[] {

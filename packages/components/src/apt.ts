@@ -1,7 +1,7 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeDirectory } from "@k3s/files";
-import { withSourcePackages, type AptSourceFile } from "./apt-sources.ts";
+import { ofOtherSuite, withSourcePackages, type AptSourceFile, type AptSources } from "./apt-sources.ts";
 import { ComponentError } from "./errors.ts";
 import { inStep } from "./progress.ts";
 import { runCommand } from "./run-command.ts";
@@ -32,11 +32,21 @@ export class PrivateApt {
     this.#context = context;
   }
 
-  /** Reads the machine's archives from `etc` (normally /etc/apt) and fetches their current lists. */
+  /** Fetches the current lists of the machine's archives, which are those of the suite `codename`. */
   static async open(folder: string, codename: string, context: SourceContext): Promise<PrivateApt> {
     const apt = new PrivateApt(folder, context);
-    await apt.#writeSources(withSourcePackages(await readSources("/etc/apt"), codename), codename);
-    await inStep(context.progress, "Read package lists", () => apt.#get(["update"], "read the package lists"));
+    await apt.#update(withSourcePackages(await readSources("/etc/apt"), codename), codename);
+    return apt;
+  }
+
+  /** The same of another suite of Debian in the archives of `codename`; it knows no source packages. `folder` is its own. */
+  static async openOther(
+    folder: string,
+    { codename, other }: { readonly codename: string; readonly other: string },
+    context: SourceContext,
+  ): Promise<PrivateApt> {
+    const apt = new PrivateApt(folder, context);
+    await apt.#update(ofOtherSuite(await readSources("/etc/apt"), codename, other), codename);
     return apt;
   }
 
@@ -123,7 +133,13 @@ export class PrivateApt {
     return Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
   }
 
-  async #writeSources(sources: ReturnType<typeof withSourcePackages>, codename: string): Promise<void> {
+  async #update(sources: AptSources, codename: string): Promise<void> {
+    await this.#writeSources(sources, codename);
+    const { progress } = this.#context;
+    await inStep(progress, "Read package lists", () => this.#get(["update"], "read the package lists"));
+  }
+
+  async #writeSources(sources: AptSources, codename: string): Promise<void> {
     if (sources.list === "" && sources.sources === "")
       throw ComponentError.build("read the package lists", `/etc/apt names no archive of suite ${codename}`);
     for (const folder of ["sources.list.d", "state/lists/partial", "cache/archives/partial"])

@@ -6,19 +6,32 @@ import { ComponentError } from "./errors.ts";
 import { runCommand } from "./run-command.ts";
 import type { SourceContext } from "./source-context.ts";
 
+/** Packages of Debian's archive. */
+export interface DebianPackages {
+  readonly names: readonly string[];
+  /** Another suite of Debian than that of this machine; the caller knows that its packages run here. */
+  readonly suite?: string;
+}
+
 /**
- * Downloads packages of this Debian machine's archive and unpacks them into the folder `root`; nothing is installed. Dependencies
- * are not followed. Rejects with ComponentError, also on a machine that is no Debian of a known suite.
+ * Downloads packages of the Debian archive that this machine uses and unpacks them into the folder `root`; nothing is installed.
+ * Dependencies are not followed. Rejects with ComponentError, also on a machine that is no Debian of a known suite.
  */
 export async function unpackDebianPackages(
-  names: readonly string[],
+  { names, suite }: DebianPackages,
   root: string,
   context: SourceContext,
 ): Promise<void> {
-  const suite = await findDebianSuite();
-  if (suite === undefined) throw ComponentError.build("unpack packages", "this machine is no Debian of a known suite");
-  const folder = join(context.cacheDir, "debian", suite.codename);
-  const apt = await PrivateApt.open(join(folder, "apt"), suite.codename, context);
+  const machine = await findDebianSuite();
+  if (machine === undefined)
+    throw ComponentError.build("unpack packages", "this machine is no Debian of a known suite");
+  const { codename } = machine;
+  const folder = join(context.cacheDir, "debian", suite ?? codename);
+  const lists = join(folder, "apt");
+  const apt =
+    suite === undefined || suite === codename
+      ? await PrivateApt.open(lists, codename, context)
+      : await PrivateApt.openOther(lists, { codename, other: suite }, context);
   const packages = await apt.downloadPackages(names, join(folder, "packages"), "Download packages");
   await unpackPackages(packages, root, context);
 }
