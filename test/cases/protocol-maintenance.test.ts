@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { decodeInto, encode } from "@k3s/etcd-api";
-import { findProgram, int64Message, readHeader, type Header } from "@k3s/testkit";
+import { ETCDCTLS, findProgram, int64Message, readHeader, type Header } from "@k3s/testkit";
 import { onEachServer } from "./support/each-server.ts";
 import { refuses } from "./support/expect.ts";
 
@@ -42,35 +42,40 @@ function hasTrustedProgress(version: string): boolean {
 }
 
 onEachServer((start) => {
-  const etcdctl = async (port: number, ...args: readonly string[]) => {
-    const endpoint = `--endpoints=127.0.0.1:${port}`;
-    const env = { ETCDCTL_API: "3" };
-    const { stdout, stderr } = await run(await findProgram("etcdctl"), [endpoint, ...args], { env, timeout: 20_000 });
-    return stdout + stderr;
-  };
-
   test("P41 Status: a version whose progress is trusted, sizes, one leader, a header", async (t) => {
-    const { client, differs, key } = await start(t);
+    const { client, key } = await start(t);
     const { header } = await client.put({ key: key("a") });
     const status = readStatus(await client.maintenance("Status"));
     assert.match(status.version, /^3\.\d+\.\d+$/);
-    assert.equal(hasTrustedProgress(status.version), !differs("older version"));
+    assert.ok(hasTrustedProgress(status.version), status.version);
     assert.ok(status.dbSize > 0 && status.dbSizeInUse > 0 && status.dbSizeInUse <= status.dbSize);
     assert.ok(status.leader > 0n && status.raftIndex > 0 && status.raftTerm > 0);
     assert.deepEqual([status.leader, status.header], [header.memberId, header]);
   });
 
-  test("P42 MemberList, Alarm GET: etcdctl tells health, status, members and alarms", async (t) => {
-    const { client, server } = await start(t);
-    assert.match(await etcdctl(server.port, "endpoint", "health"), /is healthy/);
-    const [status] = JSON.parse(await etcdctl(server.port, "endpoint", "status", "-w", "json")) as [
-      { readonly Status: { readonly leader: number; readonly header: { readonly member_id: number } } },
-    ];
-    assert.equal(status.Status.leader, status.Status.header.member_id);
-    const members = await etcdctl(server.port, "member", "list");
-    assert.equal(members.trim().split("\n").length, 1);
-    assert.match(members, /started/);
-    assert.equal(await etcdctl(server.port, "alarm", "list"), "");
+  for (const name of ETCDCTLS)
+    test(`P42 MemberList, Alarm GET: ${name} tells health, status, members and alarms`, async (t) => {
+      const { server } = await start(t);
+      const program = await findProgram(name);
+      const etcdctl = async (...args: readonly string[]) => {
+        const endpoint = `--endpoints=127.0.0.1:${server.port}`;
+        const env = { ETCDCTL_API: "3" };
+        const { stdout, stderr } = await run(program, [endpoint, ...args], { env, timeout: 20_000 });
+        return stdout + stderr;
+      };
+      assert.match(await etcdctl("endpoint", "health"), /is healthy/);
+      const [status] = JSON.parse(await etcdctl("endpoint", "status", "-w", "json")) as [
+        { readonly Status: { readonly leader: number; readonly header: { readonly member_id: number } } },
+      ];
+      assert.equal(status.Status.leader, status.Status.header.member_id);
+      const members = await etcdctl("member", "list");
+      assert.equal(members.trim().split("\n").length, 1);
+      assert.match(members, /started/);
+      assert.equal(await etcdctl("alarm", "list"), "");
+    });
+
+  test("P42 Alarm GET: there are none", async (t) => {
+    const { client } = await start(t);
     const alarms = decodeInto({ count: 0 }, await client.maintenance("Alarm", int64Message({ 1: 0 })), {
       2: (to, r) => (to.count += r.bytes().length),
     });
@@ -96,7 +101,8 @@ onEachServer((start) => {
     await client.put({ key: key("a") });
     const get = (path: string) => fetch(`http://127.0.0.1:${server.port}${path}`);
     const health = await get("/health");
-    assert.deepEqual([health.status, await health.json()], [200, { health: "true" }]);
+    const { health: isHealthy } = (await health.json()) as Record<string, string>;
+    assert.deepEqual([health.status, isHealthy], [200, "true"]);
     const version = await get("/version");
     const { etcdserver, etcdcluster } = (await version.json()) as Record<string, string>;
     assert.deepEqual([version.status, etcdserver], [200, readStatus(await client.maintenance("Status")).version]);
@@ -109,7 +115,7 @@ onEachServer((start) => {
     const socket = connect(server.port, "127.0.0.1");
     t.after(() => socket.destroy());
     socket.end("GET /health HTTP/1.0\r\n\r\n");
-    assert.match(await text(socket), /^HTTP\/1\.[01] 200 OK\r\n[^]*\{"health":"true"\}/);
+    assert.match(await text(socket), /^HTTP\/1\.[01] 200 OK\r\n[^]*\{"health":"true"/);
   });
 
   test("P51 unknown method or service: Unimplemented, in the words of Go's server", async (t) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { repeat } from "@k3s/async";
 import { until, watchRequest } from "@k3s/testkit";
-import { onEachServer, type StartCase } from "./support/each-server.ts";
+import { onEachServer } from "./support/each-server.ts";
 import { Latencies } from "./support/latencies.ts";
 import { scaled } from "./support/scale.ts";
 import { kindOf } from "./support/watch-peer.ts";
@@ -14,7 +14,7 @@ const ANSWER_LIMIT_MS = 5;
 /** A time that a busy machine can miss is demanded only where the cases run alone. */
 const isAlone = scaled({ short: false, full: true });
 
-onEachServer((start, differs) => {
+onEachServer((start) => {
   test("P31 periodic progress: to quiet watches that asked for it, with their own id", async (t) => {
     const { client, key } = await start(t);
     const watch = client.watch();
@@ -87,8 +87,6 @@ onEachServer((start, differs) => {
     if (isAlone && server.kind === "http2") assert.ok(latencies.medianMs < ANSWER_LIMIT_MS, latencies.summary());
   });
 
-  if (!differs("progress unsynced")) declareProgressOrder(start);
-
   test("P35 slow watcher: waits or loses its stream with Unavailable, and no event after it resumes", async (t) => {
     const { client, connect, key } = await start(t, { watchBacklogBytes: 4 << 20 });
     const slow = connect().watch();
@@ -150,7 +148,7 @@ onEachServer(
   ["http2", "grpc-js"], // etcd may have events on the way when it decides
 );
 
-function declareProgressOrder(start: StartCase): void {
+onEachServer((start) => {
   test("P32 RequestProgress: withheld while a watch of the stream replays history", async (t) => {
     const { client, key } = await start(t);
     const from = (await client.revision()) + 1;
@@ -205,4 +203,4 @@ function declareProgressOrder(start: StartCase): void {
     await writers;
     assert.ok(answers > 0);
   });
-}
+});

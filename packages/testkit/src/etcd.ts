@@ -3,6 +3,10 @@ import { execa } from "execa";
 import { freePort } from "./free-port.ts";
 import { inNetwork, Program } from "./programs.ts";
 
+/** Programs that users talk to a server with: of the component set, and of the etcd that is the contract of our API. */
+export const ETCDCTLS = ["etcdctl", "etcdctl-3.5"] as const;
+export type EtcdctlProgram = (typeof ETCDCTLS)[number];
+
 /** A real etcd with one member, on loopback. */
 export interface Etcd {
   /** What runs now. */
@@ -23,7 +27,12 @@ interface EtcdTls {
   readonly clientCa: string;
 }
 
+/** Which etcd: that of the component set, which is older, or one whose behaviour is the contract of our API. */
+type EtcdProgram = "etcd" | "etcd-3.5";
+
 export interface EtcdOptions {
+  /** Default: `etcd`. */
+  readonly program?: EtcdProgram;
   readonly tls?: EtcdTls;
   /** Further arguments. */
   readonly args?: readonly string[];
@@ -32,7 +41,8 @@ export interface EtcdOptions {
 }
 
 /** Starts etcd on the data folder `etcd` inside `folder`, made when missing. The caller stops its program. */
-export async function startEtcd(folder: string, { tls, args: more = [], network }: EtcdOptions = {}): Promise<Etcd> {
+export async function startEtcd(folder: string, options: EtcdOptions = {}): Promise<Etcd> {
+  const { program: name = "etcd", tls, args: more = [], network } = options;
   const [clientPort, peerPort, metricsPort] = [await freePort(), await freePort(), await freePort()];
   const dataDir = join(folder, "etcd");
   const endpoint = `127.0.0.1:${clientPort}`;
@@ -51,7 +61,7 @@ export async function startEtcd(folder: string, { tls, args: more = [], network 
     ...(tls === undefined ? [] : ["--client-cert-auth", `--trusted-ca-file=${tls.clientCa}`]),
     ...more,
   ];
-  const start = () => run({ args, cwd: folder, network }, `${metrics}/health`);
+  const start = () => run({ name, args, cwd: folder, network }, `${metrics}/health`);
   let program = await start();
   return {
     get program() {
@@ -66,14 +76,15 @@ export async function startEtcd(folder: string, { tls, args: more = [], network 
   };
 }
 
-interface Surroundings {
+interface Launch {
+  readonly name: EtcdProgram;
   readonly args: readonly string[];
   readonly cwd: string;
   readonly network: string | undefined;
 }
 
-async function run(options: Surroundings, health: string): Promise<Program> {
-  const program = await Program.start("etcd", options);
+async function run({ name, ...options }: Launch, health: string): Promise<Program> {
+  const program = await Program.start(name, options);
   try {
     await program.ready("etcd is healthy", () => isHealthy(health, options.network));
   } catch (error) {

@@ -9,7 +9,7 @@ export { lateCommitConformance, lostCommitConformance, openBehindProxy } from ".
 export { leaseRaceConformance } from "./lease-race-conformance.ts";
 export { withCommit } from "./with-commit.ts";
 export { driverConformance } from "./driver-conformance.ts";
-export { startEtcd } from "./etcd.ts";
+export { ETCDCTLS, startEtcd, type EtcdctlProgram } from "./etcd.ts";
 export { FaultProxy } from "./fault-proxy.ts";
 export {
   compare,

@@ -56,5 +56,5 @@ class EtcdServer implements CaseServer {
 
 function launch(folder: string, { tls, progressIntervalMs = PROGRESS_INTERVAL_MS }: ServerOptions): Promise<Etcd> {
   const args = [`--experimental-watch-progress-notify-interval=${progressIntervalMs}ms`];
-  return startEtcd(folder, { args, ...(tls === undefined ? {} : { tls }) });
+  return startEtcd(folder, { program: "etcd-3.5", args, ...(tls === undefined ? {} : { tls }) });
 }
