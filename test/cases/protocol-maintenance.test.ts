@@ -101,8 +101,7 @@ onEachServer((start) => {
     await client.put({ key: key("a") });
     const get = (path: string) => fetch(`http://127.0.0.1:${server.port}${path}`);
     const health = await get("/health");
-    const { health: isHealthy } = (await health.json()) as Record<string, string>;
-    assert.deepEqual([health.status, isHealthy], [200, "true"]);
+    assert.deepEqual([health.status, await health.json()], [200, { health: "true", reason: "" }]);
     const version = await get("/version");
     const { etcdserver, etcdcluster } = (await version.json()) as Record<string, string>;
     assert.deepEqual([version.status, etcdserver], [200, readStatus(await client.maintenance("Status")).version]);
@@ -115,7 +114,25 @@ onEachServer((start) => {
     const socket = connect(server.port, "127.0.0.1");
     t.after(() => socket.destroy());
     socket.end("GET /health HTTP/1.0\r\n\r\n");
-    assert.match(await text(socket), /^HTTP\/1\.[01] 200 OK\r\n[^]*\{"health":"true"/);
+    assert.match(await text(socket), /^HTTP\/1\.[01] 200 OK\r\n[^]*\{"health":"true","reason":""\}/);
+  });
+
+  test("P44 /livez and /readyz on the client port, and each of their checks", async (t) => {
+    const { server } = await start(t);
+    const get = async (path: string) => {
+      const answer = await fetch(`http://127.0.0.1:${server.port}${path}`);
+      return [answer.status, answer.headers.get("content-type"), await answer.text()];
+    };
+    const ok = (body: string) => [200, "text/plain; charset=utf-8", body];
+    const checks = ["data_corruption", "serializable_read", "linearizable_read"];
+    for (const path of ["/livez", "/livez/serializable_read", "/readyz", ...checks.map((name) => `/readyz/${name}`)])
+      assert.deepEqual(await get(path), ok("ok\n"), path);
+    assert.deepEqual(await get("/livez?verbose"), ok("[+]serializable_read ok\nok\n"));
+    assert.deepEqual(await get("/livez?exclude=serializable_read&verbose"), ok("ok\n"));
+    const one = "/readyz/linearizable_read?verbose&exclude=linearizable_read";
+    assert.deepEqual(await get(one), ok("[+]linearizable_read ok\nok\n"));
+    assert.equal((await get("/readyz/nothing"))[0], 404);
+    assert.equal((await get("/livez/"))[0], 404);
   });
 
   test("P51 unknown method or service: Unimplemented, in the words of Go's server", async (t) => {

@@ -145,7 +145,7 @@ describe("k3s datastore serve", () => {
         .on("error", reject)
         .end();
     });
-    assert.equal(body, '{"health":"true"}');
+    assert.equal(body, '{"health":"true","reason":""}');
   });
 
   test("wants TLS and a client certificate when it is given files", async (t) => {

@@ -81,7 +81,7 @@ onEachTransport((_, transport) => {
     const socketPath = join(folder, "kine.sock");
     const ill = { status: 503, body: '{"health":"false","reason":"ALARM NOSPACE"}' };
     assert.deepEqual(await get(socketPath, "/health"), ill);
-    const well = { status: 200, body: '{"health":"true"}' };
+    const well = { status: 200, body: '{"health":"true","reason":""}' };
     assert.deepEqual(await get(socketPath, "/health?exclude=CORRUPT&exclude=NOSPACE"), well);
 
     assert.equal(readAnswer.range(await call("KV/Range", rangeRequest({ key: "/0" }))).kvs[0]?.value, value);

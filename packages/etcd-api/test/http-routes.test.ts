@@ -5,11 +5,13 @@ import { get } from "node:http";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
+import { StoreError } from "@k3s/datastore";
 import { findProgram } from "@k3s/testkit";
 import { onEachTransport, startApi, type TestApi } from "./support/api.ts";
 import { rangeRequest } from "@k3s/testkit";
 
 const tcp = { host: "127.0.0.1", port: 0 };
+const unavailable = new StoreError("unavailable", "Cannot read: the database is gone");
 const url = (api: TestApi, path: string) => `http://127.0.0.1:${api.server.tcpPort}${path}`;
 
 onEachTransport((startApi) => {
@@ -18,11 +20,36 @@ onEachTransport((startApi) => {
       const api = await startApi(t, { tcp });
       const healthy = await fetch(url(api, "/health"));
       assert.equal(healthy.headers.get("content-type"), "application/json");
-      assert.deepEqual([healthy.status, await healthy.text()], [200, '{"health":"true"}']);
-      const range = t.mock.method(api.store, "range", () => Promise.reject(new Error("database is gone")));
+      assert.deepEqual([healthy.status, await healthy.text()], [200, '{"health":"true","reason":""}']);
+      const range = t.mock.method(api.store, "range", () => Promise.reject(unavailable));
       const sick = await fetch(url(api, "/health"));
-      assert.deepEqual([sick.status, await sick.text()], [503, '{"health":"false","reason":"RANGE ERROR"}']);
+      const reason = "RANGE ERROR:etcdserver: request timed out";
+      assert.deepEqual([sick.status, await sick.json()], [503, { health: "false", reason }]);
       assert.equal(range.mock.callCount(), 1);
+    });
+
+    test("/livez and /readyz say ok while the store can be read, each check alone too, and which failed when not", async (t) => {
+      const api = await startApi(t, { tcp });
+      const ask = async (path: string) => {
+        const answer = await fetch(url(api, path));
+        return [answer.status, await answer.text()];
+      };
+      const checks = ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
+      const paths = ["/livez", "/livez/serializable_read", "/readyz", ...checks.map((name) => `/readyz/${name}`)];
+      for (const path of paths) assert.deepEqual(await ask(path), [200, "ok\n"], path);
+      for (const path of ["/livez/data_corruption", "/readyz/none"]) assert.equal((await ask(path))[0], 404, path);
+      assert.deepEqual(await ask("/livez?verbose"), [200, "[+]serializable_read ok\nok\n"]);
+      const all = checks.map((name) => `[+]${name} ok\n`).join("");
+      assert.deepEqual(await ask("/readyz?verbose"), [200, `${all}ok\n`]);
+      t.mock.method(api.store, "range", () => Promise.reject(unavailable));
+      const failed = (name: string) => `[-]${name} failed: etcdserver: request timed out\n`;
+      assert.deepEqual(await ask("/livez"), [503, `${failed("serializable_read")}\n`]);
+      assert.deepEqual(await ask("/readyz?exclude=serializable_read&exclude=none"), [
+        503,
+        `[+]data_corruption ok\n${failed("linearizable_read")}[+]non_learner ok\n\n`,
+      ]);
+      assert.deepEqual(await ask("/livez?exclude=serializable_read"), [200, "ok\n"]);
+      assert.equal((await ask("/readyz/linearizable_read?exclude=linearizable_read"))[0], 503);
     });
 
     test("/version names the release whose behaviour is offered", async (t) => {
