@@ -113,3 +113,19 @@ export const script: readonly CtlStep[] = [
   step("endpoint health"),
   step("get / --prefix -w json"),
 ];
+
+/** What only etcdctl from 3.5 on can be told; it comes after the others. */
+export const newerScript: readonly CtlStep[] = [
+  step("put /n/1 one"),
+  step("put /n/2 two"),
+  step("get /n/ --prefix --count-only"),
+  step("get /n/ --prefix --count-only -w json"),
+  step("get /n/ --prefix --count-only --keys-only"),
+  step("get /n/ /n0 --count-only --rev={rev-1} -w json"),
+  step("watch /n/ --prefix --rev={rev-1} --progress-notify -w json", { events: 2 }),
+  step("del /n/1 /n/2 --range"),
+  step("del /n/ --prefix --range"),
+  step("get /n/ --prefix -w json"),
+  step("auth status"),
+  step("auth status -w json"),
+];

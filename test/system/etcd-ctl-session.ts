@@ -1,9 +1,15 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import type { TestContext } from "node:test";
-import { findProgram, until } from "@k3s/testkit";
+import { findProgram, until, type EtcdctlProgram } from "@k3s/testkit";
 
 const PATIENCE_MS = 180_000;
+
+/** Which etcdctl talks to whom. */
+interface CtlTarget {
+  readonly name: EtcdctlProgram;
+  readonly endpoint: string;
+}
 
 /** An etcdctl that runs until it is told to end, or has someone to talk to. */
 export class EtcdctlSession {
@@ -23,8 +29,8 @@ export class EtcdctlSession {
   }
 
   /** It is gone after the test, whatever it was doing. */
-  static async start(t: TestContext, endpoint: string, args: readonly string[]): Promise<EtcdctlSession> {
-    const program = await findProgram("etcdctl");
+  static async start(t: TestContext, { name, endpoint }: CtlTarget, args: readonly string[]): Promise<EtcdctlSession> {
+    const program = await findProgram(name);
     const child = spawn(program, [`--endpoints=${endpoint}`, ...args], {
       env: { ETCDCTL_API: "3", PATH: "/usr/bin:/bin" },
       timeout: PATIENCE_MS,
@@ -67,15 +73,15 @@ export class EtcdctlSession {
 /** Commands of one test to one endpoint. */
 export class Etcdctls {
   readonly #t: TestContext;
-  readonly #endpoint: string;
+  readonly #target: CtlTarget;
 
-  constructor(t: TestContext, endpoint: string) {
+  constructor(t: TestContext, target: CtlTarget) {
     this.#t = t;
-    this.#endpoint = endpoint;
+    this.#target = target;
   }
 
   start(...args: readonly string[]): Promise<EtcdctlSession> {
-    return EtcdctlSession.start(this.#t, this.#endpoint, args);
+    return EtcdctlSession.start(this.#t, this.#target, args);
   }
 
   /** What a command printed until its end, below its exit status when that is not 0. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { startEtcd, until } from "@k3s/testkit";
+import { ETCDCTLS, startEtcd, until } from "@k3s/testkit";
 import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 import { Etcdctls } from "./etcd-ctl-session.ts";
 
@@ -147,69 +147,73 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-describe("etcdctl in sessions", () => {
-  const undo = new AsyncDisposableStack();
-  after(() => undo.disposeAsync());
-  const endpoints = { ours: "", etcd: "" };
-  before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-ctl-"));
-    undo.defer(() => rm(folder, { recursive: true, force: true }));
-    const api = undo.use(await startEtcdApi(folder));
-    endpoints.ours = `127.0.0.1:${api.tcpPort}`;
-    const etcd = await startEtcd(folder);
-    undo.defer(() => etcd.program.stop());
-    endpoints.etcd = etcd.endpoint;
-  });
-
-  for (const [name, play] of Object.entries(SCENARIOS))
-    test(name, async (t) => {
-      const [actual, expected] = await Promise.all([
-        play(new Etcdctls(t, endpoints.ours)),
-        play(new Etcdctls(t, endpoints.etcd)),
-      ]);
-      assert.deepEqual(actual, expected);
+for (const name of ETCDCTLS)
+  describe(`${name} in sessions`, () => {
+    const undo = new AsyncDisposableStack();
+    after(() => undo.disposeAsync());
+    const endpoints = { ours: "", etcd: "" };
+    before(async () => {
+      const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-ctl-"));
+      undo.defer(() => rm(folder, { recursive: true, force: true }));
+      const api = undo.use(await startEtcdApi(folder));
+      endpoints.ours = `127.0.0.1:${api.tcpPort}`;
+      const etcd = await startEtcd(folder, { program: "etcd-3.5" });
+      undo.defer(() => etcd.program.stop());
+      endpoints.etcd = etcd.endpoint;
     });
 
-  for (const [from, to] of [
-    ["ours", "etcd"],
-    ["etcd", "ours"],
-  ] as const) {
-    const mirrors = [
-      { name: "below the same keys", args: ["--prefix=/same/"], source: "/same/", copy: "/same/" },
-      {
-        name: "below another prefix",
-        args: ["--prefix=/from/", `--dest-prefix=/to/${from}/`],
-        source: "/from/",
-        copy: `/to/${from}/`,
-      },
-      { name: "without a prefix", args: ["--prefix=/cut/", "--no-dest-prefix"], source: "/cut/", copy: "root/" },
-    ];
-    for (const { name, args, source, copy } of mirrors)
-      test(`make-mirror from ${from} to ${to}, ${name}: what is there, and what changes`, async (t) => {
-        const [origin, target] = [new Etcdctls(t, endpoints[from]), new Etcdctls(t, endpoints[to])];
-        const inner = copy === "root/" ? "root/" : "";
-        const put = (key: string, value: string) => origin.run("put", `${source}${inner}${from}/${key}`, value);
-        const copied = () => target.run("get", `${copy}${from}/`, "--prefix");
-        const shows = (expected: Readonly<Record<string, string>>) => {
-          const lines = Object.entries(expected).map(([key, value]) => `${copy}${from}/${key}\n${value}\n`);
-          return until(`the mirror shows ${lines.length} keys`, async () => (await copied()) === lines.join(""));
-        };
-        await put("a", "1");
-        await put("b", "2");
-        const mirror = await origin.start("make-mirror", ...args, endpoints[to]);
-        await shows({ a: "1", b: "2" });
-        await put("c", "3");
-        await put("a", "one");
-        await origin.run("del", `${source}${inner}${from}/b`);
-        await shows({ a: "one", c: "3" });
-        const both = `${source}${inner}${from}`;
-        const session = await origin.start("txn");
-        for (const line of ["", `put ${both}/d 4`, `del ${both}/a`, `put ${both}/e 5`, "", ""]) session.type(line);
-        assert.equal(await session.end(), 0, session.output);
-        await shows({ c: "3", d: "4", e: "5" });
-        mirror.signal("SIGTERM");
-        await mirror.end();
-        assert.equal(mirror.output.replace(/^\d+\n/gm, ""), "", "it complains of nothing");
+    for (const [title, play] of Object.entries(SCENARIOS))
+      test(title, async (t) => {
+        const [actual, expected] = await Promise.all([
+          play(new Etcdctls(t, { name, endpoint: endpoints.ours })),
+          play(new Etcdctls(t, { name, endpoint: endpoints.etcd })),
+        ]);
+        assert.deepEqual(actual, expected);
       });
-  }
-});
+
+    for (const [from, to] of [
+      ["ours", "etcd"],
+      ["etcd", "ours"],
+    ] as const) {
+      const mirrors = [
+        { title: "below the same keys", args: ["--prefix=/same/"], source: "/same/", copy: "/same/" },
+        {
+          title: "below another prefix",
+          args: ["--prefix=/from/", `--dest-prefix=/to/${from}/`],
+          source: "/from/",
+          copy: `/to/${from}/`,
+        },
+        { title: "without a prefix", args: ["--prefix=/cut/", "--no-dest-prefix"], source: "/cut/", copy: "root/" },
+      ];
+      for (const { title, args, source, copy } of mirrors)
+        test(`make-mirror from ${from} to ${to}, ${title}: what is there, and what changes`, async (t) => {
+          const [origin, target] = [
+            new Etcdctls(t, { name, endpoint: endpoints[from] }),
+            new Etcdctls(t, { name, endpoint: endpoints[to] }),
+          ];
+          const inner = copy === "root/" ? "root/" : "";
+          const put = (key: string, value: string) => origin.run("put", `${source}${inner}${from}/${key}`, value);
+          const copied = () => target.run("get", `${copy}${from}/`, "--prefix");
+          const shows = (expected: Readonly<Record<string, string>>) => {
+            const lines = Object.entries(expected).map(([key, value]) => `${copy}${from}/${key}\n${value}\n`);
+            return until(`the mirror shows ${lines.length} keys`, async () => (await copied()) === lines.join(""));
+          };
+          await put("a", "1");
+          await put("b", "2");
+          const mirror = await origin.start("make-mirror", ...args, endpoints[to]);
+          await shows({ a: "1", b: "2" });
+          await put("c", "3");
+          await put("a", "one");
+          await origin.run("del", `${source}${inner}${from}/b`);
+          await shows({ a: "one", c: "3" });
+          const both = `${source}${inner}${from}`;
+          const session = await origin.start("txn");
+          for (const line of ["", `put ${both}/d 4`, `del ${both}/a`, `put ${both}/e 5`, "", ""]) session.type(line);
+          assert.equal(await session.end(), 0, session.output);
+          await shows({ c: "3", d: "4", e: "5" });
+          mirror.signal("SIGTERM");
+          await mirror.end();
+          assert.equal(mirror.output.replace(/^\d+\n/gm, ""), "", "it complains of nothing");
+        });
+    }
+  });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { findProgram } from "@k3s/testkit";
+import { findProgram, type EtcdctlProgram } from "@k3s/testkit";
 
 export interface CtlStep {
   readonly args: readonly string[];
@@ -34,8 +34,8 @@ export class Etcdctl {
   }
 
   /** Takes the endpoint's current revision for the origin: `{rev+N}` in arguments is the Nth change after it, `{member}` the id of the one member. */
-  static async connect(endpoint: string, cwd: string): Promise<Etcdctl> {
-    const ctl = new Etcdctl(await findProgram("etcdctl"), endpoint, cwd);
+  static async connect(name: EtcdctlProgram, endpoint: string, cwd: string): Promise<Etcdctl> {
+    const ctl = new Etcdctl(await findProgram(name), endpoint, cwd);
     const { stdout } = await ctl.#spawn({ args: ["member", "list"] });
     ctl.#member = stdout.slice(0, stdout.indexOf(","));
     await ctl.#noteRevision();
