@@ -10,7 +10,7 @@ const HELP = `Sends traffic to an etcd v3 server and checks every promise of etc
 
   node test/consistency/run.ts [options]
 
-  --datastore NAME       ${systemNames.join(", ")}: our own server on such a database, or Debian's etcd.
+  --datastore NAME       ${systemNames.join(", ")}: our own server on such a database, or a real etcd.
                          The database is started here and harm is done to it. sqlite by default
   --servers N            of ours on one database; 2 by default, SQLite takes only one
   --faults LIST          kill, failpoints: the end of one of our servers; power-cut: SQLite only;

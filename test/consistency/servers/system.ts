@@ -90,10 +90,10 @@ async function startShared(name: DatabaseName, count: number): Promise<System> {
   };
 }
 
-/** Debian's etcd: what it does under the same harm is what the checker has to take for right. */
+/** A real etcd: what it does under the same harm is what the checker has to take for right. */
 async function startForeign(): Promise<System> {
   await using undo = new AsyncDisposableStack();
-  const etcd = await startEtcd(await makeFolder(undo));
+  const etcd = await startEtcd(await makeFolder(undo), { program: "etcd-3.5" });
   undo.defer(() => etcd.program.stop());
   const way = undo.use(await FaultProxy.start(Number(etcd.endpoint.split(":")[1])));
   const traits = await detectTraits(etcd.endpoint);
