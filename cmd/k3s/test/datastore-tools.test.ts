@@ -104,7 +104,7 @@ describe("k3s datastore status", () => {
 
   test("asks a server of ours, or a real etcd, by its address", async (t) => {
     const folder = await temporaryFolder(t);
-    const etcd = await startEtcd(folder);
+    const etcd = await startEtcd(folder, { program: "etcd-3.5" });
     t.after(() => etcd.program.stop());
     const ours = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`]);
     for (const [url, ofOurs] of [

@@ -16,7 +16,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-async function etcd(t: TestContext, options?: Parameters<typeof startEtcd>[1]) {
+async function etcd(t: TestContext, options: Parameters<typeof startEtcd>[1]) {
   const started = await startEtcd(await temporaryFolder(t), options);
   t.after(() => started.program.stop());
   return started;
@@ -31,128 +31,129 @@ async function client(t: TestContext, options: EtcdClientOptions): Promise<EtcdC
 const bytes = (text: string) => Buffer.from(text);
 const isAway = (error: unknown) => error instanceof EtcdCallError && error.isAway;
 
-describe("EtcdClient on a real etcd", () => {
-  test("creates, changes and deletes a key only when nobody else was first", async (t) => {
-    const { url } = await etcd(t);
-    const it = await client(t, { servers: [url] });
-    const key = bytes("/bootstrap/a");
-    const read = async () => (await it.range({ key })).kvs[0];
+for (const program of ["etcd", "etcd-3.5"] as const)
+  describe(`EtcdClient on a real ${program}`, () => {
+    test("creates, changes and deletes a key only when nobody else was first", async (t) => {
+      const { url } = await etcd(t, { program });
+      const it = await client(t, { servers: [url] });
+      const key = bytes("/bootstrap/a");
+      const read = async () => (await it.range({ key })).kvs[0];
 
-    assert.equal(await it.write({ key, modRevision: 0, value: bytes("1") }), true);
-    assert.equal(await it.write({ key, modRevision: 0, value: bytes("x") }), false);
-    const first = await read();
-    assert.equal(first?.value.toString(), "1");
-    assert.equal(first.version, 1);
-    assert.equal(await it.write({ key, modRevision: first.modRevision + 1, value: bytes("x") }), false);
-    assert.equal(await it.write({ key, modRevision: first.modRevision, value: bytes("") }), true);
-    const second = await read();
-    assert.equal(second?.value.length, 0);
-    assert.equal(second.createRevision, first.createRevision);
-    assert.equal(await it.write({ key, modRevision: first.modRevision, value: undefined }), false);
-    assert.equal(await it.write({ key, modRevision: second.modRevision, value: undefined }), true);
-    assert.equal(await read(), undefined);
-  });
-
-  test("a key with a lease goes when that ends", async (t) => {
-    const { url } = await etcd(t);
-    const it = await client(t, { servers: [url] });
-    const key = bytes("/registry/masterleases/10.0.0.1");
-    const lease = await it.grant(1);
-    assert.equal(await it.write({ key, modRevision: 0, value: bytes("1"), lease }), true);
-    assert.equal((await it.range({ key })).kvs[0]?.lease, lease);
-    await until("the key is gone", async () => (await it.range({ key })).kvs.length === 0);
-  });
-
-  test("reads ranges in pages, with their count", async (t) => {
-    const { url } = await etcd(t);
-    const it = await client(t, { servers: [url] });
-    for (const name of ["a", "b", "c"])
-      await it.write({ key: bytes(`/x/${name}`), modRevision: 0, value: bytes(name) });
-    const page = await it.range({ key: bytes("/x/"), rangeEnd: bytes("/x0"), limit: 2 });
-    assert.deepEqual(
-      page.kvs.map((kv) => kv.value.toString()),
-      ["a", "b"],
-    );
-    assert.deepEqual([page.more, page.count, page.revision], [true, 3, 4]);
-    const past = await it.range({ key: bytes("/x/"), rangeEnd: bytes("/x0"), revision: 2, keysOnly: true });
-    assert.deepEqual(
-      past.kvs.map((kv) => [kv.key.toString(), kv.value.length]),
-      [["/x/a", 0]],
-    );
-    assert.equal((await it.range({ key: bytes("/"), rangeEnd: Buffer.alloc(1), countOnly: true })).count, 3);
-  });
-
-  test("compacts, and says what etcd says when that is refused", async (t) => {
-    const { url } = await etcd(t);
-    const it = await client(t, { servers: [url] });
-    for (let i = 0; i < 3; i++) await it.write({ key: bytes(`/${i}`), modRevision: 0, value: bytes("v") });
-    await it.compact(3);
-    await assert.rejects(it.range({ key: bytes("/0"), revision: 2 }), (error) => {
-      assert.ok(error instanceof EtcdCallError);
-      assert.equal(error.isAway, false);
-      assert.match(error.details, /required revision has been compacted/);
-      return true;
+      assert.equal(await it.write({ key, modRevision: 0, value: bytes("1") }), true);
+      assert.equal(await it.write({ key, modRevision: 0, value: bytes("x") }), false);
+      const first = await read();
+      assert.equal(first?.value.toString(), "1");
+      assert.equal(first.version, 1);
+      assert.equal(await it.write({ key, modRevision: first.modRevision + 1, value: bytes("x") }), false);
+      assert.equal(await it.write({ key, modRevision: first.modRevision, value: bytes("") }), true);
+      const second = await read();
+      assert.equal(second?.value.length, 0);
+      assert.equal(second.createRevision, first.createRevision);
+      assert.equal(await it.write({ key, modRevision: first.modRevision, value: undefined }), false);
+      assert.equal(await it.write({ key, modRevision: second.modRevision, value: undefined }), true);
+      assert.equal(await read(), undefined);
     });
-    await assert.rejects(it.compact(99), /future revision/);
-  });
 
-  test("tells of the server and its leases", async (t) => {
-    const { url } = await etcd(t);
-    const it = await client(t, { servers: [url] });
-    const status = await it.status();
-    assert.match(status.version, /^3\.\d+\.\d+$/);
-    assert.ok(status.dbSizeBytes > 0 && status.revision === 1);
-    assert.deepEqual(await it.leases(), []);
-  });
+    test("a key with a lease goes when that ends", async (t) => {
+      const { url } = await etcd(t, { program });
+      const it = await client(t, { servers: [url] });
+      const key = bytes("/registry/masterleases/10.0.0.1");
+      const lease = await it.grant(1);
+      assert.equal(await it.write({ key, modRevision: 0, value: bytes("1"), lease }), true);
+      assert.equal((await it.range({ key })).kvs[0]?.lease, lease);
+      await until("the key is gone", async () => (await it.range({ key })).kvs.length === 0);
+    });
 
-  test("goes on with another server when one is gone, and comes back to it", async (t) => {
-    const [a, b] = [await etcd(t), await etcd(t)]; // two clusters: what is read tells which one answered
-    const mark = async (url: string, name: string) => {
-      const one = await client(t, { servers: [url] });
-      await one.write({ key: bytes("name"), modRevision: 0, value: bytes(name) });
-    };
-    await mark(a.url, "a");
-    await mark(b.url, "b");
-    const dead = `http://127.0.0.1:${await freePort()}`;
-    const it = await client(t, { servers: [dead, a.url, b.url] });
-    const name = async () => (await it.range({ key: bytes("name") })).kvs[0]?.value.toString();
-    const first = await name();
-    const [mine, other] = first === "a" ? [a, "b"] : [b, "a"];
-    await mine.program.stop();
-    assert.equal(await until("the other server answers", name), other);
-  });
+    test("reads ranges in pages, with their count", async (t) => {
+      const { url } = await etcd(t, { program });
+      const it = await client(t, { servers: [url] });
+      for (const name of ["a", "b", "c"])
+        await it.write({ key: bytes(`/x/${name}`), modRevision: 0, value: bytes(name) });
+      const page = await it.range({ key: bytes("/x/"), rangeEnd: bytes("/x0"), limit: 2 });
+      assert.deepEqual(
+        page.kvs.map((kv) => kv.value.toString()),
+        ["a", "b"],
+      );
+      assert.deepEqual([page.more, page.count, page.revision], [true, 3, 4]);
+      const past = await it.range({ key: bytes("/x/"), rangeEnd: bytes("/x0"), revision: 2, keysOnly: true });
+      assert.deepEqual(
+        past.kvs.map((kv) => [kv.key.toString(), kv.value.length]),
+        [["/x/a", 0]],
+      );
+      assert.equal((await it.range({ key: bytes("/"), rangeEnd: Buffer.alloc(1), countOnly: true })).count, 3);
+    });
 
-  test("speaks TLS with a client certificate, and is refused without one", async (t) => {
-    const serverDir = await temporaryFolder(t);
-    const apiServerUrl = "https://127.0.0.1:6444";
-    await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
-    const files = serverTlsPaths(serverDir);
-    const { url } = await etcd(t, { tls: { ...files.servingApiServer, clientCa: files.clientCa.cert } });
-    const pair = { certFile: files.clientSupervisor.cert, keyFile: files.clientSupervisor.key };
-
-    const good = await client(t, { servers: [url], tls: { caFile: files.serverCa.cert, ...pair } });
-    assert.ok((await good.status()).dbSizeBytes > 0);
-    const blind = await client(t, { servers: [url], tls: { skipVerify: true, ...pair } });
-    assert.ok((await blind.status()).dbSizeBytes > 0);
-    const caFile = files.serverCa.cert;
-    const stranger = { certFile: files.servingApiServer.cert, keyFile: files.servingApiServer.key };
-    for (const [tls, message] of [
-      [{ caFile }, /the server wants a client certificate \(/],
-      [{ caFile, ...stranger }, /the server does not trust the client certificate \(/],
-      [{ caFile: files.clientCa.cert, ...pair }, /certificate/],
-      [pair, /certificate/],
-    ] as const) {
-      const bad = await client(t, { servers: [url], tls, timeoutMs: 3000 });
-      await assert.rejects(bad.status(), (error) => {
-        assert.ok(isAway(error));
-        assert.match(describeError(error), message);
+    test("compacts, and says what etcd says when that is refused", async (t) => {
+      const { url } = await etcd(t, { program });
+      const it = await client(t, { servers: [url] });
+      for (let i = 0; i < 3; i++) await it.write({ key: bytes(`/${i}`), modRevision: 0, value: bytes("v") });
+      await it.compact(3);
+      await assert.rejects(it.range({ key: bytes("/0"), revision: 2 }), (error) => {
+        assert.ok(error instanceof EtcdCallError);
+        assert.equal(error.isAway, false);
+        assert.match(error.details, /required revision has been compacted/);
         return true;
       });
-    }
-    const plain = await client(t, { servers: [url.replace("https:", "http:")], timeoutMs: 3000 });
-    await assert.rejects(plain.status(), { message: "Cannot call etcd: the port speaks TLS: use https://" });
+      await assert.rejects(it.compact(99), /future revision/);
+    });
+
+    test("tells of the server and its leases", async (t) => {
+      const { url } = await etcd(t, { program });
+      const it = await client(t, { servers: [url] });
+      const status = await it.status();
+      assert.match(status.version, /^3\.\d+\.\d+$/);
+      assert.ok(status.dbSizeBytes > 0 && status.revision === 1);
+      assert.deepEqual(await it.leases(), []);
+    });
+
+    test("goes on with another server when one is gone, and comes back to it", async (t) => {
+      const [a, b] = [await etcd(t, { program }), await etcd(t, { program })]; // two clusters: what is read tells which one answered
+      const mark = async (url: string, name: string) => {
+        const one = await client(t, { servers: [url] });
+        await one.write({ key: bytes("name"), modRevision: 0, value: bytes(name) });
+      };
+      await mark(a.url, "a");
+      await mark(b.url, "b");
+      const dead = `http://127.0.0.1:${await freePort()}`;
+      const it = await client(t, { servers: [dead, a.url, b.url] });
+      const name = async () => (await it.range({ key: bytes("name") })).kvs[0]?.value.toString();
+      const first = await name();
+      const [mine, other] = first === "a" ? [a, "b"] : [b, "a"];
+      await mine.program.stop();
+      assert.equal(await until("the other server answers", name), other);
+    });
+
+    test("speaks TLS with a client certificate, and is refused without one", async (t) => {
+      const serverDir = await temporaryFolder(t);
+      const apiServerUrl = "https://127.0.0.1:6444";
+      await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
+      const files = serverTlsPaths(serverDir);
+      const { url } = await etcd(t, { program, tls: { ...files.servingApiServer, clientCa: files.clientCa.cert } });
+      const pair = { certFile: files.clientSupervisor.cert, keyFile: files.clientSupervisor.key };
+
+      const good = await client(t, { servers: [url], tls: { caFile: files.serverCa.cert, ...pair } });
+      assert.ok((await good.status()).dbSizeBytes > 0);
+      const blind = await client(t, { servers: [url], tls: { skipVerify: true, ...pair } });
+      assert.ok((await blind.status()).dbSizeBytes > 0);
+      const caFile = files.serverCa.cert;
+      const stranger = { certFile: files.servingApiServer.cert, keyFile: files.servingApiServer.key };
+      for (const [tls, message] of [
+        [{ caFile }, /the server wants a client certificate \(/],
+        [{ caFile, ...stranger }, /the server does not trust the client certificate \(/],
+        [{ caFile: files.clientCa.cert, ...pair }, /certificate/],
+        [pair, /certificate/],
+      ] as const) {
+        const bad = await client(t, { servers: [url], tls, timeoutMs: 3000 });
+        await assert.rejects(bad.status(), (error) => {
+          assert.ok(isAway(error));
+          assert.match(describeError(error), message);
+          return true;
+        });
+      }
+      const plain = await client(t, { servers: [url.replace("https:", "http:")], timeoutMs: 3000 });
+      await assert.rejects(plain.status(), { message: "Cannot call etcd: the port speaks TLS: use https://" });
+    });
   });
-});
 
 describe("EtcdClient without an etcd", () => {
   test("rejects in time when nobody listens", async (t) => {

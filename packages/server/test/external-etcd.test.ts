@@ -22,7 +22,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
 }
 
 async function etcd(t: TestContext) {
-  const started = await startEtcd(await temporaryFolder(t));
+  const started = await startEtcd(await temporaryFolder(t), { program: "etcd-3.5" });
   t.after(() => started.program.stop());
   return started;
 }
