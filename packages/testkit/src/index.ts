@@ -49,7 +49,7 @@ export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { COPIED_ROWS, insertOld, OLD_TABLE_ROWS, oldTableConformance } from "./old-table-conformance.ts";
 export { lifeOf, oldValuesConformance } from "./old-values-conformance.ts";
 export { outageConformance } from "./outage-conformance.ts";
-export { PostgresServer } from "./postgres-server.ts";
+export { PostgresServer, type PostgresOptions } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";
 export { RawClient, type RawStream } from "./raw-client.ts";
 export { Random } from "./random.ts";

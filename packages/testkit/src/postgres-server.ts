@@ -14,6 +14,8 @@ export interface PostgresOptions {
   readonly folder: string;
   /** Settings as `name=value`. They hold for every start. */
   readonly settings?: readonly string[];
+  /** Orders text in its databases as people who speak it do, such as `en-US`; default: by bytes. */
+  readonly icuLocale?: string;
   /** Name of the network namespace whose loopback it listens on; default: that of the test. */
   readonly network?: string;
 }
@@ -61,9 +63,10 @@ export class PostgresServer implements AsyncDisposable {
   /** Makes the data folder and starts. Resolves when clients are let in; the caller disposes of it. */
   static async start(options: PostgresOptions): Promise<PostgresServer> {
     const program = await realpath(await findProgram("postgres"));
-    const { folder, settings = [], network } = options;
+    const { folder, settings = [], icuLocale, network } = options;
     const prefix = [...AS_NOBODY, "env", ...libraryPath(program)];
     const own = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
+    if (icuLocale !== undefined) own.push("--locale-provider=icu", `--icu-locale=${icuLocale}`);
     const initdb = join(dirname(program), "initdb");
     await execa("unshare", [...prefix, initdb, `--pgdata=${join(folder, "data")}`, ...own], { cwd: folder });
     const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings, network });

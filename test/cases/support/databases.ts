@@ -31,6 +31,8 @@ export interface StartOptions {
   readonly mariaDb?: readonly string[];
   /** More settings of PostgreSQL. */
   readonly postgres?: readonly string[];
+  /** How PostgreSQL orders text; default: by bytes. */
+  readonly postgresLocale?: string;
   /** More configuration of nats-server. */
   readonly nats?: string;
 }
@@ -69,8 +71,9 @@ const startMariaDb: Start<DatabaseServer> = async (folder, undo, { mariaDb = [] 
   };
 };
 
-const startPostgres: Start<DatabaseServer> = async (folder, undo, { postgres = [] }) => {
-  const server = undo.use(await PostgresServer.start({ folder, settings: postgres }));
+const startPostgres: Start<DatabaseServer> = async (folder, undo, { postgres = [], postgresLocale }) => {
+  const locale = postgresLocale === undefined ? {} : { icuLocale: postgresLocale };
+  const server = undo.use(await PostgresServer.start({ folder, settings: postgres, ...locale }));
   return {
     name: "PostgreSQL",
     isSql: true,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { openStore, type Driver, type OpenStore } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
-import { collectLog, PostgresServer } from "@k3s/testkit";
+import { collectLog, PostgresServer, type PostgresOptions } from "@k3s/testkit";
 import { Client } from "pg";
 import { openPostgresDriver, type PostgresDriverOptions } from "../../src/open-postgres-driver.ts";
 
@@ -18,13 +18,14 @@ export class TestDatabase {
   /** Settings as `name=value`. */
   static forFile(
     settings: (folder: string) => readonly string[] | Promise<readonly string[]> = () => [],
+    more: Pick<PostgresOptions, "icuLocale"> = {},
   ): TestDatabase {
     const database = new TestDatabase();
     const undo = new AsyncDisposableStack();
     before(async () => {
       const folder = await mkdtemp(join(tmpdir(), "k3s-postgres-"));
       undo.defer(() => rm(folder, { recursive: true, force: true }));
-      database.#server = undo.use(await PostgresServer.start({ folder, settings: await settings(folder) }));
+      database.#server = undo.use(await PostgresServer.start({ ...more, folder, settings: await settings(folder) }));
     });
     after(() => undo.disposeAsync());
     return database;
