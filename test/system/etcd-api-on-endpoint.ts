@@ -1,9 +1,12 @@
 import { join } from "node:path";
 import { openStore, type Store } from "@k3s/datastore";
 import { openDatastore, parseEndpoint } from "@k3s/datastore-endpoint";
-import { EtcdApiServer } from "@k3s/etcd-api";
+import { EtcdApiServer, type TransportName } from "@k3s/etcd-api";
 import { createLogger } from "@k3s/log";
 import { MetricsRegistry, processMetrics } from "@k3s/metrics";
+
+/** What carries the API: our own HTTP/2 layer, and @grpc/grpc-js. */
+export const TRANSPORTS: readonly TransportName[] = ["http2", "grpc-js"];
 
 export interface EtcdApiOnEndpoint extends AsyncDisposable {
   readonly tcpPort: number;
@@ -14,6 +17,8 @@ export interface EtcdApiOnEndpoint extends AsyncDisposable {
 export interface EtcdApiOptions {
   /** As for --datastore-endpoint; default: a SQLite file `db/state.db` in the folder. */
   readonly endpoint?: string;
+  /** Default: that of the product. */
+  readonly transport?: TransportName;
   /** Between two signs of life of a watch; default: that of the product. */
   readonly progressIntervalMs?: number;
 }

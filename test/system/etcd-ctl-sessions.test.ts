@@ -3,8 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ETCDCTLS, startEtcd, until } from "@k3s/testkit";
+import { startEtcd, until } from "@k3s/testkit";
 import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
+import { ETCDCTL_RUNS } from "./etcd-ctl.ts";
 import { Etcdctls } from "./etcd-ctl-session.ts";
 
 /** What happened, as a user sees it. */
@@ -147,15 +148,15 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-for (const name of ETCDCTLS)
-  describe(`${name} in sessions`, () => {
+for (const { name, transport } of ETCDCTL_RUNS)
+  describe(`${name} in sessions over ${transport}`, () => {
     const undo = new AsyncDisposableStack();
     after(() => undo.disposeAsync());
     const endpoints = { ours: "", etcd: "" };
     before(async () => {
       const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-ctl-"));
       undo.defer(() => rm(folder, { recursive: true, force: true }));
-      const api = undo.use(await startEtcdApi(folder));
+      const api = undo.use(await startEtcdApi(folder, { transport }));
       endpoints.ours = `127.0.0.1:${api.tcpPort}`;
       const etcd = await startEtcd(folder, { program: "etcd-3.5" });
       undo.defer(() => etcd.program.stop());

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { findProgram, type EtcdctlProgram } from "@k3s/testkit";
+import type { TransportName } from "@k3s/etcd-api";
+import { ETCDCTLS, findProgram, type EtcdctlProgram } from "@k3s/testkit";
 
 export interface CtlStep {
   readonly args: readonly string[];
@@ -9,6 +10,12 @@ export interface CtlStep {
   /** Ends a `watch -w json` once it told of this many events; how they came in messages does not matter. */
   readonly events?: number;
 }
+
+/** Each etcdctl on our own HTTP/2 layer, and the one of the etcd that is the contract on the other transport too. */
+export const ETCDCTL_RUNS: readonly { readonly name: EtcdctlProgram; readonly transport: TransportName }[] = [
+  ...ETCDCTLS.map((name) => ({ name, transport: "http2" as const })),
+  { name: "etcdctl-3.5", transport: "grpc-js" },
+];
 
 const PATIENCE_MS = 20_000;
 /** Fields of `-w json` that hold a position in the log. */

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { TransportName } from "@k3s/etcd-api";
 import { KubeApiserver, until } from "@k3s/testkit";
-import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
+import { startEtcdApi, TRANSPORTS } from "./etcd-api-on-endpoint.ts";
 
 const NAMESPACE = "/api/v1/namespaces/scale";
 const CONFIG_MAPS = `${NAMESPACE}/configmaps`;
@@ -28,7 +29,7 @@ function configMap(name: string, text: string) {
   return { apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data: { text } };
 }
 
-describe("kube-apiserver on the store", () => {
+const apiserverOver = (transport: TransportName) => () => {
   const undo = new AsyncDisposableStack();
   after(() => undo.disposeAsync());
   let kube: KubeApiserver;
@@ -36,7 +37,7 @@ describe("kube-apiserver on the store", () => {
   before(async () => {
     const folder = await mkdtemp(join(tmpdir(), "k3s-etcd-kube-"));
     undo.defer(() => rm(folder, { recursive: true, force: true }));
-    undo.use(await startEtcdApi(folder));
+    undo.use(await startEtcdApi(folder, { transport }));
     kube = await KubeApiserver.start({
       folder,
       etcdServers: "unix://kine.sock",
@@ -127,7 +128,10 @@ describe("kube-apiserver on the store", () => {
     await call("DELETE", CONFIG_MAPS);
     assert.deepEqual((await call<KubeList>("GET", CONFIG_MAPS)).items, []);
   });
-});
+};
+
+for (const transport of TRANSPORTS)
+  describe(`kube-apiserver on the store, over ${transport}`, apiserverOver(transport));
 
 function nameOf(i: number): string {
   return `cm-${String(i).padStart(3, "0")}`;

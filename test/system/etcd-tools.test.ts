@@ -3,13 +3,13 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, test, after } from "node:test";
-import { ETCDCTLS, startEtcd } from "@k3s/testkit";
-import { Etcdctl } from "./etcd-ctl.ts";
+import { startEtcd } from "@k3s/testkit";
+import { Etcdctl, ETCDCTL_RUNS } from "./etcd-ctl.ts";
 import { newerScript, script } from "./etcd-ctl-script.ts";
 import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 
-for (const name of ETCDCTLS)
-  describe(name, () => {
+for (const { name, transport } of ETCDCTL_RUNS)
+  describe(`${name} over ${transport}`, () => {
     const undo = new AsyncDisposableStack();
     after(() => undo.disposeAsync());
     let folder = "";
@@ -17,7 +17,7 @@ for (const name of ETCDCTLS)
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), "k3s-etcd-tools-"));
       undo.defer(() => rm(folder, { recursive: true, force: true }));
-      const api = undo.use(await startEtcdApi(folder));
+      const api = undo.use(await startEtcdApi(folder, { transport }));
       endpoint = `127.0.0.1:${api.tcpPort}`;
     });
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { TransportName } from "@k3s/etcd-api";
 import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
 import { startEtcdApi } from "./etcd-api-on-endpoint.ts";
 import { listStorageTests, runStorageTest } from "./kubernetes-storage-tests.ts";
@@ -17,7 +18,9 @@ interface Database {
   readonly stop: () => Promise<void>;
 }
 
-const DATABASES: Readonly<Record<string, (folder: string) => Promise<Database>>> = {
+type Start = (folder: string) => Promise<Database>;
+
+const DATABASES = {
   SQLite: (folder) =>
     Promise.resolve({ endpoint: (name) => `sqlite://${join(folder, name)}.db`, stop: () => Promise.resolve() }),
   MariaDB: async (folder) => {
@@ -38,12 +41,18 @@ const DATABASES: Readonly<Record<string, (folder: string) => Promise<Database>>>
     const server = await NatsServer.start(folder, { config: "max_payload: 4MB" });
     return { endpoint: (name) => `nats://${server.endpoint}?bucket=${name}`, stop: () => server.stop() };
   },
-};
+} as const satisfies Readonly<Record<string, Start>>;
+
+/** The database is below the transport, which does not know it: the second transport has one of them. */
+const RUNS: readonly { readonly label: string; readonly start: Start; readonly transport: TransportName }[] = [
+  ...Object.entries(DATABASES).map(([label, start]) => ({ label, start, transport: "http2" as const })),
+  { label: "SQLite", start: DATABASES.SQLite, transport: "grpc-js" },
+];
 
 const names = await listStorageTests();
 
-for (const [label, start] of Object.entries(DATABASES)) {
-  describe(`kubernetes storage/etcd3 tests on ${label}`, () => {
+for (const { label, start, transport } of RUNS) {
+  describe(`kubernetes storage/etcd3 tests on ${label}, over ${transport}`, () => {
     const undo = new AsyncDisposableStack();
     after(() => undo.disposeAsync());
     let folder = "";
@@ -58,7 +67,8 @@ for (const [label, start] of Object.entries(DATABASES)) {
 
     for (const name of names) {
       test(name, async (t) => {
-        const api = await startEtcdApi(folder, { endpoint: database.endpoint(name.toLowerCase()), ...WANTED[name] });
+        const endpoint = database.endpoint(name.toLowerCase());
+        const api = await startEtcdApi(folder, { endpoint, transport, ...WANTED[name] });
         t.after(() => api[Symbol.asyncDispose]());
         await runStorageTest(name, `http://127.0.0.1:${api.tcpPort}`, folder);
       });
