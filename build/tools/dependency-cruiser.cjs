@@ -1,7 +1,7 @@
 // The rooms of ARCHITECTURE.md, lowest first. A package imports from layers before its own, and within its layer what BESIDE lists.
 const LAYERS = [
-  ["errors", "native", "failpoints"],
-  ["async", "log", "lifecycle", "files", "metrics", "payload"],
+  ["errors", "native", "failpoints", "async"],
+  ["log", "lifecycle", "files", "metrics", "payload"],
   [
     "pki",
     "token",

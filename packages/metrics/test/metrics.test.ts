@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test, type TestContext } from "node:test";
+import { nextTurn } from "@k3s/async";
 import { Counter, exponentialBuckets, Gauge, Histogram, MetricsRegistry, processMetrics } from "../src/index.ts";
 
 describe("Counter", () => {
@@ -107,6 +108,54 @@ describe("MetricsRegistry", () => {
       throw new Error("synchronously too");
     });
     assert.match(await registry.text(), /^good 7$/m);
+  });
+
+  /** A registry with a gauge that is measured at once, and one that is measured when the promise says so. */
+  function withSlowRefresh(t: TestContext) {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const registry = new MetricsRegistry();
+    const [fast, slow] = ["fast", "slow"].map((name) => registry.add(new Gauge({ name, help: "G" })));
+    const refreshes: PromiseWithResolvers<number>[] = [];
+    registry.beforeText(async () => {
+      const refresh = Promise.withResolvers<number>();
+      refreshes.push(refresh);
+      slow?.set({}, await refresh.promise);
+    });
+    registry.beforeText(() => fast?.set({}, 7));
+    return { registry, refreshes };
+  }
+
+  test("shows what it has after two seconds with a refresh that never ends, which it does not start again", async (t) => {
+    const { registry, refreshes } = withSlowRefresh(t);
+    let ended = 0;
+    const ask = () => registry.text().finally(() => ended++);
+    const asked = [ask(), ask()];
+    t.mock.timers.tick(1999);
+    await nextTurn();
+    assert.equal(ended, 0);
+    t.mock.timers.tick(1);
+    for (const text of await Promise.all(asked)) assert.match(text, /^fast 7$[^]*^slow 0$/m);
+    const later = ask();
+    t.mock.timers.tick(2000);
+    assert.match(await later, /^fast 7$/m);
+    assert.equal(refreshes.length, 1);
+  });
+
+  test("waits for a refresh that ends in time, and starts one that was late again once it has ended", async (t) => {
+    const { registry, refreshes } = withSlowRefresh(t);
+    const first = registry.text();
+    t.mock.timers.tick(2000);
+    await first;
+    const second = registry.text();
+    refreshes[0]?.resolve(1);
+    assert.match(await second, /^slow 1$/m);
+    const third = registry.text();
+    refreshes[1]?.resolve(2);
+    assert.match(await third, /^slow 2$/m);
+    const fourth = registry.text();
+    refreshes[2]?.reject(new Error("the database is away"));
+    assert.match(await fourth, /^slow 2$/m);
+    assert.equal(refreshes.length, 3);
   });
 
   test("tells of the process", async () => {
