@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { abortReason, soonAfter } from "@k3s/async";
 import { EtcdCallError, EtcdClientError } from "./errors.ts";
 import {
   decodeGranted,
@@ -38,10 +39,17 @@ export interface EtcdClientOptions {
   readonly folder?: string;
   /** For one call, connecting included. Default 5 s. */
   readonly timeoutMs?: number;
+  /** For connecting alone. Default: as long as a call may take. */
+  readonly connectMs?: number;
+  /** All calls reject with its reason once it aborts. */
+  readonly signal?: AbortSignal;
 }
 
 const TIMEOUT_MS = 5000;
+const NEVER = new AbortController().signal;
 const EMPTY = Buffer.alloc(0);
+
+type Limits = Required<Pick<EtcdClientOptions, "timeoutMs" | "connectMs" | "signal">>;
 
 /**
  * A client of an etcd that others run. It uses whichever server is connected first, and another one after a server
@@ -49,23 +57,23 @@ const EMPTY = Buffer.alloc(0);
  */
 export class EtcdClient {
   readonly #channels: readonly ServerChannel[];
-  readonly #timeoutMs: number;
+  readonly #limits: Limits;
   #current: ServerChannel | undefined;
   /** Could not answer last time. */
   #suspect: ServerChannel | undefined;
 
-  private constructor(channels: readonly ServerChannel[], timeoutMs: number) {
+  private constructor(channels: readonly ServerChannel[], limits: Limits) {
     this.#channels = channels;
-    this.#timeoutMs = timeoutMs;
+    this.#limits = limits;
   }
 
   /** Reads the TLS files; connects with the first call. Rejects with EtcdClientError when a file cannot be read. */
   static async create(options: EtcdClientOptions): Promise<EtcdClient> {
-    const { servers, folder = ".", timeoutMs = TIMEOUT_MS } = options;
+    const { servers, folder = ".", timeoutMs = TIMEOUT_MS, connectMs = timeoutMs, signal = NEVER } = options;
     const tls = await readTls(options.tls ?? {});
     return new EtcdClient(
       servers.map((server) => new ServerChannel({ server, tls, folder })),
-      timeoutMs,
+      { timeoutMs, connectMs: Math.min(connectMs, timeoutMs), signal },
     );
   }
 
@@ -107,9 +115,15 @@ export class EtcdClient {
   }
 
   async #call(path: string, request: Buffer): Promise<Buffer> {
+    const { signal } = this.#limits;
+    signal.throwIfAborted();
+    return await soonAfter(this.#ask(path, request), { signal, ms: 0, late: () => abortReason(signal) });
+  }
+
+  async #ask(path: string, request: Buffer): Promise<Buffer> {
     const startedAt = performance.now();
     const channel = await this.#connected();
-    const left = this.#timeoutMs - (performance.now() - startedAt);
+    const left = this.#limits.timeoutMs - (performance.now() - startedAt);
     try {
       return await channel.call({ path, request, timeoutMs: Math.max(1, left) });
     } catch (error) {
@@ -124,10 +138,11 @@ export class EtcdClient {
   async #connected(): Promise<ServerChannel> {
     if (this.#current !== undefined) return this.#current;
     const others = this.#channels.filter((channel) => channel !== this.#suspect);
-    const halfMs = this.#timeoutMs / 2;
+    const { connectMs } = this.#limits;
+    const halfMs = connectMs / 2;
     this.#current =
       others.length === this.#channels.length || others.length === 0
-        ? await firstReady(this.#channels, this.#timeoutMs)
+        ? await firstReady(this.#channels, connectMs)
         : await firstReady(others, halfMs).catch(() => firstReady(this.#channels, halfMs));
     return this.#current;
   }

@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import { Client, credentials, status, type ChannelCredentials, type ServiceError } from "@grpc/grpc-js";
-import { EtcdCallError } from "./errors.ts";
+import { EtcdCallError, formatSeconds } from "./errors.ts";
 import { explainRefusal, type Refusal } from "./explain-refusal.ts";
 import type { TlsContent } from "./tls-content.ts";
 
@@ -18,9 +18,6 @@ export interface Call {
   readonly request: Buffer;
   readonly timeoutMs: number;
 }
-
-/** No server could do it, so another may: etcd tells of a missing leader this way as well. */
-const AWAY: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]);
 
 /** A channel that failed to connect tells why at once, one that still tries not at all. */
 const REASON_MS = 50;
@@ -78,7 +75,7 @@ export class ServerChannel {
     const { promise, resolve: done, reject } = Promise.withResolvers<Buffer>();
     const onAnswer = (error: ServiceError | null, answer?: Buffer) => {
       if (error === null && answer !== undefined) done(answer);
-      else reject(toCallError(error));
+      else reject(toCallError(error, timeoutMs));
     };
     this.#client.makeUnaryRequest(path, asIs, asIs, request, { deadline: Date.now() + timeoutMs }, onAnswer);
     return promise;
@@ -94,8 +91,13 @@ function credentialsFor(scheme: string, { ca, cert, key, skipVerify }: TlsConten
   return credentials.createSsl(ca, key, cert, { rejectUnauthorized: !skipVerify });
 }
 
-function toCallError(error: ServiceError | null): EtcdCallError {
-  const isAway = error === null || AWAY.has(error.code);
+function toCallError(error: ServiceError | null, timeoutMs: number): EtcdCallError {
+  if (error?.code === status.DEADLINE_EXCEEDED) {
+    const details = `no answer within ${formatSeconds(timeoutMs)}`;
+    return new EtcdCallError({ isAway: true, details, silentMs: timeoutMs, cause: error });
+  }
+  // No server could do it, so another may: etcd tells of a missing leader this way as well.
+  const isAway = error === null || error.code === status.UNAVAILABLE;
   const details = error === null ? "there was no answer" : withoutFrame(error.details);
   return new EtcdCallError({ isAway, details, cause: error });
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -155,6 +156,58 @@ for (const program of ["etcd", "etcd-3.5"] as const)
     });
   });
 
+describe("EtcdClient on a server that is connected and does not answer", () => {
+  /** It speaks HTTP/2 and leaves every call open; `asked` tells of the first one. */
+  async function silentServer(t: TestContext) {
+    const server = createHttp2Server();
+    const sessions: ServerHttp2Session[] = [];
+    server.on("session", (session) => sessions.push(session));
+    server.listen(0, "127.0.0.1");
+    t.after(() => {
+      for (const session of sessions) session.destroy();
+      server.close();
+    });
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(address !== null && typeof address === "object");
+    return { url: `http://127.0.0.1:${address.port}`, asked: once(server, "stream") };
+  }
+
+  test("says how long it waited, and the cure", async (t) => {
+    const { url } = await silentServer(t);
+    const it = await client(t, { servers: [url], timeoutMs: 500 });
+    await assert.rejects(it.compact(7), (error) => {
+      assert.ok(error instanceof EtcdCallError && error.isAway);
+      const { code, message, hint } = EtcdClientError.away([url], error);
+      assert.match(message, /^Cannot use etcd at http:\/\/127\.0\.0\.1:\d+: it did not answer within 0\.[45] s$/);
+      assert.equal(code, "ERR_ETCD_LATE");
+      assert.match(hint ?? "", /may still take effect/);
+      assert.doesNotMatch(hint ?? "", /certificate/);
+      return true;
+    });
+  });
+
+  test("gives up connecting long before a call may end", async (t) => {
+    const it = await client(t, {
+      servers: [`http://127.0.0.1:${await freePort()}`],
+      connectMs: 300,
+      timeoutMs: 600_000,
+    });
+    await assert.rejects(it.status(), isAway);
+  });
+
+  test("ends a call at once when the caller does not want it any more", async (t) => {
+    const { url, asked } = await silentServer(t);
+    const stop = new AbortController();
+    const it = await client(t, { servers: [url], timeoutMs: 600_000, signal: stop.signal });
+    const call = assert.rejects(it.status(), { message: "Received SIGINT" });
+    await asked;
+    stop.abort(new Error("Received SIGINT"));
+    await call;
+    await assert.rejects(it.status(), { message: "Received SIGINT" });
+  });
+});
+
 describe("EtcdClient without an etcd", () => {
   test("rejects in time when nobody listens", async (t) => {
     const port = await freePort();
@@ -173,7 +226,7 @@ describe("EtcdClient without an etcd", () => {
     await assert.rejects(it.status(), (error) => {
       assert.ok(error instanceof EtcdCallError);
       const each = ports.map((port) => `connect ECONNREFUSED 127.0.0.1:${port}`).join("; ");
-      const text = describeError(EtcdClientError.unreachable(servers, error));
+      const text = describeError(EtcdClientError.away(servers, error));
       assert.equal(text, `Cannot reach etcd at ${servers.join(", ")}: ${each}`);
       return true;
     });

@@ -50,7 +50,7 @@ export class ExternalEtcd implements Component {
         return;
       } catch (error) {
         if (!(error instanceof EtcdCallError)) throw error;
-        const reason = EtcdClientError.unreachable(servers, error);
+        const reason = EtcdClientError.away(servers, error);
         if (look % LOOKS_PER_LINE === 0)
           log.warn({ error: reason, hint: reason.hint }, "waiting for the external etcd");
       }
@@ -74,7 +74,7 @@ export class ExternalEtcd implements Component {
       this.#isAway = false;
     } catch (cause) {
       if (!(cause instanceof EtcdCallError)) throw cause;
-      const error = EtcdClientError.unreachable(servers, cause);
+      const error = EtcdClientError.away(servers, cause);
       if (!this.#isAway && !this.#stopping.signal.aborted)
         log.warn({ error, hint: error.hint }, "the external etcd does not answer");
       this.#isAway = true;

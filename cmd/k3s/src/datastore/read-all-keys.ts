@@ -13,7 +13,10 @@ interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
-const PAGE_KEYS = 500;
+const FIRST_PAGE_KEYS = 20;
+const PAGE_KEYS_MAX = 500;
+/** What a page should hold, going by the one before it: an answer is kept in memory on both sides, and sent within one call's time. */
+const PAGE_BYTES = 4 << 20;
 const ZERO = Buffer.alloc(1);
 
 /** Every key that starts with `prefix`, as all of them were at one revision, in key order. */
@@ -22,15 +25,24 @@ export async function* readAllKeys(client: EtcdClient, options: ReadOptions): As
   const rangeEnd = endOfPrefix(prefix);
   let key = prefix === "" ? ZERO : Buffer.from(prefix);
   let revision = 0;
+  let limit = FIRST_PAGE_KEYS;
   for (let isFirst = true; ; isFirst = false) {
     signal.throwIfAborted();
-    const page = await client.range({ key, rangeEnd, limit: PAGE_KEYS, revision, keysOnly });
+    const page = await client.range({ key, rangeEnd, limit, revision, keysOnly });
     if (isFirst) revision = page.revision;
     yield { kvs: page.kvs, count: page.count, isFirst };
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return;
     key = Buffer.concat([last.key, ZERO]);
+    limit = nextLimit(page.kvs);
   }
+}
+
+/** Values of one size are often many in a row, yet what follows may be larger: pages grow by and by. */
+function nextLimit(kvs: readonly EtcdKeyValue[]): number {
+  const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+  const fitting = Math.floor((PAGE_BYTES * kvs.length) / bytes);
+  return Math.max(1, Math.min(fitting, 4 * kvs.length, PAGE_KEYS_MAX));
 }
 
 /** One zero byte: up to the last key. */

@@ -95,7 +95,7 @@ async function work(target: Target, run: Work): Promise<number> {
 
 function toNodeError(error: unknown, { server }: Target): unknown {
   if (!(error instanceof EtcdCallError)) return error;
-  if (error.isAway && server !== undefined) return EtcdClientError.unreachable(server.servers, error);
+  if (error.isAway && server !== undefined) return EtcdClientError.away(server.servers, error);
   return DatastoreToolError.refused("read the datastore", error.details);
 }
 

@@ -47,11 +47,13 @@ export interface Target extends Disposable {
 
 /** A server on this machine answers at once or not at all. */
 const LOCAL_TIMEOUT_MS = 2000;
+/** A server that is there may be busy, or have much to send. */
+const WORK_LIMITS = { connectMs: 5000, timeoutMs: 60_000 };
 
 /** Finds the datastore and, where it belongs to this node, the server that runs on it. Rejects with NodeError. */
 export async function findTarget(flags: TargetFlags, context: CommandContext, signal: AbortSignal): Promise<Target> {
   if (flags.endpoint !== undefined)
-    return targetOf({ text: flags.endpoint, tls: flags.tls, env: context.env, folder: ".", socket: undefined });
+    return targetOf({ text: flags.endpoint, tls: flags.tls, env: context.env, folder: ".", socket: undefined, signal });
   const { paths, datastoreEndpoint, datastoreTls } = await loadDatastoreConfig({
     flags: configFlags(flags),
     env: context.env,
@@ -59,7 +61,7 @@ export async function findTarget(flags: TargetFlags, context: CommandContext, si
     signal,
   });
   const { serverDir, datastoreSocket } = paths;
-  const place = { folder: serverDir, socket: datastoreSocket };
+  const place = { folder: serverDir, socket: datastoreSocket, signal };
   return targetOf({ text: datastoreEndpoint, tls: datastoreTls, env: context.env, ...place });
 }
 
@@ -76,35 +78,43 @@ interface Place {
   readonly env: CommandContext["env"];
   readonly folder: string;
   readonly socket: string | undefined;
+  readonly signal: AbortSignal;
 }
 
-async function targetOf({ text, tls, env, folder, socket }: Place): Promise<Target> {
+async function targetOf({ text, tls, env, folder, socket, signal }: Place): Promise<Target> {
   const endpoint = await checkEndpoint(text, tls, env);
   if (endpoint.kind === "etcd") {
     const { servers } = endpoint;
-    const server = { client: await EtcdClient.create({ servers, tls, folder }), servers, tls };
+    const client = await EtcdClient.create({ servers, tls, folder, signal, ...WORK_LIMITS });
+    const server = { client, servers, tls };
     return { label: servers.join(","), database: undefined, server, socket, ...closing(server) };
   }
-  const server = socket === undefined ? undefined : await findServer(socket);
+  const server = socket === undefined ? undefined : await findServer(socket, signal);
   const label = endpoint.kind === "sqlite" ? sqliteFile(endpoint.dsn, folder) : redactEndpoint(text);
   return { label, database: { endpoint, folder, tls, env }, server, socket, ...closing(server) };
 }
 
-async function findServer(socket: string): Promise<LiveServer | undefined> {
+async function findServer(socket: string, signal: AbortSignal): Promise<LiveServer | undefined> {
   const isThere = await stat(socket).then(
     (found) => found.isSocket(),
     () => false,
   );
   if (!isThere) return undefined;
   const servers = [`unix://${socket}`];
-  const client = await EtcdClient.create({ servers, timeoutMs: LOCAL_TIMEOUT_MS });
+  if (!(await answers(servers, signal))) return undefined;
+  return { client: await EtcdClient.create({ servers, signal, ...WORK_LIMITS }), servers, tls: {} };
+}
+
+async function answers(servers: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const client = await EtcdClient.create({ servers, signal, timeoutMs: LOCAL_TIMEOUT_MS });
   try {
     await client.status();
-    return { client, servers, tls: {} };
+    return true;
   } catch (error) {
-    client.close();
-    if (error instanceof EtcdCallError) return undefined;
+    if (error instanceof EtcdCallError) return false;
     throw error;
+  } finally {
+    client.close();
   }
 }
 
