@@ -181,6 +181,28 @@ describe("k3s datastore serve", () => {
     assert.equal(await etcdctl([`--endpoints=${endpoint}`, "get", "/a"]), "/a\n5\n");
   });
 
+  for (const address of ["0.0.0.0:0", ":0", "[::]:0"])
+    test(`${address} is every address of both families, for clients and for metrics`, async (t) => {
+      const folder = await temporaryFolder(t);
+      const listen = [`--listen-address=${address}`, `--metrics-bind-address=${address}`];
+      const served = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`, ...listen]);
+      const port = served.endpoint.split(":")[1];
+      assert.match(served.log(), new RegExp(`etcd API is served.* address=http://\\[::\\]:${port}\\b`));
+      for (const host of ["127.0.0.1", "[::1]", "[::]"]) {
+        assert.equal(await get(`http://${host}:${port}/health`), '{"health":"true"}');
+        assert.match(await get(`http://${host}:${served.metricsPort}/metrics`), /^k3s_datastore_revision 1$/m);
+      }
+    });
+
+  test("every address is every one of IPv4 on a machine without IPv6", async (t) => {
+    const folder = await temporaryFolder(t);
+    const listen = ["--listen-address=:0", "--metrics-bind-address=[::]:0"];
+    const wrapper = ["unshare", "--net", "--map-root-user"]; // loopback is down there, and then has no ::1
+    const served = await serveDatastore(t, [`--endpoint=sqlite://${folder}/x.db`, ...listen], { wrapper });
+    assert.match(served.log(), /etcd API is served.* address=http:\/\/0\.0\.0\.0:[1-9]/);
+    assert.match(served.log(), /metrics are served.* host=0\.0\.0\.0/);
+  });
+
   test("warns of what everybody may read, and of flags without effect", async (t) => {
     const folder = await temporaryFolder(t);
     const served = await serveDatastore(t, [
@@ -289,11 +311,23 @@ describe("k3s datastore serve refuses", () => {
     assert.match(second.stderr, /ERR_ETCD_API_LISTEN/);
   });
 
-  for (const { title, code, args } of [
+  for (const { title, code, args, holder = "127.0.0.1" } of [
     {
       title: "a port that is taken",
       code: "ERR_ETCD_API_LISTEN",
-      args: (taken: string) => [`--listen-address=${taken}`, "--metrics-bind-address=0"],
+      args: (port: number) => [`--listen-address=127.0.0.1:${port}`, "--metrics-bind-address=0"],
+    },
+    ...["127.0.0.1", "0.0.0.0", "::1"].map((holder) => ({
+      title: `the port of every address, taken on ${holder}`,
+      holder,
+      code: "ERR_ETCD_API_LISTEN",
+      args: (port: number) => [`--listen-address=0.0.0.0:${port}`, "--metrics-bind-address=0"],
+    })),
+    {
+      title: "the port of every address for metrics, taken on ::1",
+      holder: "::1",
+      code: "ERR_SERVE_LISTEN",
+      args: (port: number) => ["--listen-address=127.0.0.1:0", `--metrics-bind-address=:${port}`],
     },
     {
       title: "an address of another machine",
@@ -303,17 +337,17 @@ describe("k3s datastore serve refuses", () => {
     {
       title: "a port for metrics that is taken",
       code: "ERR_SERVE_LISTEN",
-      args: (taken: string) => ["--listen-address=127.0.0.1:0", `--metrics-bind-address=${taken}`],
+      args: (port: number) => ["--listen-address=127.0.0.1:0", `--metrics-bind-address=127.0.0.1:${port}`],
     },
   ])
     test(`${title}, before it touches the database`, async (t) => {
       const folder = await temporaryFolder(t);
-      const other = createServer().listen(0, "127.0.0.1");
+      const other = createServer().listen(0, holder);
       t.after(() => other.close());
       await once(other, "listening");
       const { port } = other.address() as AddressInfo; // sound: it listens on TCP
       const endpoint = `--endpoint=sqlite://${folder}/y.db`;
-      const ended = await run(t, ["datastore", "serve", endpoint, ...args(`127.0.0.1:${port}`)]);
+      const ended = await run(t, ["datastore", "serve", endpoint, ...args(port)]);
       assert.equal(ended.code, 1);
       assert.match(ended.stderr, new RegExp(code));
       assert.deepEqual(await readdir(folder), []);

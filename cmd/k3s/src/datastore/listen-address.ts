@@ -17,7 +17,7 @@ export function parseListenAddress(text: string): ListenAddress {
   return { kind: "tcp", ...readHostAndPort(rest), isSecure: scheme === "https" };
 }
 
-/** No host: every address, as in Go. */
+/** No host: every address, as in Go; `listenHost` says what that is on this machine. */
 function readHostAndPort(text: string): { readonly host: string; readonly port: number } {
   const [, host = "", port] = /^(\[[0-9a-f:.]+\]|[\w.-]*):(\d{1,5})$/i.exec(text) ?? [];
   if (port === undefined || Number(port) > 65_535)

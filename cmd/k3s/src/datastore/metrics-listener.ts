@@ -70,7 +70,7 @@ export class MetricsListener implements Component {
     try {
       await once(server, "listening");
     } catch (error) {
-      throw ServeError.cannotListen(`${host}:${port}`, error);
+      throw ServeError.cannotListen(`${host.includes(":") ? `[${host}]` : host}:${port}`, error);
     }
   }
 

@@ -30,7 +30,7 @@ const SERVED: readonly KineFlag[] = [
     ...TEXT,
     name: "listen-address",
     fallback: "0.0.0.0:2379",
-    help: "Address for clients: HOST:PORT, tcp://, https:// or unix://PATH",
+    help: "Address for clients: HOST:PORT, tcp://, https:// or unix://PATH; 0.0.0.0 is every address, IPv6 too",
   },
   { ...TEXT, name: "endpoint", secret: true, help: "Where the data is kept; empty: SQLite in ./db/state.db" },
   { ...TEXT, name: "ca-file", help: "CA that signed the certificate of the database server" },

@@ -12,6 +12,7 @@ import { describeError, NodeError } from "@k3s/errors";
 import type { TlsIdentity, TransportName } from "@k3s/etcd-api";
 import { UsageError } from "../errors.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
+import { listenHost } from "./listen-host.ts";
 import { kineFlags } from "./serve-flags.ts";
 import { KineValues } from "./kine-values.ts";
 
@@ -65,9 +66,9 @@ export async function readServeOptions(given: Given): Promise<ServeOptions> {
   await reportTls(tls, { caFile: "--ca-file", certFile: "--cert-file", keyFile: "--key-file" }, report);
   const endpoint = await readEndpoint(values.text("endpoint"), { tls, env: given.env }, report);
   const identity = await readIdentity(values, report);
-  const listen = readAddress(values, "listen-address", report);
+  const listen = await readAddress(values, "listen-address", report);
   if (listen?.kind === "tcp") warnings.push(...exposure(listen, identity, report));
-  const metricsAddress = readMetricsAddress(values, report);
+  const metricsAddress = await readMetricsAddress(values, report);
   const logFormat = values.text("log-format");
   if (logFormat !== "plain" && logFormat !== "json")
     report(`--log-format must be plain or json: current value is "${logFormat}"`);
@@ -144,9 +145,14 @@ async function readIdentity(values: KineValues, report: (problem: string) => voi
   return { cert, key, clientCa: caFile === undefined ? undefined : await readFile(caFile) };
 }
 
-function readAddress(values: KineValues, name: string, report: (problem: string) => void): ListenAddress | undefined {
+async function readAddress(
+  values: KineValues,
+  name: string,
+  report: (problem: string) => void,
+): Promise<ListenAddress | undefined> {
   try {
-    return parseListenAddress(values.text(name));
+    const address = parseListenAddress(values.text(name));
+    return address.kind === "unix" ? address : { ...address, host: await listenHost(address.host) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     report(`--${name} ${error.message}`);
@@ -154,9 +160,12 @@ function readAddress(values: KineValues, name: string, report: (problem: string)
   }
 }
 
-function readMetricsAddress(values: KineValues, report: (problem: string) => void): ServeOptions["metricsAddress"] {
+async function readMetricsAddress(
+  values: KineValues,
+  report: (problem: string) => void,
+): Promise<ServeOptions["metricsAddress"]> {
   if (["", "0"].includes(values.text("metrics-bind-address"))) return undefined;
-  const address = readAddress(values, "metrics-bind-address", report);
+  const address = await readAddress(values, "metrics-bind-address", report);
   if (address?.kind === "unix") report("--metrics-bind-address must be a host and a port, not a socket");
   return address?.kind === "tcp" ? address : undefined;
 }
