@@ -24,6 +24,16 @@ export async function findPlace(settings: PostgresSettings): Promise<PostgresPla
   };
 }
 
+/**
+ * The same place for a driver that writes. Of several hosts each of its connections is to one that takes writes, also where the string
+ * allows another: a standby does not have all that was acknowledged, and may take the place of a primary at any time.
+ */
+export function writablePlace(place: PostgresPlace): PostgresPlace {
+  const { hosts, sessionKind } = place.settings;
+  if (hosts.length === 1 || sessionKind === "primary") return place;
+  return { ...place, settings: { ...place.settings, sessionKind: "read-write" } };
+}
+
 interface ConnectOptions {
   readonly database: string;
   /** Gives up, with its reason. */
@@ -37,8 +47,10 @@ export const LOCK_WAIT_MS = 3000;
 /** A server of ours that stops while it has the lock loses its connection, and with it the lock. */
 const IDLE_WITH_LOCK_MS = 3000;
 
-// invalid_password, invalid_catalog_name, insufficient_privilege: another way to the same server does not help.
-const FINAL = new Set(["28P01", "3D000", "42501"]);
+/** invalid_catalog_name: there is no such database. */
+export const NO_DATABASE = "3D000";
+// invalid_password, insufficient_privilege: another way to the same server does not help.
+const FINAL = new Set(["28P01", "42501"]);
 
 // undefined_object, invalid_parameter_value, cant_change_runtime_param: of the session, before anything else is asked of it.
 const SETTING_REFUSALS = new Set(["42704", "22023", "55P02"]);
@@ -88,10 +100,9 @@ async function connectAny(place: PostgresPlace, options: ConnectOptions, kind: S
     try {
       return await connectOne({ ...place, ...options, target, kind });
     } catch (error) {
-      if (options.signal.aborted || FINAL.has(sqlState(error) ?? "")) throw error;
+      if (options.signal.aborted || isFinal(error, kind)) throw error;
       if (error instanceof Error && error.message === NO_TLS) withoutTls++;
-      // What a server said tells more than that another one was not there.
-      if (told === undefined || isWord(error) || !isWord(told)) told = error;
+      if (rank(error) >= rank(told)) told = error;
     }
   }
   const { hosts, sslMode } = place.settings;
@@ -153,6 +164,18 @@ function assertWanted({ isStandby, isReadOnly }: PostgresSession, kind: SessionK
 
 function hostLimitMs({ connectTimeoutMs }: PostgresSettings): number {
   return connectTimeoutMs > 0 ? connectTimeoutMs : CONNECT_LIMIT_MS;
+}
+
+/** A database is not missing because a standby does not have it yet. */
+function isFinal(error: unknown, kind: SessionKind): boolean {
+  const state = sqlState(error) ?? "";
+  return FINAL.has(state) || (state === NO_DATABASE && kind === "any");
+}
+
+/** What a server said tells more than that another one was not there, and a database that is missing can be made. */
+function rank(error: unknown): number {
+  if (sqlState(error) === NO_DATABASE) return 2;
+  return isWord(error) ? 1 : 0;
 }
 
 function isWord(error: unknown): boolean {

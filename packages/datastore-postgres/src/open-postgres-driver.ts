@@ -3,7 +3,14 @@ import type { Driver } from "@k3s/datastore";
 import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
-import { connectLimitMs, connectPostgres, findPlace, type PostgresPlace } from "./connect-postgres.ts";
+import {
+  connectLimitMs,
+  connectPostgres,
+  findPlace,
+  NO_DATABASE,
+  writablePlace,
+  type PostgresPlace,
+} from "./connect-postgres.ts";
 import { describeHost } from "./connect-targets.ts";
 import { PostgresError } from "./errors.ts";
 import { ForeignServer } from "./foreign-server.ts";
@@ -30,8 +37,6 @@ const RETRY_MAX_MS = 2000;
 /** Where a database is made from, as kine does. */
 const MAINTENANCE_DATABASE = "postgres";
 
-/** invalid_catalog_name: there is no such database. */
-export const NO_DATABASE = "3D000";
 // duplicate_database, unique_violation: another server was faster.
 const DATABASE_EXISTS = new Set(["42P04", "23505"]);
 // invalid_password, invalid_authorization_specification, insufficient_privilege
@@ -51,7 +56,7 @@ const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 export async function openPostgresDriver(options: PostgresDriverOptions): Promise<Driver> {
   const { dsn, tls = {}, pool, env, log, signal } = options;
   const settings = parsePostgresDsn(dsn, { env, tls });
-  const place = await findPlace(settings);
+  const place = writablePlace(await findPlace(settings));
   const layout = await retry((stop) => prepare(place, log, stop), retryPolicy(settings, log), signal).catch(
     (error: unknown) => {
       throw toOpenError(error, settings);

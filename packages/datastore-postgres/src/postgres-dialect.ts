@@ -29,6 +29,7 @@ import { settleLostCommit } from "./lost-commit.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import * as reading from "./reading.ts";
 import type { TableLayout } from "./schema.ts";
+import { UnwantedServer } from "./unwanted-server.ts";
 import * as writing from "./writing.ts";
 
 interface PostgresDialectParts {
@@ -53,10 +54,14 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     this.#durability = new DurabilityNotes(parts.log);
   }
 
-  /** Of several hosts it may be another one each time. */
+  /** Of several hosts it may be another one each time, but never a standby: also one host can turn into one, or a name lead to one. */
   async connect(signal: AbortSignal): Promise<PostgresSession> {
     const { place } = this.#parts;
     const session = await connectPostgres(place, { database: place.settings.database, signal });
+    if (session.isStandby) {
+      await session.end();
+      throw new UnwantedServer("primary");
+    }
     this.#durability.note(session.server, weaknessesOf(session));
     return session;
   }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, realpath } from "node:fs/promises";
+import { appendFile, readFile, realpath, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { once } from "node:events";
@@ -72,6 +72,25 @@ export class PostgresServer implements AsyncDisposable {
     const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings, network });
     await server.restart();
     return server;
+  }
+
+  /** Starts a server that follows `primary`, with a copy of its data in `folder`. It takes no writes until `pg_promote()`. */
+  static async startStandby(primary: PostgresServer, folder: string): Promise<PostgresServer> {
+    const { program, prefix, settings, network } = primary.#parts;
+    const server = new PostgresServer({ program, prefix, folder, port: await freePort(), settings, network });
+    const from = [`--host=${primary.folder}`, `--port=${primary.port}`, "--username=postgres"];
+    const how = [`--pgdata=${server.dataDir}`, "--checkpoint=fast", "--no-sync"];
+    await execa("unshare", [...prefix, join(dirname(program), "pg_basebackup"), ...from, ...how], { cwd: folder });
+    await server.follow(primary);
+    await server.restart();
+    return server;
+  }
+
+  /** Makes a standby of `primary` of it with the next start. */
+  async follow(primary: PostgresServer): Promise<void> {
+    const way = `host=${primary.folder} port=${primary.port} user=postgres`;
+    await appendFile(join(this.dataDir, "postgresql.auto.conf"), `primary_conninfo = '${way}'\n`);
+    await writeFile(join(this.dataDir, "standby.signal"), "");
   }
 
   get pid(): number {
