@@ -5,9 +5,14 @@ import type { ConnectGate } from "./connect-gate.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import { POLL_MIN_MS, PollPace } from "./poll-pace.ts";
 import { PushHealth } from "./push-health.ts";
+import { ReconnectPace } from "./reconnect-pace.ts";
 
 const PING_MS = 15_000;
 const PING_LIMIT_MS = 5000;
+/** Longest wait before it listens again where the database lets it in and then refuses or ends it. */
+const LISTEN_DELAY_MAX_MS = 5000;
+const REFUSAL_HINT =
+  "Let the endpoint lead to the primary itself, or through a pooler that does not refuse to listen; it is tried again by itself";
 
 interface ChangeFeedParts<Session extends SqlSession> {
   readonly dialect: Dialect<Session>;
@@ -15,6 +20,8 @@ interface ChangeFeedParts<Session extends SqlSession> {
   readonly position: () => Promise<Position>;
   /** Instead of the longest waits that are usual. */
   readonly pollMs: number | undefined;
+  /** How often a connection that listens is looked after. Default 15 s. */
+  readonly pingMs?: number;
   readonly log: Logger;
 }
 
@@ -27,6 +34,7 @@ export class ChangeFeed<Session extends SqlSession> implements CommitHints {
   readonly #stop = new AbortController();
   readonly #use = new ConnectionUse();
   readonly #push = new PushHealth();
+  readonly #listenPace = new ReconnectPace(LISTEN_DELAY_MAX_MS);
   /** The newest row that others told of since the database was asked. */
   readonly #hinted = new Latest(0);
   #listener: (() => void) | undefined;
@@ -37,6 +45,8 @@ export class ChangeFeed<Session extends SqlSession> implements CommitHints {
   /** Last row of the commit that is under way. */
   #writing = 0;
   #compacted = 0;
+  /** The log was told that the database does not let us listen. */
+  #isRefusalTold = false;
 
   constructor(parts: ChangeFeedParts<Session>) {
     this.#parts = parts;
@@ -107,38 +117,60 @@ export class ChangeFeed<Session extends SqlSession> implements CommitHints {
   }
 
   async #listen(): Promise<void> {
-    const { dialect } = this.#parts;
+    const { dialect, gate, log } = this.#parts;
+    const { signal } = this.#stop;
     if (dialect.listen === undefined) return;
-    while (!this.#stop.signal.aborted) {
-      await this.#listenOnce().catch((error: unknown) => {
-        if (!this.#stop.signal.aborted) this.#parts.log.debug({ error }, "cannot listen for changes, trying again");
-      });
+    while (!signal.aborted) {
+      try {
+        await sleep(Math.max(this.#listenPace.restMs(performance.now()), 0), signal);
+        await this.#listenOn(await gate.connect(signal));
+      } catch (error) {
+        if (!signal.aborted) log.debug({ error }, "cannot listen for changes, trying again");
+      }
     }
   }
 
-  async #listenOnce(): Promise<void> {
-    const { dialect, gate } = this.#parts;
+  /** Until the session is lost, or the database refuses it: the gate does not space out what comes after a connection that worked. */
+  async #listenOn(session: Session): Promise<void> {
+    const { pingMs = PING_MS } = this.#parts;
     const { signal } = this.#stop;
-    const session = await gate.connect(signal);
     this.#use.opened();
     this.#use.ask(); // it listens all the time
+    try {
+      await this.#beginListening(session);
+      this.#push.listening(true);
+      this.#tell(0); // whatever was written while nobody listened
+      while (!signal.aborted && !session.lost.aborted) {
+        await sleep(pingMs, AbortSignal.any([signal, session.lost])).catch(() => undefined);
+        if (signal.aborted) return;
+        await this.#ping(session);
+        if (session.lost.aborted) return;
+        this.#listenPace.worked();
+        this.#isRefusalTold = false;
+      }
+    } finally {
+      this.#listenPace.failed(performance.now());
+      this.#push.listening(false);
+      this.#use.end();
+      this.#use.closed();
+      await session.end();
+    }
+  }
+
+  async #beginListening(session: Session): Promise<void> {
+    const { dialect, log } = this.#parts;
     try {
       await dialect.listen?.(session, ({ lastRow, isOwn }) => {
         this.#push.announced(lastRow);
         if (isOwn) this.#note(lastRow);
         else this.#tell(lastRow);
       });
-      this.#push.listening(true);
-      this.#tell(0); // whatever was written while nobody listened
-      while (!signal.aborted && !session.lost.aborted) {
-        await sleep(PING_MS, AbortSignal.any([signal, session.lost])).catch(() => undefined);
-        if (!signal.aborted) await this.#ping(session);
+    } catch (error) {
+      if (!this.#isRefusalTold && !session.lost.aborted) {
+        this.#isRefusalTold = true;
+        log.warn({ error, hint: REFUSAL_HINT }, "the database does not tell of changes: it is asked for them instead");
       }
-    } finally {
-      this.#push.listening(false);
-      this.#use.end();
-      this.#use.closed();
-      await session.end();
+      throw error;
     }
   }
 
