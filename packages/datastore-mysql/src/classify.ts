@@ -47,3 +47,8 @@ export function errorNumber(error: unknown): number | undefined {
   if (!(error instanceof Error && "errno" in error && typeof error.errno === "number")) return undefined;
   return error.errno > 0 ? error.errno : undefined; // negative ones are the operating system's
 }
+
+/** Whether the same can work on another connection, or later. */
+export function isPassing(error: unknown): boolean {
+  return errorNumber(error) === undefined || classify(error) === "retry" || endsConnection(error);
+}

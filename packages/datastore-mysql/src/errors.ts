@@ -70,6 +70,13 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static busy(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_BUSY", `Cannot open datastore at ${where}: the server keeps statements waiting`, {
+      hint: "Look in the database for locks on the tables of k3s and for long transactions, as those of a backup, and whether it stands still",
+      cause,
+    });
+  }
+
   static absent(what: string, where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_ABSENT", `Cannot read datastore at ${where}: there is no ${what}`, {
       hint: "Look at the name of the database in the endpoint; a server makes database and tables when it starts",

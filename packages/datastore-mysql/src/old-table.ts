@@ -1,8 +1,9 @@
 import type { Logger } from "@k3s/log";
-import { classify, endsConnection, errorNumber } from "./classify.ts";
+import { isPassing } from "./classify.ts";
 import { TAKE_LOCK } from "./commit-statements.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
+import { runSoon } from "./opening-limits.ts";
 import { toNumber, toText } from "./read-rows.ts";
 
 /** What kine reads of the table; one of that name without these columns belongs to another program. */
@@ -18,8 +19,8 @@ const READ_COLUMNS =
  * key without a past, but without the keys that were deleted. Rejects with MysqlError when a row does not fit.
  */
 export async function copyOldTable(session: MysqlSession, log: Logger): Promise<void> {
-  const columns = await readOldColumns(session);
-  if (columns === undefined || (await hasRows(session, "kine"))) return;
+  const columns = await runSoon(session, () => readOldColumns(session));
+  if (columns === undefined || (await runSoon(session, () => hasRows(session, "kine")))) return;
   const isLive = columns.includes("del") ? "COALESCE(kv.del,0)=0" : "TRUE";
   // Kubernetes tells keys apart that differ in letter case, the collation of the old table may not.
   const newest = "SELECT MAX(id) FROM key_value GROUP BY CAST(name AS BINARY)";
@@ -31,8 +32,7 @@ export async function copyOldTable(session: MysqlSession, log: Logger): Promise<
     const rows = toNumber(counts?.[0]?.[0]);
     if (rows > 0) log.info({ table: "key_value", rows }, "copied the rows of an old table to kine");
   } catch (error) {
-    const isPassing = errorNumber(error) === undefined || classify(error) === "retry" || endsConnection(error);
-    throw isPassing ? error : MysqlError.oldTable(error);
+    throw isPassing(error) ? error : MysqlError.oldTable(error);
   }
 }
 

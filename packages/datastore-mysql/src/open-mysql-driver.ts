@@ -1,6 +1,6 @@
 import { abortReason, deadline, retry } from "@k3s/async";
 import type { Driver } from "@k3s/datastore";
-import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
+import { SqlDriver, TookTooLong, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { errorNumber } from "./classify.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
@@ -9,6 +9,7 @@ import { ForeignServer } from "./foreign-server.ts";
 import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { describeTarget, resolveMysqlTarget, type MysqlTarget, type MysqlTlsFiles } from "./mysql-target.ts";
+import { limitLockWaits, runSoon } from "./opening-limits.ts";
 import { prepareSchema, type TableLayout } from "./schema.ts";
 import { checkServer } from "./server-check.ts";
 import { identifier } from "./sql-text.ts";
@@ -32,10 +33,12 @@ const RETRY_MAX_MS = 2000;
 export const NO_DATABASE = 1049;
 /** ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_ACCESS_DENIED_NO_PASSWORD, ER_HOST_NOT_PRIVILEGED, ER_MUST_CHANGE_PASSWORD_LOGIN */
 const REFUSALS = new Set([1044, 1045, 1698, 1130, 1862]);
+/** ER_LOCK_WAIT_TIMEOUT: on rows or on tables. */
+const LOCKED = 1205;
 /** Of mysql2: TLS is wanted, and the server has none. */
 const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
-/** The server may come, and another program may leave its port. */
-const PASSING: ReadonlySet<string> = new Set(["ERR_MYSQL_UNREACHABLE", "ERR_MYSQL_FOREIGN"]);
+/** The server may come, another program may leave its port, and a backup may end. */
+const PASSING: ReadonlySet<string> = new Set(["ERR_MYSQL_UNREACHABLE", "ERR_MYSQL_FOREIGN", "ERR_MYSQL_BUSY"]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/;
 
@@ -59,50 +62,65 @@ export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driv
   });
 }
 
-/** Only a server that cannot be reached is asked again. */
+/** Only a server that cannot be reached, or keeps us waiting, is asked again. The log is told once of each, of the latter at once: it took long already. */
 export function retryPolicy(target: MysqlTarget, log: Logger) {
   const server = describeTarget(target);
+  const told = new Set<string>();
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
     isRetryable: (error: unknown) => PASSING.has(toOpenError(error, server).code),
     onRetry: (error: unknown, attempt: number) => {
-      if (attempt === 3) log.warn({ server, error, hint: toOpenError(error, server).hint }, "waiting for the database");
+      const { code, hint } = toOpenError(error, server);
+      const kind = code === "ERR_MYSQL_BUSY" ? "busy" : "away";
+      if (told.has(kind) || (kind === "away" && attempt < 3)) return;
+      told.add(kind);
+      log.warn({ server, error, hint }, "waiting for the database");
     },
   };
 }
 
 async function prepare(target: MysqlTarget, log: Logger, signal: AbortSignal): Promise<TableLayout> {
-  const session = await connectOrCreate(target, signal);
+  const { session, isMissing } = await connectToOpen(target, signal);
+  const giveUp = () => session.destroy(abortReason(signal));
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
     checkServer(session.variables, log);
+    await limitLockWaits(session);
+    if (isMissing) await createDatabase(session, target);
     return await prepareSchema(session, log);
   } finally {
+    signal.removeEventListener("abort", giveUp);
     await session.end();
   }
 }
 
-async function connectOrCreate(target: MysqlTarget, signal: AbortSignal): Promise<MysqlSession> {
+interface Opening {
+  readonly session: MysqlSession;
+  /** The database is not there, and none is chosen. */
+  readonly isMissing: boolean;
+}
+
+async function connectToOpen(target: MysqlTarget, signal: AbortSignal): Promise<Opening> {
   const { database } = target;
   using limit = deadline(connectLimitMs(target), "Connecting to the database", signal);
   try {
-    return await connectMysql(target, { database, signal: limit });
+    return { session: await connectMysql(target, { database, signal: limit }), isMissing: false };
   } catch (error) {
     if (errorNumber(error) !== NO_DATABASE) throw signal.aborted ? abortReason(signal) : error;
   }
-  const session = await connectMysql(target, { database: undefined, signal: limit });
-  try {
-    await session.run([`CREATE DATABASE IF NOT EXISTS ${identifier(database)}`, `USE ${identifier(database)}`]);
-    return session;
-  } catch (error) {
-    await session.end();
-    throw error;
-  }
+  return { session: await connectMysql(target, { database: undefined, signal: limit }), isMissing: true };
+}
+
+async function createDatabase(session: MysqlSession, { database }: MysqlTarget): Promise<void> {
+  const name = identifier(database);
+  await runSoon(session, () => session.run([`CREATE DATABASE IF NOT EXISTS ${name}`, `USE ${name}`]));
 }
 
 /** What an operator is told when opening fails. */
 export function toOpenError(error: unknown, where: string): MysqlError {
   if (error instanceof MysqlError) return error;
+  if (errorNumber(error) === LOCKED || error instanceof TookTooLong) return MysqlError.busy(where, error);
   if (REFUSALS.has(errorNumber(error) ?? 0)) return MysqlError.refused(where, error);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (error instanceof ForeignServer) return MysqlError.foreign(where, error);

@@ -1,9 +1,10 @@
 import type { Logger } from "@k3s/log";
-import { errorNumber } from "./classify.ts";
+import { errorNumber, isPassing } from "./classify.ts";
 import type { NameColumn } from "./column-name.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { copyOldTable } from "./old-table.ts";
+import { lengthenLockWaits, limitLockWaits, runSoon } from "./opening-limits.ts";
 import { toText } from "./read-rows.ts";
 
 /** What a table of some generation of kine can hold. */
@@ -68,12 +69,15 @@ const DUPLICATE = 1062;
 /** As `k.name` has them, whatever its collation. */
 export const NAME_BYTES = "CAST(k.name AS BINARY)";
 
-/** Makes the tables, or takes those of any kine. Rejects with MysqlError when the table is something else. */
+/**
+ * Makes the tables, or takes those of any kine. Rejects with MysqlError when the table is something else. What works on all rows may take
+ * its time; whatever else does not answer soon is given up with the session.
+ */
 export async function prepareSchema(session: MysqlSession, log: Logger): Promise<TableLayout> {
-  await session.run([KINE, ...SIDE]);
-  const columns = await readColumns(session);
+  await runSoon(session, () => session.run([KINE, ...SIDE]));
+  const columns = await runSoon(session, () => readColumns(session));
   assertKnown(columns);
-  const engine = await readEngine(session);
+  const engine = await runSoon(session, () => readEngine(session));
   if (!isTransactional(engine)) throw MysqlError.otherEngine(engine);
   await ensureUnique(session, nameColumnOf(columns), log);
   await copyOldTable(session, log);
@@ -134,18 +138,21 @@ export async function hasUnique(session: MysqlSession): Promise<boolean> {
  * migrated.
  */
 async function ensureUnique(session: MysqlSession, column: Column, log: Logger): Promise<void> {
-  if (await hasUnique(session)) return;
+  if (await runSoon(session, () => hasUnique(session))) return;
   const isText = column.type.includes("text");
   log.warn({ table: "kine" }, "the table has no unique index, making it; rows that are there twice lose the older one");
   const newest = `SELECT MAX(id) id,${NAME_BYTES} bytes,prev_revision FROM kine k GROUP BY bytes,prev_revision HAVING COUNT(*)>1`;
   const pair = `${NAME_BYTES}=d.bytes AND k.prev_revision=d.prev_revision AND k.id<d.id`;
   await session.run([`DELETE k FROM kine k JOIN (${newest}) d ON ${pair}`]);
+  await lengthenLockWaits(session);
   try {
     await session.run([`CREATE UNIQUE INDEX ${UNIQUE} ON kine (name${isText ? "(630)" : ""},prev_revision)`]);
   } catch (error) {
     if (errorNumber(error) === DUPLICATE) throw MysqlError.looseNames(migrateNames({ charset: column.charset }), error);
+    if (isPassing(error)) throw error;
     if (errorNumber(error) !== EXISTS) throw MysqlError.noUniqueIndex(error);
   }
+  await limitLockWaits(session);
 }
 
 /** What the columns can hold; tells the log of old types. */
