@@ -9,11 +9,13 @@ import { MysqlError } from "./errors.ts";
 import { FirstWord, ForeignServer } from "./foreign-server.ts";
 import { MysqlSession } from "./mysql-session.ts";
 import type { MysqlTarget } from "./mysql-target.ts";
+import { groupConsistency } from "./server-kind.ts";
 
 /** What the server has to be asked for, so that all sessions behave the same. */
 const VARIABLES = [
   "auto_increment_increment",
   "binlog_format",
+  "group_replication_consistency",
   "group_replication_group_name",
   "hostname",
   "information_schema_stats_expiry",
@@ -170,7 +172,7 @@ function refusedSetting({ variables }: MysqlTarget, error: unknown): MysqlError 
 }
 
 /** Later than what the DSN sets: the statements rely on it. */
-function ownSettings({ variables }: MysqlSession): string[] {
+export function ownSettings({ variables }: Pick<MysqlSession, "variables">): string[] {
   const settings = [
     "SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -182,6 +184,9 @@ function ownSettings({ variables }: MysqlSession): string[] {
   if (variables.has("innodb_snapshot_isolation")) settings.push("SESSION innodb_snapshot_isolation=OFF");
   // Galera: read nothing that is older than what another node has acknowledged.
   if (variables.get("wsrep_on") === "ON") settings.push("SESSION wsrep_sync_wait=7");
+  // A replication group, likewise: the members' own default shows what they have applied so far.
+  const consistency = groupConsistency(variables);
+  if (consistency !== undefined) settings.push(`SESSION group_replication_consistency='${consistency}'`);
   // MySQL 8 keeps sizes for a day.
   if (variables.has("information_schema_stats_expiry")) settings.push("SESSION information_schema_stats_expiry=0");
   return settings;

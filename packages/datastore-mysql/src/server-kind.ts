@@ -17,3 +17,13 @@ export function isCluster(variables: ServerVariables): boolean {
 export function isTidb(variables: ServerVariables): boolean {
   return (variables.get("version") ?? "").toLowerCase().includes("tidb");
 }
+
+/**
+ * The consistency with which a session reads nothing that is older than what another member of a replication group has acknowledged.
+ * Undefined: the session has it, or the server knows no groups.
+ */
+export function groupConsistency(variables: ServerVariables): "BEFORE" | "BEFORE_AND_AFTER" | undefined {
+  const consistency = variables.get("group_replication_consistency")?.toUpperCase();
+  if (consistency === undefined || consistency.startsWith("BEFORE_AND") || consistency === "BEFORE") return undefined;
+  return consistency === "AFTER" ? "BEFORE_AND_AFTER" : "BEFORE";
+}
