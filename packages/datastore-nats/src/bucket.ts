@@ -1,3 +1,4 @@
+import { DriverError } from "@k3s/datastore";
 import { AckPolicy, DeliverPolicy, type StoredMsg } from "@nats-io/jetstream";
 import { headers as newHeaders, nanos } from "@nats-io/transport-node";
 import { streamOf } from "./bucket-config.ts";
@@ -120,6 +121,7 @@ export class Bucket {
 
   /** Removes what the subject has below a sequence. */
   async purge(subject: string, below: number): Promise<void> {
+    if (subject === "") throw new DriverError("refused", "Cannot remove messages: without a subject NATS removes all");
     const range = { filter: subject, seq: below };
     await this.#link.run("remove messages", () => this.#link.manager.streams.purge(this.#stream, range));
   }

@@ -43,6 +43,8 @@ import { Serial } from "./serial.ts";
 const MAX_KEPT_HEADS = 200_000;
 /** A batch of more rows takes long enough for others to come in between, unless they are asked to wait. */
 const LONG_ROWS = 1000;
+/** Stands for bytes that are no UTF-8. */
+const REPLACEMENT = "\uFFFD";
 /** Rows looked at in one turn of the event loop. */
 const SLICE_ROWS = 10_000;
 
@@ -139,7 +141,10 @@ export class NatsDriver implements Driver {
     return this.#writes.run(() => this.#commit(batch));
   }
 
-  /** Removes deleted keys. Replaced rows go with the bucket's history: to remove one NATS searches its whole block of messages. */
+  /**
+   * Removes deleted keys. Replaced rows go with the bucket's history: to remove one NATS searches its whole block of messages. A key of
+   * kine's whose subject cannot be told from its name stays: it is too long for us, or no UTF-8, and so written like another key.
+   */
   prune({ rows }: Pruning): Promise<void> {
     return this.#prunings.run(async () => {
       const { messages, subjects, side } = this.#parts;
@@ -149,7 +154,8 @@ export class NatsDriver implements Driver {
         const name = this.#removable.get(row);
         // The newest message of all stays: from it NATS knows the next sequence.
         if (name === undefined || row >= newest) continue;
-        await messages.purge(subjects.ofName(name) ?? "", row + 1);
+        const subject = name.includes(REPLACEMENT) ? undefined : subjects.ofName(name);
+        if (subject !== undefined) await messages.purge(subject, row + 1);
         this.#removable.delete(row);
       }
       await side.forgetRows(rows);

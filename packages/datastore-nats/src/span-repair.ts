@@ -55,8 +55,8 @@ export class SpanRepair {
 
   async #takeBack({ id, name }: VoidRow, last: number | undefined): Promise<number | undefined> {
     const { messages, subjects, codec, log } = this.#options;
-    const subject = subjects.ofName(name) ?? "";
-    const newest = await messages.newestOf(subject);
+    const subject = subjects.ofName(name);
+    const newest = subject === undefined ? undefined : await messages.newestOf(subject);
     if (newest?.seq !== id) return undefined;
     const message = codec.ofTakeBack(name, id, await this.#before(id));
     if (message === undefined) return undefined;

@@ -7,6 +7,7 @@ import { Bucket } from "../src/bucket.ts";
 import { NatsLink } from "../src/nats-link.ts";
 import { KinePeer } from "./support/kine-peer.ts";
 import { quietLog, startNats } from "./support/nats-fixture.ts";
+import { ofKind } from "./support/rows.ts";
 
 /** More than one page of a replay. */
 const MESSAGES = 1200;
@@ -83,5 +84,13 @@ describe("remove()", () => {
     await Promise.all([bucket.remove("$KV.other.a", seq), bucket.remove("$KV.other.a", seq)]);
     await bucket.remove("$KV.other.a", seq);
     assert.equal(await bucket.newestOf("$KV.other.a"), undefined);
+  });
+});
+
+describe("purge()", () => {
+  test("refuses to remove the messages of all subjects", async (t) => {
+    const bucket = await openFilled(t);
+    await assert.rejects(bucket.purge("", MESSAGES), ofKind("refused"));
+    assert.equal((await bucket.get([1]))[0]?.seq, 1);
   });
 });

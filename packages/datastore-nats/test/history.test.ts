@@ -4,6 +4,7 @@ import { openStore, StoreError, type Driver } from "@k3s/datastore";
 import { until } from "@k3s/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
+import { encodeBase58 } from "../src/base58.ts";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openDriver, openTestStore, quietLog, startNats } from "./support/nats-fixture.ts";
 import { del, everything, just, put, texts } from "./support/ops.ts";
@@ -178,6 +179,41 @@ describe("the bounded history of a bucket", () => {
 });
 
 describe("compaction", () => {
+  test("leaves a deleted key of kine's that is too long for us, and with it everything before it", async (t) => {
+    const server = await startNats(t);
+    const kine = await KinePeer.open(t, server);
+    await kine.create("/live", "1"); // 1
+    const long = `/${"x".repeat(2790)}`; // room for kine, but not for us
+    await kine.create(long, "1"); // 2
+    const row = await kine.delete(long); // 3, 4
+    await kine.create("/newest", "1"); // 5
+    const driver = await openDriver(t, server);
+    await driver.side();
+    await driver.prune({ rows: [row, row + 1], spansUpTo: 0 });
+    const left = (await kine.events()).map((line) => line.slice(0, 15));
+    assert.deepEqual(left, ["1 create /live", "2 create /xxxxx", "3 delete /xxxxx", "5 create /newes"]);
+  });
+
+  test("takes nothing of a key whose name is that of another one which is no UTF-8", async (t) => {
+    const server = await startNats(t);
+    const kine = await KinePeer.open(t, server);
+    await kine.create("/a\uFFFD", "1"); // 1
+    await kine.create("/b", "1"); // 2
+    const tombstone = await kine.delete("/b"); // 3, 4
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const { streams } = await jetstreamManager(connection);
+    const stored = await streams.getMessage("KV_kine", { seq: tombstone });
+    assert.ok(stored !== null);
+    const subject = `$KV.kine.${encodeBase58(Buffer.from("61ff", "hex"))}`;
+    const { seq } = await jetstream(connection).publish(subject, stored.data); // 5
+    await kine.create("/newest", "1"); // 6
+    const driver = await openDriver(t, server);
+    await driver.side();
+    await driver.prune({ rows: [seq], spansUpTo: 0 });
+    assert.equal((await kine.list())["/a\uFFFD"], "1");
+  });
+
   test("removes deleted keys from the bucket, but never its newest message", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);
