@@ -1,4 +1,5 @@
 import { deadline, Latest, sleep } from "@k3s/async";
+import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import { createInbox, nanos, type Msg } from "@nats-io/transport-node";
@@ -38,6 +39,8 @@ export class Follower {
   readonly #forget: () => void;
   #next: number;
   #consumers = 0;
+  /** Why the last consumer ended, or could not begin. */
+  #failure: unknown;
   /** Ends the present consumer, for another one to follow. */
   #renew: (reason: string) => void = () => undefined;
 
@@ -48,10 +51,16 @@ export class Follower {
     this.#running = this.#run();
   }
 
-  /** Resolves once the server knows of us; rejects when it takes too long. */
+  /** Resolves once the server knows of us; rejects with DriverError when it takes too long. */
   async started(): Promise<void> {
     using limit = deadline(REQUEST_MS, "Following the bucket");
-    await this.#started.until((isStarted) => isStarted, limit);
+    try {
+      await this.#started.until((isStarted) => isStarted, limit);
+    } catch (error) {
+      const state = "NATS has made no consumer for it";
+      const cause = this.#failure ?? error;
+      throw new DriverError("failed", `Cannot follow bucket "${this.#options.bucket}": ${state}`, { cause });
+    }
   }
 
   /** Any number of times. */
@@ -68,6 +77,7 @@ export class Follower {
       try {
         await this.#follow(signal);
       } catch (error) {
+        this.#failure = error;
         if (!signal.aborted) log.debug({ error, bucket }, "following the bucket anew");
       }
       await sleep(RETRY_MS, signal).catch(() => undefined);

@@ -36,6 +36,8 @@ export interface NatsDriverOptions {
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
+const UNREADY_HINT =
+  "Look whether the NATS servers have elected a leader, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)";
 
 /**
  * Connects to NATS and opens kine's bucket, or makes it as kine does. Waits for a server that cannot be reached, until `signal` aborts.
@@ -74,7 +76,7 @@ export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof re
     isRetryable: (error) =>
       error instanceof DriverError || (error instanceof NatsError && error.code === "ERR_NATS_UNREACHABLE"),
     onRetry: (error, attempt) => {
-      const hint = error instanceof NatsError ? error.hint : "Look whether the NATS servers have elected a leader";
+      const hint = error instanceof NatsError ? error.hint : UNREADY_HINT;
       if (attempt === 3) log.warn({ endpoint, error, hint }, "waiting for NATS");
     },
   };
@@ -115,9 +117,15 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
     owner,
   };
   const driver = new NatsDriver(parts);
-  await side.open((message) => claims.learn(message));
-  await driver.open();
-  return driver;
+  try {
+    await side.open((message) => claims.learn(message));
+    await driver.open();
+    return driver;
+  } catch (error) {
+    await link.close(); // first: then those who follow the buckets wait for no answer any more
+    await driver.close();
+    throw error;
+  }
 }
 
 /** Name of the bucket beside kine's. */

@@ -3,9 +3,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, after, describe, test, type TestContext } from "node:test";
+import { DriverError } from "@k3s/datastore";
 import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
-import { freePort } from "@k3s/testkit";
+import { freePort, until, type NatsServer } from "@k3s/testkit";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
@@ -93,6 +94,53 @@ describe("openNatsDriver()", () => {
     const opening = tryOpen(t, `nats://${server.endpoint}`);
     await server.restart();
     await opening;
+  });
+
+  describe("in an account that has no room for a consumer", () => {
+    const anew = "following the bucket anew";
+
+    /** A bucket that takes one consumer only, and a function that ends it. */
+    async function fill(t: TestContext, server: NatsServer): Promise<() => Promise<unknown>> {
+      const connection = await connect({ servers: server.endpoint });
+      t.after(() => connection.close());
+      const { streams, consumers } = await jetstreamManager(connection);
+      await streams.add({ name: "KV_kine", subjects: ["$KV.kine.>"], max_msgs_per_subject: 10, max_consumers: 1 });
+      await consumers.add("KV_kine", { durable_name: "other" });
+      return () => consumers.delete("KV_kine", "other");
+    }
+
+    test("waits with a hint, and leaves nobody of a failed start behind", async (t) => {
+      const server = await startNats(t);
+      const end = await fill(t, server);
+      const lines: string[] = [];
+      const log = createLogger({ level: "debug", format: "text", write: (line) => lines.push(line) });
+      const opening = openNatsDriver({ endpoint: `nats://${server.endpoint}`, log, signal: t.signal });
+      const warning = () => lines.find((line) => line.includes("waiting for NATS"));
+      const tooEarly = opening.then(() => assert.fail("it is open without a consumer"));
+      const told = await Promise.race([until("it is told", () => Promise.resolve(warning())), tooEarly]);
+      assert.match(told, /room for consumers/);
+      const afterEnd = lines.filter((line) => line.includes(anew) && line.includes("closed"));
+      assert.ok(afterEnd.length <= 6, `three starts with two followers each went on ${afterEnd.length} times`);
+      await end();
+      await (await opening).close();
+    });
+
+    test("says why when the wait ends", async (t) => {
+      const server = await startNats(t);
+      await fill(t, server);
+      const gone = new AbortController();
+      const lookOut = (line: string) => {
+        if (line.includes(anew)) gone.abort(new Error("The server stops"));
+      };
+      const log = createLogger({ level: "debug", format: "text", write: lookOut });
+      const opening = openNatsDriver({ endpoint: `nats://${server.endpoint}`, log, signal: gone.signal });
+      await assert.rejects(opening, (error) => {
+        assert.ok(error instanceof DriverError && error.cause instanceof DriverError);
+        assert.equal(error.message, 'Cannot follow bucket "kine": NATS has made no consumer for it');
+        assert.match(String(error.cause.cause), /maximum consumers limit reached/);
+        return true;
+      });
+    });
   });
 
   test("refuses what would lose data: no JetStream, no bucket, keys that expire", async (t) => {
