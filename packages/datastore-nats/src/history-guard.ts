@@ -51,6 +51,8 @@ export class HistoryGuard {
   /** Consumers that were waited for in vain, with the time until which they are passed over. */
   readonly #muted = new Map<string, number>();
   #last = 0;
+  /** The newest row whose name was one too many: a name that is not known may be its. */
+  #unnamed = 0;
   /** All others have read up to here. */
   #delivered = 0;
 
@@ -58,23 +60,67 @@ export class HistoryGuard {
     this.#options = options;
   }
 
-  /** How many of the rows can be written now. The others after {@link waitFor} the row that stands in the way. */
-  admit(rows: readonly NamedRow[]): { readonly count: number; readonly blockedBy: number } {
+  /**
+   * The row that others have to read before the rows of a batch are begun; 0: none. After {@link waitFor} it is only the batch itself that
+   * can stand in its own way: by a key that it writes more often than the bucket keeps, or by more names than are remembered.
+   */
+  blockerOf(rows: readonly NamedRow[]): number {
     const { history } = this.#options;
-    if (history <= 0) return { count: rows.length, blockedBy: 0 };
-    for (const [count, { id, name }] of rows.entries()) {
-      const recent = this.#recent.get(name) ?? [];
-      const dropped = recent.length >= history ? (recent[0] ?? 0) : 0;
-      if (dropped > this.#delivered) return { count, blockedBy: dropped };
-      if (recent.length === 0 && this.#recent.size >= MAX_NAMES) return { count, blockedBy: this.#last };
-      this.#recent.set(name, [...recent.slice(recent.length >= history ? 1 : 0), id]);
-      this.#last = id;
-    }
-    return { count: rows.length, blockedBy: 0 };
+    if (history <= 0) return 0;
+    if (rows.length > MAX_NAMES) return this.#unread(this.#last);
+    const writes = new Map<string, number>();
+    for (const { name } of rows) writes.set(name, (writes.get(name) ?? 0) + 1);
+    const added = [...writes.keys()].filter((name) => !this.#recent.has(name)).length;
+    if (added > 0 && this.#recent.size + added > MAX_NAMES) return this.#unread(this.#last);
+    const dropped = [...writes].map(([name, count]) => this.#droppedBy(name, count));
+    return this.#unread(dropped.reduce((newest, row) => Math.max(newest, row), 0));
   }
 
-  /** Resolves once the others have read the row, or do not get on. */
-  async waitFor(row: number): Promise<void> {
+  /**
+   * Takes rows that are written next and without a wait in between: those of one transaction, or a row of its own. 0: they can be written.
+   * Else none is taken, before {@link waitFor} the row that it gives.
+   */
+  admit(rows: readonly NamedRow[]): number {
+    if (this.#options.history <= 0) return 0;
+    const blocker = this.#unread(rows.reduce((newest, { name }) => Math.max(newest, this.#droppedBy(name)), 0));
+    if (blocker === 0) for (const row of rows) this.#remember(row);
+    return blocker;
+  }
+
+  /** Of the rows that were taken, those from this id on have not been written. */
+  withdraw(from: number): void {
+    this.#last = Math.min(this.#last, from - 1);
+    this.#unnamed = Math.min(this.#unnamed, this.#last);
+    for (const [name, rows] of this.#recent) {
+      if ((rows.at(-1) ?? 0) < from) continue;
+      const written = rows.filter((id) => id < from);
+      if (written.length > 0) this.#recent.set(name, written);
+      else this.#recent.delete(name);
+    }
+  }
+
+  /** The newest row that may go when the name is written that often. */
+  #droppedBy(name: string, count = 1): number {
+    const recent = this.#recent.get(name);
+    if (recent === undefined) return this.#unnamed;
+    const dropped = Math.min(recent.length + count - this.#options.history, recent.length);
+    return recent[dropped - 1] ?? 0;
+  }
+
+  #remember({ id, name }: NamedRow): void {
+    this.#last = id;
+    const recent = this.#recent.get(name);
+    if (recent === undefined && this.#recent.size >= MAX_NAMES) this.#unnamed = id;
+    else this.#recent.set(name, [...(recent ?? []), id].slice(-this.#options.history));
+  }
+
+  /** The row if not all have read it, else 0. */
+  #unread(row: number): number {
+    return row > this.#delivered ? row : 0;
+  }
+
+  /** Resolves once the others have read the row, or do not get on. `meanwhile` is called with every look; it does not reject. */
+  async waitFor(row: number, meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const patience = new Patience();
     for (let positions = await this.#ask(); ; positions = await this.#ask()) {
       const known = [...(positions ?? [])].filter(([, position]) => position !== UNKNOWN);
@@ -85,7 +131,7 @@ export class HistoryGuard {
         this.#learn([]);
         return;
       }
-      await sleep(LOOK_MS);
+      await Promise.all([meanwhile(), sleep(LOOK_MS)]);
     }
   }
 

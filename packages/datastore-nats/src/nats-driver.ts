@@ -242,7 +242,8 @@ export class NatsDriver implements Driver {
   }
 
   async #commit(batch: CommitBatch): Promise<void> {
-    const { claims, log } = this.#parts;
+    const { claims, writer, log } = this.#parts;
+    await writer.ready(batch); // first: meanwhile others need not wait for us
     if (batch.rows.length > LONG_ROWS) await claims.claim();
     else await claims.turn();
     try {
@@ -284,14 +285,20 @@ export class NatsDriver implements Driver {
   }
 
   async #writeRows(batch: CommitBatch): Promise<void> {
-    const { writer, side, claims } = this.#parts;
+    const { writer, side } = this.#parts;
     const { leases, endedLeases } = batch;
     await side.forgetEnded(); // the rows may take the place of those that tell of the ends
     const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
-    await writer.write(batch, note, () => claims.keep());
+    await writer.write(batch, note, () => this.#keepClaim());
     const last = batch.rows.at(-1);
     if (note !== undefined && last !== undefined) side.note(note, last.id);
     await this.#noteRemovable(batch.rows);
+  }
+
+  /** A claim is a courtesy: rows that are on their way do not fail with it. */
+  async #keepClaim(): Promise<void> {
+    const { claims, log } = this.#parts;
+    await claims.keep().catch((error: unknown) => log.debug({ error }, "cannot keep a claim"));
   }
 
   async #noteRemovable(rows: readonly NewRow[]): Promise<void> {

@@ -30,6 +30,15 @@ interface Part {
   readonly end: number;
 }
 
+/** Where a batch is to go on. */
+interface Beginning {
+  readonly batch: CommitBatch;
+  readonly start: number;
+  /** Ends of transactions by their begins, as places among the rows. */
+  readonly ends: ReadonlyMap<number, number>;
+  readonly keepOn: () => Promise<void>;
+}
+
 /**
  * Writes the rows of a batch, many at once and each for its sequence. A row expects the sequence before its own and, from the second on,
  * the id of the message before: if another program's message comes in between, none of the rows behind it can be written, not even the
@@ -43,20 +52,58 @@ export class RowWriter {
     this.#options = options;
   }
 
+  /** Before the turn to write is taken: resolves once the rows that others have not read yet are not in the way, as far as it is known before. */
+  async ready({ rows }: CommitBatch): Promise<void> {
+    const { guard } = this.#options;
+    const blocker = guard.blockerOf(rows);
+    if (blocker > 0) await guard.waitFor(blocker);
+  }
+
   /**
-   * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be. `keepOn` is waited for between the
-   * parts of a batch that takes long.
+   * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be. `keepOn` is called again and
+   * again while a batch takes long; it does not reject.
+   *
+   * Between the rows of a transaction it waits for nothing but the answers to those rows. To the others a transaction that stands still is
+   * one whose writer died, and soon they take it back (see SpanRepair); how fast they read on must never decide on that. So they are
+   * waited for before its first row only: what of theirs it may drop is known by then.
    */
   async write(batch: CommitBatch, note: SideNote | undefined, keepOn: () => Promise<void>): Promise<void> {
-    const { guard } = this.#options;
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
-    for (let start = 0; start < batch.rows.length;) {
-      const { count, blockedBy } = guard.admit(batch.rows.slice(start, start + MAX_PENDING));
-      const part = this.#publish({ batch, note, prefix, start, end: start + count });
-      assertAllWritten(await Promise.allSettled(part), start > 0);
-      start += count;
-      if (blockedBy > 0) await guard.waitFor(blockedBy);
-      if (start < batch.rows.length) await keepOn();
+    const ends = new Map(batch.spans.map(({ first, last }) => [first - batch.after - 1, last - batch.after]));
+    let kept = Promise.resolve();
+    try {
+      for (let start = 0, admitted = 0; start < batch.rows.length;) {
+        if (start === admitted) admitted = await this.#admit({ batch, start, ends, keepOn });
+        kept = kept.then(keepOn);
+        const end = Math.min(admitted, start + MAX_PENDING);
+        await this.#writePart({ batch, note, prefix, start, end });
+        start = end;
+      }
+    } finally {
+      await kept; // so that nothing keeps a claim that has been given back
+    }
+  }
+
+  /** Resolves with the end of the rows that can be written now; it is in no transaction. */
+  async #admit({ batch: { rows }, start, ends, keepOn }: Beginning): Promise<number> {
+    const { guard } = this.#options;
+    for (let at = start; ;) {
+      const next = ends.get(at) ?? at + 1;
+      const blocker = guard.admit(rows.slice(at, next));
+      if (blocker === 0) at = next;
+      else if (at === start) await guard.waitFor(blocker, keepOn);
+      if (at >= rows.length || at - start >= MAX_PENDING || (blocker > 0 && at > start)) return at;
+    }
+  }
+
+  async #writePart(part: Part): Promise<void> {
+    const { batch, start, end } = part;
+    try {
+      assertAllWritten(await Promise.allSettled(this.#publish(part)), start > 0);
+    } catch (error) {
+      const isUnsure = error instanceof DriverError && error.kind === "failed";
+      this.#options.guard.withdraw(batch.after + 1 + (isUnsure ? end : start));
+      throw error;
     }
   }
 

@@ -7,7 +7,11 @@ import type { VoidRow } from "./row-assembler.ts";
 import type { RowMessages, TakenBack } from "./row-message.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** A writer sends the rows of a transaction at once; after this time without the next one it is gone. */
+/**
+ * After this time without the next row of a transaction its writer is gone. A writer that lives sends the rows at once and waits for
+ * nothing between them but NATS's answers to them, whatever else it has to wait for (see RowWriter): only a way to NATS that stands still
+ * makes it later, and then its transaction fails as a whole. So the time is short: until it is over nobody else can write.
+ */
 const WRITER_GONE_MS = 2000;
 const LOOK_MS = 25;
 

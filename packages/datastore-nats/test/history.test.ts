@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test, type TestContext } from "node:test";
+import { repeat } from "@k3s/async";
 import { openStore, StoreError, type Driver } from "@k3s/datastore";
-import { until } from "@k3s/testkit";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { until, type NatsServer } from "@k3s/testkit";
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { encodeBase58 } from "../src/base58.ts";
 import { KinePeer } from "./support/kine-peer.ts";
@@ -175,6 +176,51 @@ describe("the bounded history of a bucket", () => {
     await manager.consumers.add("KV_kine", { name: "k3s-follow-frozen_1" });
     const results = await Promise.all(Array.from({ length: 20 }, (_, i) => store.txn(just(put("/hot", `${i}`)))));
     assert.equal(results.at(-1)?.revision, 22);
+  });
+});
+
+describe("a deletion of many keys", () => {
+  const KEYS = 3000;
+  /** etcd's --max-txn-ops. */
+  const OPS = 128;
+  /** Of the slow server, between two messages. */
+  const SLOW_MS = 100;
+
+  /** A server that gets on, but slowly, until the test ends. */
+  async function readSlowly(t: TestContext, server: NatsServer): Promise<void> {
+    const connection = await connect({ servers: server.endpoint });
+    const { consumers } = await jetstreamManager(connection);
+    const name = "k3s-follow-slow_1";
+    await consumers.add("KV_kine", {
+      durable_name: name,
+      deliver_policy: DeliverPolicy.New,
+      ack_policy: AckPolicy.None,
+    });
+    const consumer = await jetstream(connection).consumers.get("KV_kine", name);
+    const over = new AbortController();
+    const readOne = async () => {
+      await consumer.next({ expires: 1000 });
+    };
+    const reading = repeat(SLOW_MS, readOne, over.signal);
+    t.after(async () => {
+      over.abort(new Error("The test is over"));
+      await reading;
+      await connection.close();
+    });
+  }
+
+  test("is not taken for dead beside a server that reads slowly", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    const other = await openTestStore(t, server);
+    const keys = Array.from({ length: KEYS }, (_, i) => put(`/many/${i}`, "1"));
+    for (let i = 0; i < KEYS; i += OPS) await store.txn(just(...keys.slice(i, i + OPS)));
+    await readSlowly(t, server);
+    const recorder = new Recorder(other);
+    const { results, revision } = await store.txn(just(del("/many/", "/many0")));
+    assert.deepEqual(results, [{ kind: "delete", deleted: KEYS, prevKvs: [] }]);
+    await recorder.count(KEYS);
+    assert.ok(recorder.events.every(({ kv }) => kv.modRevision === revision));
   });
 });
 
