@@ -12,6 +12,7 @@ import {
   type RowSpan,
   type SideState,
 } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import {
   AloneAttempts,
@@ -240,6 +241,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     } else {
       await session.run([LIMIT_WAIT]);
       await this.#writeParts(session, batch, before);
+      failpoint("mysql.written");
       await session.run(["COMMIT", ...giveBack(session)]);
     }
     session.holds = undefined;

@@ -1,5 +1,6 @@
 import { Latest, sleep } from "@k3s/async";
 import { CLAIM_LIMIT_MS, DriverError, type Claim } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Bucket } from "./bucket.ts";
 import type { StoredMessage } from "./row-record.ts";
 
@@ -61,7 +62,9 @@ export class Claims {
       await this.turn();
       const { seq } = this.#state.get();
       try {
-        return this.#claimAt(await this.#write(owner, seq));
+        const claim = this.#claimAt(await this.#write(owner, seq));
+        failpoint("nats.claimed");
+        return claim;
       } catch (error) {
         if (!(error instanceof DriverError && error.kind === "conflict")) throw error;
         const newest = await messages.newestOf(subject);

@@ -19,6 +19,7 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import { nextTurn } from "@k3s/async";
+import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import type { Claims } from "./claims.ts";
@@ -156,6 +157,7 @@ export class NatsDriver implements Driver {
         if (name === undefined || row >= newest) continue;
         const subject = name.includes(REPLACEMENT) ? undefined : subjects.ofName(name);
         if (subject !== undefined) await messages.purge(subject, row + 1);
+        failpoint("nats.purged");
         this.#removable.delete(row);
       }
       await side.forgetRows(rows);
@@ -259,12 +261,17 @@ export class NatsDriver implements Driver {
     const { side, log } = this.#parts;
     await this.#assertLeases(batch);
     const { endedLeases, rowLeases, compactRevision } = batch;
-    for (const due of batch.dueLeases) await side.beginEnd(due);
+    for (const due of batch.dueLeases) {
+      await side.beginEnd(due);
+      failpoint("nats.ending");
+    }
     const last = batch.rows.at(-1)?.id ?? batch.after;
     if (batch.rows.length > 0) await this.#writeRows(batch);
     else if (endedLeases.length > 0) await this.#writeNote({ leases: [], endedLeases }, batch.after);
     // Behind the rows, which tell of the leases too: a crash in between loses nothing.
+    failpoint("nats.rows");
     await this.#writeLeases(batch, last);
+    failpoint("nats.leases");
     await Promise.all(rowLeases.map(([row, lease]) => side.putRowLease(row, lease)));
     if (compactRevision !== undefined) await side.putCompacted(compactRevision);
     const superfluous = endedLeases.length > 0 ? side.forgetEnded() : Promise.resolve();

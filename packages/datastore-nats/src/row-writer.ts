@@ -1,4 +1,5 @@
 import { DriverError, type CommitBatch, type NewRow } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Bucket } from "./bucket.ts";
 import type { HistoryGuard } from "./history-guard.ts";
 import type { NatsLink } from "./nats-link.ts";
@@ -78,6 +79,7 @@ export class RowWriter {
         const end = Math.min(admitted, start + MAX_PENDING);
         await this.#writePart({ batch, note, prefix, start, end });
         start = end;
+        if (start < batch.rows.length) failpoint("nats.part");
       }
     } finally {
       await kept; // so that nothing keeps a claim that has been given back

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf, TABLE_WAIT_MS } from "@k3s/datastore-sql";
+import { failpoint } from "@k3s/failpoints";
 import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
 import { LOCK_WAIT_MS } from "./connect-postgres.ts";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -39,6 +40,7 @@ export async function commit(session: PostgresSession, batch: CommitBatch, write
   if (!session.isLocked) return write(session, batch, writer);
   try {
     const isDone = await writeParts(session, batch, writer);
+    failpoint("postgres.written");
     await session.run(isDone ? "COMMIT" : "ROLLBACK");
     return isDone;
   } catch (error) {

@@ -1,5 +1,6 @@
 import { deadline } from "@k3s/async";
 import { CLAIM_LIMIT_MS, type Claim, type ClaimScope, type CommitBatch } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import { commitLimitMs, WRITE_LIMIT_MS } from "./commit-limit.ts";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import type { Fence } from "./fence.ts";
@@ -157,6 +158,7 @@ export class ClaimDesk<Session extends SqlSession> {
   async #hold(session: Session, held: HeldClaim<Session>): Promise<void> {
     const { dialect } = this.#parts;
     held.holds = await limited(session, LOCK_LIMIT, () => dialect.lock(session, held.scope));
+    failpoint("sql.locked");
     held.granted.resolve();
     const batch = await this.#endOf(session, held);
     if (batch !== undefined) held.outcome.resolve(await this.#write(session, batch));

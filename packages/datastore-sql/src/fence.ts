@@ -1,4 +1,5 @@
 import type { CommitBatch } from "@k3s/datastore";
+import { failpoint } from "@k3s/failpoints";
 import type { Dialect, SqlSession } from "./dialect.ts";
 import type { Lane } from "./lane.ts";
 import { limited } from "./limited.ts";
@@ -29,7 +30,11 @@ export class Fence<Session extends SqlSession> {
     const doubt = () => this.#doubtful.set(session, batch);
     session.lost.addEventListener("abort", doubt, { once: true });
     try {
-      return await this.#parts.dialect.commit(session, batch);
+      const answer = this.#parts.dialect.commit(session, batch);
+      failpoint("sql.sent");
+      const isDone = await answer;
+      failpoint("sql.committed");
+      return isDone;
     } finally {
       session.lost.removeEventListener("abort", doubt);
     }

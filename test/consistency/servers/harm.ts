@@ -1,13 +1,13 @@
 import { sleep } from "@k3s/async";
 import type { UnreliableDisk } from "../power-cut/unreliable-disk.ts";
 import type { Random } from "../traffic/random.ts";
-import type { Database } from "./database.ts";
+import type { Database, DatabaseName } from "./database.ts";
 import type { FaultProxy } from "./fault-proxy.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 const LIFE_MIN_MS = 100;
 const LIFE_SPREAD_MS = 400;
-const FAILPOINT_LIMIT_MS = 1000;
+const FAILPOINT_LIMIT_MS = 2000;
 const START_ATTEMPTS = 5;
 /** How long a database stays away, or frozen. */
 const AWAY_SPREAD_MS = 1500;
@@ -15,21 +15,38 @@ const AWAY_SPREAD_MS = 1500;
 const CUTS_EACH_TIME = 3;
 const CUT_SPREAD_MS = 200;
 
-const FAILPOINTS = [
-  "commit.before",
-  "commit.durable",
-  "commit.published",
-  "compact.marked",
-  "compact.slice",
-  "lease.expire",
+/** A point in our server, and how often it is passed at most before it kills: no more than the traffic does in the life of a server. */
+interface KillPoint {
+  readonly name: string;
+  readonly passes: number;
+}
+
+const OFTEN = 20;
+const SELDOM = 1;
+
+type KillPoints = readonly [KillPoint, ...KillPoint[]];
+
+function points(passes: number, first: string, ...more: readonly string[]): KillPoints {
+  return [{ name: first, passes }, ...more.map((name) => ({ name, passes }))];
+}
+
+const ENGINE = [
+  ...points(OFTEN, "commit.before", "commit.durable", "commit.published"),
+  ...points(SELDOM, "compact.marked", "compact.slice", "lease.expire"),
 ] as const;
-const SQLITE_FAILPOINTS = [
-  ...FAILPOINTS,
-  "sqlite.rows",
-  "sqlite.committed",
-  "sqlite.pruned",
-  "sqlite.checkpoint",
-] as const;
+const SQL = [...points(OFTEN, "sql.sent", "sql.committed"), ...points(SELDOM, "sql.locked")];
+
+/** By the database behind the server. What only a long transaction passes is not among them. */
+const KILL_POINTS: Readonly<Record<"sqlite" | DatabaseName, KillPoints>> = {
+  sqlite: [...ENGINE, ...points(OFTEN, "sqlite.rows", "sqlite.committed", "sqlite.pruned", "sqlite.checkpoint")],
+  mysql: [...ENGINE, ...SQL],
+  postgres: [...ENGINE, ...SQL, ...points(SELDOM, "postgres.written")],
+  nats: [
+    ...ENGINE,
+    ...points(SELDOM, "nats.claimed", "nats.ending", "nats.purged"),
+    ...points(OFTEN, "nats.rows", "nats.leases"),
+  ],
+};
 
 export interface HarmOptions {
   /** On one database, if there are several. */
@@ -54,14 +71,16 @@ export async function killAtRandom({ servers, random, times, disk }: HarmOptions
 }
 
 /** Starts the first server with one failpoint armed after the other, and leaves it in good health. */
-export async function killAtFailpoints(options: HarmOptions & { readonly isSqlite: boolean }): Promise<void> {
-  const { servers, random, times, disk, isSqlite } = options;
+export async function killAtFailpoints(
+  options: HarmOptions & { readonly datastore: keyof typeof KILL_POINTS },
+): Promise<void> {
+  const { servers, random, times, disk, datastore } = options;
   const [server] = servers;
   for (let time = 0; time < times; time++) {
     await server.end(time === 0 ? LIFE_MIN_MS : FAILPOINT_LIMIT_MS);
     await disk?.cut(random);
-    const name = random.pick(isSqlite ? SQLITE_FAILPOINTS : FAILPOINTS);
-    await server.start({ [name]: { kind: "crash", atHit: 1 + random.below(40) } });
+    const { name, passes } = random.pick(KILL_POINTS[datastore]);
+    await server.start({ [name]: { kind: "crash", atHit: 1 + random.below(passes) } });
   }
   await server.end(FAILPOINT_LIMIT_MS);
   await disk?.cut(random);

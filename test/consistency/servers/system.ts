@@ -47,7 +47,7 @@ async function startSqlite(): Promise<System> {
     ...{ targets: [server.target], traits: killable },
     harms: {
       kill: (options) => killAtRandom({ ...options, servers }),
-      failpoints: (options) => killAtFailpoints({ ...options, servers, isSqlite: true }),
+      failpoints: (options) => killAtFailpoints({ ...options, servers, datastore: "sqlite" }),
       "power-cut": (options) => killAtRandom({ ...options, servers, disk }),
     },
     assertRunning: () => server.assertRunning(),
@@ -80,7 +80,7 @@ async function startShared(name: DatabaseName, count: number): Promise<System> {
     },
     harms: {
       kill: (options) => killAtRandom({ ...options, servers }),
-      failpoints: (options) => killAtFailpoints({ ...options, servers, isSqlite: false }),
+      failpoints: (options) => killAtFailpoints({ ...options, servers, datastore: name }),
       restart: (options) => restartDatabase({ ...options, database }),
       cut: (options) => cutConnections({ ...options, ways }),
       freeze: (options) => freezeDatabase({ ...options, database }),
