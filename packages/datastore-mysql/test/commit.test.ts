@@ -4,7 +4,7 @@ import { batchOf, collectLog, creations, lifeOf, oldValuesConformance, until } f
 import { TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
 
-const database = TestDatabase.forFile(() => ["--max-allowed-packet=4M"]);
+const database = TestDatabase.forFile({ args: () => ["--max-allowed-packet=4M"] });
 const MIB = 1024 * 1024;
 
 const OLD_VALUES = "SELECT id, LENGTH(value), LENGTH(old_value), LEFT(old_value, 3) FROM kine ORDER BY id";

@@ -8,11 +8,9 @@ import { TestDatabase } from "./support/test-database.ts";
 
 const MESSAGE = "the database server can lose acknowledged writes";
 
-const database = TestDatabase.forFile((folder) => [
-  `--log-bin=${join(folder, "binlog")}`,
-  "--binlog-format=MIXED",
-  "--sync-binlog=1",
-]);
+const database = TestDatabase.forFile({
+  args: (folder) => [`--log-bin=${join(folder, "binlog")}`, "--binlog-format=MIXED", "--sync-binlog=1"],
+});
 
 /** Until the test ends. */
 async function setGlobal(t: TestContext, variable: string, value: number): Promise<void> {

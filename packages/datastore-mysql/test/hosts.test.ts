@@ -5,7 +5,7 @@ import { collectLog, FaultProxy, hostsConformance } from "@k3s/testkit";
 import { connectMysql } from "../src/connect-mysql.ts";
 import { MysqlDialect } from "../src/mysql-dialect.ts";
 import { resolveMysqlTarget } from "../src/mysql-target.ts";
-import { TestDatabase } from "./support/test-database.ts";
+import { createUser, TestDatabase } from "./support/test-database.ts";
 
 const ADDRESSES = ["127.0.0.2", "127.0.0.3"];
 
@@ -30,7 +30,7 @@ async function twoWays(t: TestContext) {
       ADDRESSES.map((address) => ({ address, family: 4 })),
     );
   });
-  await database.sql(t, "any", "CREATE OR REPLACE USER 'far'@'%'", "GRANT ALL ON *.* TO 'far'@'%'");
+  await database.sql(t, "any", ...createUser("'far'@'%'"), "GRANT ALL ON *.* TO 'far'@'%'");
   const dsn = `far@tcp(db.example:${first.port})/${database.newName()}?timeout=2s`;
   return { ways: [first, second] as const, open: () => database.open(t, { dsn }) };
 }

@@ -3,9 +3,9 @@ import { describe, test } from "node:test";
 import { openUntilWaiting, startGreeter } from "@k3s/testkit";
 import { MysqlError } from "../src/errors.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
-import { TestDatabase } from "./support/test-database.ts";
+import { createUser, TestDatabase } from "./support/test-database.ts";
 
-const database = TestDatabase.forFile(() => ["--skip-ssl"]);
+const database = TestDatabase.forFile({ hasTls: false });
 
 const tryOpen = (dsn: string) => openUntilWaiting((options) => openMysqlDriver({ dsn, ...options }));
 
@@ -30,6 +30,17 @@ describe("openMysqlDriver() ends at once", () => {
         hint: /tls=preferred/,
       });
   });
+});
+
+test("openMysqlDriver() logs in by a password over TCP without TLS, also where the server has forgotten that it knows it", async (t) => {
+  const grant = "GRANT ALL ON *.* TO 'plain'@'%'";
+  await database.sql(t, "any", ...createUser("'plain'@'%'", "IDENTIFIED BY 'p@ss:/w'"), grant);
+  const dsn = `plain:p@ss:/w@tcp(127.0.0.1:${database.server.port})/${database.newName()}`;
+  for (const statement of ["SELECT 1", "FLUSH PRIVILEGES"]) {
+    await database.sql(t, "any", statement);
+    const driver = await database.open(t, { dsn });
+    assert.deepEqual(await driver.heads(0, 1), []);
+  }
 });
 
 describe("openMysqlDriver() waits, and says that nobody there speaks MySQL", () => {

@@ -6,12 +6,14 @@ import { collectLog, creations } from "@k3s/testkit";
 import { connectMysql } from "../src/connect-mysql.ts";
 import { openMysqlDriver, type MysqlDriverOptions } from "../src/open-mysql-driver.ts";
 import { completeMysqlDsn, resolveMysqlTarget } from "../src/mysql-target.ts";
-import { TestDatabase } from "./support/test-database.ts";
+import { createUser, TestDatabase } from "./support/test-database.ts";
 
 const HOSTS = "127.0.0.1,127.0.0.2";
 const pki = { tls: serverTlsPaths("") };
 
-const database = TestDatabase.forFile(async (folder) => {
+const database = TestDatabase.forFile({ args: serverArgs });
+
+async function serverArgs(folder: string): Promise<readonly string[]> {
   const serverDir = join(folder, "pki");
   await ensureServerPki({
     serverDir,
@@ -24,7 +26,7 @@ const database = TestDatabase.forFile(async (folder) => {
   const { clientCa, servingApiServer } = pki.tls;
   const tls = [`--ssl-ca=${clientCa.cert}`, `--ssl-cert=${servingApiServer.cert}`, `--ssl-key=${servingApiServer.key}`];
   return [...tls, `--bind-address=${HOSTS}`, `--log-bin=${join(folder, "binlog")}`, "--binlog-format=MIXED"];
-});
+}
 
 /** Opens and closes; rejects as openMysqlDriver does. */
 async function tryOpen(options: Partial<MysqlDriverOptions> & { readonly dsn: string }): Promise<void> {
@@ -38,10 +40,9 @@ async function tryOpen(options: Partial<MysqlDriverOptions> & { readonly dsn: st
 
 /** A user for TCP with rights on everything; what is behind its password are its requirements. */
 async function addUser(t: TestContext, user: string, rest = ""): Promise<void> {
-  const admin = await database.connect(t);
-  await admin.query(
-    `CREATE OR REPLACE USER '${user}'@'%' IDENTIFIED BY 'secret' ${rest}; GRANT ALL ON *.* TO '${user}'@'%'`,
-  );
+  const account = `'${user}'@'%'`;
+  const grant = `GRANT ALL ON *.* TO ${account}`;
+  await database.sql(t, "any", ...createUser(account, `IDENTIFIED BY 'secret' ${rest}`), grant);
 }
 
 const tcp = (user: string, host: string, rest: string) => `${user}:secret@tcp(${host}:${database.server.port})/${rest}`;
@@ -55,8 +56,11 @@ describe("openMysqlDriver()", () => {
   });
 
   test("takes the server's word for who we are on a unix socket", async (t) => {
-    await database.sql(t, "any", "CREATE OR REPLACE USER 'root'@'127.0.0.9' IDENTIFIED BY 'x'");
-    await database.sql(t, "any", "ALTER USER 'root'@'localhost' IDENTIFIED VIA unix_socket");
+    await database.sql(t, "any", ...createUser("'root'@'127.0.0.9'", "IDENTIFIED BY 'x'"));
+    const isMysql = database.server.product === "MySQL";
+    if (isMysql) await database.sql(t, "any", "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'");
+    const bySocket = isMysql ? "IDENTIFIED WITH auth_socket" : "IDENTIFIED VIA unix_socket";
+    await database.sql(t, "any", `ALTER USER 'root'@'localhost' ${bySocket}`);
     await tryOpen({ dsn: database.dsn(database.newName()) });
     await database.sql(t, "any", "ALTER USER 'root'@'localhost' IDENTIFIED BY ''");
   });
@@ -73,7 +77,7 @@ describe("openMysqlDriver()", () => {
   });
 
   test("says that the user may not make the database", async (t) => {
-    await database.sql(t, "any", "CREATE OR REPLACE USER 'poor'@'localhost' IDENTIFIED BY 'p'");
+    await database.sql(t, "any", ...createUser("'poor'@'localhost'", "IDENTIFIED BY 'p'"));
     await assert.rejects(tryOpen({ dsn: database.dsn("absent", "poor:p") }), { code: "ERR_MYSQL_ACCESS" });
   });
 
@@ -135,8 +139,10 @@ describe("openMysqlDriver()", () => {
     const target = await resolveMysqlTarget(database.dsn(`any?${asked}`), {});
     const session = await connectMysql(target, { database: undefined, signal: AbortSignal.timeout(5000) });
     t.after(() => session.end());
-    const [row] = await session.select("SELECT @@wait_timeout, @@lock_wait_timeout, @@tx_isolation, @@sql_mode");
-    assert.deepEqual(row, [77, 5, "READ-COMMITTED", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"]);
+    const [row] = await session.select("SELECT @@wait_timeout, @@lock_wait_timeout, @@sql_mode");
+    assert.deepEqual(row, [77, 5, "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"]);
+    const isolation = "SHOW VARIABLES WHERE Variable_name IN ('tx_isolation','transaction_isolation')";
+    assert.equal((await session.select(isolation))[0]?.[1], "READ-COMMITTED");
   });
 
   test("drops a connection that answers too late for readTimeout", async () => {

@@ -18,7 +18,8 @@ describe("MariaDB read-only", () => {
   test("refuses writes as unavailable, names cause and cure in the log, and reads go on", async (t) => {
     const admin = await database.connect(t);
     await admin.query("CREATE USER IF NOT EXISTS 'plain'@'%' IDENTIFIED BY 'p@ss:/w'; GRANT ALL ON *.* TO 'plain'@'%'");
-    await admin.query("REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM 'plain'@'%'");
+    const readOnlyRight = database.server.product === "MySQL" ? "CONNECTION_ADMIN" : "READ_ONLY ADMIN";
+    await admin.query(`REVOKE SUPER, ${readOnlyRight} ON *.* FROM 'plain'@'%'`);
     const { log, lines } = collectLog();
     const driver = await database.open(t, { dsn: database.dsn(database.newName(), "plain:p@ss:/w"), log });
     const store = await openStore(driver, { log, healthKey: true });

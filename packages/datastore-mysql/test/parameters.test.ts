@@ -9,7 +9,7 @@ import { openMysqlDriver } from "../src/open-mysql-driver.ts";
 import { TestDatabase } from "./support/test-database.ts";
 
 const COM_QUERY = 3;
-const database = TestDatabase.forFile(() => ["--skip-ssl"]);
+const database = TestDatabase.forFile({ hasTls: false });
 
 /** All that people get to see of an endpoint that is refused. */
 async function refusalOf(dsn: string): Promise<string> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { collectLog, readerConformance } from "@k3s/testkit";
 import { openMysqlReader } from "../src/index.ts";
-import { TestDatabase } from "./support/test-database.ts";
+import { createUser, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
 
@@ -36,8 +36,9 @@ describe("openMysqlReader()", () => {
     oldTable: KINE,
     dump,
     addReader: async (t, name) => {
-      const user = `CREATE OR REPLACE USER 'reads'@'localhost' IDENTIFIED BY 'r'; GRANT SELECT ON ${name}.* TO 'reads'@'localhost'`;
-      await (await database.connect(t)).query(user);
+      const account = "'reads'@'localhost'";
+      const grant = `GRANT SELECT ON ${name}.* TO ${account}`;
+      await database.sql(t, name, ...createUser(account, "IDENTIFIED BY 'r'"), grant);
       return database.dsn(name, "reads:r");
     },
   });

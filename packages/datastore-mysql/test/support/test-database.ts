@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
@@ -9,20 +9,27 @@ import { execa } from "execa";
 import { createConnection, type Connection } from "mysql2/promise";
 import { openMysqlDriver, type MysqlDriverOptions } from "../../src/open-mysql-driver.ts";
 
-/** A MariaDB for all tests of a file, made before the first and gone after the last. */
+/** What the server of a file is started with. */
+interface ServerOptions {
+  /** More options of the server. */
+  readonly args?: (folder: string) => readonly string[] | Promise<readonly string[]>;
+  /** Default: true. */
+  readonly hasTls?: boolean;
+}
+
+/** A MariaDB, or a MySQL, for all tests of a file, made before the first and gone after the last. */
 export class TestDatabase {
   /** A 64-bit number as {@link sql} shows it. */
   readonly asRead = Number;
   #server: MariaDbServer | undefined;
   #names = 0;
 
-  /** `args` go to mariadbd. */
-  static forFile(args: (folder: string) => readonly string[] | Promise<readonly string[]> = () => []): TestDatabase {
+  static forFile({ args = () => [], ...rest }: ServerOptions = {}): TestDatabase {
     const database = new TestDatabase();
     const undo = new AsyncDisposableStack();
     before(async () => {
       const folder = await makeFolder(undo);
-      database.#server = undo.use(await MariaDbServer.start({ folder, args: await args(folder) }));
+      database.#server = undo.use(await MariaDbServer.start({ folder, args: await args(folder), ...rest }));
     });
     after(() => undo.disposeAsync());
     return database;
@@ -32,7 +39,7 @@ export class TestDatabase {
   async onSmallDisk(t: TestContext, size: string): Promise<{ readonly name: string; readonly folder: string }> {
     const name = this.newName();
     const folder = join(this.server.dataDir, name);
-    await mkdir(folder);
+    await this.sql(t, name);
     await execa("mount", ["-t", "tmpfs", "-o", `size=${size}`, "k3s-test", folder]);
     t.after(async () => {
       await this.server.stop();
@@ -100,6 +107,11 @@ export class TestDatabase {
     }
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? value.toString("latin1") : value)));
   }
+}
+
+/** Statements that make an account, which may be there from another test; what is behind its name is its identification. */
+export function createUser(account: string, rest = ""): readonly string[] {
+  return [`DROP USER IF EXISTS ${account}`, `CREATE USER ${account} ${rest}`];
 }
 
 async function makeFolder(undo: AsyncDisposableStack): Promise<string> {
