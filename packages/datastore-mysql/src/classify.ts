@@ -23,8 +23,11 @@ const KINDS: Readonly<Record<number, FailureKind>> = {
   1836: "readOnly", // ER_READ_ONLY_MODE
 };
 
-/** ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED, ER_SESSION_WAS_KILLED: the last word of a connection. */
-const GOODBYES: ReadonlySet<number> = new Set([1053, 1317, 1927, 3169]);
+/**
+ * ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED, ER_SESSION_WAS_KILLED, ER_CLIENT_INTERACTION_TIMEOUT (MySQL says so when
+ * wait_timeout is over, MariaDB just closes): the last word of a connection.
+ */
+const GOODBYES: ReadonlySet<number> = new Set([1053, 1317, 1927, 3169, 4031]);
 
 /** Whether the server ends the connection with this error, although it is still open. */
 export function endsConnection(error: unknown): boolean {

@@ -14,6 +14,14 @@ outageConformance("MariaDB", database, async (t) => {
   };
 });
 
+test("what only reads is asked again when the server ended its idle connection while this process stood still", async (t) => {
+  const dsn = `root@tcp(127.0.0.1:${database.server.port})/${database.newName()}?wait_timeout=1`;
+  const driver = await database.open(t, { dsn });
+  assert.deepEqual(await driver.heads(0, 1), []);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
+  assert.deepEqual(await driver.heads(0, 1), []);
+});
+
 describe("MariaDB read-only", () => {
   test("refuses writes as unavailable, names cause and cure in the log, and reads go on", async (t) => {
     const admin = await database.connect(t);
