@@ -25,7 +25,7 @@ export class MysqlError extends NodeError {
 
   static refused(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_ACCESS", `Cannot open datastore at ${where}: the server lets this user not in`, {
-      hint: "Check user, password and database of the endpoint, and GRANT ALL ON the database to this user",
+      hint: "Check user, password and database of the endpoint, GRANT ALL ON the database to this user, and see whether the account is locked, expired or for TLS alone",
       cause,
     });
   }

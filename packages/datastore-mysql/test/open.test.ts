@@ -81,6 +81,20 @@ describe("openMysqlDriver()", () => {
     await assert.rejects(tryOpen({ dsn: database.dsn("absent", "poor:p") }), { code: "ERR_MYSQL_ACCESS" });
   });
 
+  for (const state of ["ACCOUNT LOCK", "PASSWORD EXPIRE"])
+    test(`says at once that it cannot log in to an account with ${state}`, async (t) => {
+      await addUser(t, "barred", state);
+      await assert.rejects(tryOpen({ dsn: database.dsn("x", "barred:secret") }), { code: "ERR_MYSQL_ACCESS" });
+    });
+
+  test("says at once that the server lets in only those who use TLS", async (t) => {
+    await addUser(t, "open");
+    await database.sql(t, "any", "SET GLOBAL require_secure_transport=ON");
+    t.after(() => database.sql(t, "any", "SET GLOBAL require_secure_transport=OFF"));
+    await assert.rejects(tryOpen({ dsn: tcp("open", "127.0.0.1", "x") }), { code: "ERR_MYSQL_ACCESS", hint: /TLS/ });
+    await tryOpen({ dsn: tcp("open", "127.0.0.1", "x?tls=skip-verify") });
+  });
+
   test("gives up waiting when it is told to", async () => {
     const waiting = tryOpen({ dsn: "root@unix(/nonexistent/socket)/x", signal: AbortSignal.timeout(300) });
     await assert.rejects(waiting, { code: "ERR_MYSQL_UNREACHABLE" });
