@@ -193,8 +193,8 @@ function readParameters(text: string, fail: Fail): Settings {
   return reading.settings;
 }
 
-/** Variables of a session that sound like secrets: block_encryption_mode, innodb_default_encryption_key_id, old_passwords. */
-const OPEN_VARIABLES = /encryption|^(?:@@)?(?:session\.|local\.)?old_passwords$/i;
+/** Variables of a session that sound like secrets: block_encryption_mode, innodb_default_encryption_key_id, and these by name. */
+const OPEN_VARIABLES = /encryption|^(?:@@)?(?:session\.|local\.)?(?:old_passwords|generated_random_password_length)$/i;
 /** As a variable it would be sent in a statement, and SET PASSWORD is one. */
 const MISPLACED_SECRET =
   "a secret is no parameter here; put the password in front of the @, as in user:password@tcp(host)";

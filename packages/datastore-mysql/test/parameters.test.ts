@@ -53,9 +53,11 @@ describe("openMysqlDriver() with a secret as a parameter", () => {
   });
 
   test("takes session variables that only sound like one", async (t) => {
-    await database.open(t, { dsn: database.dsn(`${database.newName()}?old_passwords=0&allowOldPasswords=true`) });
-    const { variables } = parseMysqlDsn("/?block_encryption_mode='aes-256-cbc'&default_table_encryption=OFF");
-    assert.deepEqual([...variables.keys()], ["block_encryption_mode", "default_table_encryption"]);
+    const variable = database.server.product === "MySQL" ? "generated_random_password_length=20" : "old_passwords=0";
+    await database.open(t, { dsn: database.dsn(`${database.newName()}?${variable}&allowOldPasswords=true`) });
+    const names = ["block_encryption_mode", "default_table_encryption", "generated_random_password_length"];
+    const { variables } = parseMysqlDsn(`/?${names.map((name) => `${name}=1`).join("&")}`);
+    assert.deepEqual([...variables.keys()], names);
   });
 });
 
