@@ -83,13 +83,21 @@ export class PrivateApt {
   async downloadPackages(names: readonly string[], folder: string, step: string): Promise<readonly BinaryPackage[]> {
     await makeDirectory(folder);
     await this.#download(["download", ...names], folder, step);
-    const files = (await readdir(folder)).filter((file) => file.endsWith(".deb"));
-    const packages = files.map((file) => {
-      const [name = "", version = ""] = file.split("_");
-      return { name, version: decodeURIComponent(version), path: join(folder, file) };
-    });
     const wanted = new Set(names);
-    return packages.filter((entry) => wanted.has(entry.name));
+    return (await packagesIn(folder)).filter((entry) => wanted.has(entry.name));
+  }
+
+  /**
+   * Downloads packages and all that they depend on, by apt's own choice, as on a machine where nothing is installed. Nothing else is in the
+   * cache afterwards.
+   */
+  async downloadClosure(names: readonly string[], step: string): Promise<readonly BinaryPackage[]> {
+    await this.#get(["clean"], "empty the cache");
+    const installed = join(this.#folder, "nothing-installed");
+    await writeFile(installed, "");
+    const install = ["install", "--download-only", "--no-install-recommends", "--yes"];
+    await this.#download(["-o", `Dir::State::status=${installed}`, ...install, ...names], this.#folder, step);
+    return packagesIn(join(this.#folder, "cache/archives"));
   }
 
   async #download(args: readonly string[], cwd: string, step: string): Promise<void> {
@@ -147,6 +155,14 @@ export class PrivateApt {
     await writeFile(join(this.#folder, "sources.list"), sources.list);
     await writeFile(join(this.#folder, "sources.list.d/debian.sources"), sources.sources);
   }
+}
+
+async function packagesIn(folder: string): Promise<readonly BinaryPackage[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith(".deb"));
+  return files.map((file) => {
+    const [name = "", version = ""] = file.split("_");
+    return { name, version: decodeURIComponent(version), path: join(folder, file) };
+  });
 }
 
 async function readSources(etc: string): Promise<AptSourceFile[]> {

@@ -22,6 +22,28 @@ export async function unpackDebianPackages(
   root: string,
   context: SourceContext,
 ): Promise<void> {
+  const { apt, folder } = await openArchive(suite, context);
+  const packages = await apt.downloadPackages(names, join(folder, "packages"), "Download packages");
+  await unpackPackages(packages, root, context);
+}
+
+/**
+ * As {@link unpackDebianPackages}, with all that the packages depend on, the C library among it: their programs run by the dynamic loader that
+ * is in `root` as well, also where this machine is too old for them.
+ */
+export async function unpackDebianClosure(
+  { names, suite }: DebianPackages,
+  root: string,
+  context: SourceContext,
+): Promise<void> {
+  const { apt } = await openArchive(suite, context);
+  await unpackPackages(await apt.downloadClosure(names, "Download packages"), root, context);
+}
+
+async function openArchive(
+  suite: string | undefined,
+  context: SourceContext,
+): Promise<{ readonly apt: PrivateApt; readonly folder: string }> {
   const machine = await findDebianSuite();
   if (machine === undefined)
     throw ComponentError.build("unpack packages", "this machine is no Debian of a known suite");
@@ -32,8 +54,7 @@ export async function unpackDebianPackages(
     suite === undefined || suite === codename
       ? await PrivateApt.open(lists, codename, context)
       : await PrivateApt.openOther(lists, { codename, other: suite }, context);
-  const packages = await apt.downloadPackages(names, join(folder, "packages"), "Download packages");
-  await unpackPackages(packages, root, context);
+  return { apt, folder };
 }
 
 /** Unpacks packages over one another into the folder `root`, made when missing. */

@@ -1,4 +1,4 @@
-export { unpackDebianPackages, type DebianPackages } from "./debian-packages.ts";
+export { unpackDebianClosure, unpackDebianPackages, type DebianPackages } from "./debian-packages.ts";
 export { provideStorageTests } from "./kubernetes-tests.ts";
 export { executablePath } from "./executable-path.ts";
 export type { ComponentSource } from "./component-source.ts";
