@@ -23,6 +23,7 @@ export function runSoon<T>(session: MysqlSession, task: () => Promise<T>): Promi
 }
 
 function setLockWait(session: MysqlSession, seconds: number): Promise<void> {
-  const asked = "@k3s_lock_wait_timeout"; // what the endpoint or the server says
-  return runSoon(session, () => session.run([`SET SESSION lock_wait_timeout=LEAST(${asked},${seconds})`]));
+  // What the endpoint or the server says, if it is shorter. MySQL takes no number here whose type it cannot tell.
+  const shorter = `CAST(LEAST(@k3s_lock_wait_timeout,${seconds}) AS UNSIGNED)`;
+  return runSoon(session, () => session.run([`SET SESSION lock_wait_timeout=${shorter}`]));
 }
