@@ -189,7 +189,7 @@ describe("k3s datastore serve", () => {
       const port = served.endpoint.split(":")[1];
       assert.match(served.log(), new RegExp(`etcd API is served.* address=http://\\[::\\]:${port}\\b`));
       for (const host of ["127.0.0.1", "[::1]", "[::]"]) {
-        assert.equal(await get(`http://${host}:${port}/health`), '{"health":"true"}');
+        assert.equal(await get(`http://${host}:${port}/health`), '{"health":"true","reason":""}');
         assert.match(await get(`http://${host}:${served.metricsPort}/metrics`), /^k3s_datastore_revision 1$/m);
       }
     });
