@@ -36,7 +36,7 @@ export class CatchUp {
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
-    this.#history = new HistoryCheck(parts.driver, parts.index);
+    this.#history = new HistoryCheck(parts);
   }
 
   /**

@@ -6,7 +6,7 @@ import { isEmpty, merge, rowCount } from "./batch.ts";
 import { CommitQueue, planAnew, refuse, type Company, type Entry } from "./commit-queue.ts";
 import { CommitVerdict } from "./commit-verdict.ts";
 import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
-import { sideDraft, type Draft, type KeyedEvent, type Plan } from "./draft.ts";
+import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import { LostHistoryError } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
@@ -36,6 +36,9 @@ interface CommitterParts {
    */
   readonly reload: (onFailure: (error: unknown) => void, withLeases: boolean) => Promise<void>;
 }
+
+/** End of a sentence. */
+const LACKS_CHANGES = "the database lacks changes that were acknowledged";
 
 const STAYING: Caller = { isOver: false };
 
@@ -94,6 +97,11 @@ export class Committer {
     return this.#verdict.isFull;
   }
 
+  /** Whether the database was last seen without changes that the index shows: what it says may not be compared with the index. */
+  get lacksChanges(): boolean {
+    return this.#state.get() === "down" && this.#outage === LACKS_CHANGES;
+  }
+
   /** Takes what the index holds for durable. Once, after loading and before the first plan. */
   start(): void {
     const { index } = this.#parts;
@@ -106,7 +114,7 @@ export class Committer {
     for (;;) {
       const draft = plan(pins.values);
       if (!("needs" in draft)) return draft.result;
-      await pins.load(draft);
+      await this.#pin(pins, draft);
     }
   }
 
@@ -118,7 +126,7 @@ export class Committer {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
       while (!this.#isReady()) await this.#change();
       const draft = answering(plan, pins.values);
-      if ("needs" in draft) await pins.load(draft);
+      if ("needs" in draft) await this.#pin(pins, draft);
       else if (isSettled && isEmpty(draft.batch) && !this.#isPending) return draft.result();
       else if ((await this.#enqueue(draft, company)) === "committed") return draft.result();
       else isSettled = true; // what the index shows from now on was read during this call
@@ -175,6 +183,12 @@ export class Committer {
     if (state === "closed") throw unavailable("the store is closed");
     if (state === "down") throw unavailable(this.#outage);
     return state === "ok";
+  }
+
+  async #pin(pins: Pins, needs: Needs): Promise<void> {
+    const isWhole = await pins.load(needs);
+    // Another server may have compacted what the index does not know to be replaced.
+    if (!isWhole && this.#parts.driver.shared !== undefined) await this.settle();
   }
 
   #enqueue(draft: Draft<unknown>, company: Company = { most: Infinity }): Promise<"committed" | "again"> {
@@ -356,7 +370,7 @@ export class Committer {
 
 function outageOf(failure: unknown): string {
   const isBack = failure instanceof LostHistoryError;
-  return isBack ? "the database has lost changes that were acknowledged" : "the database cannot be reached";
+  return isBack ? LACKS_CHANGES : "the database cannot be reached";
 }
 
 /** Whether it may have been refused for what others did to a lease. */

@@ -1,6 +1,8 @@
 import { DriverError, type Driver } from "./driver.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
-import { keyOfName } from "./names.ts";
+import { COMPACT_KEY, keyOfName } from "./names.ts";
+import type { ValueCache } from "./value-cache.ts";
+import type { Version } from "./version.ts";
 
 /** A database that goes back takes longer: somebody fails over, or restores a backup. */
 const COMPARE_EVERY_MS = 1000;
@@ -9,7 +11,7 @@ const COMPARE_EVERY_MS = 1000;
 export class LostHistoryError extends DriverError {
   /** What an operator can do about it. */
   readonly cure =
-    "let the endpoint lead to the database that has these changes; or, where they are lost for good, stop k3s on all servers, then start it again: " +
+    "let the endpoint lead to the database that has these changes; or, where they are lost for good, restart k3s on each server that says so: " +
     "it goes on with what the database holds";
 
   constructor(what: string) {
@@ -18,18 +20,22 @@ export class LostHistoryError extends DriverError {
   }
 }
 
+interface HistoryCheckParts {
+  readonly driver: Pick<Driver, "heads" | "values" | "traits">;
+  readonly index: MvccIndex;
+  readonly values: Pick<ValueCache, "peek">;
+}
+
 /**
  * Looks whether a shared database still holds what the index shows. Commits on top of changes that only this server knows would mix two
  * histories: values of one key become those before a change of another, and watches miss what is written with numbers told before.
  */
 export class HistoryCheck {
-  readonly #driver: Pick<Driver, "heads" | "traits">;
-  readonly #index: MvccIndex;
+  readonly #parts: HistoryCheckParts;
   #comparedAt = performance.now();
 
-  constructor(driver: Pick<Driver, "heads" | "traits">, index: MvccIndex) {
-    this.#driver = driver;
-    this.#index = index;
+  constructor(parts: HistoryCheckParts) {
+    this.#parts = parts;
   }
 
   /**
@@ -37,21 +43,27 @@ export class HistoryCheck {
    * table the last row of the index is another one. Only while nothing is pending.
    */
   async assertWhole(lastRow: number): Promise<void> {
-    const { lastRow: known } = this.#index;
+    const { driver, index } = this.#parts;
+    const { lastRow: known } = index;
     if (lastRow < known) throw new LostHistoryError(`its last row is ${lastRow}, and ${known} was there`);
     const isDue = performance.now() - this.#comparedAt >= COMPARE_EVERY_MS;
     // Elsewhere than in a table one row costs as much as many, and numbers of lost ones are rarely given again.
-    if (!isDue || known === 0 || this.#driver.traits.atomic !== "batch") return;
-    await this.#compareEnd(known);
+    if (!isDue || known === 0 || driver.traits.atomic !== "batch") return;
+    const version = index.log.at(index.log.end - 1);
+    if (version?.row === known && !(await this.#isStored(version)))
+      throw new LostHistoryError(`row ${known} is another one than before`);
     this.#comparedAt = performance.now();
   }
 
-  async #compareEnd(row: number): Promise<void> {
-    const version = this.#index.log.at(this.#index.log.end - 1);
-    const [head] = await this.#driver.heads(row - 1, 1);
-    // A row that is gone was compacted, and one that is no key's has nothing to compare.
-    if (version?.row !== row || head?.id !== row) return;
-    const isSame = keyOfName(head.name) === version.key && head.deleted === version.deleted;
-    if (!isSame) throw new LostHistoryError(`row ${row} is another one than before`);
+  /** Of a row that is gone nothing is known: it was compacted. What a row replaced is not compared, as some kines write it otherwise than we read it. */
+  async #isStored(version: Version): Promise<boolean> {
+    const { driver, values } = this.#parts;
+    const { row, key, deleted } = version;
+    const [head] = await driver.heads(row - 1, 1);
+    if (head?.id !== row) return true;
+    if (keyOfName(head.name) !== key || head.deleted !== deleted) return false;
+    const known = deleted || key === COMPACT_KEY ? undefined : values.peek(version); // that key's value is another one in the table
+    const [stored] = known === undefined ? [] : await driver.values([row]);
+    return known === undefined || stored === undefined || known.equals(stored);
   }
 }

@@ -172,7 +172,7 @@ export class MvccIndex {
   /** Ids of rows that no read can need any more, about `limit` of them; undefined when there are none left. */
   garbage(limit: number): Garbage | undefined {
     // The last row of the table is never taken: the database would end before what is known of it.
-    const rows = this.#gaps.filter((row) => row <= this.#compactRevision && row < this.#lastRow).slice(0, limit);
+    const rows = this.#gaps.filter((row) => row <= this.#compactRevision && row < this.#committed).slice(0, limit);
     let position = Math.max(this.#swept, this.#log.start);
     const first = position;
     const end = position + GARBAGE_SCAN;

@@ -20,10 +20,10 @@ export class Pins {
   }
 
   /**
-   * Loads what a plan needs. Without a row that was compacted the plan is made anew, and needs it no more; rejects where it does, or where the
-   * row should be there, as when somebody deleted it in the database.
+   * Loads what a plan needs. Resolves with false where rows are missing that may have been compacted: made on what the database holds now, the
+   * plan needs them no more. Rejects where it does, or where a row should be there, as when somebody deleted it in the database.
    */
-  async load({ needs }: Needs): Promise<void> {
+  async load({ needs }: Needs): Promise<boolean> {
     const wanted = needs.filter(({ row }) => !this.values.has(row));
     const loaded = await this.#load(wanted);
     for (const [row, value] of loaded) this.values.set(row, value);
@@ -33,6 +33,7 @@ export class Pins {
         throw unavailable(`row ${row} is missing in the database`);
       this.#missing.add(row);
     }
+    return wanted.every(({ row }) => loaded.has(row));
   }
 
   async #load(wanted: Needs["needs"]): Promise<Map<number, Buffer>> {

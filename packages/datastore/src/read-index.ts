@@ -7,6 +7,8 @@ interface ReadIndexParts {
   readonly shared: SharedDatabase;
   /** Newest revision that the index shows. */
   readonly shown: () => number;
+  /** Whether the database was last seen without changes that the index shows. */
+  readonly lacksChanges: () => boolean;
   /** Brings the index to where the database stands, or stood when what was under way began. */
   readonly catchUp: () => Promise<unknown>;
   /** Told of every compaction that the database knows. */
@@ -47,10 +49,11 @@ export class ReadIndex {
   }
 
   async #ask(): Promise<void> {
-    const { shared, shown, catchUp, onCompacted } = this.#parts;
+    const { shared, shown, lacksChanges, catchUp, onCompacted } = this.#parts;
     const known = shown();
     const position: Position = await shared.position();
-    if (position.lastRow < known) await catchUp(); // a database that has gone back is found there, unless it is whole again
+    // A database that has gone back is found there, and one that had gone back is refused until it is whole again.
+    if (position.lastRow < known || lacksChanges()) await catchUp();
     for (let look = 0; look < MAX_LOOKS && position.lastRow > shown(); look++) await catchUp();
     onCompacted(position.compactRevision);
   }

@@ -12,6 +12,9 @@ import type { ValueCache } from "./value-cache.ts";
 import { isLive } from "./version.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
+/** Who fails over may be led to a server for a moment that has not got everything yet. */
+const LOSS_LASTS_MS = 3000;
+
 interface RecoveryParts {
   readonly driver: Driver;
   readonly index: MvccIndex;
@@ -39,15 +42,7 @@ export class Recovery {
   async run(onFailure: (error: unknown) => void, withLeases: boolean): Promise<void> {
     const { signal, log } = this.#parts;
     let isTold = false;
-    let isLossTold = false;
-    const tellLoss = (error: LostHistoryError) => {
-      log.log(
-        isLossTold ? "debug" : "error",
-        { error, cure: error.cure },
-        "the database has gone back, nothing is served",
-      );
-      isLossTold = true;
-    };
+    const tellLoss = lossTeller(log);
     const onRetry = (error: unknown) => {
       if (error instanceof LostHistoryError) tellLoss(error);
       else log.log(isTold ? "debug" : "warn", { error }, "cannot read the datastore after a failure, trying again");
@@ -84,4 +79,16 @@ export class Recovery {
     hub.publish(events, index.committed);
     return unleased;
   }
+}
+
+/** Tells the log of a database that lacks changes: once, when that has lasted. */
+function lossTeller(log: Logger): (error: LostHistoryError) => void {
+  const foundAt = { first: Infinity, isTold: false };
+  return (error) => {
+    const now = performance.now();
+    foundAt.first = Math.min(foundAt.first, now);
+    const isDue = !foundAt.isTold && now - foundAt.first >= LOSS_LASTS_MS;
+    log.log(isDue ? "error" : "debug", { error, cure: error.cure }, "the database has gone back, nothing is served");
+    foundAt.isTold ||= isDue;
+  };
 }

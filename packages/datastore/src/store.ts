@@ -247,6 +247,7 @@ export class MvccStore implements Store {
     return new ReadIndex({
       shared,
       shown: () => this.#index.committed,
+      lacksChanges: () => this.#committer.lacksChanges,
       catchUp: () => this.#committer.settle(),
       onCompacted: (at) => this.#adoptCompaction(at),
     });

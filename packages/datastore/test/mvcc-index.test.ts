@@ -43,6 +43,18 @@ describe("MvccIndex.garbage()", () => {
     index.compact(3);
     sweep(index);
   });
+
+  test("leaves a gap at the end of the table, also beside a row that may be taken back", () => {
+    const index = new MvccIndex();
+    append(index, 1, false);
+    index.skipRow(2, true);
+    index.commit(2);
+    append(index, 3, false); // pending
+    index.compact(2);
+    assert.deepEqual(index.garbage(10)?.rows, []);
+    index.commit(3);
+    assert.deepEqual(index.garbage(10)?.rows, [2]);
+  });
 });
 
 describe("MvccIndex.rollback()", () => {

@@ -16,6 +16,7 @@ function readIndex(lastRow: number, catchUp: (shown: { row: number }) => void) {
   const index = new ReadIndex({
     shared: { position, changes: unused, leases: unused, clockMs: unused, claim: unused, onChange: () => undefined },
     shown: () => shown.row,
+    lacksChanges: () => false,
     catchUp: () => {
       catchUp(shown);
       return Promise.resolve();
