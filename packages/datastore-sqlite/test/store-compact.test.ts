@@ -27,6 +27,19 @@ describe("Store.compact()", () => {
     assert.equal((await store.status()).compactRevision, 3);
   });
 
+  test("refuses the past to a transaction that writes behind it, and not to one before it", async (t) => {
+    const store = await tempStore(t);
+    for (const value of ["1", "2", "3"]) await store.txn(just(put("/a", value)));
+    const past = { kind: "range", query: query(rangeOf("/a"), { revision: 2 }) } as const;
+    const both = () => ({ ...just(put("/a", "4")), success: [put("/a", "4"), past] });
+    const before = store.txn(both());
+    const compaction = store.compact(3);
+    await new Promise(setImmediate); // it is planned, and hardly on the disk
+    await assert.rejects(store.txn(both()), reason("compacted"));
+    assert.equal((await before).succeeded, true);
+    await compaction;
+  });
+
   test("removes by kine's rule, replaced rows and tombstones, but a deletion in the revision itself", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);

@@ -18,6 +18,8 @@ export interface Entry {
   readonly company: Company;
   readonly logEnd: number;
   readonly lastRow: number;
+  /** What was compacted when it was planned. */
+  readonly compactRevision: number;
   /** "again": nothing was written, plan it anew. */
   readonly outcome: PromiseWithResolvers<"committed" | "again">;
 }

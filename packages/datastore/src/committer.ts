@@ -194,7 +194,8 @@ export class Committer {
   #enqueue(draft: Draft<unknown>, company: Company = { most: Infinity }): Promise<"committed" | "again"> {
     const { index } = this.#parts;
     const outcome = Promise.withResolvers<"committed" | "again">();
-    this.#queue.push({ draft, company, logEnd: index.log.end, lastRow: index.lastRow, outcome });
+    const { lastRow, compactRevision } = index;
+    this.#queue.push({ draft, company, logEnd: index.log.end, lastRow, compactRevision, outcome });
     this.#loop ??= this.#commitAll();
     return outcome.promise;
   }
@@ -210,7 +211,7 @@ export class Committer {
       );
       try {
         failpoint("commit.before");
-        if (!entries.every(({ draft }) => draft.isUnconditional)) await this.#confirm(batch);
+        await this.#confirmAll(entries, batch);
         await this.#commit(batch);
         failpoint("commit.durable");
       } catch (error) {
@@ -241,7 +242,7 @@ export class Committer {
     try {
       batch = await this.#turn.keepWhile(() => change.prepare(this.#mark.lastRow));
       failpoint("commit.before");
-      await this.#confirm(batch);
+      await this.#confirm(batch, this.#parts.index.compactRevision);
       await this.#commit(batch);
       failpoint("commit.durable");
       const result = await change.show();
@@ -254,7 +255,9 @@ export class Committer {
       const settled = Promise.withResolvers<"committed" | "again">();
       settled.promise.then(() => outcome.resolve("again"), outcome.reject);
       const { end: logEnd, lastRow } = this.#mark;
-      const entry = { draft: sideDraft(undefined, batch), company: { most: 1 }, logEnd, lastRow, outcome: settled };
+      const { compactRevision } = this.#parts.index;
+      const planned = { logEnd, lastRow, compactRevision };
+      const entry = { draft: sideDraft(undefined, batch), company: { most: 1 }, ...planned, outcome: settled };
       return this.#recover([entry], error, mayTryOn);
     }
   }
@@ -276,17 +279,32 @@ export class Committer {
     if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
   }
 
-  /** What a plan found is true only if no other server wrote or compacted before it; with rows the commit itself finds out. */
-  async #confirm(batch: CommitBatch): Promise<void> {
-    const { driver, index } = this.#parts;
-    if (rowCount(batch) > 0) return;
-    const { after } = batch;
-    const position = await driver.shared?.position();
+  /** What plans found is true only if no other server wrote or compacted before it. */
+  async #confirmAll(entries: readonly Entry[], batch: CommitBatch): Promise<void> {
+    if (entries.every(({ draft }) => draft.isUnconditional)) return;
+    const compacted = Math.min(...entries.map(({ compactRevision }) => compactRevision));
+    if (rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast)) {
+      // A compaction adds no row that the commit would meet: it is kept back from this look to the commit.
+      if (!this.#turn.isClaimed) {
+        await this.#turn.take("servers");
+        void this.#turn.giveBack(() => this.#loop);
+      }
+      await this.#confirmPosition(batch, compacted);
+    } else await this.#confirm(batch, compacted);
+  }
+
+  /** With rows the commit itself finds out. */
+  async #confirm(batch: CommitBatch, compacted: number): Promise<void> {
+    if (rowCount(batch) === 0) await this.#confirmPosition(batch, compacted);
+  }
+
+  async #confirmPosition({ after }: CommitBatch, compacted: number): Promise<void> {
+    const position = await this.#parts.driver.shared?.position();
     if (position === undefined) return;
     const { lastRow, compactRevision } = position;
     if (lastRow !== after)
       throw new DriverError("conflict", `Cannot answer: the last row is ${lastRow}, planned on ${after}`);
-    if (compactRevision > index.compactRevision)
+    if (compactRevision > compacted)
       throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
 

@@ -18,6 +18,8 @@ export interface Draft<T> {
   readonly events: readonly KeyedEvent[];
   /** Whether it is right whatever others have written since it was planned, as long as it has no rows. Default: no. */
   readonly isUnconditional?: boolean;
+  /** Whether the result shows the past, which a compaction before the commit would have refused. Default: no. */
+  readonly showsPast?: boolean;
   /** Takes back what was changed outside of the index. */
   readonly undo: () => void;
 }

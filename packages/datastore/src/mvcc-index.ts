@@ -37,6 +37,7 @@ export class MvccIndex {
   #committed = 0;
   #compactRevision = 0;
   #toldCompactRevision = 0;
+  readonly #comingCompactions: number[] = [];
   #lastRow = 0;
   #swept = 0;
   #gaps: number[] = [];
@@ -55,6 +56,11 @@ export class MvccIndex {
   /** The same without what follows from rows that are gone only. */
   get toldCompactRevision(): number {
     return this.#toldCompactRevision;
+  }
+
+  /** The same once what is pending is durable: for what is planned behind it. */
+  get comingCompactRevision(): number {
+    return Math.max(this.#compactRevision, ...this.#comingCompactions);
   }
 
   /** Highest row id given out, pending ones included. */
@@ -143,6 +149,15 @@ export class MvccIndex {
       if (++looked % COUNT_SCAN === 0 && version.mod <= this.#committed) yield count;
     }
     return count;
+  }
+
+  /** A compaction is planned. To be taken back with what this returns, when it is carried out or not to come. */
+  announceCompaction(revision: number): () => void {
+    this.#comingCompactions.push(revision);
+    return () => {
+      const at = this.#comingCompactions.indexOf(revision);
+      if (at >= 0) this.#comingCompactions.splice(at, 1);
+    };
   }
 
   /** Refuses reads below `revision` from now on. */

@@ -21,7 +21,7 @@ export function readRevision(index: MvccIndex, query: RangeQuery): number {
 }
 
 /** Throws when `at` lies below the compaction. */
-export function assertNotCompacted(index: MvccIndex, at: number): void {
+export function assertNotCompacted(index: Pick<MvccIndex, "compactRevision">, at: number): void {
   if (at >= index.compactRevision) return;
   throw new StoreError("compacted", `Cannot read revision ${at}: compacted up to ${index.compactRevision}`);
 }

@@ -228,15 +228,18 @@ export class MvccStore implements Store {
 
   async #compact(at: number): Promise<Revision> {
     const index = this.#index;
+    let withdraw: () => void = () => undefined;
     const plan: Plan<Revision> = () => {
       if (at <= index.compactRevision)
         throw new StoreError("compacted", `Cannot compact at ${at}: compacted up to ${index.compactRevision}`);
       if (at > index.committed) throw futureRevision(at, index.committed);
-      return sideDraft(revision(index.committed), { compactRevision: at });
+      withdraw = index.announceCompaction(at);
+      return sideDraft(revision(index.committed), { compactRevision: at }, withdraw);
     };
     const current = await this.#committer.run(plan);
     failpoint("compact.marked");
     index.compact(at);
+    withdraw();
     this.#compactor.kick();
     return current;
   }

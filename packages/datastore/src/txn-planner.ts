@@ -3,7 +3,7 @@ import type { Draft, Needs, Pinned } from "./draft.ts";
 import { toInterval } from "./key-range.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
-import { buildRange, needsValues, readRevision, select } from "./range-selection.ts";
+import { assertNotCompacted, buildRange, needsValues, readRevision, select } from "./range-selection.ts";
 import { StoreError } from "./store-errors.ts";
 import { holds } from "./txn-compare.ts";
 import { TxnWrites } from "./txn-writes.ts";
@@ -36,6 +36,7 @@ export class TxnPlanner {
   readonly #needs: Version[] = [];
   /** What the transaction reads at: NEWEST, or the committed revision when it cannot write. */
   readonly #at: number;
+  #showsPast = false;
 
   constructor(parts: PlannerParts, pinned: Pinned, at: number) {
     this.#parts = parts;
@@ -70,6 +71,7 @@ export class TxnPlanner {
       result: { revision: at, succeeded: path.succeeded, results },
       batch,
       events: this.#writes.events(this.#pinned),
+      showsPast: this.#showsPast,
       undo: () => undefined,
     };
   }
@@ -128,10 +130,18 @@ export class TxnPlanner {
   #range(query: RangeQuery): Finish {
     const { index } = this.#parts;
     readRevision(index, query);
+    if (query.revision > 0) this.#readPast(query.revision);
     const selection = select(index, query, query.revision > 0 ? query.revision : this.#at);
     const values = new Map<number, Buffer>();
     if (needsValues(query)) for (const version of selection.versions) values.set(version.row, this.#value(version));
     return (at) => ({ kind: "range", range: buildRange(query, selection, { revision: at, values }) });
+  }
+
+  /** What writes comes behind the compactions that are pending. */
+  #readPast(at: number): void {
+    const { comingCompactRevision: compactRevision } = this.#parts.index;
+    if (this.#at === NEWEST) assertNotCompacted({ compactRevision }, at);
+    this.#showsPast = true;
   }
 
   #nested(path: Path | undefined): Finish {

@@ -4,6 +4,7 @@ import { openStore, type ClaimScope, type Driver, type OpenStore } from "@k3s/da
 import { createLogger } from "@k3s/log";
 import { creations, EVERYTHING, query } from "./store-ops.ts";
 import { until } from "./until.ts";
+import { withClaim } from "./with-commit.ts";
 
 /** Makes a new database, and opens drivers on it. */
 type OpenDatabase = (t: TestContext) => Promise<() => Promise<Driver>>;
@@ -51,15 +52,8 @@ async function leasesOnceAllHave(store: OpenStore): Promise<bigint[]> {
 function notingClaims(driver: Driver, claims: ClaimScope[]): Driver {
   const { shared } = driver;
   if (shared === undefined) return driver;
-  const claim = (scope: ClaimScope) => {
+  return withClaim(driver, (scope) => {
     claims.push(scope);
     return shared.claim(scope);
-  };
-  return new Proxy(driver, {
-    get(target, name): unknown {
-      if (name === "shared") return { ...shared, claim };
-      const own: unknown = Reflect.get(target, name, target);
-      return typeof own === "function" ? own.bind(target) : own;
-    },
   });
 }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { emptyBatch } from "@k3s/datastore";
+import { emptyBatch, openStore, type Txn } from "@k3s/datastore";
+import { collectLog } from "./collect-log.ts";
 import type { SqlTestDatabase } from "./sql-test-database.ts";
-import { creations, EVERYTHING, query, rangeOf, rowIds, write } from "./store-ops.ts";
+import { creations, EVERYTHING, put, query, rangeOf, rowIds, write } from "./store-ops.ts";
 import { until } from "./until.ts";
 import { WatchRecorder } from "./watch-recorder.ts";
+import { withClaim } from "./with-commit.ts";
 
 /** Takes the lock of commits to the named database, on a connection of its own; resolves with what says that this one is lost. */
 type HoldLock = (t: TestContext, name: string) => Promise<AbortSignal>;
@@ -51,6 +53,29 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     }
   });
 
+  test("a transaction that writes and reads the past is refused what another server compacts before its commit", async (t) => {
+    const name = database.newName();
+    const other = await database.store(t, name);
+    for (const value of ["1", "2", "3"]) await other.txn(overwrite("/k", value));
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const { shared = assert.fail() } = driver;
+    let [past, claims] = [Number(other.currentRevision) - 2, 0];
+    const beside = withClaim(driver, async (scope) => {
+      if (claims++ === 0) await other.compact(past + 1);
+      return shared.claim(scope);
+    });
+    const store = await openStore(beside, { log: collectLog().log });
+    t.after(() => store.close());
+    const readPast = () => ({ kind: "range", query: query(rangeOf("/k"), { revision: past }) }) as const;
+    const both = () => ({ ...overwrite("/k", "4"), success: [put("/k", "4"), readPast()] });
+    await assert.rejects(store.txn(both()), { reason: "compacted" });
+    assert.ok(claims > 0);
+    past++;
+    const { results } = await store.txn(both());
+    const [, range] = results;
+    assert.deepEqual(range?.kind === "range" && range.range.kvs.map(({ value }) => value.toString()), ["2"]);
+  });
+
   test("a write of one is read by the other at once, and told to its watch", async (t) => {
     const name = database.newName();
     const [one, other] = [await database.store(t, name), await database.store(t, name)];
@@ -88,4 +113,8 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     await until("the session is lost", () => Promise.resolve(lost.aborted)); // the word of it comes over another connection
     assert.deepEqual(await rowIds(driver), [1]);
   });
+}
+
+function overwrite(key: string, value: string): Txn {
+  return { compare: [], success: [put(key, value)], failure: [] };
 }
