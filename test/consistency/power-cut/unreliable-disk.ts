@@ -53,10 +53,10 @@ export class UnreliableDisk implements AsyncDisposable {
 
   /** What the power loss leaves, after the program was killed; what is left is durable from then on. */
   async cut(random: Random): Promise<void> {
-    for (const name of await readdir(this.folder)) {
-      const path = join(this.folder, name);
-      if (NOT_FOLLOWED.test(name)) await rm(path);
-      else await this.#cutFile(name, random);
+    for (const entry of await readdir(this.folder, { withFileTypes: true })) {
+      const { name } = entry;
+      if (NOT_FOLLOWED.test(name)) await rm(join(this.folder, name));
+      else if (entry.isFile()) await this.#cutFile(name, random); // a folder holds a damaged log that was put aside: nobody reads it
     }
   }
 
