@@ -1,5 +1,5 @@
 import type { KeyValue, Operation, Response, Span } from "../history/operation.ts";
-import type { WatchEvent, WatchSession } from "../history/watch-session.ts";
+import type { Received, WatchEvent, WatchSession } from "../history/watch-session.ts";
 import { contains, type Change } from "../model/state.ts";
 import type { ByteText } from "../wire/bytes.ts";
 
@@ -46,7 +46,7 @@ export class Evidence {
     return true;
   }
 
-  /** Whether a watch that was told of later revisions would have been told of this one. */
+  /** Whether a watch that was told of all up to a later revision would have been told of this one. */
   #wouldBeSeen(key: ByteText, revision: number): boolean {
     return this.#followed.some(({ span, from, to }) => revision >= from && revision <= to && contains(span, key));
   }
@@ -54,11 +54,12 @@ export class Evidence {
   #addSession({ request, messages }: WatchSession): void {
     for (const { events } of messages) for (const event of events) this.#addEvent(event);
     const coversAll = request.key <= "\0" && request.end === "\0" && request.startRevision > 0;
-    const last = messages.findLast(({ events }) => events.length > 0)?.events.at(-1);
-    if (request.startRevision > 0 && last !== undefined)
-      this.#followed.push({ span: request, from: request.startRevision + 1, to: last.kv.mod });
+    const to = toldUpTo(messages);
+    if (request.startRevision === 0 || to <= request.startRevision) return;
     // Of the first revision a deletion can be missing, if that is the compacted one.
-    if (coversAll && last !== undefined) this.#complete.push([request.startRevision + 1, last.kv.mod]);
+    const from = request.startRevision + 1;
+    this.#followed.push({ span: request, from, to });
+    if (coversAll) this.#complete.push([from, to]);
   }
 
   #addResponse(response: Response): void {
@@ -97,6 +98,14 @@ export class Evidence {
     if (known === undefined || (agree(known, sight) && !showsValue(known))) seen.set(kv.key, sight);
     else if (!agree(known, sight)) this.conflicts.push(`revision ${revision}: ${show(known)} and ${show(sight)}`);
   }
+}
+
+/** The last revision of which a watch claims to have told everything: its newest event, or the progress that it was told of. */
+function toldUpTo([, ...messages]: readonly Received[]): number {
+  return messages.reduce((told, { canceled, events, revision }) => {
+    const last = events.at(-1)?.kv.mod ?? (canceled ? 0 : revision);
+    return Math.max(told, last);
+  }, 0);
 }
 
 /** Keys-only answers lack the value, so only what identifies a version is compared. */

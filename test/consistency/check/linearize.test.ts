@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ownTraits, type EndpointTraits } from "../history/endpoint-traits.ts";
-import type { KeyValue, Operation, Outcome, Request } from "../history/operation.ts";
-import type { WatchSession } from "../history/watch-session.ts";
+import type { KeyValue, Operation, Outcome, Request, Span } from "../history/operation.ts";
+import type { Received, WatchSession } from "../history/watch-session.ts";
 import { checkHistory } from "./check-history.ts";
 import type { BrokenPromise } from "./violation.ts";
 
@@ -26,6 +26,18 @@ const txnDone = (revision: number, writes = 1): Outcome => {
   const responses = Array.from({ length: writes }, () => ({ kind: "put", revision, prevKv: undefined }) as const);
   return { kind: "ok", response: { kind: "txn", revision, succeeded: true, responses } };
 };
+
+/** A watch from revision 2 on with what it was told, after it was created at revision 1. */
+function watchOf(span: Span, messages: readonly Pick<Received, "revision" | "events">[]): WatchSession {
+  const message = { watchId: 1, canceled: false, compactRevision: 0, cancelReason: "", fragment: false };
+  return {
+    ...{ id: 0, watcher: "watcher", requestedAt: 0, cancelRequestedAt: Number.POSITIVE_INFINITY, goal: 2 },
+    request: { ...span, startRevision: 2, prevKv: true, progressNotify: true },
+    messages: [{ revision: 1, events: [] }, ...messages].map((told, at) => {
+      return { ...message, ...told, at, created: at === 0 };
+    }),
+  };
+}
 
 type Row = readonly [invokedAt: number, returnedAt: number, request: Request, outcome: Outcome];
 
@@ -153,16 +165,26 @@ describe("checkHistory() and the order of operations", () => {
       [0, 1, put("a", "1"), UNKNOWN],
       [2, 3, keysOnly, shows(2, { ...shown, value: "" })],
     ] as const;
-    const message = { watchId: 1, canceled: false, compactRevision: 0, cancelReason: "", fragment: false };
-    const session: WatchSession = {
-      ...{ id: 0, watcher: "watcher", requestedAt: 0, cancelRequestedAt: Number.POSITIVE_INFINITY, goal: 2 },
-      request: { key: "a", end: "", startRevision: 2, prevKv: true, progressNotify: true },
-      messages: [
-        { ...message, at: 1, revision: 1, created: true, events: [] },
-        { ...message, at: 2, revision: 2, created: false, events: [{ type: "put", kv: shown, prevKv: undefined }] },
-      ],
-    };
+    const told = { revision: 2, events: [{ type: "put", kv: shown, prevKv: undefined }] } as const;
+    const session = watchOf({ key: "a", end: "" }, [told]);
     assert.deepEqual(judge(operations, etcd, [session]), []);
+  });
+
+  test("believes a watch that was told of progress that nothing happened before it", () => {
+    const operations = [
+      [0, 1, put("a", "1"), done(2)],
+      [2, 3, put("b", "1"), UNKNOWN],
+      [2, 3, { kind: "delete", key: "b", end: "" }, UNKNOWN],
+      [5, 6, get("b"), shows(4)],
+    ] as const;
+    const withHoles: EndpointTraits = { ...etcd, revisions: "with-holes" };
+    const session = watchOf({ key: "\0", end: "\0" }, [
+      { revision: 2, events: [{ type: "put", kv: created("a", "1", 2), prevKv: undefined }] },
+      { revision: 4, events: [] },
+    ]);
+    assert.deepEqual(judge(operations, withHoles, [session]), []);
+    const isThere: Row = [5, 6, get("b"), shows(3, created("b", "1", 3))];
+    assert.deepEqual(judge([...operations.slice(0, 2), isThere], withHoles, [session]), ["watch-reliable"]);
   });
 
   test("lets a lease end by itself after its term, and not before", () => {
