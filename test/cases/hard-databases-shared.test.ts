@@ -24,7 +24,7 @@ const traits: EndpointTraits = {
 };
 const bucketTraits: EndpointTraits = { ...traits, history: "bounded" };
 
-const database = databasesForFile(DATABASE_SERVERS);
+const database = databasesForFile([...DATABASE_SERVERS, "SQLite"]);
 
 /** Traffic on all servers, the last of which stands still for a while. Everything that etcd promises has to hold. */
 async function assertKept(
@@ -92,7 +92,7 @@ for (const [index, name] of DATABASE_SERVERS.entries()) {
   });
 }
 
-for (const [index, name] of (["MariaDB", "PostgreSQL"] as const).entries()) {
+for (const [index, name] of (["MariaDB", "PostgreSQL", "SQLite"] as const).entries()) {
   describe(`hard case 36, a kine and we, one DB: ${name}`, () => {
     test(`O9 mixed with a running kine on ${name}: linearizable, both sides' watches tell all of it in order`, async (t) => {
       const served = await ServedDatastore.start(t, database(name).endpoint("mixed"));

@@ -9,6 +9,8 @@ import {
   type DatabaseSnapshot,
   type Driver,
   type DriverTraits,
+  type ForeignRows,
+  type Guests,
   type LeaseRecord,
   type Position,
   type Pruning,
@@ -35,7 +37,11 @@ interface Statement {
 export function measured(driver: Driver, parts: MeasuredParts): Driver {
   const clock = new Clock(parts);
   const own = new MeasuredDriver(driver, clock, parts.metrics);
-  return driver.shared === undefined ? own : Object.assign(own, { shared: new MeasuredShared(driver.shared, clock) });
+  const { shared, guests } = driver;
+  return Object.assign(own, {
+    ...(shared !== undefined && { shared: new MeasuredShared(shared, clock) }),
+    ...(guests !== undefined && { guests: new MeasuredGuests(guests, clock) }),
+  });
 }
 
 class Clock {
@@ -133,21 +139,49 @@ class MeasuredDriver implements Driver {
   }
 }
 
-class MeasuredShared implements SharedDatabase {
-  readonly #shared: SharedDatabase;
+class MeasuredRows implements ForeignRows {
+  readonly #rows: ForeignRows;
   readonly #clock: Clock;
 
-  constructor(shared: SharedDatabase, clock: Clock) {
-    this.#shared = shared;
+  constructor(rows: ForeignRows, clock: Clock) {
+    this.#rows = rows;
     this.#clock = clock;
   }
 
   position(): Promise<Position> {
-    return this.#clock.time({ name: "position" }, () => this.#shared.position());
+    return this.#clock.time({ name: "position" }, () => this.#rows.position());
   }
 
   changes(after: number, limit: number): Promise<Changes> {
-    return this.#clock.time({ name: "changes" }, () => this.#shared.changes(after, limit));
+    return this.#clock.time({ name: "changes" }, () => this.#rows.changes(after, limit));
+  }
+
+  onChange(listener: () => void): void {
+    this.#rows.onChange(listener);
+  }
+}
+
+class MeasuredGuests extends MeasuredRows implements Guests {
+  readonly #guests: Guests;
+
+  constructor(guests: Guests, clock: Clock) {
+    super(guests, clock);
+    this.#guests = guests;
+  }
+
+  areThere(): boolean {
+    return this.#guests.areThere();
+  }
+}
+
+class MeasuredShared extends MeasuredRows implements SharedDatabase {
+  readonly #shared: SharedDatabase;
+  readonly #clock: Clock;
+
+  constructor(shared: SharedDatabase, clock: Clock) {
+    super(shared, clock);
+    this.#shared = shared;
+    this.#clock = clock;
   }
 
   leases(): Promise<readonly LeaseRecord[]> {
@@ -160,10 +194,6 @@ class MeasuredShared implements SharedDatabase {
 
   claim(scope: ClaimScope): Promise<Claim> {
     return this.#clock.time({ name: "claim" }, () => this.#shared.claim(scope));
-  }
-
-  onChange(listener: () => void): void {
-    this.#shared.onChange(listener);
   }
 
   get hints(): CommitHints | undefined {

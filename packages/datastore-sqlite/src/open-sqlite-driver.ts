@@ -87,7 +87,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
     };
     const lateCheck = inspected === "toBeChecked" ? new LateCheck({ path, log, quickCheck: check }) : undefined;
     const near = new NearReader({ ...common, cachePages: -1024, busyTimeoutMs: 0 });
-    const workers = { writer, reader, near, keeper };
+    const workers = { writer, reader, near, keeper, others };
     return new SqliteDriver({ path, ...workers, snapshots, lateCheck, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);

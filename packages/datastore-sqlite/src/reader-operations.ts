@@ -1,15 +1,16 @@
 import { statSync } from "node:fs";
-import type { DatabaseSize, LeaseRecord, RowSpan } from "@k3s/datastore";
+import type { DatabaseSize, LeaseRecord, Position, RowSpan } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import { packHeads, type RawHead } from "./packed-heads.ts";
-import { headsSource } from "./schema.ts";
+import { FIND_MARKER, headsSource } from "./schema.ts";
 import type { CheckpointResult, PackedColumns, PackedSide, PackedValues } from "./worker-protocol.ts";
 
 export interface ReaderOperations {
   heads(page: { readonly after: number; readonly limit: number }): PackedColumns;
   side(): PackedSide;
   values(rows: readonly number[]): PackedValues;
+  position(): Position;
   size(): DatabaseSize;
   integrity(): readonly string[];
   findings(): readonly string[];
@@ -26,6 +27,7 @@ export function readerOperations(database: Connection): ReaderOperations {
     heads: (page) => packHeads(readHeads(database, page)),
     side: () => readSide(database),
     values: (rows) => packValues(values(rows)),
+    position: positionReader(database),
     size: () => readSize(database),
     integrity: () => checkIntegrity(database),
     findings: () => findDuplicates(database),
@@ -127,6 +129,21 @@ function packValues(values: readonly (Buffer | undefined)[]): PackedValues {
     offset += value.length;
   }
   return { lengths, bytes: bytes.buffer };
+}
+
+/** The marker's row is looked for once, as for moving it. */
+function positionReader(database: Connection): () => Position {
+  const last = database.prepare<[], number | null>("SELECT max(id) FROM kine").pluck();
+  const find = database.prepare<[], number>(FIND_MARKER).pluck();
+  const read = database
+    .prepare<[number], number>("SELECT coalesce(prev_revision, 0) FROM kine WHERE id = ? AND name = 'compact_rev_key'")
+    .pluck();
+  let marker: number | undefined;
+  const compacted = () => (marker === undefined ? undefined : read.get(marker));
+  return database.transaction(() => {
+    if (compacted() === undefined) marker = find.get();
+    return { lastRow: last.get() ?? 0, compactRevision: compacted() ?? 0 };
+  });
 }
 
 function readSize(database: Connection): DatabaseSize {

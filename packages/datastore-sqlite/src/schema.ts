@@ -47,6 +47,9 @@ const UNUSED = [
  */
 const HEADS = "kine_heads_index";
 
+/** The row of kine's compaction marker. Without kine's indexes it reads the table until it is found, at first in most. */
+export const FIND_MARKER = "SELECT id FROM kine WHERE name = 'compact_rev_key' ORDER BY id LIMIT 1";
+
 /** What kine has no column for; kine ignores these tables. */
 const SIDE = [
   "CREATE TABLE IF NOT EXISTS kine_lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL, expires_at INTEGER NOT NULL)",

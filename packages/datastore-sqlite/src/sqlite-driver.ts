@@ -15,9 +15,11 @@ import {
   type SideState,
 } from "@k3s/datastore";
 import { Checkpointer } from "./checkpointer.ts";
+import { FileGuests } from "./file-guests.ts";
 import type { FileSnapshots } from "./file-snapshots.ts";
 import type { LateCheck } from "./late-check.ts";
 import type { NearReader } from "./near-reader.ts";
+import type { OtherUsers } from "./other-users.ts";
 import { packBatch } from "./pack-batch.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
@@ -42,6 +44,7 @@ interface SqliteDriverParts {
   readonly reserve: SpaceReserve;
   /** Reads alone, and is closed last: such a connection leaves the log as it is. Undefined where the log is ours to write back. */
   readonly keeper: WorkerChannel | undefined;
+  readonly others: OtherUsers;
   /** Gives the lock on the file back, last of all. */
   readonly release: () => Promise<void>;
 }
@@ -49,6 +52,8 @@ interface SqliteDriverParts {
 /** Kine's table in a SQLite file: one worker writes, another reads what is not in memory, so that a slow disk holds up nobody. */
 export class SqliteDriver implements Driver {
   readonly traits: DriverTraits = { ...tableTraits, guardsNames: false, takesDeletions: true };
+  /** Absent where others make the checkpoints: they have the file open all the time, and write no rows. */
+  readonly guests?: FileGuests;
   readonly #parts: SqliteDriverParts;
   /** Undefined where others make the checkpoints. */
   readonly #checkpointer: Checkpointer | undefined;
@@ -63,6 +68,7 @@ export class SqliteDriver implements Driver {
     const isOurs = parts.checkpoints === "own";
     const { reserve, log } = parts;
     const room = { isShort: () => reserve.isShort(), makeRoom: () => reserve.release() };
+    if (isOurs) this.guests = new FileGuests({ reading: this.#reading, others: parts.others });
     this.#checkpointer = isOurs ? new Checkpointer({ run, finish, ...room, log }) : undefined;
   }
 
@@ -195,6 +201,7 @@ export class SqliteDriver implements Driver {
 
   async #close(): Promise<void> {
     const { reader, near, writer, keeper, snapshots, lateCheck, release, reserve, log } = this.#parts;
+    await this.guests?.stop();
     await this.#checkpointer?.stop();
     await lateCheck?.idle();
     await snapshots.idle();

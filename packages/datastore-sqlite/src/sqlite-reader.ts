@@ -1,4 +1,4 @@
-import type { DatabaseReader, DatabaseSize, RowHead, SideState } from "@k3s/datastore";
+import type { DatabaseReader, DatabaseSize, Position, RowHead, SideState } from "@k3s/datastore";
 import { SqliteError, toReadError } from "./errors.ts";
 import { unpackHeads } from "./packed-heads.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
@@ -43,6 +43,11 @@ export class SqliteReader implements DatabaseReader {
     });
   }
 
+  /** As `ForeignRows.position`. */
+  position(): Promise<Position> {
+    return this.#read("position", undefined);
+  }
+
   size(): Promise<DatabaseSize> {
     return this.#worker.call("size", undefined);
   }
@@ -61,7 +66,7 @@ export class SqliteReader implements DatabaseReader {
     return this.#worker.close();
   }
 
-  async #read<Name extends "heads" | "side" | "values" | "findings">(
+  async #read<Name extends "heads" | "side" | "values" | "position" | "findings">(
     operation: Name,
     argument: Requests[Name]["argument"],
   ): Promise<Requests[Name]["answer"]> {

@@ -36,6 +36,7 @@ class SqliteWorker {
     heads: (page) => this.#reading().heads(page),
     side: () => this.#reading().side(),
     values: (rows) => this.#reading().values(rows),
+    position: () => this.#reading().position(),
     size: () => this.#reading().size(),
     integrity: () => this.#reading().integrity(),
     findings: () => this.#reading().findings(),

@@ -1,4 +1,4 @@
-import type { DatabaseSize, LeaseRecord, Pruning, RowSpan } from "@k3s/datastore";
+import type { DatabaseSize, LeaseRecord, Position, Pruning, RowSpan } from "@k3s/datastore";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 
 /** A row to insert; its value lies in the shared buffer, length -1 for NULL. */
@@ -75,6 +75,7 @@ export interface Requests {
   heads: { readonly argument: { readonly after: number; readonly limit: number }; readonly answer: PackedColumns };
   side: { readonly argument: undefined; readonly answer: PackedSide };
   values: { readonly argument: readonly number[]; readonly answer: PackedValues };
+  position: { readonly argument: undefined; readonly answer: Position };
   size: { readonly argument: undefined; readonly answer: DatabaseSize };
   integrity: { readonly argument: undefined; readonly answer: readonly string[] };
   /** What opening the file for writing would mend. */

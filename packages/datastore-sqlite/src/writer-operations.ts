@@ -2,6 +2,7 @@ import type { Pruning } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Connection } from "./connection.ts";
 import { unpackRows } from "./pack-batch.ts";
+import { FIND_MARKER } from "./schema.ts";
 import {
   ROWS_AFTER,
   type PackedBatch,
@@ -78,11 +79,9 @@ function lastRowCheck(database: Connection): (after: number) => void {
   };
 }
 
-/** Moves kine's marker forward, never back. Its row is looked for once: that reads the table until it is found, at first in most. */
+/** Moves kine's marker forward, never back. Its row is looked for once. */
 function markerMover(database: Connection): (to: number) => void {
-  const find = database
-    .prepare<[], number>("SELECT id FROM kine WHERE name = 'compact_rev_key' ORDER BY id LIMIT 1")
-    .pluck();
+  const find = database.prepare<[], number>(FIND_MARKER).pluck();
   const move = database.prepare<[number, number]>(
     "UPDATE kine SET prev_revision = max(prev_revision, ?) WHERE id = ? AND name = 'compact_rev_key'",
   );

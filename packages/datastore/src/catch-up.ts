@@ -1,5 +1,5 @@
 import { nextTurn } from "@k3s/async";
-import type { ChangedRow, Changes, Driver, SharedDatabase } from "./driver.ts";
+import type { ChangedRow, Changes, Driver, ForeignRows } from "./driver.ts";
 import { toEvent, type KeyedEvent } from "./draft.ts";
 import { HistoryCheck } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
@@ -18,10 +18,12 @@ const EVERYTHING: Interval = { from: "", to: undefined };
 
 interface CatchUpParts {
   readonly driver: Driver;
-  readonly shared: SharedDatabase;
+  readonly others: ForeignRows;
   readonly index: MvccIndex;
   readonly values: ValueCache;
-  readonly leases: Leases;
+  readonly leases: Pick<Leases, "attach" | "book">;
+  /** Makes the leases equal to those that are stored. */
+  readonly syncLeases: () => Promise<void>;
   readonly hub: WatchHub;
 }
 
@@ -44,14 +46,14 @@ export class CatchUp {
    * too, where `withLeases` says so or there is nothing else new.
    */
   async run(withLeases: boolean): Promise<readonly Unleased[]> {
-    const { shared, index, leases } = this.#parts;
+    const { others, index, syncLeases } = this.#parts;
     const start = index.lastRow;
     await this.#readOn();
     // Without new rows it was a lease that somebody ended.
-    if (withLeases || index.lastRow === start) await leases.syncWith(shared);
+    if (withLeases || index.lastRow === start) await syncLeases();
     if (this.#missedUpTo > 0) await this.#makeUp();
     // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
-    const { compactRevision } = await shared.position();
+    const { compactRevision } = await others.position();
     index.compact(Math.min(compactRevision, index.committed));
     const unleased = this.#unleased;
     this.#unleased = [];
@@ -60,11 +62,11 @@ export class CatchUp {
 
   /** Up to where the database stands at first: others may write as fast as this reads. Rejects with LostHistoryError where it has gone back. */
   async #readOn(): Promise<void> {
-    const { shared, index } = this.#parts;
-    const { lastRow: goal } = await shared.position();
+    const { others, index } = this.#parts;
+    const { lastRow: goal } = await others.position();
     await this.#history.assertWhole(goal);
     while (index.lastRow < goal) {
-      const changes = await shared.changes(index.lastRow, PAGE_ROWS);
+      const changes = await others.changes(index.lastRow, PAGE_ROWS);
       if (changes.rows.length === 0) break;
       await this.#noteMissed(changes);
       this.#unleased.push(...(await this.#apply(changes)));
@@ -76,10 +78,10 @@ export class CatchUp {
    * the rows were read. Watches cannot be told what is gone: they end as those do that start too early.
    */
   async #noteMissed({ rows }: Changes): Promise<void> {
-    const { shared, index, hub } = this.#parts;
+    const { others, index, hub } = this.#parts;
     const last = rows.at(-1)?.id ?? 0;
     if (last - index.lastRow === rows.length) return;
-    const { compactRevision } = await shared.position();
+    const { compactRevision } = await others.position();
     if (compactRevision <= index.lastRow + 1) return;
     this.#missedUpTo = Math.max(this.#missedUpTo, compactRevision);
     index.compact(compactRevision);
@@ -173,9 +175,9 @@ export class CatchUp {
   }
 
   async #attach(versions: readonly Version[]): Promise<void> {
-    const { shared, leases } = this.#parts;
+    const { leases, syncLeases } = this.#parts;
     const isUnknown = ({ lease }: Version) => lease !== 0n && leases.book.get(lease) === undefined;
-    if (versions.some(isUnknown)) await leases.syncWith(shared);
+    if (versions.some(isUnknown)) await syncLeases();
     leases.attach(versions);
   }
 }

@@ -5,7 +5,7 @@ import { answering } from "./answering.ts";
 import { isEmpty, merge, rowCount } from "./batch.ts";
 import { CommitQueue, planAnew, refuse, type Company, type Entry } from "./commit-queue.ts";
 import { CommitVerdict } from "./commit-verdict.ts";
-import { DriverError, emptyBatch, type CommitBatch, type Driver } from "./driver.ts";
+import { DriverError, emptyBatch, foreignRowsOf, type CommitBatch, type Driver, type ForeignRows } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import { LostHistoryError } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
@@ -122,7 +122,7 @@ export class Committer {
   async run<T>(plan: Plan<T>): Promise<T> {
     const pins = new Pins(this.#parts);
     const company = { most: Infinity };
-    for (let isSettled = this.#parts.driver.shared === undefined; ;) {
+    for (let isSettled = this.#others === undefined; ;) {
       // Looked at in the turn of the plan: a commit may fail in any one before, and then the index is its recovery's alone.
       while (!this.#isReady()) await this.#change();
       const draft = answering(plan, pins.values);
@@ -167,6 +167,10 @@ export class Committer {
     while (!this.#isReady()) await this.#change();
   }
 
+  get #others(): ForeignRows | undefined {
+    return foreignRowsOf(this.#parts.driver);
+  }
+
   /** Whether a plan would be made on top of what is not durable yet. */
   get #isPending(): boolean {
     return this.#queue.length > 0 || this.#inFlight.length > 0;
@@ -188,7 +192,7 @@ export class Committer {
   async #pin(pins: Pins, needs: Needs): Promise<void> {
     const isWhole = await pins.load(needs);
     // Another server may have compacted what the index does not know to be replaced.
-    if (!isWhole && this.#parts.driver.shared !== undefined) await this.settle();
+    if (!isWhole && this.#others !== undefined) await this.settle();
   }
 
   #enqueue(draft: Draft<unknown>, company: Company = { most: Infinity }): Promise<"committed" | "again"> {
@@ -299,7 +303,7 @@ export class Committer {
   }
 
   async #confirmPosition({ after }: CommitBatch, compacted: number): Promise<void> {
-    const position = await this.#parts.driver.shared?.position();
+    const position = await this.#others?.position();
     if (position === undefined) return;
     const { lastRow, compactRevision } = position;
     if (lastRow !== after)
@@ -382,7 +386,7 @@ export class Committer {
 
   /** With several servers a conflict may come from a lease that has ended meanwhile: planned anew it finds out. */
   get #patience(): number {
-    return this.#parts.driver.shared === undefined ? 1 : MAX_UNEXPLAINED;
+    return this.#others === undefined ? 1 : MAX_UNEXPLAINED;
   }
 }
 

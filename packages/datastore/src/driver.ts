@@ -160,6 +160,8 @@ export interface Driver {
   connections?(): ConnectionStats;
   /** Present when other servers may write to the same database at any time. */
   readonly shared?: SharedDatabase;
+  /** Present where the database is made for one server, and another program may have it open all the same. */
+  readonly guests?: Guests;
 }
 
 /** A database opened for reading alone: nothing in it is made, changed or mended, whatever state it is in. */
@@ -208,15 +210,27 @@ export interface Claim {
   release(): Promise<void>;
 }
 
-/**
- * A database with several writers. Every commit of ours takes one lock of the database, so the order of ids is the order of
- * commits. kine does not take it: ids that it left out are settled by the driver before it shows a row behind them.
- */
-export interface SharedDatabase {
+/** What others write to the table. */
+export interface ForeignRows {
   /** Read from the database during the call: commits acknowledged before, by any server, are not above it. */
   position(): Promise<Position>;
   /** What stands behind the row `after`, about `limit` rows. Waits until ids that are missing among them can no longer appear. */
   changes(after: number, limit: number): Promise<Changes>;
+  /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
+  onChange(listener: () => void): void;
+}
+
+/** Programs that write to the database of one server, and know of neither leases nor claims: a kine. */
+export interface Guests extends ForeignRows {
+  /** Whether one has the database open, or had it open since the last time that all of its rows were read. For every read, so it takes microseconds. */
+  areThere(): boolean;
+}
+
+/**
+ * A database with several writers. Every commit of ours takes one lock of the database, so the order of ids is the order of
+ * commits. kine does not take it: ids that it left out are settled by the driver before it shows a row behind them.
+ */
+export interface SharedDatabase extends ForeignRows {
   /** All leases as they are stored now. */
   leases(): Promise<readonly LeaseRecord[]>;
   /** The one clock that leases of all servers end by, in ms since the epoch, read during the call. */
@@ -226,10 +240,13 @@ export interface SharedDatabase {
    * `everybody` costs more, and is no more than `servers` where the database cannot keep others back without harm to them.
    */
   claim(scope: ClaimScope): Promise<Claim>;
-  /** `listener` is called whenever others may have written. One listener: a second call replaces the first. */
-  onChange(listener: () => void): void;
   /** Absent: the database announces every commit by itself, always. */
   readonly hints?: CommitHints | undefined;
+}
+
+/** What has to be asked before an answer from memory is true; undefined: nobody else writes. */
+export function foreignRowsOf({ shared, guests }: Pick<Driver, "shared" | "guests">): ForeignRows | undefined {
+  return shared ?? (guests?.areThere() === true ? guests : undefined);
 }
 
 /** How servers on one database tell each other of commits. What is said is a hint: only the database's answer counts. */

@@ -18,6 +18,8 @@ export {
   type DriverErrorKind,
   type DriverTraits,
   type DueLease,
+  type ForeignRows,
+  type Guests,
   type KeyDeletions,
   type LeaseRecord,
   type NewRow,

@@ -1,10 +1,10 @@
-import type { Position, SharedDatabase } from "./driver.ts";
+import type { ForeignRows, Position } from "./driver.ts";
 
 /** The first may have been under way, from before the database said where it stands; the next one sees what it said. */
 const MAX_LOOKS = 3;
 
 interface ReadIndexParts {
-  readonly shared: SharedDatabase;
+  readonly others: Pick<ForeignRows, "position">;
   /** Newest revision that the index shows. */
   readonly shown: () => number;
   /** Whether the database was last seen without changes that the index shows. */
@@ -49,9 +49,9 @@ export class ReadIndex {
   }
 
   async #ask(): Promise<void> {
-    const { shared, shown, lacksChanges, catchUp, onCompacted } = this.#parts;
+    const { others, shown, lacksChanges, catchUp, onCompacted } = this.#parts;
     const known = shown();
-    const position: Position = await shared.position();
+    const position: Position = await others.position();
     // A database that has gone back is found there, and one that had gone back is refused until it is whole again.
     if (position.lastRow < known || lacksChanges()) await catchUp();
     for (let look = 0; look < MAX_LOOKS && position.lastRow > shown(); look++) await catchUp();

@@ -1,7 +1,7 @@
 import { retry } from "@k3s/async";
 import type { Logger } from "@k3s/log";
 import { CatchUp } from "./catch-up.ts";
-import type { Driver } from "./driver.ts";
+import { foreignRowsOf, type Driver } from "./driver.ts";
 import { toEvent } from "./draft.ts";
 import { LostHistoryError } from "./history-check.ts";
 import type { Leases } from "./leases.ts";
@@ -34,8 +34,10 @@ export class Recovery {
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
-    const { shared } = parts.driver;
-    this.#catchUp = shared === undefined ? undefined : new CatchUp({ ...parts, shared });
+    const { shared, guests } = parts.driver;
+    const others = shared ?? guests;
+    const syncLeases = () => this.#syncLeases();
+    this.#catchUp = others === undefined ? undefined : new CatchUp({ ...parts, others, syncLeases });
   }
 
   /** Reads what is new on disk and tells the watches. Tries until it works or the store closes; the log is told of the first failure. */
@@ -57,12 +59,21 @@ export class Recovery {
   }
 
   async #readBack(policy: Parameters<typeof retry>[1], withLeases: boolean): Promise<void> {
-    const { signal, adopt } = this.#parts;
-    const catchUp = this.#catchUp;
+    const { driver, signal, adopt } = this.#parts;
+    const { shared } = driver;
+    // Beside a guest nobody else asks for leases later: those of a commit that failed may be stored.
+    const wantsLeases = withLeases || shared === undefined;
+    const catchUp = foreignRowsOf(driver) === undefined ? undefined : this.#catchUp;
     // Not now: a commit would use up the claim of whoever is to be planned anew.
     adopt(
-      catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(withLeases), policy, signal),
+      catchUp === undefined ? await this.#reload(policy) : await retry(() => catchUp.run(wantsLeases), policy, signal),
     );
+  }
+
+  async #syncLeases(): Promise<void> {
+    const { driver, leases } = this.#parts;
+    if (driver.shared !== undefined) await leases.syncWith(driver.shared);
+    else leases.sync((await driver.side()).leases);
   }
 
   async #reload(policy: Parameters<typeof retry>[1]): Promise<readonly Unleased[]> {

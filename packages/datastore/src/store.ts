@@ -4,7 +4,7 @@ import { Adoption } from "./adoption.ts";
 import { BulkDelete } from "./bulk-delete.ts";
 import { Committer } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
-import type { Driver } from "./driver.ts";
+import { foreignRowsOf, type Driver } from "./driver.ts";
 import { sideDraft, type Plan } from "./draft.ts";
 import { HistoryHash } from "./history-hash.ts";
 import { Leases } from "./leases.ts";
@@ -117,12 +117,14 @@ export class MvccStore implements Store {
     await this.#adoption.begin(loaded.unleased);
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
-    this.#driver.shared?.onChange(() => void this.#follow());
+    const { shared, guests } = this.#driver;
+    (shared ?? guests)?.onChange(() => void this.#follow());
     await this.#follow();
   }
 
   fresh(): Promise<void> {
-    return this.#readIndex === undefined ? Promise.resolve() : this.#asStoreError(this.#readIndex.fresh());
+    if (this.#readIndex === undefined || foreignRowsOf(this.#driver) === undefined) return Promise.resolve();
+    return this.#asStoreError(this.#readIndex.fresh());
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {
@@ -245,10 +247,11 @@ export class MvccStore implements Store {
   }
 
   #openReadIndex(): ReadIndex | undefined {
-    const { shared } = this.#driver;
-    if (shared === undefined) return undefined;
+    const { shared, guests } = this.#driver;
+    const others = shared ?? guests;
+    if (others === undefined) return undefined;
     return new ReadIndex({
-      shared,
+      others,
       shown: () => this.#index.committed,
       lacksChanges: () => this.#committer.lacksChanges,
       catchUp: () => this.#committer.settle(),
@@ -259,7 +262,7 @@ export class MvccStore implements Store {
   /** Another server may have written. */
   async #follow(): Promise<void> {
     try {
-      await this.#readIndex?.fresh();
+      await this.fresh();
     } catch (error) {
       this.#log.debug({ error }, "cannot follow the datastore"); // the next change or read tries again, and says so
     }

@@ -41,7 +41,10 @@ test("CatchUp: keys without a lease are told once, also those of a page before a
   const log = createLogger({ level: "error", format: "text", write: () => undefined });
   const values = new ValueCache(driver, 1000, () => undefined);
   const leases = new Leases({ driver, index, values, log, signal: AbortSignal.abort() });
-  const catchUp = new CatchUp({ driver, shared, index, values, leases, hub: new WatchHub() });
+  const catchUp = new CatchUp({
+    ...{ driver, others: shared, index, values, leases, hub: new WatchHub() },
+    syncLeases: () => leases.syncWith(shared),
+  });
   await assert.rejects(catchUp.run(false), /the connection was lost/);
   const unleased = await catchUp.run(false);
   assert.deepEqual(

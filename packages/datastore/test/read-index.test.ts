@@ -12,9 +12,8 @@ function readIndex(lastRow: number, catchUp: (shown: { row: number }) => void) {
     asked++;
     return Promise.resolve({ lastRow, compactRevision: 7 });
   };
-  const unused = () => Promise.reject(new Error("not asked here"));
   const index = new ReadIndex({
-    shared: { position, changes: unused, leases: unused, clockMs: unused, claim: unused, onChange: () => undefined },
+    others: { position },
     shown: () => shown.row,
     lacksChanges: () => false,
     catchUp: () => {

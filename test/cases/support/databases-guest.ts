@@ -1,4 +1,4 @@
-import { repeat } from "@k3s/async";
+import { nextTurn, repeat } from "@k3s/async";
 import { until } from "@k3s/testkit";
 import type { Outcome, Response, TxnOperation } from "../../consistency/history/operation.ts";
 import type { Recorder } from "../../consistency/history/recorder.ts";
@@ -44,7 +44,10 @@ export class KineGuest implements Guest {
   async run(recorder: Recorder, over: AbortSignal): Promise<void> {
     const writers = Array.from({ length: WRITERS }, async (_, index) => {
       const kine = await this.#peer();
-      while (!over.aborted) await this.#write(kine, recorder, `kine${index}`);
+      while (!over.aborted) {
+        await this.#write(kine, recorder, `kine${index}`);
+        await nextTurn(); // SQLite's session is synchronous
+      }
     });
     await Promise.all([...writers, repeat(POLL_MS, () => this.#poll(), over)]);
   }

@@ -1,0 +1,86 @@
+import { sleep } from "@k3s/async";
+import type { Changes, Guests, Position } from "@k3s/datastore";
+import type { OtherUsers } from "./other-users.ts";
+import type { SqliteReader } from "./sqlite-reader.ts";
+
+/** How long a look at the locks of the file holds. Whoever opens a file needs longer for its first write. */
+const LOOK_MS = 10;
+/** For how long a guest that has gone still counts: what it wrote last has to be read. */
+const STAYS_MS = 5000;
+/** How often a file is looked at for a guest, and how often, while one is there, for its rows. */
+const IDLE_MS = 250;
+const POLL_MS = 20;
+
+interface FileGuestsParts {
+  readonly reading: Pick<SqliteReader, "heads" | "side" | "values" | "position">;
+  readonly others: Pick<OtherUsers, "areThere">;
+  /** A monotonic clock. Default: that of the process. */
+  readonly nowMs?: () => number;
+}
+
+/**
+ * A kine that has our file open as well, known by its lock. SQLite pushes nothing, and asking costs a read more than the read itself, so
+ * nothing is asked while nobody is there.
+ */
+export class FileGuests implements Guests {
+  readonly #parts: FileGuestsParts;
+  readonly #nowMs: () => number;
+  readonly #stop = new AbortController();
+  readonly #following: Promise<void>;
+  #lookedAt = -Infinity;
+  #seenAt = -Infinity;
+  #listener: () => void = () => undefined;
+
+  constructor(parts: FileGuestsParts) {
+    this.#parts = parts;
+    this.#nowMs = parts.nowMs ?? (() => performance.now());
+    this.#following = this.#follow(this.#stop.signal);
+  }
+
+  areThere(): boolean {
+    if (this.#stop.signal.aborted) return false;
+    const now = this.#nowMs();
+    if (now - this.#lookedAt >= LOOK_MS) {
+      this.#lookedAt = now;
+      if (this.#parts.others.areThere()) this.#seenAt = now;
+    }
+    return now - this.#seenAt < STAYS_MS;
+  }
+
+  position(): Promise<Position> {
+    return this.#parts.reading.position();
+  }
+
+  /** SQLite lets one write at a time: an id that is missing here will not come any more. */
+  async changes(after: number, limit: number): Promise<Changes> {
+    const { reading } = this.#parts;
+    const page = await reading.heads(after, limit);
+    const upTo = page.at(-1)?.id ?? after;
+    // After the rows: a row that is visible has its span visible too, they are one transaction.
+    const side = await reading.side();
+    const spans = side.spans.filter(({ first, last }) => last > after && first <= upTo);
+    const end = spans.at(-1)?.last ?? 0;
+    const rest = end > upTo ? await reading.heads(upTo, end - upTo) : [];
+    const heads = [...page, ...rest.filter(({ id }) => id <= end)];
+    const values = await reading.values(heads.map(({ id }) => id));
+    const rows = heads.map((head, i) => ({ ...head, lease: side.rowLeases.get(head.id) ?? 0n, value: values[i] }));
+    return { rows, spans };
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  /** Looks at the file no more. Before it is closed. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error("The datastore file is closed"));
+    await this.#following;
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(this.areThere() ? POLL_MS : IDLE_MS, signal).catch(() => undefined);
+      if (this.areThere()) this.#listener();
+    }
+  }
+}
