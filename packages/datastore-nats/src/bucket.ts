@@ -96,6 +96,16 @@ export class Bucket {
     return message === null ? undefined : fromStored(message);
   }
 
+  /** How many messages the subject has behind `after` up to the one at `last`; Infinity: more than `most`, or none is at `last`. */
+  async count(subject: string, { after, last, most }: CountedSpan): Promise<number> {
+    let seq = after;
+    for (let count = 1; count <= most; count++) {
+      seq = (await this.#next(seq, subject)) ?? Number.POSITIVE_INFINITY;
+      if (seq === last) return count;
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Resolves with the sequence of the message once the server has it. Calls take effect in their order. */
   publish({ subject, headers, data }: OutgoingMessage, { expect, msgID }: PublishOptions): Promise<number> {
     return this.#link.run("write message", async () => {
@@ -174,10 +184,10 @@ export class Bucket {
     return !this.#link.skipsMessages || ((await this.#next(seq)) ?? Number.POSITIVE_INFINITY) > to;
   }
 
-  /** Sequence of the message that stands behind another one; undefined: none. */
-  async #next(after: number): Promise<number | undefined> {
+  /** Sequence of the message, of a subject or of any, that stands behind another one; undefined: none. */
+  async #next(after: number, subject = ">"): Promise<number | undefined> {
     const { direct } = this.#link.manager;
-    const query = { seq: after + 1, next_by_subj: ">" };
+    const query = { seq: after + 1, next_by_subj: subject };
     const message = await this.#link.run("read message", () => direct.getMessage(this.#stream, query));
     return message?.seq;
   }
@@ -198,6 +208,13 @@ export class Bucket {
     const info = await this.#link.run("ask for position", () => this.#link.manager.streams.info(this.#stream));
     return info.state;
   }
+}
+
+/** Messages that {@link Bucket.count} counts. */
+export interface CountedSpan {
+  readonly after: number;
+  readonly last: number;
+  readonly most: number;
 }
 
 export interface ReplayRange {

@@ -100,7 +100,7 @@ async function openBucket(link: NatsLink, endpoint: NatsEndpoint, log: Logger): 
   const history = rows.max_msgs_per_subject;
   const guard = new HistoryGuard({ link, bucket, history, owner });
   const writer = new RowWriter({ messages, codec, link, guard, writer: owner });
-  const repair = new SpanRepair({ messages, subjects, codec, log });
+  const repair = new SpanRepair({ messages, subjects, codec, history, log });
   const parts = {
     link,
     log,

@@ -43,10 +43,10 @@ async function openBuckets(link: NatsLink, { bucket, shown }: NatsEndpoint, log:
     sideMessages === undefined
       ? undefined
       : new SideBucket({ link, log, bucket: sideName, messages: sideMessages, owner: NOBODY });
+  const history = rows.max_msgs_per_subject;
   return new NatsReader({
-    ...{ link, log, messages, sideMessages, side, codec },
-    repair: new SpanRepair({ messages, subjects, codec, log }),
-    history: rows.max_msgs_per_subject,
+    ...{ link, log, messages, sideMessages, side, codec, history },
+    repair: new SpanRepair({ messages, subjects, codec, history, log }),
   });
 }
 

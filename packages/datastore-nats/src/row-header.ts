@@ -6,8 +6,11 @@ export const ROW_HEADER = "K3s-Row";
 /** Leases that begin and end together with the row. */
 export const NOTE_HEADER = "K3s-Side";
 
-/** `created`, `updated`, `deleted`, taken back (alive, dead), no row at all. */
-export type RowKind = "c" | "u" | "d" | "b" | "x" | "n";
+/**
+ * `created`, `updated`, `deleted`; a key put back to what it was as a change (`b`), as none (`k`: the row `prevRevision` still counts), or to
+ * not being there (`x`); no row at all.
+ */
+export type RowKind = "c" | "u" | "d" | "b" | "k" | "x" | "n";
 
 /** What {@link ROW_HEADER} holds, in this order, separated by blanks. */
 export interface RowHeader {
@@ -20,7 +23,7 @@ export interface RowHeader {
   readonly writer: string;
 }
 
-const ROW = /^([cudbxn]) (\d{1,16}) (\d{1,16}) (\d{1,16}) ([0-9a-f]{1,16}) (?:(\d{1,16})-(\d{1,16})|-) (\w{1,32})$/;
+const ROW = /^([cudbkxn]) (\d{1,16}) (\d{1,16}) (\d{1,16}) ([0-9a-f]{1,16}) (?:(\d{1,16})-(\d{1,16})|-) (\w{1,32})$/;
 
 /** The text of {@link ROW_HEADER}. */
 export function formatRowHeader(row: RowHeader): string {

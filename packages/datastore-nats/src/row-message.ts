@@ -67,16 +67,16 @@ export class RowMessages {
     return this.#pack(row, { kind, lease: row.lease, span, note });
   }
 
-  /** A row that puts `name` back to `before` after row `replaced`; `before` undefined: to having no such key. */
+  /** A message that puts `name` back to `before` after row `replaced`; `before` undefined: to having no such key. */
   ofTakeBack(name: string, replaced: number, before: TakenBack | undefined): OutgoingMessage | undefined {
     const base = { name, created: false, prevRevision: replaced };
     const dead = { ...base, deleted: true, createRevision: 0, ttlSeconds: 0, value: undefined };
     const more = { span: undefined, note: undefined };
     if (before === undefined) return this.#pack(dead, { kind: "x", lease: 0n, ...more });
-    const { head, lease, value } = before;
+    const { head, lease, value, stays } = before;
     const createRevision = head.created ? head.id : head.createRevision;
     const alive = { ...base, deleted: false, createRevision, ttlSeconds: head.ttlSeconds, value };
-    return this.#pack(alive, { kind: "b", lease, ...more });
+    return this.#pack(alive, stays ? { kind: "k", lease, ...more, before: head.id } : { kind: "b", lease, ...more });
   }
 
   /** Tells of ended leases where no row can. */
@@ -115,14 +115,20 @@ export class RowMessages {
     return kines(id, name, message.data);
   }
 
+  /** The row that a message puts its key back to; 0: it is no such message. Of each message of a load, so it looks at one letter. */
+  standsFor({ header }: StoredMessage): number {
+    const text = header(ROW_HEADER);
+    return text.startsWith("k") ? (parseRowHeader(text)?.prevRevision ?? 0) : 0;
+  }
+
   #pack(
     row: Omit<NewRow, "id" | "lease">,
-    more: RowExtras & { kind: RowKind; lease: LeaseId },
+    more: RowExtras & { readonly kind: RowKind; readonly lease: LeaseId; readonly before?: number },
   ): OutgoingMessage | undefined {
     const subject = this.#subjects.ofName(row.name);
     if (subject === undefined) return undefined;
-    const { createRevision, prevRevision, ttlSeconds } = row;
-    const { kind, lease, span, note } = more;
+    const { createRevision, ttlSeconds } = row;
+    const { kind, lease, span, note, before: prevRevision = row.prevRevision } = more;
     const text = formatRowHeader({ kind, createRevision, prevRevision, ttlSeconds, lease, span, writer: this.#writer });
     const headers: (readonly [string, string])[] = [[ROW_HEADER, text]];
     if (note !== undefined) headers.push([NOTE_HEADER, formatNote(note)]);
@@ -136,6 +142,8 @@ export interface TakenBack {
   readonly head: RowHead;
   readonly lease: LeaseId;
   readonly value: Buffer;
+  /** Whether it keeps its revision: the bucket will have its message as long as the key is not changed. */
+  readonly stays: boolean;
 }
 
 interface OurMessage {
@@ -149,7 +157,7 @@ function ours({ id, name, row, note }: OurMessage): RowRecord {
   const { createRevision, prevRevision, ttlSeconds, lease, span, writer } = row;
   const deleted = row.kind === "d" || row.kind === "x";
   const head = { id, name, created: row.kind === "c", deleted, createRevision, prevRevision, ttlSeconds };
-  return { kind: "row", head, lease, span, note, writer, isTakeBack: row.kind === "x" };
+  return { kind: "row", head, lease, span, note, writer, isTakeBack: row.kind === "x" || row.kind === "k" };
 }
 
 function kines(id: number, name: string, data: Uint8Array): RowRecord {

@@ -4,7 +4,7 @@ import type { Bucket } from "./bucket.ts";
 import { unpackKineValue } from "./kine-value.ts";
 import { RowAssembler, type SettledRow, type VoidRow } from "./row-assembler.ts";
 import type { RowMessages } from "./row-message.ts";
-import { gapRecord, type StoredMessage } from "./row-record.ts";
+import { gapRecord, type RowRecord, type StoredMessage } from "./row-record.ts";
 import type { RowTail } from "./row-tail.ts";
 import type { SpanRepair } from "./span-repair.ts";
 
@@ -30,6 +30,8 @@ interface RowReaderOptions {
 export class RowReader {
   readonly #options: RowReaderOptions;
   readonly #assembler = new RowAssembler();
+  /** Messages that put keys back to rows which are gone: they stand for those now. */
+  readonly #orphans = new Set<number>();
 
   constructor(options: RowReaderOptions) {
     this.#options = options;
@@ -52,6 +54,7 @@ export class RowReader {
         continue;
       }
       for await (const chunk of this.#chunks(at + 1, to)) {
+        await this.#findOrphans(chunk);
         for (const message of chunk) yield* this.#add(message);
         at = chunk.at(-1)?.seq ?? at;
       }
@@ -81,6 +84,7 @@ export class RowReader {
     const { at, settled, data } = reading;
     const { messages, end } = await this.#whole(await this.#page(at, limit), at);
     if (messages.length < end - at) reading.completeFrom = await this.#options.messages.lastSequence();
+    await this.#findOrphans(messages);
     for (const message of messages) {
       if (message.data !== undefined) data.set(message.seq, message.data);
       settled.push(...this.#add(message));
@@ -155,16 +159,30 @@ export class RowReader {
     return chunk.map((message) => bySequence.get(message.seq) ?? message);
   }
 
+  /** A row that a key was put back to goes where somebody shortens the bucket's history: it must not take the key with it. */
+  async #findOrphans(chunk: readonly StoredMessage[]): Promise<void> {
+    const { messages, codec } = this.#options;
+    for (const message of chunk) {
+      const row = codec.standsFor(message);
+      if (row > 0 && (await messages.get([row]))[0] === undefined) this.#orphans.add(message.seq);
+    }
+  }
+
   #add(message: StoredMessage): readonly SettledRow[] {
-    const { codec, log, onRow } = this.#options;
-    const record = codec.read(message);
-    // Removed between the replay and the question for its data: as if it had never been read.
-    const known = record === "data" ? gapRecord(message.seq) : record;
+    const { log, onRow } = this.#options;
+    const known = this.#read(message);
     if (known.kind === "gap" && known.damage !== undefined)
       log.warn({ revision: message.seq, error: known.damage }, "cannot read a message of the bucket, it is left out");
     const settled = this.#assembler.add(known);
     for (const row of settled) onRow(row);
     return settled;
+  }
+
+  #read(message: StoredMessage): RowRecord {
+    const record = this.#options.codec.read(message);
+    // Removed between the replay and the question for its data: as if it had never been read.
+    if (record === "data") return gapRecord(message.seq);
+    return record.kind === "row" && this.#orphans.delete(message.seq) ? { ...record, isTakeBack: false } : record;
   }
 
   /** A transaction has no end yet: waits for it, or gives it up for good. */

@@ -5,6 +5,7 @@ import type { Bucket, Expectation } from "./bucket.ts";
 import { unpackKineValue } from "./kine-value.ts";
 import type { VoidRow } from "./row-assembler.ts";
 import type { RowMessages, TakenBack } from "./row-message.ts";
+import type { StoredMessage } from "./row-record.ts";
 import type { Subjects } from "./subjects.ts";
 
 /**
@@ -19,12 +20,17 @@ interface SpanRepairOptions {
   readonly messages: Bucket;
   readonly subjects: Subjects;
   readonly codec: RowMessages;
+  /** Messages that the bucket keeps of each key; not above 0: all. */
+  readonly history: number;
   readonly log: Logger;
 }
 
 /**
  * Ends transactions whose writer died in the middle. For us their rows are nothing; kine, which knows no transactions, sees them, so
  * every key they touched is written again as it was before. The first of these messages also stands where the writer's next row would.
+ *
+ * A key that was there keeps its revision, and its row where it is, as long as half of the bucket's history has room for it: each such
+ * transaction takes two places, and what the history drops is gone. After that the message is a change, to the value that the key had.
  */
 export class SpanRepair {
   readonly #options: SpanRepairOptions;
@@ -62,7 +68,7 @@ export class SpanRepair {
     const subject = subjects.ofName(name);
     const newest = subject === undefined ? undefined : await messages.newestOf(subject);
     if (newest?.seq !== id) return undefined;
-    const message = codec.ofTakeBack(name, id, await this.#before(id));
+    const message = codec.ofTakeBack(name, id, await this.#before(newest));
     if (message === undefined) return undefined;
     const expect: Expectation = last === undefined ? { lastSubjectSequence: id } : { lastSequence: last };
     const seq = await messages.publish(message, { expect });
@@ -70,16 +76,24 @@ export class SpanRepair {
     return seq;
   }
 
-  /** The row before the void row `id`, if its key existed. */
-  async #before(id: number): Promise<TakenBack | undefined> {
+  /** The row before a void one, if its key existed. */
+  async #before(written: StoredMessage): Promise<TakenBack | undefined> {
     const { messages, codec } = this.#options;
-    const [written] = await messages.get([id]);
-    const record = written === undefined ? undefined : codec.read(written);
-    if (record === undefined || record === "data" || record.kind !== "row") return undefined;
+    const record = codec.read(written);
+    if (record === "data" || record.kind !== "row") return undefined;
     const [message] = await messages.get([record.head.prevRevision]);
     const before = message === undefined ? undefined : codec.read(message);
     if (message === undefined || before === undefined || before === "data") return undefined;
     if (before.kind !== "row" || before.head.deleted) return undefined;
-    return { head: before.head, lease: before.lease, value: unpackKineValue(message.data ?? Buffer.alloc(0)).value };
+    const { value } = unpackKineValue(message.data ?? Buffer.alloc(0));
+    return { head: before.head, lease: before.lease, value, stays: await this.#stays(message, written.seq) };
+  }
+
+  /** Whether the history holds a message for long enough when a void row is the newest of its key. */
+  async #stays({ seq, subject }: StoredMessage, last: number): Promise<boolean> {
+    const { messages, history } = this.#options;
+    if (history <= 0) return true;
+    const most = Math.floor(history / 2) - 1;
+    return (await messages.count(subject, { after: seq, last, most })) <= most;
   }
 }

@@ -24,7 +24,7 @@ test("changes() fetches what was left out among the messages that arrived", asyn
   const subjects = new Subjects("kine");
   const codec = new RowMessages(subjects, "reader");
   const log = quietLog();
-  const repair = new SpanRepair({ messages, subjects, codec, log });
+  const repair = new SpanRepair({ messages, subjects, codec, history: 0, log });
   const reader = new RowReader({ messages, codec, repair, tail: () => tail, log, onRow: () => undefined });
   const { rows, completeFrom } = await reader.changes(0, 10);
   assert.deepEqual([rows.map(({ name }) => name), completeFrom], [["/a", "/b", "/c", "/d"], 0]);

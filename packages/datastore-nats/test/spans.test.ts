@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { NewRow, RowSpan } from "@k3s/datastore";
 import { until, type NatsServer } from "@k3s/testkit";
-import { jetstream } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers } from "@nats-io/transport-node";
 import { RowMessages } from "../src/row-message.ts";
 import { Subjects } from "../src/subjects.ts";
@@ -35,6 +35,16 @@ async function writePart(t: TestContext, server: NatsServer, { rows, span }: Par
   }
 }
 
+/** A transaction of two rows that ends after its update of `/old`. */
+async function breakOff(
+  t: TestContext,
+  server: NatsServer,
+  { id, prevRevision }: { readonly id: number; readonly prevRevision: number },
+): Promise<void> {
+  const update = row(id, "/old", { created: false, createRevision: 3, prevRevision });
+  await writePart(t, server, { rows: [update], span: { first: id, last: id + 1 } });
+}
+
 describe("a transaction whose writer died in the middle", () => {
   test("has never happened for a server that starts, and kine sees its keys as they were", async (t) => {
     const server = await startNats(t);
@@ -44,7 +54,7 @@ describe("a transaction whose writer died in the middle", () => {
     const update = row(4, "/old", { created: false, createRevision: 3, prevRevision: 3 });
     await writePart(t, server, { rows: [update, row(5, "/new")], span: { first: 4, last: 6 } });
     const store = await openTestStore(t, server);
-    const shown = ["/old=1@6", '/registry/health={"health":"true"}@2'];
+    const shown = ["/old=1@3", '/registry/health={"health":"true"}@2'];
     assert.deepEqual(texts(await store.range(everything())), shown);
     const kine = await KinePeer.open(t, server);
     assert.deepEqual(await kine.list(), { "/old": "1", "/registry/health": '{"health":"true"}', compact_rev_key: "" });
@@ -64,6 +74,58 @@ describe("a transaction whose writer died in the middle", () => {
     await recorder.count(2);
     assert.deepEqual(recorder.lines, ["3 put /a=1", "8 put /a=2 was 1"]);
     assert.equal((await store.range(everything())).count, 2);
+  });
+
+  test("changes no key that was there, neither its revision nor what a watch is told", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    const recorder = new Recorder(store);
+    await store.txn(just(put("/old", "1"))); // 3
+    await breakOff(t, server, { id: 4, prevRevision: 3 });
+    assert.deepEqual(texts(await store.range(everything())).slice(0, 1), ["/old=1@3"]);
+    const kine = await KinePeer.open(t, server);
+    assert.equal((await kine.list())["/old"], "1");
+    assert.equal(await kine.update("/old", "2"), 6);
+    await recorder.count(2);
+    assert.deepEqual(recorder.lines, ["3 put /old=1", "6 put /old=2 was 1"]);
+    const again = await openTestStore(t, server);
+    assert.deepEqual(texts(await again.range(everything())).slice(0, 1), ["/old=2@6"]);
+    assert.deepEqual(texts(await again.range({ ...everything(), revision: 5 })).slice(0, 1), ["/old=1@3"]);
+  });
+
+  test("is put back as a change before the bucket's history drops what a key was", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=4");
+    const recorder = new Recorder(store);
+    await store.txn(just(put("/old", "1"))); // 3
+    const newest = async () => texts(await store.range(everything()))[0];
+    await breakOff(t, server, { id: 4, prevRevision: 3 });
+    assert.equal(await newest(), "/old=1@3");
+    await breakOff(t, server, { id: 6, prevRevision: 3 });
+    assert.equal(await newest(), "/old=1@7");
+    await breakOff(t, server, { id: 8, prevRevision: 7 });
+    assert.equal(await newest(), "/old=1@7");
+    const again = await openTestStore(t, server, "?revHistory=4");
+    assert.equal(texts(await again.range(everything()))[0], "/old=1@7");
+    await again.txn(just(put("/old", "2")));
+    await recorder.count(3);
+    assert.deepEqual(recorder.lines, ["3 put /old=1", "7 put /old=1 was 1", "10 put /old=2 was 1"]);
+  });
+
+  test("does not cost a key whose message is dropped because somebody shortened the history", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    await store.txn(just(put("/old", "1"))); // 3
+    await breakOff(t, server, { id: 4, prevRevision: 3 });
+    assert.equal(texts(await store.range(everything()))[0], "/old=1@3");
+    await store.close();
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const { streams } = await jetstreamManager(connection);
+    const { config } = await streams.info("KV_kine");
+    await streams.update("KV_kine", { ...config, max_msgs_per_subject: 2 });
+    const again = await openTestStore(t, server);
+    assert.equal(texts(await again.range(everything()))[0], "/old=1@5");
   });
 
   test("is ended by a foreign write that stands in its place", async (t) => {
