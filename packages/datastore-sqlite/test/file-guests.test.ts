@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { emptyBatch, type Driver, type Guests, type NewRow } from "@k3s/datastore";
+import { emptyBatch, StoreError, type Driver, type Guests, type NewRow } from "@k3s/datastore";
 import { WatchRecorder } from "@k3s/testkit";
 import { FileGuests } from "../src/file-guests.ts";
 import { openSqliteDriver } from "../src/index.ts";
@@ -131,4 +131,28 @@ test("a store shows and tells what another program writes to its file, without a
   await guest.close();
   const ours = await store.txn(create("/a/ours", "1"));
   assert.equal(ours.revision, 6);
+});
+
+test("a store tells the end of a key that another program wrote and compacted before it was read", async (t) => {
+  const path = await tempDatabase(t);
+  const store = await storeAt(t, path);
+  const recorder = new WatchRecorder(store, below("/a/"));
+  const { revision } = await store.txn(create("/a/ended", "1"));
+  await openElsewhere(t, path);
+  await sql(
+    path,
+    `INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease) VALUES ('/a/ended', 0, 1, 0, ${revision}, 0)`,
+    INSERT,
+    `DELETE FROM kine WHERE id IN (${revision}, ${revision + 1})`,
+    `UPDATE kine SET prev_revision = ${revision + 1} WHERE name = 'compact_rev_key'`,
+  );
+  const { kvs } = await store.range(query(below("/a/")));
+  assert.deepEqual(
+    kvs.map(({ key }) => key.toString()),
+    ["/a/kine"],
+  );
+  await recorder.count(3);
+  assert.deepEqual(recorder.lines, ["3 put /a/ended=1", "4 delete /a/ended= was 1@3", "5 put /a/kine=k"]);
+  const past = store.range(query(below("/a/"), { revision }));
+  await assert.rejects(past, (error) => error instanceof StoreError && error.reason === "compacted");
 });

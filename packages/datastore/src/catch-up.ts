@@ -5,7 +5,7 @@ import { HistoryCheck } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
 import type { Leases } from "./leases.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
-import { COMPACT_KEY, unpackCompactValue } from "./names.ts";
+import { COMPACT_KEY, nameOfKey, unpackCompactValue } from "./names.ts";
 import { RowReader, type Unleased } from "./row-reader.ts";
 import type { ValueCache } from "./value-cache.ts";
 import { isLive, type Version } from "./version.ts";
@@ -68,24 +68,42 @@ export class CatchUp {
     while (index.lastRow < goal) {
       const changes = await others.changes(index.lastRow, PAGE_ROWS);
       if (changes.rows.length === 0) break;
-      await this.#noteMissed(changes);
-      this.#unleased.push(...(await this.#apply(changes)));
+      const ended = await this.#noteMissed(changes);
+      this.#unleased.push(...(await this.#apply({ ...changes, rows: [...ended, ...changes.rows] })));
     }
   }
 
   /**
    * Another server compacts what it has seen, not what we have seen. The marker moves before rows are removed, so it is asked after
-   * the rows were read. Watches cannot be told what is gone: they end as those do that start too early.
+   * the rows were read. Watches cannot be told what is gone: they end as those do that start too early. Resolves with what can be told.
    */
-  async #noteMissed({ rows }: Changes): Promise<void> {
+  async #noteMissed({ rows }: Changes): Promise<readonly ChangedRow[]> {
     const { others, index, hub } = this.#parts;
+    const next = index.lastRow + 1;
     const last = rows.at(-1)?.id ?? 0;
-    if (last - index.lastRow === rows.length) return;
+    if (last - index.lastRow === rows.length) return [];
     const { compactRevision } = await others.position();
-    if (compactRevision <= index.lastRow + 1) return;
+    if (compactRevision < next || (compactRevision === next && rows[0]?.id === next)) return [];
+    const ended = compactRevision === next ? await this.#endedBy(next) : undefined;
+    if (ended !== undefined) return ended;
     this.#missedUpTo = Math.max(this.#missedUpTo, compactRevision);
     index.compact(compactRevision);
     hub.endBefore(compactRevision);
+    return [];
+  }
+
+  /**
+   * The row `id`, read out of the keys that are missing: a compaction leaves no tombstone at its own revision, and watches that wait for that
+   * one do not end by it. Undefined: more was compacted meanwhile.
+   */
+  async #endedBy(id: number): Promise<readonly ChangedRow[] | undefined> {
+    const { others } = this.#parts;
+    const gone = await this.#goneKeys(this.#parts.index.lastRow);
+    if ((await others.position()).compactRevision > id) return undefined;
+    return gone.map(({ key, row }) => {
+      const end = { created: false, deleted: true, createRevision: 0, prevRevision: row, ttlSeconds: 0 };
+      return { id, name: nameOfKey(key), ...end, lease: 0n, value: undefined };
+    });
   }
 
   /** Keys whose end was among the rows that are gone are gone themselves: of a live key the newest row is always there. */
@@ -93,14 +111,19 @@ export class CatchUp {
     const { index, hub } = this.#parts;
     for (let done = 0; done < this.#missedUpTo;) {
       done = this.#missedUpTo;
-      const seen = index.lastRow;
-      const present = await this.#rowsUpTo(seen);
+      const gone = await this.#goneKeys(index.lastRow);
       await this.#readOn(); // keys that were written meanwhile have newer rows now
-      const live = index.scan({ from: "", to: undefined, revision: NEWEST, limit: Infinity });
-      for (const version of live) if (version.row <= seen && !present.has(version.row)) index.forget(version);
+      for (const version of gone) if (index.newest(version.key) === version) index.forget(version);
     }
     hub.endBefore(this.#missedUpTo);
     this.#missedUpTo = 0;
+  }
+
+  /** Live keys of the index whose row up to `last` is not in the table any more. */
+  async #goneKeys(last: number): Promise<readonly Version[]> {
+    const present = await this.#rowsUpTo(last);
+    const live = this.#parts.index.scan({ from: "", to: undefined, revision: NEWEST, limit: Infinity });
+    return live.filter(({ row }) => row <= last && !present.has(row));
   }
 
   async #rowsUpTo(last: number): Promise<ReadonlySet<number>> {

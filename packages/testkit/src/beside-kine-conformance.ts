@@ -50,6 +50,27 @@ export function besideKineConformance(database: SqlTestDatabase, traits: SqlTrai
     assert.equal((await store.txn(write("/ended", 0, "back"))).revision, 11);
   });
 
+  test("the end of a key that was compacted at its own revision before we saw it is told all the same", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    await store.txn(write("/ended", 0, "old"));
+    const recorder = new WatchRecorder(store, EVERYTHING, 3);
+    const kine = await database.connect(t, name);
+    for (const statement of [
+      "START TRANSACTION",
+      `${KINE_INSERT} ('/ended', 0, 1, 0, 3, 0, NULL)`,
+      `${KINE_INSERT} ('/other', 1, 0, 0, 0, 0, 'new')`,
+      "DELETE FROM kine WHERE id IN (3, 4)",
+      "UPDATE kine SET prev_revision = 4 WHERE name = 'compact_rev_key'",
+      "COMMIT",
+    ])
+      await kine.query(statement);
+    const shown = (await contents(store)).filter((line) => !line.includes("health"));
+    assert.deepEqual(shown, ["/other=new@5"]);
+    await recorder.count(3);
+    assert.deepEqual(recorder.lines, ["3 put /ended=old", "4 delete /ended= was old@3", "5 put /other=new"]);
+  });
+
   test("D6 an id that kine burnt is settled, and rows behind it are shown", async (t) => {
     const name = database.newName();
     const store = await database.store(t, name);
