@@ -351,7 +351,7 @@ export class Committer {
     const wantsTurn = isConflict && inFlight.some(({ draft }) => !isEmpty(draft.batch));
     if (wantsTurn) await this.#takeTurn(mayTryOn !== undefined);
     await reload((failure) => {
-      this.#outage = outageOf(failure);
+      if (!this.lacksChanges) this.#outage = outageOf(failure); // found once, it is so until all is there again
       if (this.#state.get() === "settling") this.#state.set("down");
       planAnew(inFlight); // to be told that the database is away
     }, inFlight.some(namesLeases));

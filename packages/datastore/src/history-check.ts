@@ -33,6 +33,8 @@ interface HistoryCheckParts {
 export class HistoryCheck {
   readonly #parts: HistoryCheckParts;
   #comparedAt = performance.now();
+  /** It was not whole when it was last looked at: others may have written in the place of what was lost. */
+  #isSuspect = false;
 
   constructor(parts: HistoryCheckParts) {
     this.#parts = parts;
@@ -40,13 +42,19 @@ export class HistoryCheck {
 
   /**
    * Throws LostHistoryError for a database that ends with the row `lastRow`, before the index, or, looked at from time to time, in whose
-   * table the last row of the index is another one. Only while nothing is pending.
+   * table the last row of the index is another one; from then on it is looked at each time, until all is there. Only while nothing is pending.
    */
   async assertWhole(lastRow: number): Promise<void> {
+    const isDue = this.#isSuspect || performance.now() - this.#comparedAt >= COMPARE_EVERY_MS;
+    this.#isSuspect = true; // also where it cannot say
+    await this.#assertWhole(lastRow, isDue);
+    this.#isSuspect = false;
+  }
+
+  async #assertWhole(lastRow: number, isDue: boolean): Promise<void> {
     const { driver, index } = this.#parts;
     const { lastRow: known } = index;
     if (lastRow < known) throw new LostHistoryError(`its last row is ${lastRow}, and ${known} was there`);
-    const isDue = performance.now() - this.#comparedAt >= COMPARE_EVERY_MS;
     // Elsewhere than in a table one row costs as much as many, and numbers of lost ones are rarely given again.
     if (!isDue || known === 0 || driver.traits.atomic !== "batch") return;
     const version = index.log.at(index.log.end - 1);

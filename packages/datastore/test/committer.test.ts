@@ -13,6 +13,7 @@ import {
   type NewRow,
 } from "../src/driver.ts";
 import { sideDraft, type Plan } from "../src/draft.ts";
+import { LostHistoryError } from "../src/history-check.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
 import { StoreError } from "../src/store-errors.ts";
 import { ValueCache } from "../src/value-cache.ts";
@@ -31,6 +32,8 @@ interface RigOptions {
   /** What the first commits end with, one by one; "unexplained": a conflict without a row of anybody else. */
   readonly script?: readonly ("conflict" | "unexplained" | "refused" | "full" | "made")[];
   readonly canHold?: (row: NewRow) => boolean;
+  /** With what reading back after a failed commit fails, again and again; default: it does not. */
+  readonly failures?: readonly unknown[];
 }
 
 /**
@@ -43,6 +46,7 @@ function createRig({
   foreignRows = 0,
   script = [],
   canHold = () => true,
+  failures = [],
 }: RigOptions = {}) {
   const index = new MvccIndex();
   const claims = { taken: [] as ClaimScope[], kept: new Latest(0), released: new Latest(0) };
@@ -91,7 +95,9 @@ function createRig({
     }),
     publish: () => undefined,
     publishFromLog: (_, revision) => published.push(revision),
-    reload: () => {
+    reload: (onFailure) => {
+      for (const failure of failures) onFailure(failure);
+      if (failures.length > 0) return new Promise(() => undefined);
       if (isAlone) return Promise.resolve();
       index.skipRow(++lastRow, false); // what the other one wrote
       index.commit(lastRow);
@@ -247,6 +253,16 @@ describe("Committer.runAlone()", () => {
       await assert.rejects(committer.runAlone(bug), broken);
       assert.equal(await committer.run(() => sideDraft("answer", {})), "answer");
     });
+});
+
+test("Committer: a database that was found without acknowledged changes lacks them also while it is away", async () => {
+  const failures = [new LostHistoryError("its last row is 1, and 2 was there"), new DriverError("failed", "Away")];
+  const { committer } = createRig({ conflicts: 1, failures });
+  await assert.rejects(
+    committer.run(() => sideDraft("answer", { leases: [{ id: 1n, ttlSeconds: 60, expiresAtMs: 5 }] })),
+    /lacks changes that were acknowledged/,
+  );
+  assert.equal(committer.lacksChanges, true);
 });
 
 describe("Committer.run() on a full disk", () => {
