@@ -40,15 +40,16 @@ export class Recovery {
     this.#catchUp = others === undefined ? undefined : new CatchUp({ ...parts, others, syncLeases });
   }
 
-  /** Reads what is new on disk and tells the watches. Tries until it works or the store closes; the log is told of the first failure. */
+  /** Reads what is new on disk and tells the watches. Tries until it works or the store closes; the log is told of the first failure of each kind. */
   async run(onFailure: (error: unknown) => void, withLeases: boolean): Promise<void> {
     const { signal, log } = this.#parts;
     let isTold = false;
     const tellLoss = lossTeller(log);
     const onRetry = (error: unknown) => {
-      if (error instanceof LostHistoryError) tellLoss(error);
+      const isLoss = error instanceof LostHistoryError;
+      if (isLoss) tellLoss(error);
       else log.log(isTold ? "debug" : "warn", { error }, "cannot read the datastore after a failure, trying again");
-      isTold = true;
+      isTold ||= !isLoss;
       onFailure(error);
     };
     try {
