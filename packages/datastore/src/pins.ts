@@ -24,7 +24,8 @@ export class Pins {
    * plan needs them no more. Rejects where it does, or where a row should be there, as when somebody deleted it in the database.
    */
   async load({ needs }: Needs): Promise<boolean> {
-    const wanted = needs.filter(({ row }) => !this.values.has(row));
+    const once = new Map(needs.map((version) => [version.row, version])); // a plan may need a value in several places
+    const wanted = [...once.values()].filter(({ row }) => !this.values.has(row));
     const loaded = await this.#load(wanted);
     for (const [row, value] of loaded) this.values.set(row, value);
     for (const { row, mod } of wanted) {

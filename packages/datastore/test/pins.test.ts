@@ -27,6 +27,11 @@ test("Pins: a row that was compacted may be missing once: the next plan does wit
   await assert.rejects(pins.load(needs(4)), /row 4 is missing in the database/);
 });
 
+test("Pins: a row that a plan needs in two places is missing once", async () => {
+  const { needs: four } = needs(4);
+  assert.equal(await createPins().load({ needs: [...four, ...four] }), false);
+});
+
 test("Pins: a row that was not compacted may not be missing", async () => {
   await assert.rejects(createPins().load(needs(6)), /row 6 is missing in the database/);
 });
