@@ -5,7 +5,7 @@ import { get } from "node:http";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { StoreError } from "@k3s/datastore";
+import { StoreError, type RangeQuery } from "@k3s/datastore";
 import { findProgram } from "@k3s/testkit";
 import { onEachTransport, startApi, type TestApi } from "./support/api.ts";
 import { rangeRequest } from "@k3s/testkit";
@@ -50,6 +50,18 @@ onEachTransport((startApi) => {
       ]);
       assert.deepEqual(await ask("/livez?exclude=serializable_read"), [200, "ok\n"]);
       assert.equal((await ask("/readyz/linearizable_read?exclude=linearizable_read"))[0], 503);
+    });
+
+    test("a server whose database is away is alive, and not ready", async (t) => {
+      const api = await startApi(t, { tcp });
+      const range = api.store.range.bind(api.store);
+      t.mock.method(api.store, "range", (query: RangeQuery) =>
+        query.serializable === true ? range(query) : Promise.reject(unavailable),
+      );
+      const statuses = ["/livez", "/readyz/serializable_read", "/health?serializable=true", "/readyz", "/health"].map(
+        async (path) => (await fetch(url(api, path))).status,
+      );
+      assert.deepEqual(await Promise.all(statuses), [200, 200, 200, 503, 503]);
     });
 
     test("/version names the release whose behaviour is offered", async (t) => {
