@@ -287,14 +287,23 @@ export class Committer {
   async #confirmAll(entries: readonly Entry[], batch: CommitBatch): Promise<void> {
     if (entries.every(({ draft }) => draft.isUnconditional)) return;
     const compacted = Math.min(...entries.map(({ compactRevision }) => compactRevision));
-    if (rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast)) {
-      // A compaction adds no row that the commit would meet: it is kept back from this look to the commit.
-      if (!this.#turn.isClaimed) {
-        await this.#turn.take("servers");
-        void this.#turn.giveBack(() => this.#loop);
-      }
+    const showsPast = rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast);
+    await (showsPast ? this.#confirmPast(batch, compacted) : this.#confirm(batch, compacted));
+  }
+
+  /** A compaction adds no row that the commit would meet: it is kept back from this look to the commit. */
+  async #confirmPast(batch: CommitBatch, compacted: number): Promise<void> {
+    if (this.#parts.driver.shared === undefined) return;
+    const wasClaimed = this.#turn.isClaimed;
+    await this.#turn.take("servers"); // a claim that stands may have run out
+    if (!this.#turn.isClaimed) throw new DriverError("conflict", "Cannot answer: compactions cannot be kept back");
+    void this.#turn.giveBack(() => this.#loop);
+    try {
       await this.#confirmPosition(batch, compacted);
-    } else await this.#confirm(batch, compacted);
+    } catch (error) {
+      if (!wasClaimed) this.#turn.usedUp(); // what it has met was there before the claim
+      throw error;
+    }
   }
 
   /** With rows the commit itself finds out. */

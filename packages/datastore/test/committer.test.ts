@@ -34,6 +34,8 @@ interface RigOptions {
   readonly canHold?: (row: NewRow) => boolean;
   /** With what reading back after a failed commit fails, again and again; default: it does not. */
   readonly failures?: readonly unknown[];
+  /** Claims that the database does not give before it gives one. */
+  readonly refusedClaims?: number;
 }
 
 /**
@@ -47,11 +49,13 @@ function createRig({
   script = [],
   canHold = () => true,
   failures = [],
+  refusedClaims = 0,
 }: RigOptions = {}) {
   const index = new MvccIndex();
   const claims = { taken: [] as ClaimScope[], kept: new Latest(0), released: new Latest(0) };
   const claim = (scope: ClaimScope) => {
     claims.taken.push(scope);
+    if (claims.taken.length <= refusedClaims) return Promise.reject(new DriverError("failed", "Cannot claim"));
     const count = (counted: Latest<number>) => {
       counted.set(counted.get() + 1);
       return Promise.resolve();
@@ -198,6 +202,31 @@ describe("Committer.settle() and run() beside a program that writes all the time
     const { change } = changeOf(index);
     await committer.runAlone(change);
     assert.deepEqual(claims.taken, ["servers", "servers"]);
+  });
+});
+
+describe("Committer.run() with a plan that writes and shows the past", () => {
+  const showingPast = (index: MvccIndex): Plan<number> => {
+    const plan = putting(index, "k");
+    return (pinned) => ({ ...plan(pinned), showsPast: true });
+  };
+
+  test("looks under a claim, and what that finds is not a stranger's", async () => {
+    const { index, committer, claims } = createRig({ foreignRows: 1 });
+    assert.equal(await committer.run(showingPast(index)), 3);
+    assert.deepEqual(claims.taken, ["servers", "servers", "servers"]);
+  });
+
+  test("asks for a claim also where one stands, which may have run out", async () => {
+    const { index, committer, claims } = createRig({ conflicts: 1 });
+    assert.equal(await committer.run(showingPast(index)), 2);
+    assert.deepEqual(claims.taken, ["servers", "everybody", "servers"]);
+  });
+
+  test("is not committed without a claim", async () => {
+    const { index, committer, claims, commits } = createRig({ refusedClaims: 1 });
+    assert.equal(await committer.run(showingPast(index)), 2);
+    assert.deepEqual([claims.taken.length, commits()], [3, 1]);
   });
 });
 
