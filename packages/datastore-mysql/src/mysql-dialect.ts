@@ -232,7 +232,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   async #write(session: MysqlSession, batch: CommitBatch): Promise<void> {
     const conditions = conditionsOf(batch);
     const isHeld = session.holds !== undefined;
-    const begin = isHeld ? [] : ["START TRANSACTION", ...(conditions.length > 0 ? [TAKE_LOCK] : [])];
+    const begin = isHeld ? [] : ["START TRANSACTION", ...(takesTurn(batch, conditions) ? [TAKE_LOCK] : [])];
     const end = isHeld ? ["COMMIT", ...giveBack(session)] : ["COMMIT"];
     const before = [...begin, ...conditions];
     const [only = [], ...more] = hasParts(batch) ? [] : this.#packetsOf(session, batch, before);
@@ -260,6 +260,11 @@ export class MysqlDialect implements Dialect<MysqlSession> {
     const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
     return packetsOf([...before, ...writesOf(batch, this.#layout.name)], maxChars);
   }
+}
+
+/** A compaction changes nothing that others compare, but is kept back by their claims. */
+function takesTurn({ compactRevision }: CommitBatch, conditions: readonly string[]): boolean {
+  return conditions.length > 0 || compactRevision !== undefined;
 }
 
 /** Whether LOCK TABLES keeps everybody back: in a cluster of several writers it holds for one of them, and TiDB ignores it. */

@@ -58,15 +58,17 @@ export function commitStatement(batch: CommitBatch, writer: string): CommitState
 
 function addBase(parts: Parts, batch: CommitBatch): void {
   const isGuarded = batch.rows.length > 0 || batch.endedLeases.length > 0;
-  if (isGuarded) parts.add("held", `SELECT ${LOCK} AS held`);
-  const from = isGuarded ? "FROM held" : "";
+  // A compaction changes nothing that others compare, but is kept back by their claims.
+  const isLocked = isGuarded || batch.compactRevision !== undefined;
+  if (isLocked) parts.add("held", `SELECT ${LOCK} AS held`);
+  const from = isLocked ? "FROM held" : "";
   const isLast = isGuarded ? `coalesce((SELECT max(id) FROM kine), 0) = ${parts.bind(batch.after)}` : "true";
   const needed = neededLeases(batch);
   if (needed.count === 0) {
     parts.add("base", `SELECT ${isLast} AS fits ${from}`);
     return;
   }
-  const found = addNeeded(parts, needed, isGuarded ? "held, kine_lease l" : "kine_lease l");
+  const found = addNeeded(parts, needed, isLocked ? "held, kine_lease l" : "kine_lease l");
   const areStored = `(SELECT count(*) FROM ${found}) = ${parts.bind(needed.count)}`;
   parts.add("base", `SELECT ${isLast} AND ${areStored} AS fits ${from}`);
 }

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { sleep } from "@k3s/async";
 import { emptyBatch, openStore, type Txn } from "@k3s/datastore";
 import { collectLog } from "./collect-log.ts";
 import type { SqlTestDatabase } from "./sql-test-database.ts";
 import { creations, EVERYTHING, put, query, rangeOf, rowIds, write } from "./store-ops.ts";
 import { until } from "./until.ts";
 import { WatchRecorder } from "./watch-recorder.ts";
-import { withClaim } from "./with-commit.ts";
+import { withClaim, withCommit } from "./with-commit.ts";
+
+/** Time enough for a compaction that nobody keeps back, and far less than a claim lasts. */
+const LOOK_MS = 300;
 
 /** Takes the lock of commits to the named database, on a connection of its own; resolves with what says that this one is lost. */
 type HoldLock = (t: TestContext, name: string) => Promise<AbortSignal>;
@@ -74,6 +78,28 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     const { results } = await store.txn(both());
     const [, range] = results;
     assert.deepEqual(range?.kind === "range" && range.range.kvs.map(({ value }) => value.toString()), ["2"]);
+  });
+
+  test("a compaction of another server waits for the commit of a transaction that writes and reads the past", async (t) => {
+    const name = database.newName();
+    const other = await database.store(t, name);
+    for (const value of ["1", "2", "3"]) await other.txn(overwrite("/k", value));
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const past = Number(other.currentRevision) - 2;
+    let compaction: Promise<unknown> | undefined;
+    const compacted: unknown[] = [];
+    const beside = withCommit(driver, async (batch) => {
+      compaction ??= other.compact(past + 1);
+      await Promise.race([compaction, sleep(LOOK_MS)]);
+      compacted.push((await driver.shared?.position())?.compactRevision);
+      await driver.commit(batch);
+    });
+    const store = await openStore(beside, { log: collectLog().log });
+    t.after(() => store.close());
+    const readPast = { kind: "range", query: query(rangeOf("/k"), { revision: past }) } as const;
+    await store.txn({ ...overwrite("/k", "4"), success: [put("/k", "4"), readPast] });
+    assert.deepEqual(compacted, [0]);
+    await compaction;
   });
 
   test("a write of one is read by the other at once, and told to its watch", async (t) => {
