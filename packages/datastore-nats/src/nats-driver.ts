@@ -246,7 +246,9 @@ export class NatsDriver implements Driver {
   async #commit(batch: CommitBatch): Promise<void> {
     const { claims, writer, log } = this.#parts;
     await writer.ready(batch); // first: meanwhile others need not wait for us
-    if (batch.rows.length > LONG_ROWS) await claims.claim();
+    // A compaction meets no row: whoever claims the next commit could else not know that one is on its way.
+    const isCompaction = batch.compactRevision !== undefined;
+    if (batch.rows.length > LONG_ROWS || isCompaction) await claims.claim();
     else await claims.turn();
     try {
       await this.#write(batch);
@@ -254,7 +256,7 @@ export class NatsDriver implements Driver {
       await claims.done().catch((cause: unknown) => log.debug({ error: cause }, "cannot give back a claim"));
       throw error;
     }
-    if (batch.rows.length > 0) await claims.done();
+    if (batch.rows.length > 0 || isCompaction) await claims.done();
   }
 
   async #write(batch: CommitBatch): Promise<void> {

@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { sleep } from "@k3s/async";
 import { CLAIM_LIMIT_MS, type Driver, type SharedDatabase } from "@k3s/datastore";
 import { Bucket } from "../src/bucket.ts";
 import { HistoryGuard } from "../src/history-guard.ts";
 import { NatsLink } from "../src/nats-link.ts";
 import { RowMessages } from "../src/row-message.ts";
 import { RowWriter } from "../src/row-writer.ts";
+import { SideBucket } from "../src/side-bucket.ts";
 import { Subjects } from "../src/subjects.ts";
 import { connect } from "@nats-io/transport-node";
 import { until } from "@k3s/testkit";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openDriver, quietLog, startNats } from "./support/nats-fixture.ts";
 import { nothing, ofKind, row } from "./support/rows.ts";
+
+/** Time enough for a claim that nobody has, and far less than one lasts. */
+const LOOK_MS = 300;
 
 function sharedOf(driver: Driver): SharedDatabase {
   assert.ok(driver.shared !== undefined);
@@ -166,6 +171,32 @@ describe("heads() and values()", () => {
 });
 
 describe("claim()", () => {
+  test("is given with the compaction that another server has begun, or before it, but not in its midst", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    type Put = (this: SideBucket, revision: number) => Promise<void>;
+    const putCompacted = Reflect.get(SideBucket.prototype, "putCompacted") as Put; // sound: it is that method
+    t.mock.method(SideBucket.prototype, "putCompacted", async function (this: SideBucket, revision: number) {
+      begun.resolve();
+      await go.promise;
+      await putCompacted.call(this, revision);
+    });
+    const compaction = two.commit({ ...nothing, compactRevision: 1 });
+    await begun.promise;
+    const seen = sharedOf(one)
+      .claim("servers")
+      .then(async (claim) => {
+        const { compactRevision } = await sharedOf(one).position();
+        await claim.release();
+        return compactRevision;
+      });
+    await Promise.race([seen, sleep(LOOK_MS)]);
+    go.resolve();
+    await compaction;
+    assert.equal(await seen, 1);
+  });
+
   test("keeps the commits of others back until it is released", async (t) => {
     const server = await startNats(t);
     const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
