@@ -293,7 +293,7 @@ export class Committer {
 
   /** A compaction adds no row that the commit would meet: it is kept back from this look to the commit. */
   async #confirmPast(batch: CommitBatch, compacted: number): Promise<void> {
-    if (this.#parts.driver.shared === undefined) return;
+    if (this.#parts.driver.shared === undefined) return this.#confirmPosition(batch, compacted);
     const wasClaimed = this.#turn.isClaimed;
     await this.#turn.take("servers"); // a claim that stands may have run out
     if (!this.#turn.isClaimed) throw new DriverError("conflict", "Cannot answer: compactions cannot be kept back");
