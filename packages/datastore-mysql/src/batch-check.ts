@@ -10,7 +10,7 @@ interface Limits {
   readonly maxPacketBytes: number;
 }
 
-/** Throws DriverError for rows that the table cannot hold, before anything is sent. */
+/** Throws DriverError for rows that the table cannot hold, before they are sent. */
 export function checkBatch({ rows }: CommitBatch, limits: Limits): void {
   const { layout } = limits;
   const last = rows.at(-1);

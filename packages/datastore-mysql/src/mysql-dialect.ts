@@ -161,7 +161,6 @@ export class MysqlDialect implements Dialect<MysqlSession> {
 
   async commit(session: MysqlSession, batch: CommitBatch): Promise<boolean> {
     try {
-      checkBatch(batch, { layout: this.#layout, maxPacketBytes: session.maxPacketBytes });
       await this.#write(session, batch);
       return true;
     } catch (error) {
@@ -257,6 +256,7 @@ export class MysqlDialect implements Dialect<MysqlSession> {
   }
 
   #packetsOf(session: MysqlSession, batch: CommitBatch, before: readonly string[]): string[][] {
+    checkBatch(batch, { layout: this.#layout, maxPacketBytes: session.maxPacketBytes });
     const maxChars = Math.min(session.maxPacketBytes * PACKET_SHARE, PACKET_CHARS_MAX);
     return packetsOf([...before, ...writesOf(batch, this.#layout.name)], maxChars);
   }

@@ -55,8 +55,9 @@ export function batchRows(batch: CommitBatch): BatchRows {
 /** Leases that have to be stored for the batch to be true: those it requires, those its rows name, and those it found due. */
 export function neededLeases({ rows, leases, requiredLeases, dueLeases }: CommitBatch): NeededLeases {
   const given = new Set(leases.map(({ id }) => id));
-  const named = rows.map(({ lease }) => lease).filter((id) => id !== 0n && !given.has(id));
-  const anyEnd = new Set([...named, ...requiredLeases]);
+  const anyEnd = new Set<LeaseId>();
+  for (const { lease } of rows) if (lease !== 0n && !given.has(lease)) anyEnd.add(lease);
+  for (const id of requiredLeases) anyEnd.add(id);
   for (const { id } of dueLeases) anyEnd.delete(id);
   return { anyEnd: [...anyEnd], sameEnd: dueLeases, count: anyEnd.size + dueLeases.length };
 }
