@@ -1,9 +1,12 @@
-import { DriverError, type CommitBatch } from "@k3s/datastore";
+import { DriverError, type CommitBatch, type NewRow } from "@k3s/datastore";
 import { columnName, type NameColumn } from "./column-name.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { toNumber, toText } from "./read-rows.ts";
 import { MIGRATE_IDS, MIGRATE_VALUES, migrateNames, type TableLayout } from "./schema.ts";
 import { textLiteral } from "./sql-text.ts";
+
+/** Pairs in one question: the server's time for it grows with their square, a thousand take many seconds. */
+const ASKED_ROWS = 50;
 
 interface Limits {
   readonly layout: TableLayout;
@@ -54,16 +57,31 @@ interface Duplicate {
  * only the same to the database.
  */
 export async function explainDuplicate(session: MysqlSession, { batch, column, cause }: Duplicate): Promise<unknown> {
-  const own = batch.rows.map(({ name, prevRevision }) => ({ name: columnName(name, column), prevRevision }));
-  const keys = new Set(own.map(({ name, prevRevision }) => `${prevRevision} ${name}`));
-  const pairs = own.map(({ name, prevRevision }) => `(${textLiteral(name)},${prevRevision})`).join(",");
-  const [[lastRow] = [], found = []] = await session.selectAll([
-    "SELECT MAX(id) FROM kine",
-    `SELECT name,prev_revision,id FROM kine WHERE (name,prev_revision) IN (${pairs})`,
-  ]);
-  const isTaken = found.some(([name, prev]) => keys.has(`${toNumber(prev)} ${toText(name)}`));
-  if (isTaken || toNumber(lastRow?.[0]) !== batch.after) return cause;
-  const other = found[0] === undefined ? "another key written at the same time" : `"${toText(found[0][0])}"`;
+  const [lastRow] = await session.select("SELECT MAX(id) FROM kine");
+  if (toNumber(lastRow?.[0]) !== batch.after) return cause;
+  let other: string | undefined;
+  for (let at = 0; at < batch.rows.length; at += ASKED_ROWS) {
+    const found = await findSame(session, batch.rows.slice(at, at + ASKED_ROWS), column);
+    if (found.isTaken) return cause;
+    other ??= found.other;
+  }
+  other = other === undefined ? "another key written at the same time" : `"${other}"`;
   const why = `the table takes a key for the same as ${other}, from which it differs in letter case or accents`;
   return new DriverError("refused", `Cannot write: ${why}; run: ${migrateNames(column)}`, { cause });
+}
+
+interface Same {
+  /** Whether one of the rows themselves is in the table. */
+  readonly isTaken: boolean;
+  /** The name of a row that is the same as one of them to the table. */
+  readonly other: string | undefined;
+}
+
+async function findSame(session: MysqlSession, rows: readonly NewRow[], column: NameColumn): Promise<Same> {
+  const own = rows.map(({ name, prevRevision }) => ({ name: columnName(name, column), prevRevision }));
+  const keys = new Set(own.map(({ name, prevRevision }) => `${prevRevision} ${name}`));
+  const pairs = own.map(({ name, prevRevision }) => `(${textLiteral(name)},${prevRevision})`).join(",");
+  const found = await session.select(`SELECT name,prev_revision FROM kine WHERE (name,prev_revision) IN (${pairs})`);
+  const isTaken = found.some(([name, prev]) => keys.has(`${toNumber(prev)} ${toText(name)}`));
+  return { isTaken, other: found[0] && toText(found[0][0]) };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
-import type { NewRow } from "@k3s/datastore";
+import { describe, test, type TestContext } from "node:test";
+import type { Driver, NewRow } from "@k3s/datastore";
 import { batchOf, collectLog, creations, lifeOf, oldValuesConformance, TurnCounter, until } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
@@ -9,6 +9,8 @@ const database = TestDatabase.forFile({ args: () => ["--max-allowed-packet=4M"] 
 const MIB = 1024 * 1024;
 
 const OLD_VALUES = "SELECT id, LENGTH(value), LENGTH(old_value), LEFT(old_value, 3) FROM kine ORDER BY id";
+
+const WAITING = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state='LOCK WAIT'";
 
 describe("commit() in MariaDB", () => {
   oldValuesConformance(database, OLD_VALUES);
@@ -59,6 +61,44 @@ describe("commit() in MariaDB", () => {
     await assert.rejects(driver.commit(batchOf(0, rows)), { kind: "refused", message: /its key takes 701 bytes/ });
     assert.equal((await driver.shared?.position())?.lastRow, 0);
     await driver.commit(batchOf(0, small));
+  });
+
+  describe("in a table that compares names loosely", () => {
+    /** A driver on such a table, with the key "/a" in its first row. */
+    async function openLoose(t: TestContext, name: string): Promise<Driver> {
+      await database.open(t, { dsn: database.dsn(name) });
+      await database.sql(t, name, "ALTER TABLE kine MODIFY name VARCHAR(630) CHARACTER SET ascii");
+      const driver = await database.open(t, { dsn: database.dsn(name) });
+      await driver.commit(creations(0, "/a"));
+      return driver;
+    }
+
+    test("tells a conflict of more rows than a packet holds as one", async (t) => {
+      const name = database.newName();
+      const driver = await openLoose(t, name);
+      const kine = await database.connect(t, name);
+      const columns = "id,name,created,deleted,create_revision,prev_revision,lease";
+      await kine.query(`START TRANSACTION; INSERT INTO kine (${columns}) VALUES (15000,'/b',1,0,0,0,0)`);
+      const keys = Array.from({ length: 20_000 }, (_, i) => `/${"x".repeat(230)}/${i}`);
+      const refused = assert.rejects(driver.commit(creations(1, ...keys)), { kind: "conflict" });
+      await until("the commit meets the row", async () => {
+        const [[count] = []] = await database.sql(t, name, WAITING);
+        return Number(count) > 0;
+      });
+      await kine.query("COMMIT");
+      await refused;
+    });
+
+    test("tells it from keys that are the same to the table, wherever they stand among many", async (t) => {
+      const driver = await openLoose(t, database.newName());
+      const keys = Array.from({ length: 120 }, (_, i) => `/many/${i}`);
+      const same = { kind: "refused", message: /the same as "\/a"/ };
+      await assert.rejects(driver.commit(creations(1, "/A", ...keys)), same);
+      await assert.rejects(driver.commit(creations(1, ...keys, "/A")), same);
+      await assert.rejects(driver.commit(creations(1, ...keys, "/a")), { kind: "conflict" });
+      const beside = { kind: "refused", message: /the same as another key written at the same time/ };
+      await assert.rejects(driver.commit(creations(1, ...keys, "/MANY/7")), beside);
+    });
   });
 
   test("refuses a value that no packet can hold, before anything is sent", async (t) => {
