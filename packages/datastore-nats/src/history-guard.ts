@@ -1,6 +1,7 @@
 import { sleep } from "@k3s/async";
 import type { NatsLink } from "./nats-link.ts";
 import { streamOf } from "./bucket-config.ts";
+import { inSlices } from "./in-slices.ts";
 
 /** Names of consumers by which our servers follow the bucket begin so, then who it is. */
 const NAME_PREFIX = "k3s-follow-";
@@ -19,6 +20,8 @@ const NOT_FOUND = 10_014;
 const UNKNOWN = -1;
 /** Names that are remembered until it is known how far the others have read. */
 const MAX_NAMES = 1000;
+/** Rows looked at in one turn of the event loop: a few milliseconds. */
+const SLICE_ROWS = 5000;
 
 interface HistoryGuardOptions {
   readonly link: NatsLink;
@@ -78,12 +81,16 @@ export class HistoryGuard {
 
   /**
    * Takes rows that are written next and without a wait in between: those of one transaction, or a row of its own. 0: they can be written.
-   * Else none is taken, before {@link waitFor} the row that it gives.
+   * Else none is taken, before {@link waitFor} the row that it gives. Nothing else may be asked of the guard meanwhile.
    */
-  admit(rows: readonly NamedRow[]): number {
+  async admit(rows: readonly NamedRow[]): Promise<number> {
     if (this.#options.history <= 0) return 0;
-    const blocker = this.#unread(rows.reduce((newest, { name }) => Math.max(newest, this.#droppedBy(name)), 0));
-    if (blocker === 0) for (const row of rows) this.#remember(row);
+    let newest = 0;
+    await inSlices(rows, SLICE_ROWS, ({ name }) => {
+      newest = Math.max(newest, this.#droppedBy(name));
+    });
+    const blocker = this.#unread(newest);
+    if (blocker === 0) await inSlices(rows, SLICE_ROWS, (row) => this.#remember(row));
     return blocker;
   }
 

@@ -18,7 +18,6 @@ import {
   type SharedDatabase,
   type SideState,
 } from "@k3s/datastore";
-import { nextTurn } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
@@ -26,6 +25,7 @@ import type { Claims } from "./claims.ts";
 import { Follower } from "./follower.ts";
 import { HistoryFloor } from "./history-floor.ts";
 import { followerPrefix } from "./history-guard.ts";
+import { inSlices } from "./in-slices.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { parseRowHeader, ROW_HEADER } from "./row-header.ts";
 import type { SettledRow } from "./row-assembler.ts";
@@ -311,10 +311,9 @@ export class NatsDriver implements Driver {
   }
 
   async #noteRemovable(rows: readonly NewRow[]): Promise<void> {
-    for (const [i, { id, name, deleted }] of rows.entries()) {
+    await inSlices(rows, SLICE_ROWS, ({ id, name, deleted }) => {
       if (deleted) this.#removable.set(id, name);
-      if (i % SLICE_ROWS === SLICE_ROWS - 1) await nextTurn();
-    }
+    });
   }
 
   async #writeNote(note: SideNote, after: number): Promise<void> {
@@ -326,7 +325,7 @@ export class NatsDriver implements Driver {
   async #assertLeases({ rows, leases, requiredLeases }: CommitBatch): Promise<void> {
     const { side } = this.#parts;
     const given = new Set(leases.map(({ id }) => id));
-    const named = rows.map(({ lease }) => lease).filter((id) => id !== 0n && !given.has(id));
+    const named = rows.filter(({ lease }) => lease !== 0n && !given.has(lease)).map(({ lease }) => lease);
     const findUnknown = () => [...named, ...requiredLeases].find((id) => !side.has(id));
     if (findUnknown() === undefined) return;
     await side.fresh();

@@ -2,6 +2,7 @@ import { DriverError, type CommitBatch, type NewRow } from "@k3s/datastore";
 import { failpoint } from "@k3s/failpoints";
 import type { Bucket } from "./bucket.ts";
 import type { HistoryGuard } from "./history-guard.ts";
+import { inSlices } from "./in-slices.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { formatNote } from "./row-header.ts";
 import { HEADER_BYTES, type OutgoingMessage, type RowMessages } from "./row-message.ts";
@@ -11,6 +12,8 @@ import type { SideNote } from "./row-record.ts";
 const MAX_NOTE_BYTES = 60_000;
 /** Messages under way at a time: enough to hide the way to the server, and answered long before any of them is given up. */
 const MAX_PENDING = 256;
+/** Messages that are made, or sent, in one turn of the event loop: a few milliseconds. */
+const SLICE_MESSAGES = 64;
 
 interface RowWriterOptions {
   readonly messages: Bucket;
@@ -64,9 +67,9 @@ export class RowWriter {
    * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be. `keepOn` is called again and
    * again while a batch takes long; it does not reject.
    *
-   * Between the rows of a transaction it waits for nothing but the answers to those rows. To the others a transaction that stands still is
-   * one whose writer died, and soon they take it back (see SpanRepair); how fast they read on must never decide on that. So they are
-   * waited for before its first row only: what of theirs it may drop is known by then.
+   * Between the rows of a transaction it waits for nothing but the answers to those rows and its turn in the event loop. To the others a
+   * transaction that stands still is one whose writer died, and soon they take it back (see SpanRepair); how fast they read on must never
+   * decide on that. So they are waited for before its first row only: what of theirs it may drop is known by then.
    */
   async write(batch: CommitBatch, note: SideNote | undefined, keepOn: () => Promise<void>): Promise<void> {
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
@@ -91,7 +94,7 @@ export class RowWriter {
     const { guard } = this.#options;
     for (let at = start; ;) {
       const next = ends.get(at) ?? at + 1;
-      const blocker = guard.admit(rows.slice(at, next));
+      const blocker = await guard.admit(rows.slice(at, next));
       if (blocker === 0) at = next;
       else if (at === start) await guard.waitFor(blocker, keepOn);
       if (at >= rows.length || at - start >= MAX_PENDING || (blocker > 0 && at > start)) return at;
@@ -101,7 +104,7 @@ export class RowWriter {
   async #writePart(part: Part): Promise<void> {
     const { batch, start, end } = part;
     try {
-      assertAllWritten(await Promise.allSettled(this.#publish(part)), start > 0);
+      assertAllWritten(await this.#publish(part), start > 0);
     } catch (error) {
       const isUnsure = error instanceof DriverError && error.kind === "failed";
       this.#options.guard.withdraw(batch.after + 1 + (isUnsure ? end : start));
@@ -109,24 +112,28 @@ export class RowWriter {
     }
   }
 
-  /** All of them can be sent, or none is. */
-  #publish({ batch, note, prefix, start, end }: Part): Promise<number>[] {
+  /** All of them can be sent, or none is. Resolves once each has been answered. */
+  async #publish({ batch, note, prefix, start, end }: Part): Promise<readonly PromiseSettledResult<number>[]> {
     const { messages } = this.#options;
     const last = batch.rows.length - 1;
-    const rows = batch.rows.slice(start, end);
-    const outgoing = rows.map((row, n) => {
+    const outgoing: OutgoingMessage[] = [];
+    await inSlices(batch.rows.slice(start, end), SLICE_MESSAGES, (row, n) => {
       assertId(row, batch.after + 1 + start + n);
       const message = this.#toMessage(batch, row, start + n === last ? note : undefined);
       if (typeof message === "string") throw new DriverError(start > 0 ? "failed" : "refused", message);
-      return message;
+      outgoing.push(message);
     });
-    return outgoing.map((message, n) => {
+    const answers: Promise<number>[] = [];
+    await inSlices(outgoing, SLICE_MESSAGES, (message, n) => {
       const i = start + n;
-      return messages.publish(message, {
+      const answer = messages.publish(message, {
         expect: { lastSequence: batch.after + i, ...(i > 0 && { lastMsgID: `${prefix}${i - 1}` }) },
         ...(i < last && { msgID: `${prefix}${i}` }),
       });
+      answer.catch(() => undefined); // heard below, and perhaps there before the last one is asked for
+      answers.push(answer);
     });
+    return Promise.allSettled(answers);
   }
 
   /** Tells of ended leases when there is no row to tell it with. Takes the id after `after`. */
