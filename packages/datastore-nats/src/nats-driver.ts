@@ -298,7 +298,10 @@ export class NatsDriver implements Driver {
     const { leases, endedLeases } = batch;
     await side.forgetEnded(); // the rows may take the place of those that tell of the ends
     const note = leases.length + endedLeases.length > 0 ? { leases, endedLeases } : undefined;
-    await writer.write(batch, note, () => this.#keepClaim());
+    await writer.write(batch, note, {
+      keepOn: () => this.#keepClaim(),
+      stored: (last) => this.#tail?.forget(last), // only what others write is read as it arrives
+    });
     const last = batch.rows.at(-1);
     if (note !== undefined && last !== undefined) side.note(note, last.id);
     await this.#noteRemovable(batch.rows);

@@ -26,18 +26,26 @@ export class RowTail {
   }
 
   add(message: StoredMessage): void {
-    this.#bytes += message.data?.length ?? 0;
-    this.#messages.push(message);
-    this.#last.set(message.seq);
-    if (this.#bytes > MAX_BYTES) this.#drop(message.seq);
+    const { seq, data } = message;
+    if (seq > this.#from) {
+      this.#bytes += data?.length ?? 0;
+      this.#messages.push(message);
+    }
+    this.#last.set(seq);
+    if (this.#bytes > MAX_BYTES) this.#drop(seq);
+  }
+
+  /** Keeps nothing up to a sequence, whether it has arrived or not: nobody is going to read it. */
+  forget(upTo: number): void {
+    if (upTo <= this.#from) return;
+    this.#cut(upTo);
+    this.#from = upTo;
   }
 
   /** Messages after a sequence, at most `limit`; undefined: they are not all here. Earlier ones are forgotten. */
   take(after: number, limit: number): readonly StoredMessage[] | undefined {
     if (after < this.#from) return undefined;
-    const start = this.#messages.findIndex(({ seq }) => seq > after);
-    this.#messages = start < 0 ? [] : this.#messages.slice(start);
-    this.#bytes = this.#messages.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
+    this.#cut(after);
     this.#from = Math.max(this.#from, Math.min(after, this.last));
     return this.#messages.slice(0, limit);
   }
@@ -51,6 +59,12 @@ export class RowTail {
     } catch {
       return false;
     }
+  }
+
+  #cut(after: number): void {
+    const start = this.#messages.findIndex(({ seq }) => seq > after);
+    this.#messages = start < 0 ? [] : this.#messages.slice(start);
+    this.#bytes = this.#messages.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
   }
 
   #drop(seq: number): void {

@@ -34,6 +34,14 @@ interface Part {
   readonly end: number;
 }
 
+/** Hears how a batch gets on. */
+export interface Progress {
+  /** Called again and again while it takes long. It does not reject. */
+  keepOn(): Promise<void>;
+  /** Told of the last row of some that are stored, after those before them. */
+  stored(last: number): void;
+}
+
 /** Where a batch is to go on. */
 interface Beginning {
   readonly batch: CommitBatch;
@@ -64,14 +72,14 @@ export class RowWriter {
   }
 
   /**
-   * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be. `keepOn` is called again and
-   * again while a batch takes long; it does not reject.
+   * Resolves once all rows are stored. `conflict` and `refused`: none is. `failed`: the first ones may be.
    *
    * Between the rows of a transaction it waits for nothing but the answers to those rows and its turn in the event loop. To the others a
    * transaction that stands still is one whose writer died, and soon they take it back (see SpanRepair); how fast they read on must never
    * decide on that. So they are waited for before its first row only: what of theirs it may drop is known by then.
    */
-  async write(batch: CommitBatch, note: SideNote | undefined, keepOn: () => Promise<void>): Promise<void> {
+  async write(batch: CommitBatch, note: SideNote | undefined, progress: Progress): Promise<void> {
+    const keepOn = () => progress.keepOn();
     const prefix = `${this.#options.writer}-${(this.#batches++).toString(36)}-`;
     const ends = new Map(batch.spans.map(({ first, last }) => [first - batch.after - 1, last - batch.after]));
     let kept = Promise.resolve();
@@ -81,6 +89,7 @@ export class RowWriter {
         kept = kept.then(keepOn);
         const end = Math.min(admitted, start + MAX_PENDING);
         await this.#writePart({ batch, note, prefix, start, end });
+        progress.stored(batch.after + end);
         start = end;
         if (start < batch.rows.length) failpoint("nats.part");
       }

@@ -6,6 +6,7 @@ import { Bucket } from "../src/bucket.ts";
 import { HistoryGuard } from "../src/history-guard.ts";
 import { NatsLink } from "../src/nats-link.ts";
 import { RowMessages } from "../src/row-message.ts";
+import { RowTail } from "../src/row-tail.ts";
 import { RowWriter } from "../src/row-writer.ts";
 import { SideBucket } from "../src/side-bucket.ts";
 import { Subjects } from "../src/subjects.ts";
@@ -56,7 +57,7 @@ describe("commit()", () => {
     const writer = new RowWriter({ messages, codec, link, guard, writer: "test" });
     const rows = [row(1, "/a"), row(2, "/b"), row(3, "/c"), row(4, "/d")];
     await assert.rejects(
-      writer.write({ ...nothing, rows }, undefined, () => Promise.resolve()),
+      writer.write({ ...nothing, rows }, undefined, { keepOn: () => Promise.resolve(), stored: () => undefined }),
       ofKind("failed"),
     );
     assert.deepEqual(await kine.events(), ["1 create /a", "2 create /kine"]);
@@ -94,6 +95,18 @@ describe("commit()", () => {
       ],
     );
     assert.deepEqual(side.spans, [{ first: 1, last: 2 }]);
+  });
+
+  test("keeps none of its own rows for a reader once they are stored, and reads them all the same", async (t) => {
+    const forget = t.mock.method(RowTail.prototype, "forget");
+    const driver = await openDriver(t, await startNats(t));
+    await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
+    await driver.commit({ ...nothing, after: 2, rows: [row(3, "/c")] });
+    assert.deepEqual(
+      forget.mock.calls.map((call) => call.arguments),
+      [[2], [3]],
+    );
+    assert.deepEqual(ids((await sharedOf(driver).changes(0, 10)).rows), [1, 2, 3]);
   });
 
   test("moves the compaction marker forward only, on all servers", async (t) => {

@@ -20,6 +20,8 @@ const batch: CommitBatch = {
   spans: [{ first: 1, last: ROWS }],
 };
 
+const unheard = { keepOn: () => Promise.resolve(), stored: () => undefined };
+
 /** A writer to a new bucket, with what it makes messages with and writes them to. */
 async function openWriter(t: TestContext) {
   const server = await startNats(t);
@@ -49,16 +51,30 @@ describe("RowWriter", () => {
       await all.promise;
       return publish(message, options);
     };
-    await writer.write(batch, undefined, () => Promise.resolve());
+    await writer.write(batch, undefined, unheard);
     assert.equal(await messages.lastSequence(), ROWS);
     assert.deepEqual([made.most, sent.most], [64, 64]);
+  });
+
+  test("tells of the rows that are stored, and no more of those behind a failure", async (t) => {
+    const { messages, writer } = await openWriter(t);
+    const publish = messages.publish.bind(messages);
+    messages.publish = (message, options) =>
+      options.expect?.lastSequence === 600
+        ? Promise.reject(new DriverError("failed", "Cannot write message: NATS is away"))
+        : publish(message, options);
+    const rows = Array.from({ length: 700 }, (_, i) => row(i + 1, `/many/${i}`));
+    const stored: number[] = [];
+    const progress = { ...unheard, stored: (last: number) => stored.push(last) };
+    await assert.rejects(writer.write({ ...nothing, rows }, undefined, progress), ofKind("failed"));
+    assert.deepEqual(stored, [256, 512]);
   });
 
   test("fails with the first refusal, also where that comes before the last message is sent", async (t) => {
     const { messages, writer } = await openWriter(t);
     let count = 0;
     messages.publish = () => Promise.reject(new DriverError("conflict", `Cannot write message ${++count}`));
-    const written = writer.write(batch, undefined, () => Promise.resolve());
+    const written = writer.write(batch, undefined, unheard);
     await assert.rejects(written, { kind: "conflict", message: "Cannot write message 1" });
     assert.equal(count, ROWS);
   });
@@ -67,7 +83,7 @@ describe("RowWriter", () => {
     const { messages, writer } = await openWriter(t);
     const large = row(200, "/large", { value: Buffer.alloc(900_000) });
     const rows = batch.rows.map((each) => (each.id === large.id ? large : each));
-    const written = writer.write({ ...batch, rows }, undefined, () => Promise.resolve());
+    const written = writer.write({ ...batch, rows }, undefined, unheard);
     await assert.rejects(written, ofKind("refused"));
     assert.equal(await messages.lastSequence(), 0);
   });
