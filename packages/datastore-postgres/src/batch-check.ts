@@ -5,7 +5,7 @@ import { MIGRATE_IDS, type TableLayout } from "./schema.ts";
 const NAME_BYTES_MAX = 2600;
 const BEYOND_ASCII = /[^\u0000-\u007f]/;
 
-/** Throws DriverError for rows that the table cannot hold, before anything is sent. */
+/** Throws DriverError for rows that the table cannot hold, before they are sent. */
 export function checkBatch({ rows }: CommitBatch, layout: TableLayout): void {
   const last = rows.at(-1);
   if (last !== undefined && last.id > layout.idMax) {

@@ -20,7 +20,7 @@ import {
   type RowPage,
 } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
-import { checkBatch, nameRefusal } from "./batch-check.ts";
+import { nameRefusal } from "./batch-check.ts";
 import { classify, sqlState } from "./classify.ts";
 import { CHANNEL } from "./commit-statement.ts";
 import { connectLimitMs, connectPostgres, type PostgresPlace } from "./connect-postgres.ts";
@@ -117,14 +117,8 @@ export class PostgresDialect implements Dialect<PostgresSession> {
     return reading.readPresent(session, ids);
   }
 
-  async commit(session: PostgresSession, batch: CommitBatch): Promise<boolean> {
-    try {
-      checkBatch(batch, this.#parts.layout);
-    } catch (error) {
-      if (session.isLocked) await writing.unlock(session);
-      throw error;
-    }
-    return writing.commit(session, batch, this.#writer);
+  commit(session: PostgresSession, batch: CommitBatch): Promise<boolean> {
+    return writing.commit(session, batch, { writer: this.#writer, layout: this.#parts.layout });
   }
 
   forget(session: PostgresSession, lost: PostgresSession, batch: CommitBatch): Promise<void> {

@@ -2,9 +2,11 @@ import { randomUUID } from "node:crypto";
 import type { CommitBatch, Pruning } from "@k3s/datastore";
 import { gapName, hasParts, partsOf, TABLE_WAIT_MS } from "@k3s/datastore-sql";
 import { failpoint } from "@k3s/failpoints";
+import { checkBatch } from "./batch-check.ts";
 import { CLAIM, commitStatement, LOCK } from "./commit-statement.ts";
 import { LOCK_WAIT_MS } from "./connect-postgres.ts";
 import type { PostgresSession } from "./postgres-session.ts";
+import type { TableLayout } from "./schema.ts";
 
 const FILL = {
   name: "fill",
@@ -32,14 +34,20 @@ export function newWriterName(): string {
   return randomUUID();
 }
 
+interface WriteOptions {
+  /** Names this process; see {@link newWriterName}. */
+  readonly writer: string;
+  readonly layout: TableLayout;
+}
+
 /** Carries out a batch; see `Dialect.commit`. */
-export async function commit(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
+export async function commit(session: PostgresSession, batch: CommitBatch, options: WriteOptions): Promise<boolean> {
   // Without rows nothing but a lock taken before makes sure that no row names a lease that ends here.
   const isEndAlone = batch.rows.length === 0 && batch.endedLeases.length > 0;
   if ((isEndAlone || hasParts(batch)) && !session.isLocked) await lock(session);
-  if (!session.isLocked) return write(session, batch, writer);
+  if (!session.isLocked) return write(session, batch, options);
   try {
-    const isDone = await writeParts(session, batch, writer);
+    const isDone = await writeParts(session, batch, options);
     failpoint("postgres.written");
     await session.run(isDone ? "COMMIT" : "ROLLBACK");
     return isDone;
@@ -52,12 +60,14 @@ export async function commit(session: PostgresSession, batch: CommitBatch, write
 }
 
 /** In an open transaction, with the lock. */
-async function writeParts(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
-  for (const part of partsOf(batch)) if (!(await write(session, part, writer))) return false;
+async function writeParts(session: PostgresSession, batch: CommitBatch, options: WriteOptions): Promise<boolean> {
+  for (const part of partsOf(batch)) if (!(await write(session, part, options))) return false;
   return true;
 }
 
-async function write(session: PostgresSession, batch: CommitBatch, writer: string): Promise<boolean> {
+async function write(session: PostgresSession, batch: CommitBatch, options: WriteOptions): Promise<boolean> {
+  const { writer, layout } = options;
+  checkBatch(batch, layout);
   const { statement, values } = commitStatement(batch, writer);
   return fits(await session.query(statement, values));
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { batchOf, creations, oldValuesConformance } from "@k3s/testkit";
+import type { NewRow } from "@k3s/datastore";
+import { batchOf, creations, oldValuesConformance, TurnCounter } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -21,6 +22,35 @@ describe("commit() in PostgreSQL", () => {
     const batch = batchOf(20_000, [...clash, { ...first, id: 40_001 }]);
     await assert.rejects(driver.commit(batch), { kind: "conflict" });
     assert.equal((await driver.shared?.position())?.lastRow, 20_000);
+  });
+
+  test("brings a large batch into form part by part, with the event loop free in between", async (t) => {
+    const driver = await database.open(t);
+    const looks = new TurnCounter();
+    const rows = creations(0, ...Array.from({ length: 8000 }, (_, i) => `/many/${i}`)).rows.map(
+      ({ name, ...rest }): NewRow => ({
+        ...rest,
+        get name() {
+          looks.add();
+          return name;
+        },
+      }),
+    );
+    await driver.commit(batchOf(0, rows));
+    assert.ok(looks.most <= 3000, `a turn looks at ${looks.most} names`);
+    assert.equal((await driver.shared?.position())?.lastRow, rows.length);
+  });
+
+  test("refuses a row that the table cannot hold, wherever it stands in a large batch, and writes nothing", async (t) => {
+    const driver = await database.open(t);
+    const small = creations(0, ...Array.from({ length: 2500 }, (_, i) => `/many/${i}`)).rows;
+    const rows = small.map((row) => (row.id === 2200 ? { ...row, name: `/${"x".repeat(2600)}` } : row));
+    for (const isClaimed of [false, true]) {
+      if (isClaimed) await driver.shared?.claim("servers");
+      await assert.rejects(driver.commit(batchOf(0, rows)), { kind: "refused", message: /its key takes 2601 bytes/ });
+      assert.equal((await driver.shared?.position())?.lastRow, 0);
+    }
+    await driver.commit(batchOf(0, small));
   });
 
   test("keeps bytes and 64-bit numbers as they are", async (t) => {
