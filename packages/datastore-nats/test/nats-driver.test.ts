@@ -189,7 +189,7 @@ describe("claim()", () => {
     const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
     const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     type Put = (this: SideBucket, revision: number) => Promise<void>;
-    const putCompacted = Reflect.get(SideBucket.prototype, "putCompacted") as Put; // sound: it is that method
+    const putCompacted: Put = Reflect.get(SideBucket.prototype, "putCompacted");
     t.mock.method(SideBucket.prototype, "putCompacted", async function (this: SideBucket, revision: number) {
       begun.resolve();
       await go.promise;
