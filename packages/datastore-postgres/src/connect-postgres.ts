@@ -54,8 +54,9 @@ const FINAL = new Set(["28P01", "42501"]);
 
 // undefined_object, invalid_parameter_value, cant_change_runtime_param: of the session, before anything else is asked of it.
 const SETTING_REFUSALS = new Set(["42704", "22023", "55P02"]);
-/** The library's words; it has no code for it. */
+/** The library's words; it has no codes for them. The second are for SCRAM: in other methods the server refuses an empty password itself. */
 const NO_TLS = "The server does not support SSL connections";
+const NO_PASSWORD = "client password must be a non-empty string";
 
 /** Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and is not everywhere. */
 const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -129,10 +130,17 @@ async function connectOne({ settings, silent, target, database, signal, kind }: 
     session?.destroy(new Error("The session is of no use"));
     if (limit.aborted && !signal.aborted) silent.note(target);
     if (limit.aborted) throw abortReason(limit);
-    throw SETTING_REFUSALS.has(sqlState(error) ?? "") ? PostgresError.badParameter(describeHost(target), error) : error;
+    throw toRefusal(error, describeHost(target)) ?? error;
   } finally {
     limit.removeEventListener("abort", giveUp);
   }
+}
+
+/** What an operator is told where the endpoint itself has to be mended. */
+function toRefusal(error: unknown, where: string): PostgresError | undefined {
+  if (SETTING_REFUSALS.has(sqlState(error) ?? "")) return PostgresError.badParameter(where, error);
+  const lacksPassword = error instanceof Error && error.message.endsWith(NO_PASSWORD);
+  return lacksPassword ? PostgresError.noPassword(where, error) : undefined;
 }
 
 async function setUp(session: PostgresSession, { parameters }: PostgresSettings): Promise<void> {

@@ -58,6 +58,17 @@ export class PostgresError extends NodeError {
     });
   }
 
+  static noPassword(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_NO_PASSWORD",
+      `Cannot connect to PostgreSQL at ${where}: it asks for a password, and none is given`,
+      {
+        hint: "Write it in the endpoint (postgres://user:password@host), or give it with PGPASSWORD or a password file (~/.pgpass, or what PGPASSFILE names)",
+        cause,
+      },
+    );
+  }
+
   static unreadableFile(path: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_TLS_FILE", `Cannot read TLS file "${path}": it cannot be opened`, {
       hint: "Look whether the file exists and this user may read it",
