@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { hideSecrets, isSecretName, type Span } from "@k3s/log";
 import { MysqlDsnError } from "./errors.ts";
 import { parseGoDuration } from "./go-duration.ts";
@@ -87,6 +88,8 @@ function cut(text: string, sign: string): readonly [before: string, behind: stri
 
 /** An address where the name of the database belongs: the last slash stands in the password then. */
 const ADDRESS_AT_END = /(?:^|@)(?:tcp[46]?|unix)\([^()]*\)$/;
+/** Not in brackets. */
+const MANY_COLONS = /^[^[:]*:[^:]*:/;
 const NO_DATABASE = "behind the address is no slash with the name of the database, such as /kubernetes";
 
 function endpointOf({ network, address, database }: Parts, fail: Fail): Pick<MysqlDsn, "socketPath" | "host" | "port"> {
@@ -96,6 +99,8 @@ function endpointOf({ network, address, database }: Parts, fail: Fail): Pick<Mys
       ? fail(NO_DATABASE)
       : fail("in front of the slash stands neither tcp(host:port) nor unix(path)", network);
   if (address === "") return { socketPath: undefined, host: "127.0.0.1", port: DEFAULT_PORT };
+  if (MANY_COLONS.test(address) && isIP(address) === 0)
+    throw fail("the address has several colons and no brackets, write it as [address]:port", address);
   const found = splitHostPort(address);
   if (found === undefined) throw fail("the address has no usable port", address);
   return { socketPath: undefined, ...found };
