@@ -1,6 +1,6 @@
-import { abortReason, deadline, retry } from "@k3s/async";
+import { abortReason, deadline } from "@k3s/async";
 import type { Driver } from "@k3s/datastore";
-import { SqlDriver, TookTooLong, type PoolOptions } from "@k3s/datastore-sql";
+import { openPatiently, SqlDriver, TookTooLong, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { errorNumber } from "./classify.ts";
 import { connectLimitMs, connectMysql } from "./connect-mysql.ts";
@@ -25,9 +25,6 @@ export interface MysqlDriverOptions {
   /** Ends the wait for a database that is not there yet. */
   readonly signal: AbortSignal;
 }
-
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 2000;
 
 /** ER_BAD_DB_ERROR: there is no such database. */
 export const NO_DATABASE = 1049;
@@ -57,11 +54,7 @@ const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/;
 export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driver> {
   const { dsn, tls = {}, pool, pollMs, log, signal } = options;
   const target = await resolveMysqlTarget(dsn, tls);
-  const layout = await retry((stop) => prepare(target, log, stop), retryPolicy(target, log), signal).catch(
-    (error: unknown) => {
-      throw toOpenError(error, describeTarget(target));
-    },
-  );
+  const layout = await whenReady(target, { log, signal }, (stop) => prepare(target, log, stop));
   return new SqlDriver({
     dialect: new MysqlDialect({ target, layout, log }),
     log,
@@ -70,22 +63,15 @@ export async function openMysqlDriver(options: MysqlDriverOptions): Promise<Driv
   });
 }
 
-/** Only a server that cannot be reached, or keeps us waiting, is asked again. The log is told once of each, of the latter at once: it took long already. */
-export function retryPolicy(target: MysqlTarget, log: Logger) {
+/** Asks again where the server cannot be reached, or keeps us waiting. Rejects with MysqlError. */
+export function whenReady<T>(
+  target: MysqlTarget,
+  { log, signal }: Pick<MysqlDriverOptions, "log" | "signal">,
+  open: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const server = describeTarget(target);
-  const told = new Set<string>();
-  return {
-    delayMinMs: RETRY_MIN_MS,
-    delayMaxMs: RETRY_MAX_MS,
-    isRetryable: (error: unknown) => PASSING.has(toOpenError(error, server).code),
-    onRetry: (error: unknown, attempt: number) => {
-      const { code, hint } = toOpenError(error, server);
-      const kind = code === "ERR_MYSQL_BUSY" ? "busy" : "away";
-      if (told.has(kind) || (kind === "away" && attempt < 3)) return;
-      told.add(kind);
-      log.warn({ server, error, hint }, "waiting for the database");
-    },
-  };
+  const explain = (error: unknown) => toOpenError(error, server);
+  return openPatiently(open, { server, explain, passing: PASSING, log, signal });
 }
 
 async function prepare(target: MysqlTarget, log: Logger, signal: AbortSignal): Promise<TableLayout> {
@@ -126,7 +112,7 @@ async function createDatabase(session: MysqlSession, { database }: MysqlTarget):
 }
 
 /** What an operator is told when opening fails. */
-export function toOpenError(error: unknown, where: string): MysqlError {
+function toOpenError(error: unknown, where: string): MysqlError {
   if (error instanceof MysqlError) return error;
   if (errorNumber(error) === LOCKED || error instanceof TookTooLong) return MysqlError.busy(where, error);
   if (REFUSALS.has(errorNumber(error) ?? 0)) return MysqlError.refused(where, error);

@@ -1,4 +1,4 @@
-import { abortReason, deadline, retry } from "@k3s/async";
+import { abortReason, deadline } from "@k3s/async";
 import type { DatabaseReader, SideState } from "@k3s/datastore";
 import { describeWeakness, SnapshotReader } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
@@ -9,7 +9,7 @@ import { MysqlError } from "./errors.ts";
 import { MysqlDialect } from "./mysql-dialect.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { describeTarget, resolveMysqlTarget, type MysqlTarget } from "./mysql-target.ts";
-import { NO_DATABASE, retryPolicy, toOpenError, type MysqlDriverOptions } from "./open-mysql-driver.ts";
+import { NO_DATABASE, whenReady, type MysqlDriverOptions } from "./open-mysql-driver.ts";
 import { hasUncopiedRows } from "./old-table.ts";
 import { toBigint, toLease, toNumber, toSpan, toText } from "./read-rows.ts";
 import { assertKnown, hasUnique, isTransactional, layoutOf, NAME_BYTES, readColumns, readEngine } from "./schema.ts";
@@ -34,9 +34,7 @@ const COUNT_DUPLICATES = `SELECT SUM(copies-1) FROM (
 export async function openMysqlReader(options: Omit<MysqlDriverOptions, "pool">): Promise<DatabaseReader> {
   const { dsn, tls = {}, log, signal } = options;
   const target = await resolveMysqlTarget(dsn, tls);
-  return retry((stop) => open(target, log, stop), retryPolicy(target, log), signal).catch((error: unknown) => {
-    throw toOpenError(error, describeTarget(target));
-  });
+  return whenReady(target, { log, signal }, (stop) => open(target, log, stop));
 }
 
 async function open(target: MysqlTarget, log: Logger, signal: AbortSignal): Promise<DatabaseReader> {

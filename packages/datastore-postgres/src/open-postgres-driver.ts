@@ -1,6 +1,6 @@
-import { deadline, retry } from "@k3s/async";
+import { deadline } from "@k3s/async";
 import type { Driver } from "@k3s/datastore";
-import { SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
+import { openPatiently, SqlDriver, type PoolOptions } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
 import { sqlState } from "./classify.ts";
 import {
@@ -32,8 +32,6 @@ export interface PostgresDriverOptions {
   readonly signal: AbortSignal;
 }
 
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 2000;
 /** Where a database is made from, as kine does. */
 const MAINTENANCE_DATABASE = "postgres";
 
@@ -57,26 +55,20 @@ export async function openPostgresDriver(options: PostgresDriverOptions): Promis
   const { dsn, tls = {}, pool, env, log, signal } = options;
   const settings = parsePostgresDsn(dsn, { env, tls });
   const place = writablePlace(await findPlace(settings));
-  const layout = await retry((stop) => prepare(place, log, stop), retryPolicy(settings, log), signal).catch(
-    (error: unknown) => {
-      throw toOpenError(error, settings);
-    },
-  );
+  const layout = await whenReady(settings, { log, signal }, (stop) => prepare(place, log, stop));
   const dialect = new PostgresDialect({ place, layout, log });
   return new SqlDriver({ dialect, log, ...(pool !== undefined && { pool }) });
 }
 
-/** Only a server that cannot be reached is asked again. */
-export function retryPolicy(settings: PostgresSettings, log: Logger) {
-  return {
-    delayMinMs: RETRY_MIN_MS,
-    delayMaxMs: RETRY_MAX_MS,
-    isRetryable: (error: unknown) => PASSING.has(toOpenError(error, settings).code),
-    onRetry: (error: unknown, attempt: number) => {
-      const { hint } = toOpenError(error, settings);
-      if (attempt === 3) log.warn({ server: describe(settings), error, hint }, "waiting for the database");
-    },
-  };
+/** Asks again where the server cannot be reached. Rejects with PostgresError. */
+export function whenReady<T>(
+  settings: PostgresSettings,
+  { log, signal }: Pick<PostgresDriverOptions, "log" | "signal">,
+  open: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const server = describe(settings);
+  const explain = (error: unknown) => toOpenError(error, server);
+  return openPatiently(open, { server, explain, passing: PASSING, log, signal });
 }
 
 async function prepare(place: PostgresPlace, log: Logger, signal: AbortSignal): Promise<TableLayout> {
@@ -129,10 +121,9 @@ async function createDatabase(place: PostgresPlace, signal: AbortSignal): Promis
 }
 
 /** What an operator is told when opening fails. */
-export function toOpenError(error: unknown, settings: PostgresSettings): PostgresError {
+function toOpenError(error: unknown, where: string): PostgresError {
   if (error instanceof PostgresError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const where = describe(settings);
   if (error instanceof ForeignServer) return PostgresError.foreign(where, error);
   const isRefused = REFUSALS.has(code) || UNTRUSTED.test(code);
   return isRefused ? PostgresError.refused(where, error) : PostgresError.unreachable(where, error);

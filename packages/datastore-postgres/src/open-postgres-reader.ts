@@ -1,4 +1,3 @@
-import { retry } from "@k3s/async";
 import type { DatabaseReader } from "@k3s/datastore";
 import { describeWeakness, SnapshotReader } from "@k3s/datastore-sql";
 import type { Logger } from "@k3s/log";
@@ -6,7 +5,7 @@ import { sqlState } from "./classify.ts";
 import { connectPostgres, findPlace, NO_DATABASE, type PostgresPlace } from "./connect-postgres.ts";
 import { weaknessesOf } from "./durability.ts";
 import { PostgresError } from "./errors.ts";
-import { describe, retryPolicy, toOpenError, type PostgresDriverOptions } from "./open-postgres-driver.ts";
+import { describe, whenReady, type PostgresDriverOptions } from "./open-postgres-driver.ts";
 import { hasUncopiedRows } from "./old-table.ts";
 import { parsePostgresDsn } from "./parse-postgres-dsn.ts";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -39,9 +38,7 @@ export async function openPostgresReader(options: Omit<PostgresDriverOptions, "p
   const { dsn, tls = {}, env, log, signal } = options;
   const settings = parsePostgresDsn(dsn, { env, tls });
   const place = await findPlace(settings);
-  return retry((stop) => open(place, log, stop), retryPolicy(settings, log), signal).catch((error: unknown) => {
-    throw toOpenError(error, settings);
-  });
+  return whenReady(settings, { log, signal }, (stop) => open(place, log, stop));
 }
 
 async function open(place: PostgresPlace, log: Logger, signal: AbortSignal): Promise<DatabaseReader> {

@@ -4,6 +4,7 @@ export { batchRows, gapName, neededLeases, type BatchRow, type BatchRows, type N
 export type { Announcement, Dialect, FailureKind, RowPage, SqlSession } from "./dialect.ts";
 export { describeWeakness, DurabilityNotes, type Weakness } from "./durability.ts";
 export { limited, TookTooLong } from "./limited.ts";
+export { openPatiently } from "./open-patiently.ts";
 export { SilentHosts } from "./silent-hosts.ts";
 export { SnapshotReader } from "./snapshot-reader.ts";
 export { SqlDriver, type PoolOptions } from "./sql-driver.ts";
