@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { openUntilWaiting, startGreeter } from "@k3s/testkit";
+import { collectLog, openUntilWaiting, startGreeter } from "@k3s/testkit";
 import { MysqlError } from "../src/errors.ts";
 import { openMysqlDriver } from "../src/open-mysql-driver.ts";
+import { openMysqlReader } from "../src/open-mysql-reader.ts";
 import { createUser, TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile({ hasTls: false });
@@ -56,6 +57,13 @@ describe("openMysqlDriver() waits, and says that nobody there speaks MySQL", () 
         /greeting.*address and port of the endpoint must be those of a MySQL/,
       );
     });
+});
+
+test("openMysqlReader() that is told to end says that nobody there speaks MySQL, also while it asks again", async (t) => {
+  const port = await startGreeter(t, "");
+  const signal = AbortSignal.timeout(1400); // the first try ends after a second, and no other
+  const reading = openMysqlReader({ dsn: `root@tcp(127.0.0.1:${port})/x?timeout=1s`, log: collectLog().log, signal });
+  await assert.rejects(reading, { code: "ERR_MYSQL_FOREIGN" });
 });
 
 test("the hint of an untrusted certificate has the flags of both commands", () => {

@@ -22,23 +22,28 @@ interface Waiting {
   readonly signal: AbortSignal;
 }
 
-/** Tries to open until it works, and tells the log when that takes long. Rejects with what `explain` makes of the last failure. */
+/**
+ * Tries to open until it works, and tells the log when that takes long. Rejects with what `explain` makes of the failure; where the wait
+ * was ended, of that of the last try which could go on to its end: the one that was cut short knows nothing.
+ */
 export async function openPatiently<T>(open: (signal: AbortSignal) => Promise<T>, waiting: Waiting): Promise<T> {
   const { server, explain, passing, log, signal } = waiting;
   const pace = new WaitPace(performance.now());
+  let last: OpenError | undefined;
   const policy = {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
     isRetryable: (error: unknown) => passing.has(explain(error).code),
     onRetry: (error: unknown, attempt: number) => {
-      const { code, hint } = explain(error);
+      last = explain(error);
       const now = performance.now();
-      if (!pace.isDue(now, { attempt, code })) return;
+      if (!pace.isDue(now, { attempt, code: last.code })) return;
       const durationMs = Math.round(pace.waitedMs(now));
-      log.warn({ server, durationMs, error, hint }, "waiting for the database");
+      log.warn({ server, durationMs, error, hint: last.hint }, "waiting for the database");
     },
   };
   return retry(open, policy, signal).catch((error: unknown) => {
-    throw explain(error);
+    const told = explain(error);
+    throw signal.aborted && passing.has(told.code) ? (last ?? told) : told;
   });
 }

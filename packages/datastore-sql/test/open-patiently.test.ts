@@ -44,6 +44,19 @@ describe("openPatiently()", () => {
     assert.deepEqual(waited, ["30000", "90000"]);
   });
 
+  test("rejects with what the last whole try found where one is cut short", async () => {
+    const stop = new AbortController();
+    const { options } = waiting(stop.signal);
+    let tries = 0;
+    const open = () => {
+      if (++tries === 1) return Promise.reject(new Error("AWAY"));
+      stop.abort();
+      return Promise.reject(new Error("CUT"));
+    };
+    await assert.rejects(openPatiently(open, options), { code: "AWAY" });
+    await assert.rejects(openPatiently(open, options), /aborted/i);
+  });
+
   test("rejects at once with what does not pass, also when it is told to end", async () => {
     const stop = new AbortController();
     const { options } = waiting(stop.signal);
