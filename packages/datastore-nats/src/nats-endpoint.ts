@@ -1,4 +1,4 @@
-import { endSchemeAt, findCredentials, hideSecrets, type Span } from "@k3s/log";
+import { endSchemeAt, findCredentials, hideSecrets, type Logger, type Span } from "@k3s/log";
 import { NatsError } from "./errors.ts";
 
 /** What an endpoint says, with kine's defaults. */
@@ -24,10 +24,8 @@ export interface NatsEndpoint {
 
 const DEFAULT_PORT = 4222;
 const SCHEME = /^(?:nats|jetstream):\/\//;
-const KNOWN: ReadonlySet<string> = new Set([
-  ...["bucket", "replicas", "revHistory", "slowMethod", "credsFile", "contextFile"],
-  "noEmbed", // there is no other way here
-]);
+const PARAMETERS = ["bucket", "replicas", "revHistory", "slowMethod", "credsFile", "contextFile"];
+const KNOWN: ReadonlySet<string> = new Set([...PARAMETERS, "noEmbed"]); // the last: there is no other way here
 const EMBEDDED: ReadonlySet<string> = new Set(["serverConfig", "dontListen", "stdoutLogging", "dataDir"]);
 const BUCKET = /^[\w-]+$/;
 const HOST = /^(\[[0-9a-fA-F:.%]+\]|[\w.-]+)(?::(\d{1,5}))?$/;
@@ -57,6 +55,14 @@ export function parseNatsEndpoint(text: string): NatsEndpoint {
     problems.add("a contextFile names the hosts, so none may stand here");
   if (problems.list.length > 0) throw NatsError.badEndpoint(shown, problems.list);
   return endpoint;
+}
+
+const IGNORED_HINT = `Leave it out or correct it: the parameters are ${PARAMETERS.join(", ")}; they stand behind the first host, and there is no path`;
+
+/** Tells the log of each part of an endpoint that counts for nothing. */
+export function warnOfIgnored({ shown, ignored }: NatsEndpoint, log: Logger): void {
+  for (const part of ignored)
+    log.warn({ endpoint: shown, part, hint: IGNORED_HINT }, "a part of the datastore endpoint is ignored");
 }
 
 const HIDDEN = "********";

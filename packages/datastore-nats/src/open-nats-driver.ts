@@ -9,7 +9,7 @@ import { connectNats, type TlsFiles } from "./connect-nats.ts";
 import { NatsError } from "./errors.ts";
 import { HistoryGuard } from "./history-guard.ts";
 import { NatsDriver } from "./nats-driver.ts";
-import { parseNatsEndpoint, type NatsEndpoint } from "./nats-endpoint.ts";
+import { parseNatsEndpoint, warnOfIgnored, type NatsEndpoint } from "./nats-endpoint.ts";
 import { NatsLink } from "./nats-link.ts";
 import { RowMessages } from "./row-message.ts";
 import { RowWriter } from "./row-writer.ts";
@@ -46,8 +46,7 @@ const UNREADY_HINT =
 export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver> {
   const { tls = {}, log, signal } = options;
   const endpoint = parseNatsEndpoint(options.endpoint);
-  for (const part of endpoint.ignored)
-    log.warn({ endpoint: endpoint.shown, part }, "a part of the datastore endpoint is ignored");
+  warnOfIgnored(endpoint, log);
   const use = (link: NatsLink) => openBucket(link, endpoint, log);
   return retry(() => connectAnd(use, { endpoint, tls, log }), retryPolicy(endpoint.shown, log), signal);
 }

@@ -5,7 +5,7 @@ import type { StreamConfig } from "@nats-io/jetstream";
 import { assertUsable, streamOf } from "./bucket-config.ts";
 import { Bucket } from "./bucket.ts";
 import { NatsError } from "./errors.ts";
-import { parseNatsEndpoint, type NatsEndpoint } from "./nats-endpoint.ts";
+import { parseNatsEndpoint, warnOfIgnored, type NatsEndpoint } from "./nats-endpoint.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { NatsReader } from "./nats-reader.ts";
 import { connectAnd, findStream, retryPolicy, sideBucketOf, type NatsDriverOptions } from "./open-nats-driver.ts";
@@ -25,6 +25,7 @@ const NOBODY = "";
 export async function openNatsReader(options: NatsDriverOptions): Promise<DatabaseReader> {
   const { tls = {}, log, signal } = options;
   const endpoint = parseNatsEndpoint(options.endpoint);
+  warnOfIgnored(endpoint, log);
   const use = (link: NatsLink) => openBuckets(link, endpoint, log);
   return retry(() => connectAnd(use, { endpoint, tls, log }), retryPolicy(endpoint.shown, log), signal);
 }

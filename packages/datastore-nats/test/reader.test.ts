@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import type { DatabaseReader } from "@k3s/datastore";
-import type { NatsServer } from "@k3s/testkit";
+import { collectLog, type NatsServer } from "@k3s/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers } from "@nats-io/transport-node";
 import { openNatsReader } from "../src/index.ts";
@@ -49,6 +49,20 @@ describe("openNatsReader()", () => {
     const absent = { code: "ERR_NATS_ABSENT", message: /it has no bucket "kine"$/ };
     await assert.rejects(openReader(t, server), absent);
     assert.deepEqual(await dump(t, server), []);
+  });
+
+  test("warns of a part of the endpoint that is ignored, and names the parameters there are", async (t) => {
+    const server = await startNats(t);
+    await KinePeer.open(t, server);
+    const { log, lines } = collectLog();
+    const endpoint = `nats://${server.endpoint}?bukcet=k3s`;
+    const reader = await openNatsReader({ endpoint, log, signal: t.signal });
+    t.after(() => reader.close());
+    const [warning = ""] = lines;
+    const { part, hint = "" } = JSON.parse(warning) as { part?: string; hint?: string };
+    assert.match(warning, /a part of the datastore endpoint is ignored/);
+    assert.equal(part, 'parameter "bukcet"');
+    assert.match(hint, /bucket, replicas, revHistory, slowMethod, credsFile, contextFile/);
   });
 
   test("leaves a bucket that only an old kine has used as it is", async (t) => {
