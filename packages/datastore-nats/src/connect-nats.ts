@@ -10,6 +10,7 @@ import {
 } from "@nats-io/transport-node";
 import { loadContextFile, type NatsContext } from "./context-file.ts";
 import { NatsError } from "./errors.ts";
+import { isTaken } from "./is-taken.ts";
 import type { NatsEndpoint } from "./nats-endpoint.ts";
 
 /** TLS files in PEM form, as k3s's flags name them. */
@@ -30,8 +31,9 @@ const PING_MS = 5000;
 /** Connects once, to the first server that answers; from then on the connection comes back for ever. Rejects with NatsError. */
 export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promise<NatsConnection> {
   const context = endpoint.contextFile === undefined ? undefined : await loadContextFile(endpoint.contextFile);
+  const servers = [...(context?.servers ?? endpoint.servers)];
   const options: NodeConnectionOptions = {
-    servers: [...(context?.servers ?? endpoint.servers)],
+    servers,
     name: `k3s using bucket: ${endpoint.bucket}`,
     timeout: CONNECT_MS,
     maxReconnectAttempts: -1,
@@ -46,14 +48,14 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
     ...(await tlsOptions(tls, context)),
     ...(context?.inboxPrefix === undefined ? {} : { inboxPrefix: context.inboxPrefix }),
   };
-  if (options.servers?.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
+  if (servers.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
   try {
     return await connect(options);
   } catch (error) {
     if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
-    throw isTlsFailure(error)
-      ? NatsError.untrusted(endpoint.shown, error)
-      : NatsError.unreachable(endpoint.shown, error);
+    if (isTlsFailure(error)) throw NatsError.untrusted(endpoint.shown, error);
+    const isForeign = lacksGreeting(error) && (await isTaken(servers));
+    throw isForeign ? NatsError.foreign(endpoint.shown, error) : NatsError.unreachable(endpoint.shown, error);
   }
 }
 
@@ -102,6 +104,14 @@ function isTlsFailure(error: unknown): boolean {
     if (current.message.includes("does not support 'tls'")) return true;
   }
   return false;
+}
+
+/** By the library's words; a time-out is the same whether there was a connection or not. */
+function lacksGreeting(error: unknown): boolean {
+  return (
+    error instanceof errors.TimeoutError ||
+    (error instanceof Error && error.message.includes("unexpected response from server"))
+  );
 }
 
 async function read(path: string): Promise<Buffer> {

@@ -30,6 +30,17 @@ export class NatsError extends NodeError {
     });
   }
 
+  static foreign(endpoint: string, cause: unknown): NatsError {
+    return new NatsError(
+      "ERR_NATS_FOREIGN",
+      `Cannot connect to "${endpoint}": the connection is taken, but no greeting of NATS comes`,
+      {
+        hint: "Look which program listens there: address and port of the endpoint must be those of clients of a NATS server that is not stuck and does not want TLS first",
+        cause,
+      },
+    );
+  }
+
   static refused(endpoint: string, cause: unknown): NatsError {
     return new NatsError(
       "ERR_NATS_REFUSED",

@@ -36,6 +36,8 @@ export interface NatsDriverOptions {
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
+/** The server may come, and another program may leave its port. */
+const PASSING: ReadonlySet<string> = new Set(["ERR_NATS_UNREACHABLE", "ERR_NATS_FOREIGN"]);
 const UNREADY_HINT =
   "Look whether the NATS servers have elected a leader, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)";
 
@@ -72,8 +74,7 @@ export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof re
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
     // A cluster without a leader answers, but not to what is asked of it.
-    isRetryable: (error) =>
-      error instanceof DriverError || (error instanceof NatsError && error.code === "ERR_NATS_UNREACHABLE"),
+    isRetryable: (error) => error instanceof DriverError || (error instanceof NatsError && PASSING.has(error.code)),
     onRetry: (error, attempt) => {
       const hint = error instanceof NatsError ? error.hint : UNREADY_HINT;
       if (attempt === 3) log.warn({ endpoint, error, hint }, "waiting for NATS");

@@ -6,7 +6,7 @@ import { before, after, describe, test, type TestContext } from "node:test";
 import { DriverError } from "@k3s/datastore";
 import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
-import { freePort, until, type NatsServer } from "@k3s/testkit";
+import { freePort, startGreeter, until, type NatsServer } from "@k3s/testkit";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
@@ -95,6 +95,20 @@ describe("openNatsDriver()", () => {
     await server.restart();
     await opening;
   });
+
+  const programs = [
+    { name: "PostgreSQL, which waits for the client's word", greeting: "" },
+    { name: "a mail server, which greets in another way", greeting: "220 mail.example ESMTP\r\n" },
+  ];
+  for (const { name, greeting } of programs)
+    test(`says that no NATS server listens there: ${name}`, async (t) => {
+      const port = await startGreeter(t, greeting);
+      const signal = AbortSignal.timeout(1000);
+      await assert.rejects(tryOpen(t, `nats://127.0.0.1:${port}`, { signal }), {
+        code: "ERR_NATS_FOREIGN",
+        hint: /which program listens there/,
+      });
+    });
 
   describe("in an account that has no room for a consumer", () => {
     const anew = "following the bucket anew";
