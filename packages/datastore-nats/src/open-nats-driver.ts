@@ -36,6 +36,8 @@ export interface NatsDriverOptions {
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
+/** Who looks into the log later finds a word there, and a long wait does not fill it. */
+const REPEAT_MS = 60_000;
 /** The server may come, and another program may leave its port. */
 const PASSING: ReadonlySet<string> = new Set(["ERR_NATS_UNREACHABLE", "ERR_NATS_FOREIGN"]);
 const UNREADY_HINT =
@@ -68,16 +70,21 @@ export async function connectAnd<T>(
   }
 }
 
-/** Asks again while no server answers as it should. */
+/** Asks again while no server answers as it should. The log is told of the third failure, and then about once a minute. */
 export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
+  const startedAt = performance.now();
+  let toldAt: number | undefined;
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
     // A cluster without a leader answers, but not to what is asked of it.
     isRetryable: (error) => error instanceof DriverError || (error instanceof NatsError && PASSING.has(error.code)),
     onRetry: (error, attempt) => {
+      const now = performance.now();
+      if (attempt < 3 || (toldAt !== undefined && now - toldAt < REPEAT_MS)) return;
+      toldAt = now;
       const hint = error instanceof NatsError ? error.hint : UNREADY_HINT;
-      if (attempt === 3) log.warn({ endpoint, error, hint }, "waiting for NATS");
+      log.warn({ endpoint, durationMs: Math.round(now - startedAt), error, hint }, "waiting for NATS");
     },
   };
 }
