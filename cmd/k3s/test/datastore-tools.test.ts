@@ -180,6 +180,40 @@ describe("k3s datastore check", () => {
     const again = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
     assert.match(again.stdout, /WRONG: row 4 of "\/a" follows row 3, which is missing/);
   });
+
+  test("finds rows that cannot be, of compacted history too", async (t) => {
+    const { dataDir, file, serve, ctl } = await node(t);
+    const server = await serve();
+    for (const key of ["/a", "/b", "/c"]) for (const value of ["1", "2"]) await ctl("put", key, value);
+    const [, lease = ""] = /lease ([0-9a-f]+)/.exec(await ctl("lease", "grant", "500")) ?? [];
+    await ctl("put", "/d", "1", `--lease=${lease}`);
+    await ctl("put", "/e", "1");
+    await server.stop();
+    const check = async () => (await run(t, ["datastore", "check", `--data-dir=${dataDir}`])).stdout;
+    const compact = ["datastore", "compact", `--data-dir=${dataDir}`, "--revision=7"];
+    assert.equal((await run(t, compact)).code, 0);
+    assert.match(await check(), /nothing is wrong/);
+    const cases = [
+      [
+        "UPDATE kine SET prev_revision = 999, create_revision = 500 WHERE id = 7",
+        /row 7 of "\/c" .* row 999, no earlier/,
+      ],
+      ["SELECT 1", /row 7 of "\/c" says that row 500 created it, a later one/],
+      [
+        "UPDATE kine SET prev_revision = 3, create_revision = 3 WHERE id = 7",
+        /row 7 of "\/c" .* row 3, .* of another key/,
+      ],
+      ["UPDATE kine SET prev_revision = 6, create_revision = 6 WHERE id = 7", /: nothing is wrong/],
+      [
+        "DELETE FROM kine WHERE name = '/d'",
+        /: 1 findings\n[^]*1 rows that had a lease are missing, the first is row \d/,
+      ],
+    ] as const;
+    for (const [statement, finding] of cases) {
+      await sql(file, statement);
+      assert.match(await check(), finding);
+    }
+  });
 });
 
 describe("k3s datastore on a file whose pages were written over", () => {

@@ -23,13 +23,22 @@ export async function checkDatastore(target: Target, { log, signal }: ToolParts)
   if (database !== undefined)
     return await withRows({ database, log, signal }, async (source) => ({
       datastore: label,
-      ...(await checkRows(source, signal)),
+      ...(await checkRows(source, { signal, isChanging: database.endpoint.kind === "nats" })),
     }));
   if (server === undefined) throw new Error("Cannot check a datastore: there is neither a database nor a server");
   return { datastore: label, ...(await checkServer(server, signal)) };
 }
 
-async function checkRows(source: RowSource, signal: AbortSignal): Promise<Omit<CheckResult, "datastore">> {
+interface RowChecks {
+  readonly signal: AbortSignal;
+  /** Whether a server that compacts meanwhile makes rows and leases be of two moments. */
+  readonly isChanging: boolean;
+}
+
+async function checkRows(
+  source: RowSource,
+  { signal, isChanging }: RowChecks,
+): Promise<Omit<CheckResult, "datastore">> {
   const integrity = await source.integrity?.();
   const damage = [...(integrity?.findings ?? [])];
   const checked = [
@@ -55,6 +64,7 @@ async function checkRows(source: RowSource, signal: AbortSignal): Promise<Omit<C
     const side = await source.side();
     checked.push(`${side.leases.length} leases and ${side.spans.length} transactions of several rows`);
     if (rows !== undefined) findings.push(...checkSide(side, rows));
+    if (rows !== undefined && !isChanging) findings.push(...findLost(side, rows));
   });
   const cure = integrity !== undefined && damage.length > 0 ? integrity.cure : null;
   return { checked, findings: [...damage, ...findings], cure };
@@ -72,6 +82,16 @@ function* checkSide({ leases, rowLeases, spans }: SideState, { newest }: RowsRep
   const orphans = [...newest.values()].filter(({ id, isDeleted }) => !isDeleted && isOrphan(rowLeases.get(id))).length;
   if (orphans > 0) yield `${orphans} keys name a lease that does not exist`;
   for (const { first, last } of spans) if (first > last) yield `a transaction goes from row ${first} to row ${last}`;
+}
+
+/**
+ * Our compaction removes the lease of a row together with the row, kine's leaves it, and neither removes what is above the compacted
+ * revision. Above the last row stands what was written after the rows were read.
+ */
+function* findLost({ rowLeases }: SideState, { hasRow, compactRevision, lastRow }: RowsReport): Iterable<string> {
+  const kept = [...rowLeases.keys()].filter((row) => row > compactRevision && row < lastRow);
+  const lost = kept.filter((row) => !hasRow(row)).sort((a, b) => a - b);
+  if (lost.length > 0) yield `${lost.length} rows that had a lease are missing, the first is row ${lost[0]}`;
 }
 
 /** The whole range is read and counted: an etcd checks its own file. */

@@ -27,6 +27,8 @@ export interface RowsReport {
   /** What contradicts itself, at most {@link FINDINGS_MAX} sentences. */
   readonly findings: readonly string[];
   readonly newest: ReadonlyMap<string, NewestRow>;
+  /** Whether the table has a row of this id. */
+  readonly hasRow: (id: number) => boolean;
 }
 
 const FINDINGS_MAX = 100;
@@ -53,11 +55,10 @@ class RowInspection {
   /** The row that made another one superfluous, for each of those. */
   readonly #replacedBy: number[] = [];
   readonly #deletions = new Set<number>();
-  #rows = 0;
+  /** Of every row, ascending. */
+  readonly #ids: number[] = [];
   #gaps = 0;
   #markers = 0;
-  #firstRow = 0;
-  #lastRow = 0;
   #compactRevision = 0;
 
   /** `spans`: rows that are one revision. */
@@ -66,9 +67,7 @@ class RowInspection {
   }
 
   add(head: RowHead): void {
-    this.#rows++;
-    this.#firstRow ||= head.id;
-    this.#lastRow = head.id;
+    this.#ids.push(head.id);
     if (head.name === MARKER_NAME) this.#addMarker(head);
     else if (isGapName(head.name)) this.#gaps++;
     else this.#addKey(head);
@@ -83,35 +82,33 @@ class RowInspection {
     const isDue = (row: number) => isCompacted(row) && !isKept(row);
     for (const { head, previous } of this.#missing)
       // A creation follows a deletion, which goes as soon as it is compacted itself.
-      if (!isCompacted(head.created ? previous : head.id))
-        this.#find(`row ${head.id} of "${head.name}" follows row ${previous}, which is missing`);
-    if (this.#rows > 0 && this.#markers !== 1)
+      this.#checkMissing(head, previous, isCompacted(head.created ? previous : head.id));
+    if (this.#ids.length > 0 && this.#markers !== 1)
       this.#find(`there are ${this.#markers} compaction markers instead of one; the next start mends that`);
     return {
-      rows: this.#rows,
+      rows: this.#ids.length,
       liveKeys: newest.length - tombstones.length,
       replaced: this.#replacedBy.length,
       tombstones: tombstones.length,
       gaps: this.#gaps,
-      firstRow: this.#firstRow,
-      lastRow: this.#lastRow,
+      firstRow: this.#ids[0] ?? 0,
+      lastRow: this.#ids.at(-1) ?? 0,
       compactRevision: this.#compactRevision,
       superfluous: this.#replacedBy.filter(isDue).length + tombstones.filter(({ id }) => isDue(id)).length,
       findings: this.#findings.slice(0, FINDINGS_MAX),
       newest: this.#newest,
+      hasRow: (id) => this.#hasRow(id),
     };
   }
 
   /** The rows of one change are one revision, that of the last of them. */
   #revisionOf(row: number): number {
-    let [low, high] = [0, this.#spans.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#spans[middle]?.last ?? 0) < row) low = middle + 1;
-      else high = middle;
-    }
-    const span = this.#spans[low];
+    const span = this.#spans[lowerBound(this.#spans, ({ last }) => last < row)];
     return span !== undefined && span.first <= row ? span.last : row;
+  }
+
+  #hasRow(id: number): boolean {
+    return this.#ids[lowerBound(this.#ids, (each) => each < id)] === id;
   }
 
   #addMarker({ prevRevision }: RowHead): void {
@@ -120,22 +117,34 @@ class RowInspection {
   }
 
   #addKey(head: RowHead): void {
-    const { id, name, prevRevision } = head;
+    const { id, name, prevRevision, createRevision } = head;
     const before = this.#newest.get(name);
     if (head.deleted) this.#deletions.add(id);
     this.#newest.set(name, { id, isDeleted: head.deleted, createdAt: creationOf(head, before) });
+    if (createRevision > id)
+      this.#find(`row ${id} of "${name}" says that row ${createRevision} created it, a later one`);
+    const followsLater = prevRevision >= id;
+    if (followsLater) this.#find(`row ${id} of "${name}" says that it follows row ${prevRevision}, no earlier one`);
     if (before !== undefined) {
       this.#replacedBy.push(id);
       this.#checkOrder(head, before);
-    } else if (prevRevision !== 0) this.#missing.push({ head, previous: prevRevision });
+    } else if (prevRevision !== 0 && !followsLater) this.#missing.push({ head, previous: prevRevision });
   }
 
   #checkOrder({ id, name, prevRevision, created, deleted }: RowHead, before: NewestRow): void {
-    if (prevRevision !== before.id)
+    if (prevRevision !== before.id && prevRevision < id)
       this.#find(`row ${id} of "${name}" says that it follows row ${prevRevision}, but row ${before.id} is in between`);
     if (created && !before.isDeleted) this.#find(`row ${id} creates "${name}", which exists since row ${before.id}`);
     if (!created && !deleted && before.isDeleted)
       this.#find(`row ${id} changes "${name}", which row ${before.id} deleted`);
+  }
+
+  /** For a row before which there is none of its key: a row `previous` is that of another one. */
+  #checkMissing({ id, name, created }: RowHead, previous: number, isCompacted: boolean): void {
+    const isOther = this.#hasRow(previous);
+    if (isOther && !(created && isCompacted))
+      this.#find(`row ${id} of "${name}" says that it follows row ${previous}, which is of another key`);
+    else if (!isCompacted) this.#find(`row ${id} of "${name}" follows row ${previous}, which is missing`);
   }
 
   #find(finding: string): void {
@@ -148,4 +157,16 @@ function creationOf(head: RowHead, before: NewestRow | undefined): number {
   if (head.created) return head.id;
   if (head.createRevision !== 0) return head.createRevision;
   return before === undefined || before.isDeleted ? head.id : before.createdAt;
+}
+
+/** Index of the first item that is not below; all that are below stand in front. */
+function lowerBound<T>(items: readonly T[], isBelow: (item: T) => boolean): number {
+  let [low, high] = [0, items.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const item = items[middle];
+    if (item !== undefined && isBelow(item)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
