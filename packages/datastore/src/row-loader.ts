@@ -62,6 +62,7 @@ export class RowLoader {
     };
     await this.#readAll(beside, position?.lastRow ?? Number.POSITIVE_INFINITY);
     await this.#countCompactVersions();
+    this.#tellImpossible();
     return { versions: this.#reader.versions, unleased: this.#reader.unleased(), side };
   }
 
@@ -85,6 +86,15 @@ export class RowLoader {
       count += heads.length;
       if (count > 0 && count % PROGRESS_ROWS === 0) this.#log.info({ rows: count }, "loading the datastore");
     }
+  }
+
+  #tellImpossible(): void {
+    const { impossible } = this.#reader;
+    if (impossible > 0)
+      this.#log.warn(
+        { rows: impossible, cure: "k3s datastore check" },
+        "rows create keys that existed already: some are missing, or were changed by hand",
+      );
   }
 
   /** The database reads the next page while one is put into the index. */

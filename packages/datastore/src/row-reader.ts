@@ -23,6 +23,7 @@ export class RowReader {
   readonly #versions: Version[] = [];
   readonly #ttls: Unleased[] = [];
   readonly #markers: RowHead[] = [];
+  #impossible = 0;
 
   constructor(index: MvccIndex) {
     this.#index = index;
@@ -36,6 +37,11 @@ export class RowReader {
   /** Rows of kine's compaction marker. */
   get markers(): readonly RowHead[] {
     return this.#markers;
+  }
+
+  /** How many rows create a key that existed already. */
+  get impossible(): number {
+    return this.#impossible;
   }
 
   /** Keys that are still as they were read. */
@@ -69,7 +75,10 @@ export class RowReader {
     const base = { key, row: head.id, mod, previous, value: undefined };
     if (head.deleted) return new StoredVersion({ ...base, create: 0, version: 0, lease: 0n });
     const lease = beside.leaseOf(head.id);
-    if (head.created) return new StoredVersion({ ...base, create: mod, version: 1, lease });
+    if (head.created) {
+      if (isLive(previous)) this.#impossible++;
+      return new StoredVersion({ ...base, create: mod, version: 1, lease });
+    }
     const before = isLive(previous) ? previous : undefined;
     const create = head.createRevision > 0 ? beside.revisionOf(head.createRevision) : (before?.create ?? mod);
     // Versions are not on disk: after a compaction an update is known to be at least the second.

@@ -85,3 +85,19 @@ test("RowLoader: a key whose lease of its row is not stored is one without a lea
     [2],
   );
 });
+
+test("RowLoader: warns once of rows that create what existed, and of no other ones", async () => {
+  const { driver } = table(0);
+  const rows = ["/a", "/a", "/b", "/a", "/c", "/c", "/c"].map((name, i) => ({ ...head(i + 1), name }));
+  const warningsOf = async (heads: readonly RowHead[]) => {
+    const lines: string[] = [];
+    const log = createLogger({ level: "warn", format: "json", write: (line) => void lines.push(line) });
+    const page: Driver["heads"] = (after) => Promise.resolve(heads.filter(({ id }) => id > after));
+    await new RowLoader({ ...driver, heads: page }, new MvccIndex(), log).load();
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  };
+  const [warning, ...more] = await warningsOf(rows);
+  assert.deepEqual([warning?.["rows"], warning?.["cure"], more], [4, "k3s datastore check", []]);
+  const sound = rows.map((row, i) => (i % 2 === 1 ? { ...row, created: false, deleted: true } : row));
+  assert.deepEqual(await warningsOf(sound.filter(({ name }) => name !== "/a").concat(head(8))), []);
+});
