@@ -216,6 +216,37 @@ describe("k3s datastore check", () => {
   });
 });
 
+describe("k3s datastore check tells what to do about", () => {
+  const cases = [
+    ["a row that is missing", "DELETE FROM kine WHERE id = 3", /^Restore a backup\. .* write the named keys anew/],
+    [
+      "a row that a lease names",
+      "DELETE FROM kine WHERE id = 6; INSERT INTO kine_lease_row VALUES (6, 1)",
+      /^Restore a backup\. .* put back what is/,
+    ],
+    ["a lease that is missing", "INSERT INTO kine_lease_row VALUES (7, 1)", /^Restart the server: /],
+    ["a transaction that ends before it begins", "INSERT INTO kine_span VALUES (2, 5)", /^Restore a backup, or /],
+    ["markers", "DELETE FROM kine WHERE name = 'compact_rev_key'", /^Start a server on it, or restart/],
+    [
+      "twice the same",
+      "UPDATE kine SET prev_revision = 2 WHERE id = 4",
+      /^A server serves .* compact --retain 0\. Restore /,
+    ],
+  ] as const;
+  for (const [name, statement, cure] of cases)
+    test(name, async (t) => {
+      const { dataDir, file, serve, ctl } = await node(t);
+      const server = await serve();
+      for (const value of ["1", "2", "3", "4", "5"]) await ctl("put", "/a", value);
+      await ctl("put", "/b", "1");
+      await server.stop();
+      for (const part of statement.split("; ")) await sql(file, part);
+      const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`, "--json"]);
+      assert.equal(code, 1, stdout);
+      assert.match((JSON.parse(stdout) as { readonly cure: string }).cure, cure);
+    });
+});
+
 describe("k3s datastore on a file whose pages were written over", () => {
   /** A file with rows enough for many pages, of which those are spoilt that begin with `kind`, but the first ones. */
   async function spoilt(t: TestContext, kind: number) {

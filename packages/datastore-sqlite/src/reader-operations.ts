@@ -88,7 +88,7 @@ function findDuplicates(database: Connection): readonly string[] {
   const duplicates = database.prepare<[], number>(COUNT_DUPLICATES).pluck().get() ?? 0;
   if (duplicates === 0) return [];
   return [
-    `${duplicates} rows are there twice; a server removes the older of each two if another program has the file open`,
+    `${duplicates} rows are replaced by a newer row that follows the same row of the same key, as when two programs change it at once`,
   ];
 }
 

@@ -76,7 +76,7 @@ describe("openSqliteReader()", () => {
     const reader = await openSqliteReader(path);
     assert.equal((await reader.heads(0, 10)).length, 3);
     assert.deepEqual(await reader.findings(), [
-      "1 rows are there twice; a server removes the older of each two if another program has the file open",
+      "1 rows are replaced by a newer row that follows the same row of the same key, as when two programs change it at once",
     ]);
     assert.deepEqual(await reader.integrity(), []);
     await reader.side();

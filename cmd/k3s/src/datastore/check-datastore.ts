@@ -1,6 +1,7 @@
 import { DriverError, type LeaseId, type SideState } from "@k3s/datastore";
 import { NodeError } from "@k3s/errors";
 import type { ToolParts } from "./datastore-status.ts";
+import { FINDING_CURES } from "./finding-cures.ts";
 import { inspectRows, type RowsReport } from "./inspect-rows.ts";
 import { readAllKeys } from "./read-all-keys.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
@@ -13,7 +14,7 @@ export interface CheckResult {
   readonly checked: readonly string[];
   /** What is wrong, as sentences; empty: nothing. */
   readonly findings: readonly string[];
-  /** What to do about damage of the database; null: it has none, or cannot be asked. */
+  /** What to do about all of it, as sentences; null: nothing is wrong. */
   readonly cure: string | null;
 }
 
@@ -45,6 +46,12 @@ async function checkRows(
     integrity === undefined ? "what a server needs to find in the database" : "the pages and indexes of the file",
   ];
   const findings: string[] = [];
+  const cures = new Set<string>();
+  const find = (found: Iterable<string>, ...advice: readonly string[]): void => {
+    const before = findings.length;
+    findings.push(...found);
+    if (findings.length > before) for (const cure of advice) cures.add(cure);
+  };
   const attempt = async (what: string, look: () => Promise<void>): Promise<void> => {
     try {
       await look();
@@ -54,20 +61,23 @@ async function checkRows(
     }
   };
   let rows: RowsReport | undefined;
-  await attempt("the rows, for duplicates,", async () => void findings.push(...(await source.findings())));
+  await attempt("the rows, for duplicates,", async () =>
+    find(await source.findings(), integrity === undefined ? FINDING_CURES.database : FINDING_CURES.duplicates),
+  );
   await attempt("the rows", async () => {
     rows = await inspectRows(source, signal);
     checked.push(`${rows.rows} rows, each with the one before it`);
-    findings.push(...rows.findings);
+    find(rows.findings, ...rows.cures);
   });
   await attempt("the leases and transactions", async () => {
     const side = await source.side();
     checked.push(`${side.leases.length} leases and ${side.spans.length} transactions of several rows`);
-    if (rows !== undefined) findings.push(...checkSide(side, rows));
-    if (rows !== undefined && !isChanging) findings.push(...findLost(side, rows));
+    find(findBadSpans(side), FINDING_CURES.spans);
+    if (rows !== undefined) find(findOrphans(side, rows), FINDING_CURES.leases);
+    if (rows !== undefined && !isChanging) find(findLost(side, rows), FINDING_CURES.lostRows);
   });
-  const cure = integrity !== undefined && damage.length > 0 ? integrity.cure : null;
-  return { checked, findings: [...damage, ...findings], cure };
+  const advice = [...(integrity !== undefined && damage.length > 0 ? [integrity.cure] : []), ...cures];
+  return { checked, findings: [...damage, ...findings], cure: advice.length === 0 ? null : advice.join(". ") };
 }
 
 /** The rest can still be looked at. */
@@ -76,11 +86,14 @@ function isDamage(error: unknown): boolean {
 }
 
 /** Replaced rows keep the names of leases that have ended since. */
-function* checkSide({ leases, rowLeases, spans }: SideState, { newest }: RowsReport): Iterable<string> {
+function* findOrphans({ leases, rowLeases }: SideState, { newest }: RowsReport): Iterable<string> {
   const known = new Set(leases.map(({ id }) => id));
   const isOrphan = (lease: LeaseId | undefined) => lease !== undefined && lease !== 0n && !known.has(lease);
   const orphans = [...newest.values()].filter(({ id, isDeleted }) => !isDeleted && isOrphan(rowLeases.get(id))).length;
   if (orphans > 0) yield `${orphans} keys name a lease that does not exist`;
+}
+
+function* findBadSpans({ spans }: SideState): Iterable<string> {
   for (const { first, last } of spans) if (first > last) yield `a transaction goes from row ${first} to row ${last}`;
 }
 
@@ -102,9 +115,7 @@ async function checkServer({ client }: LiveServer, signal: AbortSignal): Promise
     if (isFirst) expected = count;
     keys += kvs.length;
   }
-  return {
-    checked: [`${keys} keys with their values, read from the server`],
-    findings: keys === expected ? [] : [`the server counts ${expected} keys and gives ${keys}`],
-    cure: null,
-  };
+  const checked = [`${keys} keys with their values, read from the server`];
+  if (keys === expected) return { checked, findings: [], cure: null };
+  return { checked, findings: [`the server counts ${expected} keys and gives ${keys}`], cure: FINDING_CURES.server };
 }

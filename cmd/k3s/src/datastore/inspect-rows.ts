@@ -1,4 +1,5 @@
 import { isGapName, MARKER_NAME, type Driver, type RowHead, type RowSpan } from "@k3s/datastore";
+import { FINDING_CURES } from "./finding-cures.ts";
 
 /** The newest row of a name. */
 export interface NewestRow {
@@ -26,6 +27,8 @@ export interface RowsReport {
   readonly superfluous: number;
   /** What contradicts itself, at most {@link FINDINGS_MAX} sentences. */
   readonly findings: readonly string[];
+  /** What to do about them. */
+  readonly cures: readonly string[];
   readonly newest: ReadonlyMap<string, NewestRow>;
   /** Whether the table has a row of this id. */
   readonly hasRow: (id: number) => boolean;
@@ -50,6 +53,7 @@ class RowInspection {
   readonly #spans: readonly RowSpan[];
   readonly #newest = new Map<string, NewestRow>();
   readonly #findings: string[] = [];
+  readonly #cures = new Set<string>();
   /** Predecessors that were not seen: right if they were compacted. */
   readonly #missing: { readonly head: RowHead; readonly previous: number }[] = [];
   /** The row that made another one superfluous, for each of those. */
@@ -84,7 +88,10 @@ class RowInspection {
       // A creation follows a deletion, which goes as soon as it is compacted itself.
       this.#checkMissing(head, previous, isCompacted(head.created ? previous : head.id));
     if (this.#ids.length > 0 && this.#markers !== 1)
-      this.#find(`there are ${this.#markers} compaction markers instead of one; the next start mends that`);
+      this.#find(
+        `there are ${this.#markers} compaction markers instead of one; the next start mends that`,
+        FINDING_CURES.marker,
+      );
     return {
       rows: this.#ids.length,
       liveKeys: newest.length - tombstones.length,
@@ -96,6 +103,7 @@ class RowInspection {
       compactRevision: this.#compactRevision,
       superfluous: this.#replacedBy.filter(isDue).length + tombstones.filter(({ id }) => isDue(id)).length,
       findings: this.#findings.slice(0, FINDINGS_MAX),
+      cures: [...this.#cures],
       newest: this.#newest,
       hasRow: (id) => this.#hasRow(id),
     };
@@ -147,7 +155,8 @@ class RowInspection {
     else if (!isCompacted) this.#find(`row ${id} of "${name}" follows row ${previous}, which is missing`);
   }
 
-  #find(finding: string): void {
+  #find(finding: string, cure: string = FINDING_CURES.rows): void {
+    this.#cures.add(cure);
     if (this.#findings.length < FINDINGS_MAX) this.#findings.push(finding);
   }
 }
