@@ -1,4 +1,4 @@
-import { nearest } from "@k3s/config";
+import { ENDPOINT_FORMS, nearest } from "@k3s/config";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./context.ts";
 import { kineFlags, kineVariable, type KineFlag } from "./datastore/serve-flags.ts";
@@ -96,7 +96,10 @@ function toolCommand(name: ToolName, run: (name: ToolName, texts: Texts) => Prom
     .description(TOOL_HELP[name])
     .usage("[flags]")
     .helpOption("-h, --help", "Show this help")
-    .option("--endpoint <ENDPOINT>", "Datastore to work on (default: that of the node on this machine)")
+    .option(
+      "--endpoint <ENDPOINT>",
+      `Datastore to work on: ${ENDPOINT_FORMS} (default: that of the node on this machine)`,
+    )
     .option("--ca-file <FILE>", "With --endpoint: CA that signed the certificate of its server")
     .option("--cert-file <FILE>", "With --endpoint: client certificate")
     .option("--key-file <FILE>", "With --endpoint: key of that certificate")

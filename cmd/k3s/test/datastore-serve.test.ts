@@ -240,6 +240,16 @@ describe("k3s datastore serve", () => {
     assert.doesNotMatch(text, /--s3-bucket/);
   });
 
+  test("lists the forms of an endpoint in each help that has one", async (t) => {
+    for (const args of [["datastore", "serve"], ["datastore", "status"], ["server"]]) {
+      const { stdout } = await run(t, [...args, "--help"]);
+      const text = stdout.replace(/\s+/g, " ");
+      for (const form of ["sqlite:///PATH", "@tcp(HOST:PORT)/DB", "@HOST:PORT/DB", "?bucket=NAME"])
+        assert.ok(text.includes(form), `${args.join(" ")}: ${form}`);
+      assert.equal(text.includes("servers of an etcd https://HOST:PORT"), args[1] !== "serve");
+    }
+  });
+
   test("does not show its endpoint in the list of processes", async (t) => {
     const folder = await temporaryFolder(t);
     const { pid } = await serveDatastore(t, [`--endpoint=sqlite://${folder}/hunter2.db`]);
@@ -252,6 +262,7 @@ describe("k3s datastore serve refuses", () => {
     [["--endpoint=etcd"], /--endpoint cannot be "etcd": it has no scheme/],
     [["--endpoint=mariadb://root:hunter2@tcp(h)/k"], /"mariadb:\/\/\*+@tcp\(h\)\/k": its scheme is not known/],
     [["--endpoint=mysql://root:hunter2@tcp(h"], /--endpoint is refused: .*"mysql:\/\/\*+@tcp\(h": there is no slash/],
+    [["--endpoint=posgres://h/k"], /its scheme is not known: "posgres"\. Begin with sqlite:\/\/, mysql:\/\//],
     [["--endpoint=https://a:2379"], /--endpoint is an etcd: point clients to it/],
     [["--endpoint=memory://"], /does not survive a restart/],
     [["--s3-bucket=b"], /--s3-bucket is not supported: it belongs to t4/],

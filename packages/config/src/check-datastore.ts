@@ -50,7 +50,7 @@ async function checkText(text: string, tls: DatastoreTls, { report, env }: Surro
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     if (error instanceof EndpointError)
-      report(`--datastore-endpoint cannot be "${redactEndpoint(text)}": ${error.reason}`);
+      report(`--datastore-endpoint cannot be "${redactEndpoint(text)}": ${error.reasonAndCure}`);
     else report(`--datastore-endpoint is refused: ${describeError(error)}`); // its driver shows the endpoint in its own way
     return true;
   }

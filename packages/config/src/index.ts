@@ -11,6 +11,7 @@ export { saveNodeId } from "./node-id.ts";
 export type { ServerConfig } from "./server-config.ts";
 export { recordedArgument } from "./recorded-argument.ts";
 export { settingEntries, settingsOf } from "./server-settings.ts";
+export { DATABASE_FORMS, ENDPOINT_FORMS } from "./endpoint-forms.ts";
 export { nearest } from "./suggest.ts";
 export { unsupportedFlags } from "./unsupported.ts";
 export { CATEGORIES, type Role, type Setting } from "./setting.ts";

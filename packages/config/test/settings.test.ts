@@ -163,7 +163,7 @@ describe("values that are refused", () => {
     [
       "datastore-endpoint",
       "mariadb://u:p@h/",
-      'cannot be "mariadb://u:********@h/": its scheme is not known: "mariadb"',
+      'cannot be "mariadb://u:********@h/": its scheme is not known: "mariadb". Begin with sqlite://, mysql://',
     ],
     ["datastore-endpoint", "sqlite:///x?mode=ro", 'mode is "ro", it must be rwc or rw'],
     ["datastore-endpoint", "https://a", '"a" has no port'],

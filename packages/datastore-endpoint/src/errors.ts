@@ -13,10 +13,13 @@ export class EndpointError extends NodeError {
   override readonly name = "EndpointError";
   /** The message without the endpoint: what is wrong with it. */
   readonly reason: string;
+  /** The reason, with the way out where the command's help does not tell it. */
+  readonly reasonAndCure: string;
 
   private constructor(code: `ERR_${string}`, message: string, refusal: Refusal) {
     super(code, message, { hint: refusal.hint });
     this.reason = refusal.reason;
+    this.reasonAndCure = code === "ERR_ENDPOINT_MALFORMED" ? refusal.reason : `${refusal.reason}. ${refusal.hint}`;
   }
 
   static malformed(endpoint: string, reason: string): EndpointError {
@@ -25,7 +28,7 @@ export class EndpointError extends NodeError {
       `Cannot use datastore endpoint "${redactEndpoint(endpoint)}": ${reason}`,
       {
         reason,
-        hint: "The forms are listed in the documentation of --datastore-endpoint (k3s datastore serve: --endpoint)",
+        hint: "k3s server --help lists the forms at --datastore-endpoint, k3s datastore serve --help at --endpoint",
       },
     );
   }

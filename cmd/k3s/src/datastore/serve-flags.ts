@@ -1,3 +1,5 @@
+import { DATABASE_FORMS } from "@k3s/config";
+
 /** A flag of kine, or one that we add. */
 export interface KineFlag {
   readonly name: string;
@@ -32,7 +34,12 @@ const SERVED: readonly KineFlag[] = [
     fallback: "0.0.0.0:2379",
     help: "Address for clients: HOST:PORT, tcp://, https:// or unix://PATH; 0.0.0.0 is every address, IPv6 too",
   },
-  { ...TEXT, name: "endpoint", secret: true, help: "Where the data is kept; empty: SQLite in ./db/state.db" },
+  {
+    ...TEXT,
+    name: "endpoint",
+    secret: true,
+    help: `Where the data is kept: ${DATABASE_FORMS}; empty: SQLite in ./db/state.db`,
+  },
   { ...TEXT, name: "ca-file", help: "CA that signed the certificate of the database server" },
   { ...TEXT, name: "cert-file", help: "Client certificate for the database server" },
   { ...TEXT, name: "key-file", help: "Key of that certificate" },

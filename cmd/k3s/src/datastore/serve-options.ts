@@ -126,7 +126,8 @@ async function readEndpoint(
     report("--endpoint is an etcd: point clients to it, there is nothing to serve");
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    if (error instanceof EndpointError) report(`--endpoint cannot be "${redactEndpoint(text)}": ${error.reason}`);
+    if (error instanceof EndpointError)
+      report(`--endpoint cannot be "${redactEndpoint(text)}": ${error.reasonAndCure}`);
     else report(`--endpoint is refused: ${describeError(error)}`); // its driver shows the endpoint in its own way
   }
   return undefined;

@@ -1,3 +1,4 @@
+import { ENDPOINT_FORMS } from "../endpoint-forms.ts";
 import { oneOf, parsePath } from "../parsers.ts";
 import { valueSetting } from "../setting.ts";
 
@@ -7,7 +8,7 @@ export const datastoreSettings = {
     env: "K3S_DATASTORE_ENDPOINT",
     secret: true,
     placeholder: "ENDPOINT",
-    help: "Where the cluster's data is kept: sqlite://, mysql://, postgres://, nats://, or https:// for servers of an etcd",
+    help: `Where the cluster's data is kept: ${ENDPOINT_FORMS}`,
     fallback: "",
     fallbackText: "SQLite in the data dir",
     parse: (text) => text, // checked as a whole, with the TLS files
