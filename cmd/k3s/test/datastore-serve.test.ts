@@ -269,6 +269,8 @@ describe("k3s datastore serve refuses", () => {
     [["--metrics-enable-profiling"], /--metrics-enable-profiling is not supported/],
     [["--slow-sql-threshold=5"], /--slow-sql-threshold must be a duration such as 30s or 5m: current value is "5"/],
     [["--compact-interval=-5s"], /--compact-interval must not be negative: current value is "-5s"/],
+    [["--compact-min-retain=-3"], /--compact-min-retain must not be negative: current value is "-3"/],
+    [["--listen-address=127.0.0.1:99999"], /--listen-address must have a port of at most 65535: .* "127.0.0.1:99999"/],
     [["--compact-min-retain=many"], /--compact-min-retain must be a whole number/],
     [["--compact-interval-jitter=100"], /--compact-interval-jitter must be from 0 to 99/],
     [["--skip-verify=perhaps"], /--skip-verify must be true or false/],
@@ -299,7 +301,7 @@ describe("k3s datastore serve refuses", () => {
     const env = { KINE_ENDPOINT: "nope", KINE_COMPACT_INTERVAL: "soon" };
     const { stderr } = await run(t, ["datastore", "serve", "--log-format=xml"], { env });
     assert.match(stderr, /--compact-interval must be a duration .* \(set by KINE_COMPACT_INTERVAL\)/);
-    assert.match(stderr, /--endpoint cannot be "nope"/);
+    assert.match(stderr, /--endpoint cannot be "nope" \(set by KINE_ENDPOINT\): it has no scheme/);
     assert.match(stderr, /--log-format/);
   });
 

@@ -19,9 +19,9 @@ export function parseListenAddress(text: string): ListenAddress {
 
 /** No host: every address, as in Go; `listenHost` says what that is on this machine. */
 function readHostAndPort(text: string): { readonly host: string; readonly port: number } {
-  const [, host = "", port] = /^(\[[0-9a-f:.]+\]|[\w.-]*):(\d{1,5})$/i.exec(text) ?? [];
-  if (port === undefined || Number(port) > 65_535)
-    throw new RangeError(`must be a host and a port: current value is "${text}"`);
+  const [, host = "", port] = /^(\[[0-9a-f:.]+\]|[\w.-]*):(\d+)$/i.exec(text) ?? [];
+  if (port === undefined) throw new RangeError(`must be a host and a port: current value is "${text}"`);
+  if (Number(port) > 65_535) throw new RangeError(`must have a port of at most 65535: current value is "${text}"`);
   const bare = host.replace(/^\[|\]$/g, "");
   return { host: bare === "" ? "0.0.0.0" : bare, port: Number(port) };
 }

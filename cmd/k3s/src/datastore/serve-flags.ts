@@ -10,6 +10,8 @@ export interface KineFlag {
   readonly variable?: string;
   /** All values that it takes; absent: any. */
   readonly values?: readonly string[];
+  /** Whether a number below 0 is a mistake; of others it means the same as 0. */
+  readonly isNatural?: true;
   /** Whether its value may hold a password. */
   readonly secret?: true;
   /** Why a value other than the default changes nothing; said in the log. */
@@ -72,7 +74,13 @@ const SERVED: readonly KineFlag[] = [
   },
   { ...DURATION, name: "compact-interval", help: "Compact this often; 0: when a client says so" },
   { ...NUMBER, name: "compact-interval-jitter", help: "Vary that interval by this many percent" },
-  { ...NUMBER, name: "compact-min-retain", fallback: "1000", help: "Revisions that compacting by interval leaves" },
+  {
+    ...NUMBER,
+    name: "compact-min-retain",
+    isNatural: true,
+    fallback: "1000",
+    help: "Revisions that compacting by interval leaves",
+  },
   { ...TEXT, name: "log-format", fallback: "plain", help: "plain or json" },
   { ...SWITCH, name: "debug", help: "Log what only developers want to know" },
 ];

@@ -64,7 +64,7 @@ export async function readServeOptions(given: Given): Promise<ServeOptions> {
   const warnings = [...checkUnserved(values, report)];
   const tls = databaseTls(values);
   await reportTls(tls, { caFile: "--ca-file", certFile: "--cert-file", keyFile: "--key-file" }, report);
-  const endpoint = await readEndpoint(values.text("endpoint"), { tls, env: given.env }, report);
+  const endpoint = await readEndpoint(values, { tls, env: given.env }, report);
   const identity = await readIdentity(values, report);
   const listen = await readAddress(values, "listen-address", report);
   if (listen?.kind === "tcp") warnings.push(...exposure(listen, identity, report));
@@ -116,19 +116,21 @@ async function reportTls(
 }
 
 async function readEndpoint(
-  text: string,
+  values: KineValues,
   { tls, env }: Pick<ServeOptions, "tls"> & Pick<Given, "env">,
   report: (problem: string) => void,
 ): Promise<DriverEndpoint | undefined> {
+  const text = values.text("endpoint");
+  const origin = values.origin("endpoint");
   try {
     const endpoint = await checkEndpoint(text, tls, env);
     if (endpoint.kind !== "etcd") return endpoint;
-    report("--endpoint is an etcd: point clients to it, there is nothing to serve");
+    report(`--endpoint is an etcd: point clients to it, there is nothing to serve${origin}`);
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     if (error instanceof EndpointError)
-      report(`--endpoint cannot be "${redactEndpoint(text)}": ${error.reasonAndCure}`);
-    else report(`--endpoint is refused: ${describeError(error)}`); // its driver shows the endpoint in its own way
+      report(`--endpoint cannot be "${redactEndpoint(text)}"${origin}: ${error.reasonAndCure}`);
+    else report(`--endpoint is refused${origin}: ${describeError(error)}`); // its driver shows the endpoint in its own way
   }
   return undefined;
 }
@@ -156,7 +158,7 @@ async function readAddress(
     return address.kind === "unix" ? address : { ...address, host: await listenHost(address.host) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    report(`--${name} ${error.message}`);
+    report(`--${name} ${error.message}${values.origin(name)}`);
     return undefined;
   }
 }
@@ -188,9 +190,10 @@ function* exposure(
 
 function readNumbers(values: KineValues, report: (problem: string) => void) {
   const jitterPercent = values.number("compact-interval-jitter");
-  if (jitterPercent < 0 || jitterPercent > 99) report("--compact-interval-jitter must be from 0 to 99");
+  if (jitterPercent < 0 || jitterPercent > 99)
+    report(`--compact-interval-jitter must be from 0 to 99${values.origin("compact-interval-jitter")}`);
   const intervalMs = values.duration("compact-interval");
-  const minRetain = Math.max(0, values.number("compact-min-retain"));
+  const minRetain = values.number("compact-min-retain");
   const maxIdle = values.number("datastore-max-idle-connections");
   return {
     pool: {
