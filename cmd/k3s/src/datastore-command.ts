@@ -12,7 +12,7 @@ const TOOL_HELP: Readonly<Record<ToolName, string>> = {
   status: "Show size, rows, revisions, leases and slowest statements",
   check: "Read everything and look for damage; exit code 1 when there is some",
   compact: "Forget history, as the API server does every five minutes",
-  dump: "Print every key",
+  dump: "Print every key with its revision and the size of its value; --json prints the values",
 };
 
 /** `k3s datastore …`: the datastore on its own, and tools that look into one. `exit` gets the exit code. */

@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { promisify } from "node:util";
 import { startEtcd } from "@k3s/testkit";
 import { commandLine, run, temporaryFolder } from "./cli-process.ts";
+import { node, sql } from "./datastore-node.ts";
 import { etcdctl, serveDatastore } from "./datastore-server.ts";
-
-const execute = promisify(execFile);
 
 /** What pages begin with (sqlite.org/fileformat2.html, 1.6). */
 const INDEX_LEAF = 0x0a;
@@ -34,23 +32,6 @@ async function json<T>(t: TestContext, args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await run(t, ["datastore", ...args, "--json"]);
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout) as T;
-}
-
-/** A node: a data dir with the socket and the file where a server has them. */
-async function node(t: TestContext) {
-  const dataDir = await temporaryFolder(t);
-  await mkdir(join(dataDir, "server"), { mode: 0o700 });
-  const socket = `unix://${dataDir}/server/kine.sock`;
-  const file = `${dataDir}/server/db/state.db`;
-  const serve = () => serveDatastore(t, [`--listen-address=${socket}`, `--endpoint=sqlite://${file}`]);
-  const ctl = (...args: string[]) => etcdctl([`--endpoints=${socket}`, ...args]);
-  return { dataDir, socket, file, serve, ctl };
-}
-
-/** Runs SQL with Python's own SQLite. */
-async function sql(file: string, statement: string): Promise<void> {
-  const script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute(sys.argv[2])\ndb.commit()\n";
-  await execute("python3", ["-c", script, file, statement], { timeout: 30_000 });
 }
 
 describe("k3s datastore status", () => {
@@ -147,104 +128,6 @@ describe("k3s datastore status", () => {
       assert.doesNotMatch(ended.stderr, /hunter2|at .*\.ts:/);
     }
   });
-});
-
-describe("k3s datastore check", () => {
-  test("finds nothing in a datastore that is well", async (t) => {
-    const { dataDir, serve, ctl } = await node(t);
-    const server = await serve();
-    for (const args of [
-      ["put", "/a", "1"],
-      ["put", "/a", "2"],
-      ["del", "/a"],
-      ["put", "/a", "3"],
-    ])
-      await ctl(...args);
-    const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
-    assert.equal(code, 0, stdout);
-    assert.match(stdout, /nothing is wrong/);
-    assert.match(stdout, /checked 5 rows/);
-    await server.stop();
-  });
-
-  test("finds a row that is missing, with exit code 1", async (t) => {
-    const { dataDir, file, serve, ctl } = await node(t);
-    const server = await serve();
-    for (const value of ["1", "2", "3"]) await ctl("put", "/a", value);
-    await server.stop();
-    await sql(file, "DELETE FROM kine WHERE id = 3");
-    const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
-    assert.equal(code, 1);
-    assert.match(stdout, /WRONG: row 4 of "\/a" says that it follows row 3, but row 2 is in between/);
-    await sql(file, "DELETE FROM kine WHERE id = 2");
-    const again = await run(t, ["datastore", "check", `--data-dir=${dataDir}`]);
-    assert.match(again.stdout, /WRONG: row 4 of "\/a" follows row 3, which is missing/);
-  });
-
-  test("finds rows that cannot be, of compacted history too", async (t) => {
-    const { dataDir, file, serve, ctl } = await node(t);
-    const server = await serve();
-    for (const key of ["/a", "/b", "/c"]) for (const value of ["1", "2"]) await ctl("put", key, value);
-    const [, lease = ""] = /lease ([0-9a-f]+)/.exec(await ctl("lease", "grant", "500")) ?? [];
-    await ctl("put", "/d", "1", `--lease=${lease}`);
-    await ctl("put", "/e", "1");
-    await server.stop();
-    const check = async () => (await run(t, ["datastore", "check", `--data-dir=${dataDir}`])).stdout;
-    const compact = ["datastore", "compact", `--data-dir=${dataDir}`, "--revision=7"];
-    assert.equal((await run(t, compact)).code, 0);
-    assert.match(await check(), /nothing is wrong/);
-    const cases = [
-      [
-        "UPDATE kine SET prev_revision = 999, create_revision = 500 WHERE id = 7",
-        /row 7 of "\/c" .* row 999, no earlier/,
-      ],
-      ["SELECT 1", /row 7 of "\/c" says that row 500 created it, a later one/],
-      [
-        "UPDATE kine SET prev_revision = 3, create_revision = 3 WHERE id = 7",
-        /row 7 of "\/c" .* row 3, .* of another key/,
-      ],
-      ["UPDATE kine SET prev_revision = 6, create_revision = 6 WHERE id = 7", /: nothing is wrong/],
-      [
-        "DELETE FROM kine WHERE name = '/d'",
-        /: 1 findings\n[^]*1 rows that had a lease are missing, the first is row \d/,
-      ],
-    ] as const;
-    for (const [statement, finding] of cases) {
-      await sql(file, statement);
-      assert.match(await check(), finding);
-    }
-  });
-});
-
-describe("k3s datastore check tells what to do about", () => {
-  const cases = [
-    ["a row that is missing", "DELETE FROM kine WHERE id = 3", /^Restore a backup\. .* write the named keys anew/],
-    [
-      "a row that a lease names",
-      "DELETE FROM kine WHERE id = 6; INSERT INTO kine_lease_row VALUES (6, 1)",
-      /^Restore a backup\. .* put back what is/,
-    ],
-    ["a lease that is missing", "INSERT INTO kine_lease_row VALUES (7, 1)", /^Restart the server: /],
-    ["a transaction that ends before it begins", "INSERT INTO kine_span VALUES (2, 5)", /^Restore a backup, or /],
-    ["markers", "DELETE FROM kine WHERE name = 'compact_rev_key'", /^Start a server on it, or restart/],
-    [
-      "twice the same",
-      "UPDATE kine SET prev_revision = 2 WHERE id = 4",
-      /^A server serves .* compact --retain 0\. Restore /,
-    ],
-  ] as const;
-  for (const [name, statement, cure] of cases)
-    test(name, async (t) => {
-      const { dataDir, file, serve, ctl } = await node(t);
-      const server = await serve();
-      for (const value of ["1", "2", "3", "4", "5"]) await ctl("put", "/a", value);
-      await ctl("put", "/b", "1");
-      await server.stop();
-      for (const part of statement.split("; ")) await sql(file, part);
-      const { code, stdout } = await run(t, ["datastore", "check", `--data-dir=${dataDir}`, "--json"]);
-      assert.equal(code, 1, stdout);
-      assert.match((JSON.parse(stdout) as { readonly cure: string }).cure, cure);
-    });
 });
 
 describe("k3s datastore on a file whose pages were written over", () => {
@@ -350,11 +233,13 @@ describe("k3s datastore compact", () => {
     assert.match(await compact(`--endpoint=${socket}`, "--retain=1"), /compacted up to revision 2/);
     assert.match(await compact(`--endpoint=${socket}`, "--retain=1"), forgotten);
     assert.match(await compact(`--endpoint=${socket}`, "--revision=2"), forgotten);
+    const running = await json<{ compactRevision: number }>(t, ["compact", `--endpoint=${socket}`]);
+    assert.equal(running.compactRevision, 2);
     await server.stop();
     assert.match(await compact(`--data-dir=${dataDir}`), little);
     assert.match(await compact(`--data-dir=${dataDir}`, "--retain=1"), forgotten);
-    const { compactRevision } = await json<{ compactRevision: null }>(t, ["compact", `--data-dir=${dataDir}`]);
-    assert.equal(compactRevision, null);
+    const stopped = await json<{ compactRevision: number }>(t, ["compact", `--data-dir=${dataDir}`]);
+    assert.equal(stopped.compactRevision, 2);
   });
 
   test("refuses what cannot be, with the cure", async (t) => {
@@ -396,6 +281,11 @@ describe("k3s datastore dump", () => {
     assert.ok(live[1]?.includes('"key":"compact_rev_key","valueBase64":"Nw=="'));
     await server.stop();
     assert.deepEqual([await dump(), await dump("--json"), await dump("--prefix=/a/1")], live);
+  });
+
+  test("says in its help how to get the values", async (t) => {
+    const { stdout } = await run(t, ["datastore", "dump", "--help"]);
+    assert.match(stdout, /size of its value; --json prints the values/);
   });
 
   test("reads many pages", async (t) => {

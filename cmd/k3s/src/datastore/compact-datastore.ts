@@ -7,6 +7,7 @@ import { DatastoreToolError } from "../errors.ts";
 import type { ToolParts } from "./datastore-status.ts";
 import { inspectRows, type RowsReport } from "./inspect-rows.ts";
 import { openDatabase, type DatabaseAccess } from "./open-database.ts";
+import { readServerMetrics } from "./server-metrics.ts";
 import type { LiveServer, Target } from "./tool-target.ts";
 import { withRows } from "./with-rows.ts";
 
@@ -19,7 +20,7 @@ export interface CompactRequest extends ToolParts {
 /** What became of it. */
 export interface Compaction {
   readonly datastore: string;
-  /** Null: it was left as it was. */
+  /** What is compacted now, also where there was nothing to forget. Null: its server does not tell. */
   readonly compactRevision: number | null;
   /** Undefined where the server removes them later. */
   readonly removedRows: number | undefined;
@@ -48,10 +49,15 @@ export async function compactDatastore(target: Target, request: CompactRequest):
   }
 }
 
-async function compactOn({ client }: LiveServer, request: CompactRequest): Promise<Outcome> {
-  return await unlessForgotten(request, (await client.status()).revision, async (at) => {
-    await client.compact(at);
-    return undefined;
+async function compactOn(server: LiveServer, request: CompactRequest): Promise<Outcome> {
+  const { client } = server;
+  return await unlessForgotten(request, {
+    current: (await client.status()).revision,
+    compacted: async () => (await readServerMetrics(server)).compactRevision,
+    compact: async (at) => {
+      await client.compact(at);
+      return undefined;
+    },
   });
 }
 
@@ -66,11 +72,15 @@ async function compactFile({ database }: Target, request: CompactRequest): Promi
   });
   const store = await openStore(driver, { log });
   try {
-    return await unlessForgotten(request, store.currentRevision, async (at) => {
-      const before = await inspectRows(driver, signal);
-      await store.compact(at);
-      const after = await untilRemoved(driver, signal);
-      return Math.max(0, before.rows - after.rows);
+    return await unlessForgotten(request, {
+      current: store.currentRevision,
+      compacted: async () => (await store.status()).compactRevision,
+      compact: async (at) => {
+        const before = await inspectRows(driver, signal);
+        await store.compact(at);
+        const after = await untilRemoved(driver, signal);
+        return Math.max(0, before.rows - after.rows);
+      },
     });
   } finally {
     await store.close();
@@ -98,29 +108,35 @@ async function untilRemoved(driver: Driver, signal: AbortSignal): Promise<RowsRe
   return report;
 }
 
+interface History {
+  readonly current: number;
+  /** The compacted revision; null: it is not known. */
+  readonly compacted: () => Promise<number | null>;
+  /** Answers with the number of rows it removed. */
+  readonly compact: (at: number) => Promise<number | undefined>;
+}
+
 /**
- * Has `compact`, which answers with the number of rows it removed, forget what is older than the revision asked for. A job that runs
+ * Has `compact` forget what is older than the revision asked for. A job that runs
  * every night finds that done on some of them, which is no failure.
  */
 async function unlessForgotten(
   { revision, retain }: CompactRequest,
-  current: number,
-  compact: (at: number) => Promise<number | undefined>,
+  { current, compacted, compact }: History,
 ): Promise<Outcome> {
+  const nothing = async (nothingToForget: string): Promise<Outcome> => {
+    return { compactRevision: await compacted(), removedRows: 0, nothingToForget };
+  };
   if (revision === undefined && current <= retain)
-    return nothing(`its revision is ${current}, so all of its history is among the last ${retain} revisions`);
+    return await nothing(`its revision is ${current}, so all of its history is among the last ${retain} revisions`);
   const at = revision ?? current - retain;
   try {
     const removedRows = await compact(at);
     return { compactRevision: at, removedRows };
   } catch (error) {
     if (!isForgotten(error)) throw error;
-    return nothing(`what is older than revision ${at} has been compacted before`);
+    return await nothing(`what is older than revision ${at} has been compacted before`);
   }
-}
-
-function nothing(nothingToForget: string): Outcome {
-  return { compactRevision: null, removedRows: 0, nothingToForget };
 }
 
 function isForgotten(error: unknown): boolean {
