@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { MariaDbServer, NatsServer, PostgresServer } from "@k3s/testkit";
@@ -81,3 +81,25 @@ for (const { name, code, start } of databases)
       assert.equal(await server.stop(), 0);
     });
   });
+
+test("k3s datastore on SQLite: says what a user lacks who may not read, or may only read", async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = join(folder, "x.db");
+  await (await serveDatastore(t, [`--endpoint=sqlite://${file}`])).stop();
+  const files = await readdir(folder);
+  const wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const cases = [
+    [0o755, 0o644, `reading it needs "${file}-shm", which this user may not make or open`, "ERR_SQLITE_NO_INDEX"],
+    [0o755, 0o600, "this user may not read it", "ERR_SQLITE_NOT_READABLE"],
+    [0o700, 0o644, "this user may not read it", "ERR_SQLITE_NOT_READABLE"],
+  ] as const;
+  for (const [ofFolder, ofFile, reason, code] of cases) {
+    await chmod(file, ofFile);
+    await chmod(folder, ofFolder);
+    const { stderr } = await run(t, ["datastore", "status", `--endpoint=sqlite://${file}`], { wrapper });
+    assert.ok(stderr.includes(`Cannot open datastore "${file}": ${reason}`), stderr);
+    assert.ok(stderr.includes(`Code:  ${code}\n`), stderr);
+    assert.match(stderr, /^Hint: {2}Run the command as root, or as the owner of the file/m);
+    assert.deepEqual(await readdir(folder), files);
+  }
+});

@@ -33,6 +33,26 @@ export class SqliteError extends NodeError {
     });
   }
 
+  /** Only for who just reads. */
+  static notReadable(path: string, cause: unknown): SqliteError {
+    return new SqliteError("ERR_SQLITE_NOT_READABLE", `Cannot open datastore "${path}": this user may not read it`, {
+      hint: "Run the command as root, or as the owner of the file",
+      cause,
+    });
+  }
+
+  /** Only for who just reads: whoever writes is told of more than one file. */
+  static noIndex(path: string, cause: unknown): SqliteError {
+    return new SqliteError(
+      "ERR_SQLITE_NO_INDEX",
+      `Cannot open datastore "${path}": reading it needs "${path}-shm", which this user may not make or open`,
+      {
+        hint: "Run the command as root, or as the owner of the file; copy a file that is on a read-only file system elsewhere first",
+        cause,
+      },
+    );
+  }
+
   static noFolder(path: string, cause: unknown): SqliteError {
     return new SqliteError("ERR_SQLITE_NO_FOLDER", `Cannot open datastore "${path}": its folder cannot hold it`, {
       hint: "Name a file in a folder that is there or can be made: no part of the path may be a file, nor a place without files such as /proc",

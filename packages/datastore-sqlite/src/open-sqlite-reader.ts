@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { describeError } from "@k3s/errors";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
@@ -13,9 +13,12 @@ const BUSY_TIMEOUT_MS = 5000;
  */
 export async function openSqliteReader(path: string): Promise<SqliteReader> {
   const found = await stat(path).catch((error: unknown) => {
-    throw SqliteError.absent(path, error);
+    throw isRefusal(error) ? SqliteError.notReadable(path, error) : SqliteError.absent(path, error);
   });
   if (found.isDirectory()) throw SqliteError.isFolder(path);
+  await access(path, constants.R_OK).catch((error: unknown) => {
+    throw SqliteError.notReadable(path, error);
+  });
   const worker = new WorkerChannel({
     path,
     isReadOnly: true,
@@ -41,5 +44,13 @@ function toReaderError(path: string, error: unknown): unknown {
   const told = describeError(error);
   if (told.includes("no such table")) return SqliteError.noTable(path, error);
   if (told.includes("no such column")) return SqliteError.otherSchema(path, error);
-  return toOpenError(path, error);
+  const known = toOpenError(path, error);
+  return known instanceof SqliteError && known.code === "ERR_SQLITE_NOT_WRITABLE"
+    ? SqliteError.noIndex(path, known.cause)
+    : known;
+}
+
+/** Of the folders on the way. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
 }
