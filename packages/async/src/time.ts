@@ -19,8 +19,14 @@ export class DeadlineExceeded extends Error {
   override readonly name = "DeadlineExceeded";
 
   constructor(what: string, ms: number) {
-    super(`${what} took longer than ${ms / 1000} s`);
+    super(`${what} took longer than ${roundedSeconds(ms)} s`);
   }
+}
+
+/** What is left of a time limit is no round number. A timer takes 1 ms at least. */
+function roundedSeconds(ms: number): number {
+  const seconds = Math.max(1, ms) / 1000;
+  return seconds < 10 ? Number(seconds.toPrecision(2)) : Math.round(seconds);
 }
 
 /** A signal that aborts with `parent`, or after `ms` milliseconds (or the longest time that timers know) with a {@link DeadlineExceeded} that says what took too long. */

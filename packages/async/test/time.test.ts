@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { aborted, deadline, repeat, retry, sleep } from "../src/index.ts";
+import { aborted, deadline, DeadlineExceeded, repeat, retry, sleep } from "../src/index.ts";
 
 describe("sleep()", () => {
   test("rejects with the reason of its signal, not with a generic error", async () => {
@@ -27,6 +27,17 @@ describe("deadline()", () => {
     await aborted(signal);
     assert.match(String(signal.reason), /Waiting for the moon took longer than 0.001 s/);
   });
+
+  for (const [ms, seconds] of [
+    [4999.903_796_996_948, "5"],
+    [1251.4, "1.3"],
+    [204.2, "0.2"],
+    [65_432.1, "65"],
+    [0.000_01, "0.001"],
+  ] as const)
+    test(`rounds ${ms} ms to ${seconds} s where it says so`, () => {
+      assert.equal(new DeadlineExceeded("It", ms).message, `It took longer than ${seconds} s`);
+    });
 
   test("aborts with its parent, and with the parent's reason", () => {
     const parent = new AbortController();
