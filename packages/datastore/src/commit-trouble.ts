@@ -12,7 +12,7 @@ const FOREIGN_EVERY_MS = 60_000;
 export class CommitTrouble {
   readonly #log: Logger;
   readonly #now: () => number;
-  #refused = 0;
+  #failedCommits = 0;
   #foreignToldAt = -Infinity;
   /** What a client is refused once it may ask for over and over. */
   #told = "";
@@ -26,8 +26,8 @@ export class CommitTrouble {
   /** A commit was refused, or its outcome is open. */
   note(error: unknown): void {
     const fields = isNoSpace(error) ? { error, cure: ROOM_CURE } : { error };
-    this.#log.log(this.#refused === 0 ? "error" : "debug", fields, "cannot commit to the datastore");
-    this.#refused++;
+    this.#log.log(this.#failedCommits === 0 ? "error" : "debug", fields, "cannot commit to the datastore");
+    this.#failedCommits++;
   }
 
   /** One change was refused for good. Others go on. */
@@ -50,7 +50,8 @@ export class CommitTrouble {
 
   /** All that is asked for can be written. */
   end(): void {
-    if (this.#refused > 0) this.#log.info({ refused: this.#refused }, "commits to the datastore work again");
-    this.#refused = 0;
+    if (this.#failedCommits > 0)
+      this.#log.info({ failedCommits: this.#failedCommits }, "commits to the datastore work again");
+    this.#failedCommits = 0;
   }
 }

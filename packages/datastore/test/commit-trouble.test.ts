@@ -16,3 +16,18 @@ test("CommitTrouble warns of another program's writes once a minute", () => {
   assert.deepEqual(told, [1, 1, 1, 2, 2]);
   assert.match(lines.join(""), /WARN.*another program wrote to the datastore/);
 });
+
+test("CommitTrouble tells at its end how many commits failed", () => {
+  const lines: string[] = [];
+  const trouble = new CommitTrouble(createLogger({ level: "info", format: "json", write: (line) => lines.push(line) }));
+  for (let i = 0; i < 3; i++) trouble.note(new Error("the disk is gone"));
+  trouble.end();
+  const told = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+  assert.deepEqual(
+    told.map(({ level, failedCommits, msg }) => ({ level, failedCommits, msg })),
+    [
+      { level: "error", failedCommits: undefined, msg: "cannot commit to the datastore" },
+      { level: "info", failedCommits: 3, msg: "commits to the datastore work again" },
+    ],
+  );
+});
