@@ -23,10 +23,13 @@ export class EtcdApiError extends NodeError {
     return new EtcdApiError("ERR_ETCD_API_SOCKET_PATH", message, { hint: "Choose a shorter data directory" });
   }
 
-  static cannotListen(address: string, cause: unknown): EtcdApiError {
+  /** `cure`: "" where the cause is none that is known; all that may be wrong is named then. */
+  static cannotListen(address: string, cause: unknown, cure: string): EtcdApiError {
+    const advice =
+      "Choose an address of this machine on which no other program listens; a port below 1024 needs privileges, a socket a folder that this user may write";
     return new EtcdApiError("ERR_ETCD_API_LISTEN", `Cannot listen on "${address}" for the etcd API`, {
       cause,
-      hint: "Make sure that the address is one of this machine and that no other program listens there",
+      hint: cure === "" ? advice : cure,
     });
   }
 }

@@ -3,6 +3,7 @@ import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { EtcdApiError } from "./errors.ts";
+import { toListenFailure, type ListenPlace } from "./listen-failure.ts";
 
 /** Given each accepted connection. */
 export type OnConnection = (connection: Socket) => void;
@@ -30,7 +31,7 @@ const OWNER_ONLY = 0o177;
 /** Rejects with EtcdApiError when `path` cannot become our socket; a socket that nobody answers on can. */
 export async function assertSocketFree(path: string): Promise<void> {
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) throw EtcdApiError.pathTooLong(path, SOCKET_PATH_BYTES_MAX);
-  const found = await lstat(path).catch(ignoreAbsence);
+  const found = await lstat(path).catch((error: unknown) => absentOrFailure(path, error));
   if (found === undefined) return;
   if (!found.isSocket()) throw EtcdApiError.notASocket(path);
   if (await answers(path)) throw EtcdApiError.socketInUse(path);
@@ -39,7 +40,7 @@ export async function assertSocketFree(path: string): Promise<void> {
 /** Listens on a unix socket that has mode 0600 from its first moment. A stale one is replaced. */
 export async function listenUnix(path: string, onConnection: OnConnection): Promise<Listener> {
   await assertSocketFree(path);
-  await unlink(path).catch(ignoreAbsence);
+  await unlink(path).catch((error: unknown) => absentOrFailure(path, error));
   const server = createServer(onConnection);
   const umask = process.umask(OWNER_ONLY);
   try {
@@ -47,7 +48,7 @@ export async function listenUnix(path: string, onConnection: OnConnection): Prom
   } finally {
     process.umask(umask);
   }
-  return listening(server, path);
+  return listening(server, { path });
 }
 
 /** Listens on a TCP address; port 0 takes a free one. Connections are given on once their handshake is done. */
@@ -63,7 +64,7 @@ export async function listenTcp(
       : tellRefused(listenTls(tls, onConnection), onRefused);
   const options: ListenOptions = { host, port };
   server.listen(options);
-  return listening(server, `${host}:${port}`);
+  return listening(server, { host, port });
 }
 
 /**
@@ -127,11 +128,11 @@ function tellRefused(server: TlsServer, onRefused: OnRefused): TlsServer {
   });
 }
 
-async function listening(server: Server, where: string): Promise<Listener> {
+async function listening(server: Server, place: ListenPlace): Promise<Listener> {
   try {
     await once(server, "listening");
   } catch (error) {
-    throw EtcdApiError.cannotListen(where, error);
+    throw await toListenFailure(place, error);
   }
   const bound = server.address();
   return {
@@ -147,15 +148,15 @@ async function answers(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (hasCode(error, "ECONNREFUSED", "ENOENT")) return false;
-    throw EtcdApiError.cannotListen(path, error);
+    throw await toListenFailure({ path }, error);
   } finally {
     socket.destroy();
   }
 }
 
-function ignoreAbsence(error: unknown): undefined {
-  if (hasCode(error, "ENOENT")) return undefined;
-  throw error;
+async function absentOrFailure(path: string, error: unknown): Promise<undefined> {
+  if (!hasCode(error, "ENOENT")) throw await toListenFailure({ path }, error);
+  return undefined;
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {
