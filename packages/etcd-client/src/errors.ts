@@ -38,7 +38,7 @@ export class EtcdClientError extends NodeError {
 
   static #unreachable(servers: string, details: string): EtcdClientError {
     return new EtcdClientError("ERR_ETCD_UNREACHABLE", `Cannot reach etcd at ${servers}: ${details}`, {
-      hint: "Check that etcd runs, that the addresses are those of its clients, and that the CA, certificate and key are the right ones",
+      hint: "Check that etcd runs, that the addresses are those of its clients, and that the CA (--ca-file, of k3s server --datastore-cafile), the certificate and the key are the right ones",
     });
   }
 

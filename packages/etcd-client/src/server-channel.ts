@@ -1,7 +1,14 @@
 import { basename, resolve } from "node:path";
-import { Client, credentials, status, type ChannelCredentials, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  connectivityState,
+  credentials,
+  status,
+  type ChannelCredentials,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { EtcdCallError, formatSeconds } from "./errors.ts";
-import { explainRefusal, type Refusal } from "./explain-refusal.ts";
+import { explainRefusal, type Explanation, type Refusal } from "./explain-refusal.ts";
 import type { TlsContent } from "./tls-content.ts";
 
 export interface ServerChannelOptions {
@@ -21,6 +28,7 @@ export interface Call {
 
 /** A channel that failed to connect tells why at once, one that still tries not at all. */
 const REASON_MS = 50;
+const { READY, TRANSIENT_FAILURE } = connectivityState;
 /** Any call that reads. */
 const PROBE = { path: "/etcdserverpb.Maintenance/Status", request: Buffer.alloc(0), timeoutMs: REASON_MS };
 
@@ -48,26 +56,44 @@ export class ServerChannel {
     });
   }
 
-  /** Rejects with EtcdCallError when there is no connection within the time. */
-  ready(timeoutMs: number): Promise<void> {
-    const { promise, resolve: done, reject } = Promise.withResolvers<void>();
-    this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
-      const fail = (details: string) => reject(new EtcdCallError({ isAway: true, details, cause: error }));
-      if (error === undefined) done();
-      else void this.#reason(timeoutMs).then(fail, () => fail(error.message));
-    });
-    return promise;
+  /** Rejects with EtcdCallError when there is no connection within the time, and at once where there will be none. */
+  async ready(timeoutMs: number): Promise<void> {
+    const giveUpAt = Date.now() + timeoutMs;
+    const state = await this.#reach([READY, TRANSIENT_FAILURE], giveUpAt);
+    if (state === READY) return;
+    let why = await this.#reason(timeoutMs);
+    if (state === TRANSIENT_FAILURE && !why.isCertain) {
+      if ((await this.#reach([READY], giveUpAt)) === READY) return;
+      why = await this.#reason(timeoutMs);
+    }
+    throw new EtcdCallError({ isAway: true, details: why.details, cause: undefined });
+  }
+
+  /** The first of `wanted` that the connection comes to; undefined: none of them in time, or it was closed. */
+  async #reach(wanted: readonly connectivityState[], giveUpAt: number): Promise<connectivityState | undefined> {
+    const channel = this.#client.getChannel();
+    try {
+      for (;;) {
+        const state = channel.getConnectivityState(true);
+        if (wanted.includes(state)) return state;
+        const { promise, resolve: done, reject } = Promise.withResolvers<void>();
+        channel.watchConnectivityState(state, giveUpAt, (error) => (error === undefined ? done() : reject(error)));
+        await promise;
+      }
+    } catch {
+      return undefined; // late, or closed
+    }
   }
 
   /** Why there is no connection: the library tells it to calls alone. */
-  async #reason(waitedMs: number): Promise<string> {
+  async #reason(waitedMs: number): Promise<Explanation> {
     try {
       await this.call(PROBE);
     } catch (error) {
       if (error instanceof EtcdCallError && isUnavailable(error.cause))
         return await explainRefusal({ ...this.#place, details: error.details });
     }
-    return `no connection within ${waitedMs / 1000} s`;
+    return { details: `no connection within ${formatSeconds(waitedMs)}`, isCertain: false };
   }
 
   /** Rejects with EtcdCallError. */
@@ -106,11 +132,10 @@ function isUnavailable(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === status.UNAVAILABLE;
 }
 
-/** The connection's own error, where the library has put its words around one. */
+/** The connection's own error, where the library has put its words around one, without the time of it. */
 function withoutFrame(details: string): string {
-  return (
-    /^No connection established\. Last error: (?:\w*Error: )?(.+)\. Resolution note: /s.exec(details)?.[1] ?? details
-  );
+  const own = /^No connection established\. Last error: (?:\w*Error: )?(.+)\. Resolution note: /s.exec(details)?.[1];
+  return (own ?? details).replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, "");
 }
 
 function asIs(bytes: Buffer): Buffer {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
-import { createServer } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -124,7 +124,7 @@ for (const program of ["etcd", "etcd-3.5"] as const)
       assert.equal(await until("the other server answers", name), other);
     });
 
-    test("speaks TLS with a client certificate, and is refused without one", async (t) => {
+    test("speaks TLS with a client certificate, and is refused at once without one", { timeout: 60_000 }, async (t) => {
       const serverDir = await temporaryFolder(t);
       const apiServerUrl = "https://127.0.0.1:6444";
       await ensureServerPki({ serverDir, clusterDomain: "cluster.local", sans: ["127.0.0.1"], apiServerUrl });
@@ -141,17 +141,17 @@ for (const program of ["etcd", "etcd-3.5"] as const)
       for (const [tls, message] of [
         [{ caFile }, /the server wants a client certificate \(/],
         [{ caFile, ...stranger }, /the server does not trust the client certificate \(/],
-        [{ caFile: files.clientCa.cert, ...pair }, /certificate/],
-        [pair, /certificate/],
+        [{ caFile: files.clientCa.cert, ...pair }, /no CA that is trusted here signed its certificate/],
+        [pair, /no CA that is trusted here signed its certificate/],
       ] as const) {
-        const bad = await client(t, { servers: [url], tls, timeoutMs: 3000 });
+        const bad = await client(t, { servers: [url], tls, timeoutMs: 600_000 });
         await assert.rejects(bad.status(), (error) => {
           assert.ok(isAway(error));
           assert.match(describeError(error), message);
           return true;
         });
       }
-      const plain = await client(t, { servers: [url.replace("https:", "http:")], timeoutMs: 3000 });
+      const plain = await client(t, { servers: [url.replace("https:", "http:")], timeoutMs: 600_000 });
       await assert.rejects(plain.status(), { message: "Cannot call etcd: the port speaks TLS: use https://" });
     });
   });
@@ -249,6 +249,45 @@ describe("EtcdClient without an etcd", () => {
     const it = await client(t, { servers: [`http://127.0.0.1:${address.port}`], timeoutMs: 400 });
     await assert.rejects(it.status(), isAway);
     await assert.rejects(it.status(), { message: "Cannot call etcd: no connection within 0.4 s" });
+  });
+
+  /** `onConnection` sees each connection of somebody who is no etcd. */
+  async function stranger(t: TestContext, onConnection: (socket: Socket) => void): Promise<string> {
+    const server = createServer((socket) => {
+      t.after(() => socket.destroy());
+      onConnection(socket.on("error", () => undefined));
+    }).listen(0, "127.0.0.1");
+    t.after(() => server.close());
+    await once(server, "listening");
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // sound: it listens on TCP
+  }
+
+  test("says at once that what answers is no etcd", { timeout: 30_000 }, async (t) => {
+    const url = await stranger(t, (socket) => socket.write("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    const it = await client(t, { servers: [url], timeoutMs: 600_000 });
+    await assert.rejects(it.status(), {
+      message: "Cannot call etcd: no etcd is there: what answers does not speak HTTP/2",
+    });
+  });
+
+  test("says that no etcd is there, and no time, where connections are ended unanswered", async (t) => {
+    const url = await stranger(t, (socket) => socket.once("data", () => socket.end())); // as PostgreSQL does
+    const it = await client(t, { servers: [url], timeoutMs: 500 });
+    await assert.rejects(it.status(), {
+      message: "Cannot call etcd: no etcd seems to be there: connections are ended unanswered (Failed to connect)",
+    });
+  });
+
+  test("goes on with another server when the first is certain to fail", async (t) => {
+    const url = await stranger(t, (socket) => socket.write("SSH-2.0-OpenSSH_9.6\r\n"));
+    const { url: real } = await etcd(t, {});
+    const it = await client(t, { servers: [url, real] });
+    assert.ok((await it.status()).dbSizeBytes > 0);
+  });
+
+  test("names the flags of the CA in its hint", () => {
+    const error = new EtcdCallError({ isAway: true, details: "no CA", cause: undefined });
+    assert.match(EtcdClientError.away(["https://h:1"], error).hint ?? "", /--ca-file.*--datastore-cafile/);
   });
 
   test("names a TLS file that cannot be read", async (t) => {

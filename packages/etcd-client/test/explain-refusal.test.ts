@@ -21,19 +21,51 @@ describe("explainRefusal()", () => {
   const junk = Buffer.from("-----BEGIN CERTIFICATE-----\njunk\n-----END CERTIFICATE-----\n");
   const tls = { ca: null, cert: junk, key: junk, skipVerify: false };
   for (const scheme of ["http", "https"])
-    test(`gives the library's words back where the certificate of an ${scheme} address cannot be read`, async (t) => {
+    test(`is not certain of a connection that ended where the certificate of an ${scheme} address cannot be read`, async (t) => {
       const target = await rudeServer(t);
-      assert.equal(await explainRefusal({ details: "Connection dropped", scheme, target, tls }), "Connection dropped");
+      assert.deepEqual(await explainRefusal({ details: "Connection dropped", scheme, target, tls }), {
+        details: "no etcd seems to be there: connections are ended unanswered (Connection dropped)",
+        isCertain: false,
+      });
     });
 
-  test("gives the library's words back where the address has no usable port", async () => {
+  test("is not certain of a connection that ended where the address has no usable port", async () => {
     const refusal = {
       details: "ECONNRESET",
       scheme: "http",
       target: "h:70000",
       tls: { ...tls, cert: null, key: null },
     };
-    assert.equal(await explainRefusal(refusal), "ECONNRESET");
+    assert.deepEqual(await explainRefusal(refusal), {
+      details: "no etcd seems to be there: connections are ended unanswered (ECONNRESET)",
+      isCertain: false,
+    });
+  });
+
+  for (const [details, scheme, told] of [
+    [
+      "self-signed certificate in certificate chain",
+      "https",
+      /^no CA that is trusted here signed .*\(self-signed cert/,
+    ],
+    ["unable to verify the first certificate", "unixs", /^no CA that is trusted here signed its certificate \(unable/],
+    ["certificate has expired", "https", /^certificate has expired$/],
+    ["Hostname/IP does not match certificate's altnames: x", "https", /^Hostname/],
+    ["error:0A00010B:SSL routines::wrong version number", "https", /^the port does not speak TLS: use http:\/\/$/],
+    ["tlsv13 alert certificate required", "https", /^the server does not trust the client certificate/],
+  ] as const)
+    test(`is certain of "${details}"`, async () => {
+      const explained = await explainRefusal({ details, scheme, target: "127.0.0.1:1", tls });
+      assert.equal(explained.isCertain, true);
+      assert.match(explained.details, told);
+    });
+
+  test("is not certain of a server that is away", async () => {
+    const details = "connect ECONNREFUSED 127.0.0.1:1";
+    assert.deepEqual(await explainRefusal({ details, scheme: "https", target: "127.0.0.1:1", tls }), {
+      details,
+      isCertain: false,
+    });
   });
 
   test("rejects a call, and nothing else, where a client has such files and the server ends connections", async (t) => {
