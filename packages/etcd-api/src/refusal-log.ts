@@ -13,7 +13,12 @@ const CAUSES: readonly (readonly [code: RegExp, reason: string, cure: string])[]
     "its certificate is not valid at this time",
     "renew it, or set the clocks",
   ],
-  [/^ERR_SSL_(HTTP_REQUEST|HTTPS_PROXY_REQUEST|WRONG_VERSION_NUMBER)/, "it does not speak TLS", "use https:// for it"],
+  // A length beyond all bounds is no length: of some bytes OpenSSL tells that instead of the version.
+  [
+    /^ERR_SSL_(HTTP_REQUEST|HTTPS_PROXY_REQUEST|WRONG_VERSION_NUMBER|\w*LENGTH_TOO_(LONG|SHORT))/,
+    "it does not speak TLS",
+    "use https:// for it",
+  ],
   [
     /^ERR_SSL_.*ALERT/,
     "it does not accept this server's certificate",

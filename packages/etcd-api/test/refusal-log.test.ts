@@ -20,6 +20,7 @@ describe("RefusalLog", () => {
     ["DEPTH_ZERO_SELF_SIGNED_CERT", "its certificate is not of the CA for clients"],
     ["CERT_HAS_EXPIRED", "its certificate is not valid at this time"],
     ["ERR_SSL_WRONG_VERSION_NUMBER", "it does not speak TLS"],
+    ["ERR_SSL_DATA_LENGTH_TOO_LONG", "it does not speak TLS"],
     ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "it does not accept this server's certificate"],
     ["ERR_SSL_UNSUPPORTED_PROTOCOL", "its TLS is not what this server speaks"],
     ["ECONNRESET", undefined],
