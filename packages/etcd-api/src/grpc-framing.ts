@@ -17,7 +17,10 @@ export function framedSize(message: Uint8Array): number {
   return PREFIX_BYTES + message.length;
 }
 
-/** Cuts the body of a request into messages, however its pieces were cut. What waits takes at most twice its bytes, however many pieces it has. */
+/**
+ * Cuts the body of a request into messages, however its pieces were cut. What waits takes at most twice the bytes of the longest message it
+ * has waited for, however many pieces there are.
+ */
 export class MessageReader {
   readonly #bytesMax: number;
   /** What has come and is not read: a part of the piece that came last, or of `#own`. */
