@@ -8,7 +8,8 @@ export type Fault =
   | { readonly kind: "cut"; readonly afterBytes: number }
   | { readonly kind: "stall"; readonly afterBytes: number }
   | { readonly kind: "status"; readonly status: number }
-  | { readonly kind: "ignore-range" };
+  | { readonly kind: "ignore-range" }
+  | { readonly kind: "hold"; readonly until: Promise<void> };
 
 /**
  * Serves files the way release servers do: large ones behind a redirect to another address, ranges honoured, lists of
@@ -83,6 +84,7 @@ function startOf(range: string | undefined): number {
 function sendBody(response: ServerResponse, body: Buffer, fault: Fault | undefined): void {
   if (fault?.kind === "cut") response.write(body.subarray(0, fault.afterBytes), () => response.socket?.end());
   else if (fault?.kind === "stall") response.write(body.subarray(0, fault.afterBytes));
+  else if (fault?.kind === "hold") void fault.until.then(() => response.end(body));
   else response.end(body);
 }
 
