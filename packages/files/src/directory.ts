@@ -7,14 +7,22 @@ import { dirname } from "node:path";
  */
 export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
   try {
+    await makeOne(path, mode);
+  } catch (error) {
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (!isMissing) throw error;
+    const parent = dirname(path);
+    // Somebody else may have made it by now.
+    if (!(await isDirectory(parent))) await makeDirectory(parent, mode);
+    await makeOne(path, mode); // with its parent there it is made or refused
+  }
+}
+
+async function makeOne(path: string, mode: number): Promise<void> {
+  try {
     await mkdir(path, { mode });
   } catch (error) {
-    if (await isDirectory(path)) return;
-    const parent = dirname(path);
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (!isMissing || (await isDirectory(parent))) throw error;
-    await makeDirectory(parent, mode);
-    await makeDirectory(path, mode); // with its parent there it is made or refused
+    if (!(await isDirectory(path))) throw error;
   }
 }
 

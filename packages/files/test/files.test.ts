@@ -39,6 +39,9 @@ describe("writeFileAtomic()", () => {
   });
 });
 
+/** One in about forty met the race between a look and the next one. */
+const ROUNDS = 300;
+
 describe("makeDirectory()", () => {
   test("makes missing parents with the mode, and leaves what is there alone", async (t) => {
     const root = await folder(t);
@@ -68,6 +71,15 @@ describe("makeDirectory()", () => {
     const path = join(await folder(t), "a", "b");
     await Promise.all(Array.from({ length: 20 }, () => makeDirectory(path)));
     assert.equal((await stat(path)).isDirectory(), true);
+  });
+
+  test("several at once make folders side by side, whoever makes their parent", async (t) => {
+    const root = await folder(t);
+    for (let round = 0; round < ROUNDS; round++) {
+      const parent = join(root, String(round), "a");
+      await Promise.all(["b", "b", "c/d"].map((path) => makeDirectory(join(parent, path))));
+      assert.deepEqual((await readdir(parent)).sort(), ["b", "c"]);
+    }
   });
 });
 
