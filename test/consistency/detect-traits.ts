@@ -12,10 +12,11 @@ export async function detectTraits(target: string): Promise<EndpointTraits> {
     if (before.kind !== "ok" || after.kind !== "ok")
       throw new Error(`Cannot write to ${target}: ${JSON.stringify(after)}`);
     const raise = after.response.revision - before.response.revision;
-    const revisionStep = raise === 1 ? "per-txn" : "per-write";
+    const isEtcd = raise === 1;
+    const revisionStep = isEtcd ? "per-txn" : "per-write";
     return {
       ...{ revisionStep, versions: "exact", revisions: "consecutive", history: "whole", servers: "one" },
-      ...{ pastInTxns: true, answersProgress: answersProgress(version) },
+      ...{ pastInTxns: true, answersProgress: answersProgress(version), overtakesProgress: isEtcd },
     };
   } finally {
     connection.close();

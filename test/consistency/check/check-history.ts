@@ -43,11 +43,11 @@ export function checkHistory(recorded: History, traits: EndpointTraits): Violati
       statesMax: STATES_MAX,
     }).run();
 
-  const evidence = Evidence.of(operations, sessions);
+  const evidence = Evidence.of(operations, sessions, traits);
   let result = search(evidence);
   const agreed = result;
   // Where watches and answers contradict each other, the answers alone tell who is wrong.
-  if (result.kind !== "linearizable") result = search(Evidence.of(operations, []));
+  if (result.kind !== "linearizable") result = search(Evidence.of(operations, [], traits));
   if (result.kind !== "linearizable") {
     const violation = ofDeadEnd(result.kind, result.deadEnd);
     const more =

@@ -1,5 +1,6 @@
 import type { KeyValue, Operation, Response, Span } from "../history/operation.ts";
-import type { Received, WatchEvent, WatchSession } from "../history/watch-session.ts";
+import type { EndpointTraits } from "../history/endpoint-traits.ts";
+import { isOwnProgress, type WatchEvent, type WatchSession } from "../history/watch-session.ts";
 import { contains, type Change } from "../model/state.ts";
 import type { ByteText } from "../wire/bytes.ts";
 
@@ -19,10 +20,10 @@ export class Evidence {
   readonly conflicts: string[] = [];
 
   /** From answers alone, or from watches as well. */
-  static of(operations: readonly Operation[], sessions: readonly WatchSession[]): Evidence {
+  static of(operations: readonly Operation[], sessions: readonly WatchSession[], traits: EndpointTraits): Evidence {
     const evidence = new Evidence();
     for (const { outcome } of operations) if (outcome.kind === "ok") evidence.#addResponse(outcome.response);
-    for (const session of sessions) evidence.#addSession(session);
+    for (const session of sessions) evidence.#addSession(session, traits);
     return evidence;
   }
 
@@ -51,10 +52,11 @@ export class Evidence {
     return this.#followed.some(({ span, from, to }) => revision >= from && revision <= to && contains(span, key));
   }
 
-  #addSession({ request, messages }: WatchSession): void {
+  #addSession(session: WatchSession, traits: EndpointTraits): void {
+    const { request, messages } = session;
     for (const { events } of messages) for (const event of events) this.#addEvent(event);
     const coversAll = request.key <= "\0" && request.end === "\0" && request.startRevision > 0;
-    const to = toldUpTo(messages);
+    const to = toldUpTo(session, traits);
     if (request.startRevision === 0 || to <= request.startRevision) return;
     // Of the first revision a deletion can be missing, if that is the compacted one.
     const from = request.startRevision + 1;
@@ -101,10 +103,11 @@ export class Evidence {
 }
 
 /** The last revision of which a watch claims to have told everything: its newest event, or the progress that it was told of. */
-function toldUpTo([, ...messages]: readonly Received[]): number {
-  return messages.reduce((told, { canceled, events, revision }) => {
-    const last = events.at(-1)?.kv.mod ?? (canceled ? 0 : revision);
-    return Math.max(told, last);
+function toldUpTo(session: WatchSession, traits: EndpointTraits): number {
+  return session.messages.slice(1).reduce((told, message) => {
+    const { canceled, events, revision } = message;
+    const isProgress = !canceled && (told > 0 || isOwnProgress(session, message, traits));
+    return Math.max(told, events.at(-1)?.kv.mod ?? (isProgress ? revision : 0));
   }, 0);
 }
 

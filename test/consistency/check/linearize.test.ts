@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ownTraits, type EndpointTraits } from "../history/endpoint-traits.ts";
 import type { KeyValue, Operation, Outcome, Request, Span } from "../history/operation.ts";
-import type { Received, WatchSession } from "../history/watch-session.ts";
+import type { Received, WatchEvent, WatchSession } from "../history/watch-session.ts";
 import { checkHistory } from "./check-history.ts";
 import type { BrokenPromise } from "./violation.ts";
 
@@ -27,13 +27,13 @@ const txnDone = (revision: number, writes = 1): Outcome => {
   return { kind: "ok", response: { kind: "txn", revision, succeeded: true, responses } };
 };
 
-/** A watch from revision 2 on with what it was told, after it was created at revision 1. */
-function watchOf(span: Span, messages: readonly Pick<Received, "revision" | "events">[]): WatchSession {
+/** A watch from revision 2 on with what it was told, after it was created at the revision `createdAt`. */
+function watchOf(span: Span, messages: readonly Pick<Received, "revision" | "events">[], createdAt = 1): WatchSession {
   const message = { watchId: 1, canceled: false, compactRevision: 0, cancelReason: "", fragment: false };
   return {
     ...{ id: 0, watcher: "watcher", requestedAt: 0, cancelRequestedAt: Number.POSITIVE_INFINITY, goal: 2 },
     request: { ...span, startRevision: 2, prevKv: true, progressNotify: true },
-    messages: [{ revision: 1, events: [] }, ...messages].map((told, at) => {
+    messages: [{ revision: createdAt, events: [] }, ...messages].map((told, at) => {
       return { ...message, ...told, at, created: at === 0 };
     }),
   };
@@ -185,6 +185,26 @@ describe("checkHistory() and the order of operations", () => {
     assert.deepEqual(judge(operations, withHoles, [session]), []);
     const isThere: Row = [5, 6, get("b"), shows(3, created("b", "1", 3))];
     assert.deepEqual(judge([...operations.slice(0, 2), isThere], withHoles, [session]), ["watch-reliable"]);
+  });
+
+  test("lets an answer of etcd's to an older progress request come behind the creation of a watch", () => {
+    const [first, second] = [created("a", "1", 2), { ...created("a", "2", 3), create: 2, version: 2 }];
+    const operations = [
+      [0, 1, put("a", "1"), done(2)],
+      [2, 3, put("a", "2"), done(3)],
+    ] as const;
+    const told: WatchEvent[] = [
+      { type: "put", kv: first, prevKv: undefined },
+      { type: "put", kv: second, prevKv: first },
+    ];
+    const progress = { revision: 3, events: [] };
+    const late = watchOf({ key: "a", end: "" }, [progress, { revision: 3, events: told }], 3);
+    const overtaking: EndpointTraits = { ...etcd, overtakesProgress: true };
+    assert.deepEqual(judge(operations, overtaking, [late]), []);
+    assert.deepEqual(judge(operations, overtaking, [watchOf({ key: "a", end: "" }, [progress], 3)]), []);
+    assert.deepEqual(judge(operations, etcd, [late]), ["watch-bookmarkable", "watch-bookmarkable"]);
+    const early = watchOf({ key: "a", end: "" }, [progress, { revision: 3, events: told }], 2);
+    assert.deepEqual(judge(operations, overtaking, [early]), ["watch-bookmarkable", "watch-bookmarkable"]);
   });
 
   test("lets a lease end by itself after its term, and not before", () => {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { EndpointTraits } from "../history/endpoint-traits.ts";
-import type { Received, WatchEvent, WatchSession } from "../history/watch-session.ts";
+import { isOwnProgress, type Received, type WatchEvent, type WatchSession } from "../history/watch-session.ts";
 import { contains, toKeyValue, type Change } from "../model/state.ts";
 import { describeChange } from "./describe.ts";
 import type { Timeline } from "./timeline.ts";
@@ -28,9 +28,10 @@ export class WatchCheck {
   readonly #seen = new Map<string, Seen>();
   /** First revision that the watch is about. */
   #from = 0;
-  /** Newest event, and newest revision that a message without events told. */
+  /** Newest event, and newest revision that a message without events told: of this watch, and perhaps of it. */
   #lastEvent = 0;
   #progress = 0;
+  #claimed = 0;
   #isCompacted = false;
 
   constructor(
@@ -52,12 +53,18 @@ export class WatchCheck {
     for (const message of messages) {
       if (message.canceled) this.#checkCancel(message);
       else if (message.events.length > 0) this.#checkEvents(message);
-      else this.#progress = Math.max(this.#progress, message.revision);
+      else this.#takeProgress(message);
     }
     this.#checkContent(timeline);
     this.#checkStart();
     this.#checkGoal();
     return this.#violations;
+  }
+
+  #takeProgress(message: Received): void {
+    this.#claimed = Math.max(this.#claimed, message.revision);
+    const isOwn = this.#lastEvent > 0 || isOwnProgress(this.#session, message, this.#traits);
+    if (isOwn) this.#progress = Math.max(this.#progress, message.revision);
   }
 
   #checkCreated(message: Received): void {
@@ -170,7 +177,7 @@ export class WatchCheck {
 
   #checkGoal(): void {
     const { goal } = this.#session;
-    if (!this.#isCompacted && this.#position() < goal)
+    if (!this.#isCompacted && Math.max(this.#position(), this.#claimed) < goal)
       this.#report("watch-alive", `told nothing beyond revision ${this.#position()}, the last change is ${goal}`);
   }
 

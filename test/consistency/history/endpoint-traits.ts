@@ -28,6 +28,11 @@ export interface EndpointTraits {
   readonly pastInTxns: boolean;
   /** Whether a progress request can be trusted; see {@link answersProgress}. */
   readonly answersProgress: boolean;
+  /**
+   * Whether the answer to a progress request may come behind the creation of a watch that was asked for after it, of which it says nothing:
+   * etcd sends creations and answers from two queues.
+   */
+  readonly overtakesProgress: boolean;
 }
 
 /** Kubernetes' rule for RequestProgress: before these releases etcd let the answer overtake events. */
@@ -46,4 +51,5 @@ export const ownTraits: EndpointTraits = {
   servers: "one",
   pastInTxns: true,
   answersProgress: true,
+  overtakesProgress: false,
 };

@@ -1,4 +1,5 @@
 import type { ByteText } from "../wire/bytes.ts";
+import type { EndpointTraits } from "./endpoint-traits.ts";
 import type { KeyValue, Span } from "./operation.ts";
 
 export interface WatchRequest extends Span {
@@ -43,4 +44,14 @@ export interface WatchSession {
   readonly cancelRequestedAt: number;
   /** Revision that the watch had to reach before the round was over; 0: it was ended before. */
   readonly goal: number;
+}
+
+/** Whether a message without events, before any with events, is about this watch for certain: that it has been told all up to that revision. */
+export function isOwnProgress(
+  { request, messages: [created] }: WatchSession,
+  message: WatchMessage,
+  traits: EndpointTraits,
+): boolean {
+  const mayBeOlder = request.startRevision > 0 && message.revision <= (created?.revision ?? 0);
+  return !traits.overtakesProgress || !mayBeOlder;
 }
