@@ -2,10 +2,11 @@ import { Latest } from "@k3s/async";
 import { failpoint } from "@k3s/failpoints";
 import type { Logger } from "@k3s/log";
 import { answering } from "./answering.ts";
-import { isEmpty, merge, rowCount } from "./batch.ts";
+import { isEmpty, merge } from "./batch.ts";
 import { CommitQueue, planAnew, refuse, type Company, type Entry } from "./commit-queue.ts";
 import { CommitVerdict } from "./commit-verdict.ts";
-import { DriverError, emptyBatch, foreignRowsOf, type CommitBatch, type Driver, type ForeignRows } from "./driver.ts";
+import { Confirmation } from "./confirmation.ts";
+import { emptyBatch, foreignRowsOf, type CommitBatch, type Driver, type ForeignRows } from "./driver.ts";
 import { sideDraft, type Draft, type KeyedEvent, type Needs, type Plan } from "./draft.ts";
 import { LostHistoryError } from "./history-check.ts";
 import type { Interval } from "./key-range.ts";
@@ -76,6 +77,7 @@ export class Committer {
   /** Where the durable part of the index ends: what a rollback goes back to. */
   #mark = { end: 0, lastRow: 0 };
   readonly #turn: Turn;
+  readonly #confirmation: Confirmation;
   readonly #verdict: CommitVerdict;
   #unexplained = 0;
   /** Why the state is `down`, as the end of a sentence. */
@@ -89,6 +91,7 @@ export class Committer {
     const { driver, log } = parts;
     this.#queue = new CommitQueue(driver.traits);
     this.#turn = new Turn(driver.shared, log);
+    this.#confirmation = new Confirmation({ driver, turn: this.#turn, busy: () => this.#loop });
     this.#verdict = new CommitVerdict(log, driver.shared !== undefined);
   }
 
@@ -215,7 +218,7 @@ export class Committer {
       );
       try {
         failpoint("commit.before");
-        await this.#confirmAll(entries, batch);
+        await this.#confirmation.ofAll(entries, batch);
         await this.#commit(batch);
         failpoint("commit.durable");
       } catch (error) {
@@ -246,7 +249,7 @@ export class Committer {
     try {
       batch = await this.#turn.keepWhile(() => change.prepare(this.#mark.lastRow));
       failpoint("commit.before");
-      await this.#confirm(batch, this.#parts.index.compactRevision);
+      await this.#confirmation.of(batch, this.#parts.index.compactRevision);
       await this.#commit(batch);
       failpoint("commit.durable");
       const result = await change.show();
@@ -281,44 +284,6 @@ export class Committer {
 
   async #commit(batch: CommitBatch): Promise<void> {
     if (!isEmpty(batch)) await this.#parts.driver.commit(batch);
-  }
-
-  /** What plans found is true only if no other server wrote or compacted before it. */
-  async #confirmAll(entries: readonly Entry[], batch: CommitBatch): Promise<void> {
-    if (entries.every(({ draft }) => draft.isUnconditional)) return;
-    const compacted = Math.min(...entries.map(({ compactRevision }) => compactRevision));
-    const showsPast = rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast);
-    await (showsPast ? this.#confirmPast(batch, compacted) : this.#confirm(batch, compacted));
-  }
-
-  /** A compaction adds no row that the commit would meet: it is kept back from this look to the commit. */
-  async #confirmPast(batch: CommitBatch, compacted: number): Promise<void> {
-    if (this.#parts.driver.shared === undefined) return this.#confirmPosition(batch, compacted);
-    const wasClaimed = this.#turn.isClaimed;
-    await this.#turn.take("servers"); // a claim that stands may have run out
-    if (!this.#turn.isClaimed) throw new DriverError("conflict", "Cannot answer: compactions cannot be kept back");
-    void this.#turn.giveBack(() => this.#loop);
-    try {
-      await this.#confirmPosition(batch, compacted);
-    } catch (error) {
-      if (!wasClaimed) this.#turn.usedUp(); // what it has met was there before the claim
-      throw error;
-    }
-  }
-
-  /** With rows the commit itself finds out. */
-  async #confirm(batch: CommitBatch, compacted: number): Promise<void> {
-    if (rowCount(batch) === 0) await this.#confirmPosition(batch, compacted);
-  }
-
-  async #confirmPosition({ after }: CommitBatch, compacted: number): Promise<void> {
-    const position = await this.#others?.position();
-    if (position === undefined) return;
-    const { lastRow, compactRevision } = position;
-    if (lastRow !== after)
-      throw new DriverError("conflict", `Cannot answer: the last row is ${lastRow}, planned on ${after}`);
-    if (compactRevision > compacted)
-      throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
 
   #publish(entries: readonly Entry[]): void {
