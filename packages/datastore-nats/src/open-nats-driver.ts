@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { retry } from "@k3s/async";
+import { retry, WaitPace } from "@k3s/async";
 import { DriverError, type Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { assertUsable, rowsConfig, sideConfig, streamOf, type BucketConfig } from "./bucket-config.ts";
@@ -36,12 +36,12 @@ export interface NatsDriverOptions {
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
-/** Who looks into the log later finds a word there, and a long wait does not fill it. */
-const REPEAT_MS = 60_000;
 /** The server may come, and another program may leave its port. */
 const PASSING: ReadonlySet<string> = new Set(["ERR_NATS_UNREACHABLE", "ERR_NATS_FOREIGN"]);
-const UNREADY_HINT =
-  "Look whether the NATS servers have elected a leader, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)";
+const UNREADY = {
+  code: "UNREADY",
+  hint: "Look whether the NATS servers have elected a leader, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)",
+} as const;
 
 /**
  * Connects to NATS and opens kine's bucket, or makes it as kine does. Waits for a server that cannot be reached, until `signal` aborts.
@@ -70,10 +70,9 @@ export async function connectAnd<T>(
   }
 }
 
-/** Asks again while no server answers as it should. The log is told of the third failure, and then about once a minute. */
+/** Asks again while no server answers as it should. */
 export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof retry>[1] {
-  const startedAt = performance.now();
-  let toldAt: number | undefined;
+  const pace = new WaitPace(performance.now());
   return {
     delayMinMs: RETRY_MIN_MS,
     delayMaxMs: RETRY_MAX_MS,
@@ -81,10 +80,9 @@ export function retryPolicy(endpoint: string, log: Logger): Parameters<typeof re
     isRetryable: (error) => error instanceof DriverError || (error instanceof NatsError && PASSING.has(error.code)),
     onRetry: (error, attempt) => {
       const now = performance.now();
-      if (attempt < 3 || (toldAt !== undefined && now - toldAt < REPEAT_MS)) return;
-      toldAt = now;
-      const hint = error instanceof NatsError ? error.hint : UNREADY_HINT;
-      log.warn({ endpoint, durationMs: Math.round(now - startedAt), error, hint }, "waiting for NATS");
+      const { code, hint } = error instanceof NatsError ? error : UNREADY;
+      if (!pace.isDue(now, { attempt, code })) return;
+      log.warn({ endpoint, durationMs: Math.round(pace.waitedMs(now)), error, hint }, "waiting for NATS");
     },
   };
 }

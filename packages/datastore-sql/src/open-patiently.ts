@@ -1,6 +1,5 @@
-import { retry } from "@k3s/async";
+import { retry, WaitPace } from "@k3s/async";
 import type { Logger } from "@k3s/log";
-import { WaitPace } from "./wait-pace.ts";
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;

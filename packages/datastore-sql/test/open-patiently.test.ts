@@ -30,6 +30,18 @@ function clock(t: TestContext, tryMs: number) {
   };
 }
 
+/** A first try that finds nobody, and a second one that fails with `code` after the wait was ended. */
+function endingWith(code: string) {
+  const stop = new AbortController();
+  let tries = 0;
+  const open = () => {
+    if (++tries === 1) return Promise.reject(new Error("AWAY"));
+    stop.abort();
+    return Promise.reject(new Error(code));
+  };
+  return { open, ...waiting(stop.signal) };
+}
+
 describe("openPatiently()", () => {
   test("tells the log again after a minute, and how long it has been waited", async (t) => {
     const tick = clock(t, 30_000);
@@ -45,27 +57,13 @@ describe("openPatiently()", () => {
   });
 
   test("rejects with what the last whole try found where one is cut short", async () => {
-    const stop = new AbortController();
-    const { options } = waiting(stop.signal);
-    let tries = 0;
-    const open = () => {
-      if (++tries === 1) return Promise.reject(new Error("AWAY"));
-      stop.abort();
-      return Promise.reject(new Error("CUT"));
-    };
+    const { open, options } = endingWith("CUT");
     await assert.rejects(openPatiently(open, options), { code: "AWAY" });
     await assert.rejects(openPatiently(open, options), /aborted/i);
   });
 
   test("rejects at once with what does not pass, also when it is told to end", async () => {
-    const stop = new AbortController();
-    const { options } = waiting(stop.signal);
-    let tries = 0;
-    const open = () => {
-      if (++tries === 1) return Promise.reject(new Error("AWAY"));
-      stop.abort();
-      return Promise.reject(new Error("OTHER"));
-    };
+    const { open, options } = endingWith("OTHER");
     await assert.rejects(openPatiently(open, options), { code: "OTHER" });
   });
 });

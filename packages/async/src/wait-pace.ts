@@ -11,7 +11,7 @@ interface FailedTry {
   readonly code: string;
 }
 
-/** When the log is told that opening waits: soon, once of each new cause, and then about once a minute. Times are ms of a monotonic clock. */
+/** When the log is told that something is waited for: soon, once of each new cause, and then about once a minute. Times are ms of a monotonic clock. */
 export class WaitPace {
   readonly #startedAt: number;
   readonly #told = new Set<string>();
