@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import type { Driver, NewRow } from "@k3s/datastore";
-import { batchOf, collectLog, creations, lifeOf, oldValuesConformance, TurnCounter, until } from "@k3s/testkit";
+import type { Driver } from "@k3s/datastore";
+import {
+  batchOf,
+  collectLog,
+  creations,
+  largeBatchConformance,
+  lifeOf,
+  oldValuesConformance,
+  until,
+} from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 import { openMysqlDriver } from "../src/index.ts";
 
@@ -37,22 +45,7 @@ describe("commit() in MariaDB", () => {
     assert.equal((await driver.shared?.position())?.lastRow, 20_003);
   });
 
-  test("brings a large batch into form part by part, with the event loop free in between", async (t) => {
-    const driver = await database.open(t);
-    const looks = new TurnCounter();
-    const rows = creations(0, ...Array.from({ length: 8000 }, (_, i) => `/many/${i}`)).rows.map(
-      ({ name, ...rest }): NewRow => ({
-        ...rest,
-        get name() {
-          looks.add();
-          return name;
-        },
-      }),
-    );
-    await driver.commit(batchOf(0, rows));
-    assert.ok(looks.most <= 3000, `a turn looks at ${looks.most} names`);
-    assert.equal((await driver.shared?.position())?.lastRow, rows.length);
-  });
+  largeBatchConformance((t) => database.open(t));
 
   test("refuses a row that the table cannot hold, wherever it stands in a large batch, and writes nothing", async (t) => {
     const driver = await database.open(t);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { NewRow } from "@k3s/datastore";
-import { batchOf, creations, oldValuesConformance, TurnCounter } from "@k3s/testkit";
+import { batchOf, creations, largeBatchConformance, oldValuesConformance } from "@k3s/testkit";
 import { TestDatabase } from "./support/test-database.ts";
 
 const database = TestDatabase.forFile();
@@ -24,22 +23,7 @@ describe("commit() in PostgreSQL", () => {
     assert.equal((await driver.shared?.position())?.lastRow, 20_000);
   });
 
-  test("brings a large batch into form part by part, with the event loop free in between", async (t) => {
-    const driver = await database.open(t);
-    const looks = new TurnCounter();
-    const rows = creations(0, ...Array.from({ length: 8000 }, (_, i) => `/many/${i}`)).rows.map(
-      ({ name, ...rest }): NewRow => ({
-        ...rest,
-        get name() {
-          looks.add();
-          return name;
-        },
-      }),
-    );
-    await driver.commit(batchOf(0, rows));
-    assert.ok(looks.most <= 3000, `a turn looks at ${looks.most} names`);
-    assert.equal((await driver.shared?.position())?.lastRow, rows.length);
-  });
+  largeBatchConformance((t) => database.open(t));
 
   test("refuses a row that the table cannot hold, wherever it stands in a large batch, and writes nothing", async (t) => {
     const driver = await database.open(t);

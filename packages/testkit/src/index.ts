@@ -75,6 +75,7 @@ export { TestHost } from "./test-host.ts";
 export { TestNetwork } from "./test-network.ts";
 export { DIST, writeImages } from "./test-images.ts";
 export { startRegistry } from "./test-registry.ts";
+export { largeBatchConformance } from "./large-batch-conformance.ts";
 export { TurnCounter } from "./turn-counter.ts";
 export { until } from "./until.ts";
 export { WatchRecorder } from "./watch-recorder.ts";
