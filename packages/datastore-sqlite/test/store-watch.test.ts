@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { WatchRecorder } from "@k3s/testkit";
+import { TurnCounter, WatchRecorder } from "@k3s/testkit";
 import { below, create, del, FROM_KEY, just, put, query, rangeOf, remove, update } from "./support/ops.ts";
 import { storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
@@ -139,6 +139,33 @@ describe("Store.watch()", () => {
         );
     });
   }
+
+  test("tells a revision of thousands of events in parts, over several turns of the event loop", async (t) => {
+    const store = await tempStore(t);
+    const keys = Array.from({ length: 2500 }, (_, i) => `/a/${i}`);
+    await Promise.all(keys.map((key) => store.txn(create(key, "x"))));
+    const parts: { readonly events: number; readonly isPart: boolean }[] = [];
+    const perTurn = new TurnCounter();
+    const told = Promise.withResolvers<void>();
+    store.watch({
+      ...below("/a/"),
+      startRevision: 0,
+      onEvents: ({ events, isPart }) => {
+        for (const { type } of events) if (type === "delete") perTurn.add();
+        parts.push({ events: events.length, isPart });
+        if (!isPart) told.resolve();
+      },
+      onEnd: () => told.reject(new Error("The watch ended")),
+    });
+    await store.txn(just({ kind: "delete", ...below("/a/"), prevKv: false }));
+    await told.promise;
+    assert.deepEqual(parts, [
+      { events: 1000, isPart: true },
+      { events: 1000, isPart: true },
+      { events: 500, isPart: false },
+    ]);
+    assert.deepEqual([perTurn.most, perTurn.turns], [1000, 3]);
+  });
 
   test("progress never runs ahead of what a watch was told, whichever is told first", async (t) => {
     const store = await tempStore(t);

@@ -11,6 +11,8 @@ import type { WatchHub } from "./watch-hub.ts";
 /** Limits of one slice of a replay: events handed over at once, and log entries looked at. */
 const MAX_SLICE_EVENTS = 500;
 const SLICE_ENTRIES = 10_000;
+/** Handed over in one turn of the event loop, of a revision with more. */
+const PART_EVENTS = 1000;
 /** How large the values are is known when they are there: the number of events of a slice follows those before it. */
 const FIRST_SLICE_EVENTS = 16;
 const SLICE_BYTES = 1 << 20;
@@ -25,8 +27,13 @@ interface WatchParts {
   readonly onReplayFailure: (error: unknown) => void;
 }
 
+interface Change {
+  readonly version: Version;
+  readonly previous: Version | undefined;
+}
+
 interface Slice {
-  readonly found: readonly { readonly version: Version; readonly previous: Version | undefined }[];
+  readonly found: readonly Change[];
   /** First revision that is not in the slice. */
   readonly next: number;
 }
@@ -63,12 +70,12 @@ export class StoreWatch implements Watch {
     this.#parts.hub.remove(this);
   }
 
-  /** Hands events over unless they lie before the start. */
-  deliver(events: readonly WatchEvent[]): void {
+  /** Hands events over unless they lie before the start. `isPart`: with those of the next call. */
+  deliver(events: readonly WatchEvent[], isPart = false): void {
     if (this.#phase === "over") return;
     const wanted = events.filter(({ kv }) => kv.modRevision >= this.#request.startRevision);
     const last = wanted.at(-1);
-    if (last !== undefined) this.#request.onEvents({ revision: last.kv.modRevision, events: wanted });
+    if (last !== undefined) this.#request.onEvents({ revision: last.kv.modRevision, events: wanted, isPart });
   }
 
   /** Ends the watch and tells why. */
@@ -122,9 +129,18 @@ export class StoreWatch implements Watch {
     const { found, next } = this.#slice(from);
     const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
     if (await this.#endsCompacted(from)) return from;
-    this.deliver(found.map(({ version, previous }) => toEvent(version, previous, loaded).event));
+    await this.#handOver(found, loaded);
     this.#adaptSlice(found.length, loaded);
     return next;
+  }
+
+  async #handOver(found: readonly Change[], values: ReadonlyMap<number, Buffer>): Promise<void> {
+    for (let at = 0; at < found.length; at += PART_EVENTS) {
+      if (at > 0) await nextTurn();
+      const part = found.slice(at, at + PART_EVENTS);
+      const events = part.map(({ version, previous }) => toEvent(version, previous, values).event);
+      this.deliver(events, at + PART_EVENTS < found.length);
+    }
   }
 
   #adaptSlice(events: number, loaded: ReadonlyMap<number, Buffer>): void {
@@ -148,7 +164,7 @@ export class StoreWatch implements Watch {
   /** Whole revisions from `from` on, as far as the limits go. */
   #slice(from: number): Slice {
     const { index } = this.#parts;
-    const found: { version: Version; previous: Version | undefined }[] = [];
+    const found: Change[] = [];
     let position = index.log.find(from);
     let looked = 0;
     let current = from;

@@ -117,10 +117,12 @@ export interface WatchEvent {
   readonly prevKv: KeyValue | undefined;
 }
 
-/** What a watch is told. Events of one revision are never split over two batches. */
+/** What a watch is told. Events of one revision are never split over two batches, unless one says that it is a part. */
 export interface WatchBatch {
   readonly revision: Revision;
   readonly events: readonly WatchEvent[];
+  /** The next batch belongs to this one, and nothing comes between: they are too many for one turn of the event loop. */
+  readonly isPart: boolean;
 }
 
 export interface WatchRequest extends KeyRange {

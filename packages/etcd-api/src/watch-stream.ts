@@ -26,6 +26,8 @@ interface OpenWatch {
   readonly watch: Watch;
   /** An event went out since the last tick, so the client knows a recent revision. */
   active: boolean;
+  /** Encoded events of a batch that is not complete. */
+  encoded: Buffer[];
 }
 
 /**
@@ -101,7 +103,7 @@ export class WatchStream {
       onEnd: (end) => this.#end(watchId, end),
       takeTurn: () => this.#outbox.takeTurn(),
     });
-    this.#watches.set(watchId, { request, watch, active: false });
+    this.#watches.set(watchId, { request, watch, active: false, encoded: [] });
     this.#send(watch.revision, { watchId, created: true });
   }
 
@@ -115,12 +117,14 @@ export class WatchStream {
     this.#send(revision, { watchId: NO_WATCH, created: true, canceled: true, cancelReason });
   }
 
-  #deliver(watchId: number, { revision, events }: WatchBatch): void {
+  #deliver(watchId: number, { revision, events, isPart }: WatchBatch): void {
     const open = this.#watches.get(watchId);
     if (open === undefined) return;
     const { noPut, noDelete, prevKv, fragment } = open.request;
-    const encoded = events.filter((event) => passes(event, noPut, noDelete)).map((event) => encodeEvent(event, prevKv));
-    if (encoded.length === 0) return;
+    for (const event of events) if (passes(event, noPut, noDelete)) open.encoded.push(encodeEvent(event, prevKv));
+    if (isPart || open.encoded.length === 0) return;
+    const { encoded } = open;
+    open.encoded = [];
     open.active = true;
     if (fragment) this.#sendFragments(watchId, revision, encoded);
     else this.#send(revision, { watchId, events: encoded });

@@ -60,6 +60,20 @@ describe("WatchStream", () => {
     );
   });
 
+  test("sends a revision of thousands of events as one message", async (t) => {
+    const { store, watches, take } = await openWatches(t);
+    const keys = Array.from({ length: 2500 }, (_, i) => `/a/${i}`);
+    await Promise.all(keys.map((key) => put(store, key)));
+    watches.receive(watchRequest.create({ key: "/a", end: "/b" }));
+    await take();
+    const range = { key: Buffer.from("/a"), rangeEnd: Buffer.from("/b") };
+    await store.txn({ compare: [], success: [{ kind: "delete", ...range, prevKv: false }], failure: [] });
+    await put(store, "/a");
+    const [gone, next] = [await take(), await take()];
+    assert.deepEqual([new Set(gone.events.map(({ kv }) => kv?.key.toString())).size, gone.events.length], [2500, 2500]);
+    assert.deepEqual([gone.header?.revision, next.header?.revision], [5001, 5002]);
+  });
+
   test("says nothing more after close()", async (t) => {
     const { store, watches, take } = await openWatches(t);
     watches.receive(watchRequest.create({ key: "/a", progress: true }));
