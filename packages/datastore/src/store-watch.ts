@@ -124,28 +124,31 @@ export class StoreWatch implements Watch {
 
   /** Hands over what comes next and returns where to go on. Ends the watch when that is compacted. */
   async #replaySlice(from: number): Promise<number> {
-    const { values } = this.#parts;
     if (this.#phase === "over" || (await this.#endsCompacted(from))) return from;
     const { found, next } = this.#slice(from);
-    const loaded = await values.load(found.flatMap(({ version, previous }) => [version, ...asList(previous)]));
-    if (await this.#endsCompacted(from)) return from;
-    await this.#handOver(found, loaded);
-    this.#adaptSlice(found.length, loaded);
+    let bytes = 0;
+    for (let at = 0; at < found.length; at += PART_EVENTS) {
+      if (at > 0) await nextTurn();
+      const values = await this.#valuesOf(found.slice(at, at + PART_EVENTS));
+      if (await this.#endsCompacted(from)) return from;
+      const events = found
+        .slice(at, at + PART_EVENTS)
+        .map((change) => toEvent(change.version, change.previous, values));
+      this.deliver(
+        events.map(({ event }) => event),
+        at + PART_EVENTS < found.length,
+      );
+      for (const value of values.values()) bytes += value.length;
+    }
+    this.#adaptSlice(found.length, bytes);
     return next;
   }
 
-  async #handOver(found: readonly Change[], values: ReadonlyMap<number, Buffer>): Promise<void> {
-    for (let at = 0; at < found.length; at += PART_EVENTS) {
-      if (at > 0) await nextTurn();
-      const part = found.slice(at, at + PART_EVENTS);
-      const events = part.map(({ version, previous }) => toEvent(version, previous, values).event);
-      this.deliver(events, at + PART_EVENTS < found.length);
-    }
+  #valuesOf(changes: readonly Change[]): Promise<ReadonlyMap<number, Buffer>> {
+    return this.#parts.values.load(changes.flatMap(({ version, previous }) => [version, ...asList(previous)]));
   }
 
-  #adaptSlice(events: number, loaded: ReadonlyMap<number, Buffer>): void {
-    let bytes = 0;
-    for (const value of loaded.values()) bytes += value.length;
+  #adaptSlice(events: number, bytes: number): void {
     if (bytes > SLICE_BYTES) this.#sliceEvents = Math.max(1, this.#sliceEvents >> 1);
     else if (events >= this.#sliceEvents && bytes < SLICE_BYTES / 2)
       this.#sliceEvents = Math.min(this.#sliceEvents * 2, MAX_SLICE_EVENTS);

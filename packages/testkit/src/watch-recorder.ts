@@ -3,8 +3,10 @@ import type { KeyRange, Store, Watch, WatchBatch, WatchEnd, WatchEvent } from "@
 
 /** Keeps what a watch is told and waits for more. */
 export class WatchRecorder {
+  /** Each whole. */
   readonly batches: WatchBatch[] = [];
   readonly watch: Watch;
+  #parts: WatchEvent[] = [];
   readonly #seen = new Latest<{ readonly events: number; readonly end: WatchEnd | undefined }>({
     events: 0,
     end: undefined,
@@ -15,7 +17,10 @@ export class WatchRecorder {
       ...range,
       startRevision,
       onEvents: (batch) => {
-        this.batches.push(batch);
+        this.#parts.push(...batch.events);
+        if (batch.isPart) return;
+        this.batches.push({ ...batch, events: this.#parts });
+        this.#parts = [];
         this.#seen.set({ ...this.#seen.get(), events: this.events.length });
       },
       onEnd: (end) => this.#seen.set({ ...this.#seen.get(), end }),
