@@ -22,6 +22,11 @@ export class EtcdCallError extends Error {
     this.details = options.details;
     this.silentMs = options.silentMs;
   }
+
+  /** etcd has not refused: whether a write that was under way took effect is open. */
+  static closed(): EtcdCallError {
+    return new EtcdCallError({ isAway: true, details: "the client was closed", cause: undefined });
+  }
 }
 
 /** An etcd cannot be used with the settings given. */

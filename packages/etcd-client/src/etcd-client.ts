@@ -61,10 +61,14 @@ export class EtcdClient {
   #current: ServerChannel | undefined;
   /** Could not answer last time. */
   #suspect: ServerChannel | undefined;
+  readonly #closing = new AbortController();
+  /** Of the caller, or of close(): whichever came first. */
+  readonly #end: AbortSignal;
 
   private constructor(channels: readonly ServerChannel[], limits: Limits) {
     this.#channels = channels;
     this.#limits = limits;
+    this.#end = AbortSignal.any([limits.signal, this.#closing.signal]);
   }
 
   /** Reads the TLS files; connects with the first call. Rejects with EtcdClientError when a file cannot be read. */
@@ -109,13 +113,14 @@ export class EtcdClient {
     return leases;
   }
 
-  /** Ends the connections. Calls that run reject. Any number of times. */
+  /** Ends the connections. Calls that run and all later ones reject at once. Any number of times. */
   close(): void {
+    this.#closing.abort(EtcdCallError.closed());
     for (const channel of this.#channels) channel.close();
   }
 
   async #call(path: string, request: Buffer): Promise<Buffer> {
-    const { signal } = this.#limits;
+    const signal = this.#end;
     signal.throwIfAborted();
     return await soonAfter(this.#ask(path, request), { signal, ms: 0, late: () => abortReason(signal) });
   }

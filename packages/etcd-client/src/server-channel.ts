@@ -5,6 +5,7 @@ import {
   credentials,
   status,
   type ChannelCredentials,
+  type ClientUnaryCall,
   type ServiceError,
 } from "@grpc/grpc-js";
 import { EtcdCallError, formatSeconds } from "./errors.ts";
@@ -36,6 +37,8 @@ const PROBE = { path: "/etcdserverpb.Maintenance/Status", request: Buffer.alloc(
 export class ServerChannel {
   readonly #client: Client;
   readonly #place: Omit<Refusal, "details">;
+  readonly #calls = new Set<ClientUnaryCall>();
+  #isClosed = false;
 
   constructor({ server, tls, folder }: ServerChannelOptions) {
     const [, scheme = "", rest = ""] = /^([a-z]+):\/\/(.*)$/s.exec(server) ?? [];
@@ -73,7 +76,7 @@ export class ServerChannel {
   async #reach(wanted: readonly connectivityState[], giveUpAt: number): Promise<connectivityState | undefined> {
     const channel = this.#client.getChannel();
     try {
-      for (;;) {
+      while (!this.#isClosed) {
         const state = channel.getConnectivityState(true);
         if (wanted.includes(state)) return state;
         const { promise, resolve: done, reject } = Promise.withResolvers<void>();
@@ -81,8 +84,9 @@ export class ServerChannel {
         await promise;
       }
     } catch {
-      return undefined; // late, or closed
+      // late, or closed
     }
+    return undefined;
   }
 
   /** Why there is no connection: the library tells it to calls alone. */
@@ -90,6 +94,7 @@ export class ServerChannel {
     try {
       await this.call(PROBE);
     } catch (error) {
+      if (this.#isClosed) throw EtcdCallError.closed();
       if (error instanceof EtcdCallError && isUnavailable(error.cause))
         return await explainRefusal({ ...this.#place, details: error.details });
     }
@@ -98,16 +103,23 @@ export class ServerChannel {
 
   /** Rejects with EtcdCallError. */
   call({ path, request, timeoutMs }: Call): Promise<Buffer> {
+    if (this.#isClosed) return Promise.reject(EtcdCallError.closed());
     const { promise, resolve: done, reject } = Promise.withResolvers<Buffer>();
     const onAnswer = (error: ServiceError | null, answer?: Buffer) => {
+      this.#calls.delete(running);
       if (error === null && answer !== undefined) done(answer);
-      else reject(toCallError(error, timeoutMs));
+      else reject(this.#isClosed ? EtcdCallError.closed() : toCallError(error, timeoutMs));
     };
-    this.#client.makeUnaryRequest(path, asIs, asIs, request, { deadline: Date.now() + timeoutMs }, onAnswer);
+    const options = { deadline: Date.now() + timeoutMs };
+    const running = this.#client.makeUnaryRequest(path, asIs, asIs, request, options, onAnswer);
+    this.#calls.add(running);
     return promise;
   }
 
+  /** Calls that run reject, as do all later ones. A closed channel of the library would connect anew when it is asked for its state. */
   close(): void {
+    this.#isClosed = true;
+    for (const call of this.#calls) call.cancel(); // the library lets them run, and keeps their connection
     this.#client.close();
   }
 }

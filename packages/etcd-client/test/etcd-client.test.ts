@@ -156,23 +156,23 @@ for (const program of ["etcd", "etcd-3.5"] as const)
     });
   });
 
-describe("EtcdClient on a server that is connected and does not answer", () => {
-  /** It speaks HTTP/2 and leaves every call open; `asked` tells of the first one. */
-  async function silentServer(t: TestContext) {
-    const server = createHttp2Server();
-    const sessions: ServerHttp2Session[] = [];
-    server.on("session", (session) => sessions.push(session));
-    server.listen(0, "127.0.0.1");
-    t.after(() => {
-      for (const session of sessions) session.destroy();
-      server.close();
-    });
-    await once(server, "listening");
-    const address = server.address();
-    assert.ok(address !== null && typeof address === "object");
-    return { url: `http://127.0.0.1:${address.port}`, asked: once(server, "stream") };
-  }
+/** It speaks HTTP/2 and leaves every call open; `asked` tells of the first one. */
+async function silentServer(t: TestContext) {
+  const server = createHttp2Server();
+  const sessions: ServerHttp2Session[] = [];
+  server.on("session", (session) => sessions.push(session));
+  server.listen(0, "127.0.0.1");
+  t.after(() => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  });
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  return { url: `http://127.0.0.1:${address.port}`, asked: once(server, "stream"), sessions };
+}
 
+describe("EtcdClient on a server that is connected and does not answer", () => {
   test("says how long it waited, and the cure", async (t) => {
     const { url } = await silentServer(t);
     const it = await client(t, { servers: [url], timeoutMs: 2000 });
@@ -205,6 +205,74 @@ describe("EtcdClient on a server that is connected and does not answer", () => {
     stop.abort(new Error("Received SIGINT"));
     await call;
     await assert.rejects(it.status(), { message: "Received SIGINT" });
+  });
+});
+
+describe("EtcdClient that was closed", () => {
+  const saysClosed = (error: unknown) =>
+    error instanceof EtcdCallError && error.isAway && error.details === "the client was closed";
+
+  /** It takes connections and says nothing; `taken` are all there ever were. */
+  async function silentListener(t: TestContext) {
+    const taken: Socket[] = [];
+    const server = createServer((socket) => taken.push(socket.on("error", () => undefined).resume()));
+    t.after(() => {
+      for (const socket of taken) socket.destroy();
+      server.close();
+    });
+    const connected = once(server, "connection");
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(address !== null && typeof address === "object");
+    return { url: `http://127.0.0.1:${address.port}`, taken, connected };
+  }
+
+  test("refuses calls after it had been connected", async (t) => {
+    const { url } = await etcd(t, {});
+    const it = await client(t, { servers: [url] });
+    await it.status();
+    it.close();
+    it.close();
+    await assert.rejects(it.status(), saysClosed);
+    await assert.rejects(it.write({ key: bytes("a"), modRevision: 0, value: bytes("1") }), saysClosed);
+  });
+
+  /** A client that is open has come and gone: what a closed one would have opened came before. */
+  async function afterAnother(t: TestContext, url: string): Promise<void> {
+    const other = await client(t, { servers: [url], timeoutMs: 300 });
+    await assert.rejects(other.status(), isAway);
+  }
+
+  test("opens no connection for a call when it never had one", async (t) => {
+    const { url, taken } = await silentListener(t);
+    const it = await client(t, { servers: [url], timeoutMs: 500 });
+    it.close();
+    await assert.rejects(it.status(), saysClosed);
+    await afterAnother(t, url);
+    assert.equal(taken.length, 1);
+  });
+
+  test("ends a call that waits for a connection, and opens no other one", { timeout: 10_000 }, async (t) => {
+    const { url, taken, connected } = await silentListener(t);
+    const it = await client(t, { servers: [url], timeoutMs: 600_000 });
+    const call = assert.rejects(it.status(), saysClosed);
+    await connected;
+    it.close();
+    await call;
+    await afterAnother(t, url);
+    assert.equal(taken.length, 2);
+  });
+
+  test("ends a call that waits for its answer, and its connection", { timeout: 10_000 }, async (t) => {
+    const { url, asked, sessions } = await silentServer(t);
+    const it = await client(t, { servers: [url], timeoutMs: 600_000 });
+    const call = assert.rejects(it.status(), saysClosed);
+    await asked;
+    it.close();
+    await call;
+    await until("the connection has ended", () => Promise.resolve(sessions.every((session) => session.destroyed)));
+    assert.equal(sessions.length, 1);
   });
 });
 
