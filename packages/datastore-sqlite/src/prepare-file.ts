@@ -5,6 +5,7 @@ import type { OtherUsers } from "./other-users.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
+import type { PreparedSchema } from "./worker-protocol.ts";
 
 interface PrepareFileParts {
   readonly path: string;
@@ -18,13 +19,18 @@ interface PrepareFileParts {
 export async function prepareFile(writer: WorkerChannel, parts: PrepareFileParts): Promise<void> {
   const { path, log, reserve, others } = parts;
   const hadOthers = others.areThere();
-  const copied = await prepare(writer, hadOthers, reserve);
+  const { copiedRows, droppedIndexes: indexes } = await prepare(writer, hadOthers, reserve);
+  if (indexes.length > 0)
+    log.info(
+      { file: path, indexes },
+      "dropped indexes that no query needs here; kine makes them again when it opens the file",
+    );
   // Who came meanwhile may have made its guard before ours went.
   const hasOthers = hadOthers || others.areThere();
   if (hasOthers && !hadOthers) await prepare(writer, hasOthers, reserve);
   if (hasOthers)
     log.warn({ file: path }, "another program has the datastore open, its writes are guarded as kine does it");
-  if (copied > 0) log.info({ table: "key_value", rows: copied }, "copied the rows of an old table to kine");
+  if (copiedRows > 0) log.info({ table: "key_value", rows: copiedRows }, "copied the rows of an old table to kine");
   if (!reserve.isReleased && !(await reserve.isShort())) await tryToIndex(writer, parts);
 }
 
@@ -40,7 +46,7 @@ async function tryToIndex(writer: WorkerChannel, { log, checkpoints }: PrepareFi
 }
 
 /** On a full disk a server that could not start could not make room either. */
-async function prepare(writer: WorkerChannel, hasOthers: boolean, reserve: SpaceReserve): Promise<number> {
+async function prepare(writer: WorkerChannel, hasOthers: boolean, reserve: SpaceReserve): Promise<PreparedSchema> {
   try {
     return await writer.call("prepare", { hasOthers });
   } catch (error) {

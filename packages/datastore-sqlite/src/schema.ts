@@ -1,5 +1,6 @@
 import type { Connection } from "./connection.ts";
 import { copyOldTable } from "./old-table.ts";
+import type { PreparedSchema } from "./worker-protocol.ts";
 
 /** The file is not one we can work with; `code` tells which kind of wrong. */
 class SchemaError extends Error {
@@ -58,17 +59,19 @@ const SIDE = [
 ];
 
 /**
- * Makes the tables in one transaction, or throws SchemaError and changes nothing. Answers with the rows taken from an old table.
+ * Makes the tables in one transaction, or throws SchemaError and changes nothing.
  * `hasOthers`: another program has the file open, which may be kine.
  */
-export function prepareSchema(database: Connection, hasOthers: boolean): number {
+export function prepareSchema(database: Connection, hasOthers: boolean): PreparedSchema {
   assertKnown(database);
   const make = database.transaction(() => {
     for (const statement of [KINE, ...SIDE]) database.exec(statement);
+    const before = [...UNUSED, UNIQUE].filter((index) => hasIndex(database, index));
     for (const index of UNUSED) database.exec(`DROP INDEX IF EXISTS ${index}`);
     guardNames(database, hasOthers);
+    const droppedIndexes = before.filter((index) => !hasIndex(database, index));
     database.pragma(`user_version = ${SIDE_VERSION}`);
-    return copyOldTable(database);
+    return { copiedRows: copyOldTable(database), droppedIndexes };
   });
   return make.immediate();
 }

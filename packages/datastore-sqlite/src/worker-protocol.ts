@@ -48,6 +48,13 @@ export interface PackedValues {
   readonly bytes: ArrayBuffer;
 }
 
+export interface PreparedSchema {
+  /** Rows taken from an old table. */
+  readonly copiedRows: number;
+  /** Names of kine's indexes that were there, and are no more. */
+  readonly droppedIndexes: readonly string[];
+}
+
 export interface PackedSide {
   readonly leases: readonly LeaseRecord[];
   readonly rowLeases: readonly (readonly [row: number, lease: bigint])[];
@@ -64,8 +71,8 @@ export interface CheckpointResult {
 export interface Requests {
   /** The first thing that SQLite's quick check finds wrong, if any. Reads the whole file. */
   quickCheck: { readonly argument: undefined; readonly answer: readonly string[] };
-  /** Brings the tables into being, with kine's guard where others have the file open. Answers with the rows taken from an old table. */
-  prepare: { readonly argument: { readonly hasOthers: boolean }; readonly answer: number };
+  /** Brings the tables into being, with kine's guard where others have the file open. */
+  prepare: { readonly argument: { readonly hasOthers: boolean }; readonly answer: PreparedSchema };
   /** Makes the index that heads are read from. Answers whether it was missing. */
   indexHeads: { readonly argument: undefined; readonly answer: boolean };
   commit: { readonly argument: PackedBatch; readonly answer: void };

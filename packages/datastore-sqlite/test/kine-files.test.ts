@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, test } from "node:test";
-import { WatchRecorder } from "@k3s/testkit";
+import { collectLog, WatchRecorder } from "@k3s/testkit";
+import { openSqliteDriver } from "../src/index.ts";
 import { below, create, del, FROM_KEY, get, just, modIs, put, query, rangeOf, remove, update } from "./support/ops.ts";
 import { openElsewhere, sql } from "./support/python.ts";
 import { eventually, storeAt, tempDatabase } from "./support/temp-store.ts";
@@ -135,6 +136,26 @@ describe("files of kine", () => {
     assert.deepEqual(await sql(path, "SELECT name FROM sqlite_schema WHERE type = 'index'"), [["kine_heads_index"]]);
     await sql(path, UNIQUE);
     assert.equal((await sql(path, "SELECT name FROM kine INDEXED BY kine_name_prev_revision_uindex")).length, 8);
+  });
+
+  test("tells which indexes of kine it drops, once, and that kine makes them again", async (t) => {
+    const path = await tempDatabase(t);
+    await mkdir(dirname(path));
+    await sql(path, table("TEXT"), "CREATE INDEX kine_name_id_index ON kine (name,id)", UNIQUE, ...OLD_ROWS);
+    const { log, lines } = collectLog();
+    await (await openSqliteDriver({ path, log })).close();
+    const told = lines.filter((line) => line.includes("index"));
+    assert.equal(told.length, 1);
+    const line = JSON.parse(told.join("")) as Readonly<Record<string, unknown>>;
+    assert.deepEqual(
+      [line["level"], line["file"], line["indexes"]],
+      ["info", path, ["kine_name_id_index", "kine_name_prev_revision_uindex"]],
+    );
+    assert.match(String(line["msg"]), /kine makes them again/);
+    lines.length = 0;
+    await (await openSqliteDriver({ path, log })).close();
+    await (await openSqliteDriver({ path: await tempDatabase(t), log })).close();
+    assert.doesNotMatch(lines.join(""), /index/);
   });
 
   test("keeps kine's guard while another program has the file open, and drops it at the next start", async (t) => {
