@@ -11,6 +11,7 @@ import {
 import { describeError, NodeError } from "@k3s/errors";
 import type { TlsIdentity, TransportName } from "@k3s/etcd-api";
 import { UsageError } from "../errors.ts";
+import { certificateWarning } from "./certificate-warning.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { listenHost } from "./listen-host.ts";
 import { kineFlags } from "./serve-flags.ts";
@@ -66,6 +67,7 @@ export async function readServeOptions(given: Given): Promise<ServeOptions> {
   await reportTls(tls, { caFile: "--ca-file", certFile: "--cert-file", keyFile: "--key-file" }, report);
   const endpoint = await readEndpoint(values, { tls, env: given.env }, report);
   const identity = await readIdentity(values, report);
+  warnings.push(...certificateTerm(values, identity));
   const listen = await readAddress(values, "listen-address", report);
   if (listen?.kind === "tcp") warnings.push(...exposure(listen, identity, report));
   const metricsAddress = await readMetricsAddress(values, report);
@@ -146,6 +148,13 @@ async function readIdentity(values: KineValues, report: (problem: string) => voi
   if (before.length > 0 || certFile === undefined || keyFile === undefined) return undefined;
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
   return { cert, key, clientCa: caFile === undefined ? undefined : await readFile(caFile) };
+}
+
+function* certificateTerm(values: KineValues, identity: TlsIdentity | undefined): Iterable<string> {
+  if (identity === undefined) return;
+  const name = `--server-cert-file ${values.text("server-cert-file")}`;
+  const warning = certificateWarning(name, identity.cert, new Date());
+  if (warning !== undefined) yield warning;
 }
 
 async function readAddress(
