@@ -8,10 +8,13 @@ import { toListenFailure, type ListenPlace } from "./listen-failure.ts";
 /** Given each accepted connection. */
 export type OnConnection = (connection: Socket) => void;
 
+/** The code of a client that speaks TLS to an address without it. */
+export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
+
 /** A client whose TLS handshake failed. */
 export interface RefusedClient {
   readonly address: string | undefined;
-  /** Node's, for the certificate or for the handshake. */
+  /** Node's, for the certificate or for the handshake, or {@link TLS_TO_PLAIN}. */
   readonly code: string;
 }
 

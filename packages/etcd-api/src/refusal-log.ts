@@ -1,13 +1,18 @@
 import type { Logger } from "@k3s/log";
-import type { RefusedClient } from "./listen.ts";
+import { TLS_TO_PLAIN, type RefusedClient } from "./listen.ts";
 
 /** A client that is refused tries again several times a second. */
 const REPEAT_MS = 60_000;
 const CERTIFICATE_CURE = "give it a certificate that was signed by the CA which this server trusts for clients";
 
-/** By the begin of Node's code, the first that fits: of OpenSSL for what was received, and of its look at a certificate. */
+/** By the begin of the code, the first that fits: of OpenSSL for what was received, and of its look at a certificate. */
 const CAUSES: readonly (readonly [code: RegExp, reason: string, cure: string])[] = [
   [/^ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE/, "it has no certificate", CERTIFICATE_CURE],
+  [
+    new RegExp(`^${TLS_TO_PLAIN}$`),
+    "it speaks TLS, and this address does not",
+    "use http:// for it (unix:// on a socket), or serve TLS (--server-cert-file, --server-key-file)",
+  ],
   [
     /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)/,
     "its certificate is not valid at this time",

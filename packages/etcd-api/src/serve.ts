@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { sniffPreface } from "@k3s/http2";
-import { listenTcp, listenUnix, type Listener, type OnRefused, type TcpAddress } from "./listen.ts";
+import { TLS_TO_PLAIN, listenTcp, listenUnix, type Listener, type OnRefused, type TcpAddress } from "./listen.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ServeAddresses {
@@ -33,8 +34,14 @@ export async function serve({ http2, http1 }: Protocols, addresses: ServeAddress
       undecided.delete(decided);
       protocol.accept(decided);
     };
+    // Told before the answer in plain HTTP, of which the client makes that nobody speaks TLS here.
+    const tellAndRefuse = (decided: Socket) => {
+      addresses.onRefused?.({ address: decided.remoteAddress, code: TLS_TO_PLAIN });
+      handTo(http1)(decided);
+    };
     socket.once("close", () => undecided.delete(socket));
-    sniffPreface(socket, { http2: handTo(http2), http1: handTo(http1), limitMs: SNIFF_MS });
+    const tls = socket instanceof TLSSocket ? undefined : tellAndRefuse;
+    sniffPreface(socket, { http2: handTo(http2), http1: handTo(http1), tls, limitMs: SNIFF_MS });
   };
   const listeners: Listener[] = [];
   const freeAddresses = () => listeners.splice(0).forEach((listener) => listener.close());

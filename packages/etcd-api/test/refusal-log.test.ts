@@ -23,6 +23,7 @@ describe("RefusalLog", () => {
     ["ERR_SSL_DATA_LENGTH_TOO_LONG", "it does not speak TLS"],
     ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "it does not accept this server's certificate"],
     ["ERR_SSL_UNSUPPORTED_PROTOCOL", "its TLS is not what this server speaks"],
+    ["TLS_TO_PLAIN", "it speaks TLS, and this address does not"],
     ["ECONNRESET", undefined],
     ["ERR_TLS_HANDSHAKE_TIMEOUT", undefined],
   ] as const)

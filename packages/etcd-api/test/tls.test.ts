@@ -104,6 +104,41 @@ onEachTransport((startApi) => {
     assert.ok(told.every(({ cure }) => typeof cure === "string" && cure !== ""));
   });
 
+  test("TLS: of clients that speak it to a port without it the log tells once, with cause and cure", async (t) => {
+    const lines: string[] = [];
+    const log = createLogger({ level: "info", format: "json", write: (line) => lines.push(line) });
+    const { server } = await startApi(t, { tcp: { host: "127.0.0.1", port: 0 }, log });
+    const port = server.tcpPort;
+    lines.length = 0;
+    for (let i = 0; i < 2; i++) await assert.rejects(range(t, port, certificates.client), { code: 14 });
+    const bytewise = connectPlain(port, "127.0.0.1").on("error", () => undefined);
+    bytewise.setNoDelay(true).write(Buffer.of(0x16));
+    await once(bytewise, "connect");
+    bytewise.end(Buffer.of(0x03));
+    await once(bytewise.resume(), "close");
+    const other = connectPlain(port, "127.0.0.1").on("error", () => undefined);
+    other.end(Buffer.of(0x16, 0x04));
+    await once(other.resume(), "close");
+    const told = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+    assert.deepEqual(
+      told.map(({ level, client, reason, msg }) => ({ level, client, reason, msg })),
+      [
+        {
+          ...{ level: "warn", client: "127.0.0.1", msg: "refused a client of the etcd API" },
+          reason: "it speaks TLS, and this address does not",
+        },
+      ],
+    );
+    assert.match(String(told[0]?.["cure"]), /http:\/\/.*--server-cert-file/);
+  });
+
+  test("TLS: a client of a port without it is told that there is none", async (t) => {
+    const { server } = await startApi(t, { tcp: { host: "127.0.0.1", port: 0 } });
+    const socket = connect({ port: server.tcpPort, host: "127.0.0.1" });
+    const [error] = (await once(socket, "error")) as [Error & { readonly code?: string }];
+    assert.match(String(error.code), /ERR_SSL_(PACKET_LENGTH_TOO_LONG|WRONG_VERSION_NUMBER)/);
+  });
+
   test("TLS: h2 is agreed on, a client that knows only HTTP/1.1 is served /health", async (t) => {
     const port = await startTls(t, startApi);
     const { ca, client } = certificates;
