@@ -57,6 +57,7 @@ const SETTING_REFUSALS = new Set(["42704", "22023", "55P02"]);
 /** The library's words; it has no codes for them. The second are for SCRAM: in other methods the server refuses an empty password itself. */
 const NO_TLS = "The server does not support SSL connections";
 const NO_PASSWORD = "client password must be a non-empty string";
+const MANY_ROUNDS = "exceeds scramMaxIterations";
 
 /** Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and is not everywhere. */
 const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -139,8 +140,9 @@ async function connectOne({ settings, silent, target, database, signal, kind }: 
 /** What an operator is told where the endpoint itself has to be mended. */
 function toRefusal(error: unknown, where: string): PostgresError | undefined {
   if (SETTING_REFUSALS.has(sqlState(error) ?? "")) return PostgresError.badParameter(where, error);
-  const lacksPassword = error instanceof Error && error.message.endsWith(NO_PASSWORD);
-  return lacksPassword ? PostgresError.noPassword(where, error) : undefined;
+  if (!(error instanceof Error)) return undefined;
+  if (error.message.includes(MANY_ROUNDS)) return PostgresError.scramRounds(where, error);
+  return error.message.endsWith(NO_PASSWORD) ? PostgresError.noPassword(where, error) : undefined;
 }
 
 async function setUp(session: PostgresSession, { parameters }: PostgresSettings): Promise<void> {

@@ -69,6 +69,17 @@ export class PostgresError extends NodeError {
     );
   }
 
+  static scramRounds(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_SCRAM_ROUNDS",
+      `Cannot connect to PostgreSQL at ${where}: the password has too many rounds of SCRAM there`,
+      {
+        hint: "Lower scram_iterations at the server to 10,000,000 or less, then set the user's password again: it keeps the number it was made with",
+        cause,
+      },
+    );
+  }
+
   static unreadableFile(path: string, cause: unknown): PostgresError {
     return new PostgresError("ERR_POSTGRES_TLS_FILE", `Cannot read TLS file "${path}": it cannot be opened`, {
       hint: "Look whether the file exists and this user may read it",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -21,11 +22,11 @@ const database = TestDatabase.forFile(async (folder) => {
   return [`hba_file=${rules}`];
 });
 
-/** Makes a user who needs a password, and a database of his own. */
+/** Makes a user who needs a password, unless he is there, and names a database of his own. */
 async function ownDatabase(t: TestContext): Promise<string> {
   const name = database.newName();
-  const role = [`DROP ROLE IF EXISTS ${USER}`, `CREATE ROLE ${USER} LOGIN CREATEDB PASSWORD 'p:/w'`];
-  await database.sql(t, "postgres", ...role);
+  const once = `DO $$BEGIN CREATE ROLE ${USER} LOGIN CREATEDB; EXCEPTION WHEN duplicate_object THEN NULL; END$$`;
+  await database.sql(t, "postgres", once, `ALTER ROLE ${USER} PASSWORD 'p:/w'`);
   return name;
 }
 
@@ -67,3 +68,37 @@ describe("an endpoint without the password that PostgreSQL asks for", () => {
     }
   });
 });
+
+describe("a password that PostgreSQL keeps with many rounds of SCRAM", () => {
+  /** Makes the user with such a password, and names a database. ALTER ROLE would count the rounds. */
+  async function dsnWith(t: TestContext, rounds: number, verifier = scramVerifier("p:/w", rounds)): Promise<string> {
+    const name = await ownDatabase(t);
+    await database.sql(t, "postgres", `UPDATE pg_authid SET rolpassword = '${verifier}' WHERE rolname = '${USER}'`);
+    return database.dsn(name, `${USER}:p%3A%2Fw`);
+  }
+
+  test("opens what has more of them than the library takes by itself", async (t) => {
+    const driver = await database.open(t, { dsn: await dsnWith(t, 200_000), env: {} });
+    assert.deepEqual(await driver.heads(0, 1), []);
+  });
+
+  test("is refused at once where connecting would take too long, by who writes and by who reads", async (t) => {
+    const dsn = await dsnWith(t, 1_000_000_000, scramVerifier("p:/w", 1).replace("$1:", "$1000000000:"));
+    const refusal = { code: "ERR_POSTGRES_SCRAM_ROUNDS", hint: /scram_iterations/ };
+    await assert.rejects(
+      openUntilWaiting((options) => openPostgresDriver({ dsn, env: {}, ...options })),
+      refusal,
+    );
+    const signal = AbortSignal.timeout(5000);
+    await assert.rejects(openPostgresReader({ dsn, env: {}, log: collectLog().log, signal }), refusal);
+  });
+});
+
+/** What PostgreSQL keeps of a password (RFC 5803). */
+function scramVerifier(password: string, rounds: number): string {
+  const salt = Buffer.from("0123456789abcdef");
+  const salted = pbkdf2Sync(password, salt, rounds, 32, "sha256");
+  const keyed = (text: string) => createHmac("sha256", salted).update(text).digest();
+  const stored = createHash("sha256").update(keyed("Client Key")).digest("base64");
+  return `SCRAM-SHA-256$${rounds}:${salt.toString("base64")}$${stored}:${keyed("Server Key").toString("base64")}`;
+}
