@@ -182,7 +182,8 @@ describe("files of kine", () => {
     await store.compact(12);
     assert.deepEqual(await marker(), [[15, 12]]);
     await sql(path, "UPDATE kine SET prev_revision = 14 WHERE id = 15");
-    await store.compact(13);
+    // The store may have seen it, and refuses then.
+    await store.compact(13).catch((error: unknown) => assert.match(String(error), /compacted up to 14/));
     assert.deepEqual(await marker(), [[15, 14]]);
   });
 
