@@ -103,7 +103,12 @@ export class StoreWatch implements Watch {
     this.#parts.hub.goLive(this);
   }
 
+  get #isOver(): boolean {
+    return this.#phase === "over";
+  }
+
   #fail(error: unknown): void {
+    if (this.#isOver) return; // the database may have been closed meanwhile, as is due then
     this.#parts.onReplayFailure(error);
     this.end({ reason: "stopped" });
   }
@@ -124,16 +129,16 @@ export class StoreWatch implements Watch {
 
   /** Hands over what comes next and returns where to go on. Ends the watch when that is compacted. */
   async #replaySlice(from: number): Promise<number> {
-    if (this.#phase === "over" || (await this.#endsCompacted(from))) return from;
+    if (this.#isOver || (await this.#endsCompacted(from))) return from;
     const { found, next } = this.#slice(from);
     let bytes = 0;
     for (let at = 0; at < found.length; at += PART_EVENTS) {
       if (at > 0) await nextTurn();
-      const values = await this.#valuesOf(found.slice(at, at + PART_EVENTS));
-      if (await this.#endsCompacted(from)) return from;
-      const events = found
-        .slice(at, at + PART_EVENTS)
-        .map((change) => toEvent(change.version, change.previous, values));
+      if (this.#isOver) return from;
+      const part = found.slice(at, at + PART_EVENTS);
+      const values = await this.#valuesOf(part);
+      if (this.#isOver || (await this.#endsCompacted(from))) return from;
+      const events = part.map(({ version, previous }) => toEvent(version, previous, values));
       this.deliver(
         events.map(({ event }) => event),
         at + PART_EVENTS < found.length,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { nextTurn } from "@k3s/async";
 import { MvccIndex } from "../src/mvcc-index.ts";
 import { StoreWatch } from "../src/store-watch.ts";
 import type { WatchEnd } from "../src/types.ts";
@@ -52,5 +53,76 @@ describe("a watch of history that is gone here", () => {
   test("ends as stopped where the database cannot be asked: the client asks again", async () => {
     const end = await endOf(lostFirst(), () => Promise.reject(new Error("the database is away")));
     assert.deepEqual(end, { reason: "stopped" });
+  });
+});
+
+describe("a watch that is told of a revision of thousands of events", () => {
+  /** One revision of 3000 rows, whose values nobody has in memory. */
+  function longRevision(): MvccIndex {
+    const index = new MvccIndex();
+    for (let row = 1; row <= 3000; row++) {
+      const state = { create: 3000, version: 1, deleted: false, value: undefined };
+      index.append({ key: `k${row}`, row, mod: 3000, lease: 0n, previous: undefined, ...state });
+    }
+    index.commit(3000);
+    return index;
+  }
+
+  /** Watches it all. Answers what happened until long after `over` has resolved. */
+  async function watched(given: {
+    readonly onPart: (watch: StoreWatch) => void;
+    readonly read: (rows: readonly number[], watch: StoreWatch) => Promise<readonly Buffer[]>;
+    readonly over: Promise<void>;
+  }) {
+    const [failures, told]: [unknown[], number[]] = [[], []];
+    const driver = { values: (rows: readonly number[]) => given.read(rows, watch) };
+    const parts = {
+      ...{ index: longRevision(), values: new ValueCache(driver, 1, () => undefined), hub: new WatchHub() },
+      learnCompaction: () => Promise.resolve(),
+      onReplayFailure: (error: unknown) => failures.push(error),
+    };
+    const watch: StoreWatch = new StoreWatch(parts, {
+      ...{ key: Buffer.of(0), rangeEnd: Buffer.of(0), startRevision: 1 },
+      onEvents: ({ events }) => {
+        told.push(events.length);
+        given.onPart(watch);
+      },
+      onEnd: () => assert.fail("an end after close()"),
+    });
+    await given.over;
+    for (let turns = 0; turns < 100; turns++) await nextTurn();
+    return { failures, told };
+  }
+
+  test("reads no more of it once it is closed", async () => {
+    const closed = Promise.withResolvers<void>();
+    let asked = 0;
+    const seen = await watched({
+      onPart: (watch) => {
+        watch.close();
+        closed.resolve();
+      },
+      read: (rows) => {
+        asked += rows.length;
+        return Promise.resolve(rows.map(() => Buffer.from("x")));
+      },
+      over: closed.promise,
+    });
+    assert.deepEqual([seen, asked], [{ failures: [], told: [1000] }, 1000]);
+  });
+
+  test("does not complain of a database that is closed with it", async () => {
+    const closed = Promise.withResolvers<void>();
+    const seen = await watched({
+      onPart: () => undefined,
+      read: (rows, watch) => {
+        if ((rows[0] ?? 0) <= 1000) return Promise.resolve(rows.map(() => Buffer.from("x")));
+        watch.close();
+        closed.resolve();
+        return Promise.reject(new Error("the database is closed"));
+      },
+      over: closed.promise,
+    });
+    assert.deepEqual(seen, { failures: [], told: [1000] });
   });
 });
