@@ -16,6 +16,8 @@ export class Outbox implements BacklogHolder {
   #messages: Uint8Array[] = [];
   #taken = 0;
   #bytes = 0;
+  /** Of messages to come, which are gathered over several turns. */
+  #gathered = 0;
   #failure: RpcError | undefined;
   #wake = Promise.withResolvers<void>();
   /** Ends when whoever has the turn is done. */
@@ -28,21 +30,36 @@ export class Outbox implements BacklogHolder {
   }
 
   get waitingBytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#gathered;
   }
 
-  /** Appends; a reader that is too far behind is cut off instead. A single message of any size is taken. */
-  push(message: Uint8Array): void {
+  /**
+   * Appends what the reader gets as one; a reader that is too far behind is cut off instead. With nothing before it any size is taken: who
+   * came back for it would get the same again.
+   */
+  push(...messages: readonly Uint8Array[]): void {
     if (this.#failure !== undefined) return;
-    const cost = costOf(message);
+    const cost = messages.reduce((sum, message) => sum + costOf(message), 0);
     if (this.#bytes > 0 && this.#bytes + cost > this.#limitBytes) {
       this.cutOff();
       return;
     }
-    this.#messages.push(message);
+    for (const message of messages) this.#messages.push(message);
     this.#bytes += cost;
     this.#wake.resolve();
     this.#backlog.add(this, cost);
+  }
+
+  /** Counts memory for what will be pushed, until it is disposed of. */
+  gather(bytes: number): Disposable {
+    if (this.#failure !== undefined) return { [Symbol.dispose]: () => undefined };
+    this.#gathered += bytes;
+    this.#backlog.add(this, bytes);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#failure === undefined) this.#drop(bytes);
+      },
+    };
   }
 
   /** For a reader that is too far behind. */
@@ -56,6 +73,7 @@ export class Outbox implements BacklogHolder {
     this.#failure = error;
     this.#messages = [];
     this.#taken = 0;
+    this.#drop(this.#gathered);
     this.#release(this.#bytes);
     this.#wake.resolve();
     this.#low.resolve();
@@ -101,6 +119,11 @@ export class Outbox implements BacklogHolder {
       this.#taken = 0;
     }
     return message;
+  }
+
+  #drop(gathered: number): void {
+    this.#gathered -= gathered;
+    this.#backlog.remove(this, gathered);
   }
 
   #release(bytes: number): void {

@@ -7,6 +7,7 @@ import {
   type WatchResponse,
 } from "./messages/watch.ts";
 import type { Outbox } from "./outbox.ts";
+import { EventParts } from "./event-parts.ts";
 import { RpcError } from "./rpc-error.ts";
 import type { ServiceContext } from "./service-context.ts";
 
@@ -26,8 +27,7 @@ interface OpenWatch {
   readonly watch: Watch;
   /** An event went out since the last tick, so the client knows a recent revision. */
   active: boolean;
-  /** Encoded events of a batch that is not complete. */
-  encoded: Buffer[];
+  readonly parts: EventParts;
 }
 
 /**
@@ -76,8 +76,7 @@ export class WatchStream {
   }
 
   close(): void {
-    for (const { watch } of this.#watches.values()) watch.close();
-    this.#watches.clear();
+    for (const watchId of [...this.#watches.keys()]) this.#remove(watchId)?.watch.close();
   }
 
   #create(request: WatchCreate): void {
@@ -103,7 +102,7 @@ export class WatchStream {
       onEnd: (end) => this.#end(watchId, end),
       takeTurn: () => this.#outbox.takeTurn(),
     });
-    this.#watches.set(watchId, { request, watch, active: false, encoded: [] });
+    this.#watches.set(watchId, { request, watch, active: false, parts: new EventParts(this.#outbox) });
     this.#send(watch.revision, { watchId, created: true });
   }
 
@@ -121,10 +120,9 @@ export class WatchStream {
     const open = this.#watches.get(watchId);
     if (open === undefined) return;
     const { noPut, noDelete, prevKv, fragment } = open.request;
-    for (const event of events) if (passes(event, noPut, noDelete)) open.encoded.push(encodeEvent(event, prevKv));
-    if (isPart || open.encoded.length === 0) return;
-    const { encoded } = open;
-    open.encoded = [];
+    const part = events.filter((event) => passes(event, noPut, noDelete)).map((event) => encodeEvent(event, prevKv));
+    const encoded = open.parts.add(part, !isPart);
+    if (encoded === undefined || encoded.length === 0) return;
     open.active = true;
     if (fragment) this.#sendFragments(watchId, revision, encoded);
     else this.#send(revision, { watchId, events: encoded });
@@ -132,11 +130,15 @@ export class WatchStream {
 
   #sendFragments(watchId: number, revision: number, events: readonly Buffer[]): void {
     const parts = splitBySize(events, FRAGMENT_BYTES);
-    parts.forEach((part, index) => this.#send(revision, { watchId, events: part, fragment: index < parts.length - 1 }));
+    const header = this.#context.header(revision);
+    const last = parts.length - 1;
+    this.#outbox.push(
+      ...parts.map((part, i) => encodeWatchResponse({ watchId, events: part, fragment: i < last, header })),
+    );
   }
 
   #end(watchId: number, end: WatchEnd): void {
-    if (!this.#watches.delete(watchId)) return;
+    if (this.#remove(watchId) === undefined) return;
     if (end.reason === "stopped") {
       this.#outbox.fail(RpcError.stopped());
       return;
@@ -145,11 +147,17 @@ export class WatchStream {
   }
 
   #cancel(watchId: number): void {
-    const open = this.#watches.get(watchId);
+    const open = this.#remove(watchId);
     if (open === undefined) return;
-    this.#watches.delete(watchId);
     open.watch.close();
     this.#send(this.#context.store.currentRevision, { watchId, canceled: true });
+  }
+
+  #remove(watchId: number): OpenWatch | undefined {
+    const open = this.#watches.get(watchId);
+    this.#watches.delete(watchId);
+    open?.parts[Symbol.dispose]();
+    return open;
   }
 
   /** One answer for the whole stream, or none: the client asks again. */

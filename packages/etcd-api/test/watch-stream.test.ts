@@ -35,7 +35,7 @@ async function openWatches(t: TestContext) {
     outbox,
   );
   t.after(() => watches.close());
-  return { store, watches, take: async () => readWatch(Buffer.from(await outbox.take())) };
+  return { store, watches, outbox, take: async () => readWatch(Buffer.from(await outbox.take())) };
 }
 
 describe("WatchStream", () => {
@@ -74,6 +74,25 @@ describe("WatchStream", () => {
     assert.deepEqual([gone.header?.revision, next.header?.revision], [5001, 5002]);
   });
 
+  for (const { title, end } of [
+    { title: "a canceled watch", end: (watches: WatchStream) => watches.receive(watchRequest.cancel(0)) },
+    { title: "a closed stream", end: (watches: WatchStream) => watches.close() },
+  ])
+    test(`keeps no memory for a revision that ${title} was told in part`, async (t) => {
+      const { store, watches, outbox, take } = await openWatches(t);
+      await Promise.all(Array.from({ length: 5000 }, (_, i) => put(store, `/a/${i}`)));
+      watches.receive(watchRequest.create({ key: "/a", end: "/b" }));
+      await take();
+      const range = { key: Buffer.from("/a"), rangeEnd: Buffer.from("/b") };
+      await store.txn({ compare: [], success: [{ kind: "delete", ...range, prevKv: false }], failure: [] });
+      while (outbox.waitingBytes === 0) await nextTurn();
+      const gathered = outbox.waitingBytes;
+      end(watches);
+      assert.ok(gathered > 1000 && outbox.waitingBytes < 500, `${gathered} bytes before, ${outbox.waitingBytes} after`);
+      for (let turns = 0; turns < 20; turns++) await nextTurn();
+      assert.ok(outbox.waitingBytes < 500, `${outbox.waitingBytes} bytes later`);
+    });
+
   test("says nothing more after close()", async (t) => {
     const { store, watches, take } = await openWatches(t);
     watches.receive(watchRequest.create({ key: "/a", progress: true }));
@@ -101,6 +120,39 @@ describe("Outbox", () => {
     outbox.push(Buffer.alloc(8));
     outbox.push(Buffer.alloc(8));
     await assert.rejects(outbox.take(), { name: "RpcError", code: 14 });
+  });
+
+  test("takes what a reader gets as one with nothing before it, however large, and nothing behind it that is too much", async () => {
+    const outbox = new Outbox(500, new Backlog(NO_LIMIT));
+    outbox.push(Buffer.alloc(400, 1), Buffer.alloc(400, 2));
+    assert.deepEqual([(await outbox.take())[0], (await outbox.take())[0]], [1, 2]);
+    outbox.push(Buffer.alloc(100, 3));
+    outbox.push(Buffer.alloc(10, 4), Buffer.alloc(10, 5));
+    await assert.rejects(outbox.take(), { name: "RpcError", code: 14 });
+  });
+
+  test("counts what is gathered for it until that is pushed, dropped, or nobody wants it any more", () => {
+    const backlog = new Backlog(1000);
+    const outbox = new Outbox(NO_LIMIT, backlog);
+    const gathered = outbox.gather(300);
+    assert.deepEqual([outbox.waitingBytes, backlog.isStrained], [300, true]);
+    gathered[Symbol.dispose]();
+    assert.deepEqual([outbox.waitingBytes, backlog.isStrained], [0, false]);
+    const lost = outbox.gather(300);
+    outbox.fail(RpcError.stopped());
+    lost[Symbol.dispose]();
+    outbox.gather(300)[Symbol.dispose]();
+    assert.deepEqual([outbox.waitingBytes, backlog.isStrained], [0, false]);
+  });
+
+  test("of readers for whom too much is gathered the one with most is cut off", async () => {
+    const backlog = new Backlog(1000);
+    const [one, other] = [new Outbox(NO_LIMIT, backlog), new Outbox(NO_LIMIT, backlog)];
+    one.gather(400);
+    other.gather(700);
+    await nextTurn();
+    assert.deepEqual([one.waitingBytes, other.waitingBytes], [400, 0]);
+    await assert.rejects(other.take(), { name: "RpcError", code: 14 });
   });
 
   test("gives one turn after the other, each when little is left to read", async () => {
