@@ -172,6 +172,10 @@ class MeasuredGuests extends MeasuredRows implements Guests {
   areThere(): boolean {
     return this.#guests.areThere();
   }
+
+  compare(shown: () => Position): void {
+    this.#guests.compare(shown);
+  }
 }
 
 class MeasuredShared extends MeasuredRows implements SharedDatabase {

@@ -1,13 +1,14 @@
 import { sleep } from "@k3s/async";
-import type { Changes, Guests, Position } from "@k3s/datastore";
+import type { Changes, CommitBatch, Guests, Position } from "@k3s/datastore";
 import type { OtherUsers } from "./other-users.ts";
+import { farther, OwnCommits } from "./own-commits.ts";
 import type { SqliteReader } from "./sqlite-reader.ts";
 
 /** How long a look at the locks of the file holds. Whoever opens a file needs longer for its first write. */
 const LOOK_MS = 10;
 /** For how long a guest that has gone still counts: what it wrote last has to be read. */
 const STAYS_MS = 5000;
-/** How often a file is looked at for a guest, and how often, while one is there, for its rows. */
+/** How often a file is looked at for a guest and for rows of one that has gone, and how often, while one is there, for its rows. */
 const IDLE_MS = 250;
 const POLL_MS = 20;
 
@@ -20,16 +21,19 @@ interface FileGuestsParts {
 
 /**
  * A kine that has our file open as well, known by its lock. SQLite pushes nothing, and asking costs a read more than the read itself, so
- * nothing is asked while nobody is there.
+ * no read asks while nobody is there. One that came, wrote and went between two looks is known by what it left, a quarter of a second later
+ * at most, and as soon after we stood still ourselves.
  */
 export class FileGuests implements Guests {
   readonly #parts: FileGuestsParts;
   readonly #nowMs: () => number;
   readonly #stop = new AbortController();
   readonly #following: Promise<void>;
+  readonly #own = new OwnCommits();
   #lookedAt = -Infinity;
   #seenAt = -Infinity;
   #listener: () => void = () => undefined;
+  #shown: (() => Position) | undefined;
 
   constructor(parts: FileGuestsParts) {
     this.#parts = parts;
@@ -71,6 +75,15 @@ export class FileGuests implements Guests {
     this.#listener = listener;
   }
 
+  compare(shown: () => Position): void {
+    this.#shown = shown;
+  }
+
+  /** Carries out a commit of ours, which is nobody's else. */
+  ownCommit(batch: CommitBatch, commit: () => Promise<void>): Promise<void> {
+    return this.#own.run(batch, commit);
+  }
+
   /** Looks at the file no more. Before it is closed. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error("The datastore file is closed"));
@@ -80,7 +93,23 @@ export class FileGuests implements Guests {
   async #follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(this.areThere() ? POLL_MS : IDLE_MS, signal).catch(() => undefined);
-      if (this.areThere()) this.#listener();
+      if (this.areThere() || (await this.#wereThere(signal))) this.#listener();
     }
   }
+
+  /** Whether somebody has written whom no look has met. A file that cannot be read now is asked again at the next look. */
+  async #wereThere(signal: AbortSignal): Promise<boolean> {
+    const shown = this.#shown;
+    if (signal.aborted || shown === undefined) return false;
+    const found = await this.position().catch(() => undefined);
+    // Compared with what is known after the answer: a commit of ours may have begun meanwhile.
+    if (signal.aborted || found === undefined || !isBeyond(found, farther(shown(), this.#own.reach()))) return false;
+    this.#seenAt = this.#nowMs();
+    return true;
+  }
+}
+
+/** A marker beyond the last row compacts up to there. */
+function isBeyond({ lastRow, compactRevision }: Position, known: Position): boolean {
+  return lastRow > known.lastRow || Math.min(compactRevision, lastRow) > known.compactRevision;
 }

@@ -141,7 +141,8 @@ export class SqliteDriver implements Driver {
   async #commit(batch: CommitBatch): Promise<void> {
     const parcel = await packBatch(batch);
     const valueBytes = parcel.batch.values.byteLength;
-    await this.#parts.writer.call("commit", parcel.batch, parcel.transfer);
+    const send = () => this.#parts.writer.call("commit", parcel.batch, parcel.transfer);
+    await (this.guests?.ownCommit(batch, send) ?? send());
     const ends = batch.deletions?.rows.length ?? 0;
     this.#checkpointer?.note(pagesBytes(ends) + batch.rows.length * ROW_BYTES + 2 * valueBytes);
   }

@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { emptyBatch, StoreError, type Driver, type Guests, type NewRow } from "@k3s/datastore";
-import { WatchRecorder } from "@k3s/testkit";
+import { nextTurn } from "@k3s/async";
+import {
+  emptyBatch,
+  openStore,
+  StoreError,
+  type Driver,
+  type Guests,
+  type NewRow,
+  type Position,
+} from "@k3s/datastore";
+import { until, WatchRecorder } from "@k3s/testkit";
 import { FileGuests } from "../src/file-guests.ts";
 import { openSqliteDriver } from "../src/index.ts";
-import { below, create, modIs, put, query } from "./support/ops.ts";
+import { below, create, del, just, modIs, put, query } from "./support/ops.ts";
 import { openElsewhere, sql } from "./support/python.ts";
-import { silent, storeAt, tempDatabase } from "./support/temp-store.ts";
+import { eventually, silent, storeAt, tempDatabase } from "./support/temp-store.ts";
 
 const unused = () => Promise.reject(new Error("not expected"));
 const reading = { heads: unused, side: unused, values: unused, position: unused };
@@ -28,6 +37,37 @@ async function openDriver(t: TestContext, path: string): Promise<Driver> {
 
 function guestsOf(driver: Driver): Guests {
   return driver.guests ?? assert.fail("the driver has no guests");
+}
+
+async function grown(count: () => number, more: number): Promise<void> {
+  const goal = count() + more;
+  await until("it was asked", () => Promise.resolve(count() >= goal));
+}
+
+/** Guests of whom no look at the locks tells, on a file that stands where it is told. */
+function positions(t: TestContext, first: Position | Error) {
+  const state = { now: first, turns: 0, looks: 0, calls: 0 };
+  const areThere = () => ++state.turns < 0; // counts, and is never true
+  const position = () => {
+    state.looks++;
+    return state.now instanceof Error ? Promise.reject(state.now) : Promise.resolve(state.now);
+  };
+  const guests = new FileGuests({ reading: { ...reading, position }, others: { areThere } });
+  t.after(() => guests.stop());
+  guests.onChange(() => state.calls++);
+  return {
+    guests,
+    set: (now: Position) => (state.now = now),
+    count: () => state.looks,
+    calls: () => state.calls,
+    /** Resolves once so many more looks at the locks were taken. */
+    turns: (more: number) => grown(() => state.turns, more),
+    /** Resolves once the file was asked so many more times, and what it said was taken in. */
+    async looks(more: number): Promise<void> {
+      await grown(() => state.looks, more);
+      await nextTurn();
+    },
+  };
 }
 
 describe("FileGuests", () => {
@@ -66,6 +106,55 @@ describe("FileGuests", () => {
     await guests.stop();
     const after = looks;
     assert.deepEqual([guests.areThere(), looks], [false, after]);
+  });
+
+  test("counts as there who left a row or a compaction that is neither shown nor ours, and calls the listener", async (t) => {
+    for (const left of [
+      { lastRow: 5, compactRevision: 2 },
+      { lastRow: 4, compactRevision: 3 },
+    ]) {
+      const file = positions(t, { lastRow: 4, compactRevision: 2 });
+      file.guests.compare(() => ({ lastRow: 4, compactRevision: 2 }));
+      await file.looks(2);
+      assert.deepEqual([file.guests.areThere(), file.calls()], [false, 0]);
+      file.set(left);
+      await file.looks(1);
+      assert.deepEqual([file.guests.areThere(), file.calls() > 0], [true, true]);
+    }
+  });
+
+  test("does not take a commit of ours for a guest's, before or after it is answered, unless it was refused", async (t) => {
+    const file = positions(t, { lastRow: 4, compactRevision: 0 });
+    const { guests } = file;
+    guests.compare(() => ({ lastRow: 4, compactRevision: 0 }));
+    const answer = Promise.withResolvers<void>();
+    const batch = { ...emptyBatch, rows: [row(5, "/a"), row(6, "/b")], compactRevision: 3 };
+    const made = guests.ownCommit(batch, () => answer.promise);
+    file.set({ lastRow: 6, compactRevision: 3 });
+    await file.looks(2);
+    assert.equal(guests.areThere(), false);
+    answer.resolve();
+    await made;
+    await file.looks(1);
+    assert.equal(guests.areThere(), false);
+    const deletions = { first: 7, rows: Float64Array.of(5, 6) };
+    const refused = guests.ownCommit({ ...emptyBatch, deletions }, () => Promise.reject(new Error("a conflict")));
+    await assert.rejects(refused, /a conflict/);
+    file.set({ lastRow: 8, compactRevision: 3 });
+    await file.looks(1);
+    assert.equal(guests.areThere(), true);
+  });
+
+  test("asks again for what it could not read, and for nothing before there is something to compare", async (t) => {
+    const file = positions(t, new Error("the file is busy"));
+    await file.turns(3);
+    assert.equal(file.count(), 0);
+    file.guests.compare(() => ({ lastRow: 4, compactRevision: 2 }));
+    await file.looks(2);
+    assert.deepEqual([file.guests.areThere(), file.calls()], [false, 0]);
+    file.set({ lastRow: 5, compactRevision: 2 });
+    await file.looks(1);
+    assert.deepEqual([file.guests.areThere(), file.calls() > 0], [true, true]);
   });
 
   test("position() tells the last row and what kine's marker says, wherever that row is", async (t) => {
@@ -131,6 +220,41 @@ test("a store shows and tells what another program writes to its file, without a
   await guest.close();
   const ours = await store.txn(create("/a/ours", "1"));
   assert.equal(ours.revision, 6);
+});
+
+test("a store shows and tells the row of a program that wrote it and went between two looks", async (t) => {
+  const path = await tempDatabase(t);
+  const store = await storeAt(t, path);
+  const recorder = new WatchRecorder(store, below("/a/"));
+  await sql(path, INSERT);
+  await eventually(async () => assert.equal((await store.range(query(below("/a/")))).count, 1));
+  await recorder.count(1);
+  assert.deepEqual(recorder.lines, ["3 put /a/kine=k"]);
+});
+
+test("a store learns of a compaction by a program that went between two looks", async (t) => {
+  const path = await tempDatabase(t);
+  const store = await storeAt(t, path);
+  const { revision } = await store.txn(create("/a", "1"));
+  await store.txn(just(put("/a", "2")));
+  await sql(path, `UPDATE kine SET prev_revision = ${revision} WHERE name = 'compact_rev_key'`);
+  await eventually(async () => assert.equal((await store.status()).compactRevision, revision));
+});
+
+test("a store takes none of its own commits and compactions for those of a guest", async (t) => {
+  const path = await tempDatabase(t);
+  const driver = await openDriver(t, path);
+  const store = await openStore(driver, { log: silent });
+  t.after(() => store.close());
+  const seen = new Set<boolean>();
+  for (const end = performance.now() + 1500; performance.now() < end;) {
+    const values = [...Array(20).keys()].map((i) => put(`/a/${i}`, "1"));
+    const { revision } = await store.txn(just(...values));
+    await store.compact(revision);
+    seen.add(guestsOf(driver).areThere());
+    await store.txn(just(del("/a/", "/a0")));
+  }
+  assert.deepEqual([...seen], [false]);
 });
 
 test("a store tells the end of a key that another program wrote and compacted before it was read", async (t) => {

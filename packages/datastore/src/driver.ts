@@ -224,6 +224,11 @@ export interface ForeignRows {
 export interface Guests extends ForeignRows {
   /** Whether one has the database open, or had it open since the last time that all of its rows were read. For every read, so it takes microseconds. */
   areThere(): boolean;
+  /**
+   * `shown` says up to where rows were read and which compaction is known: who leaves more than that, which is not of this driver either, was
+   * there unseen, and counts as there again. Before it is given, nothing is compared. A second call replaces the first.
+   */
+  compare(shown: () => Position): void;
 }
 
 /**

@@ -119,6 +119,8 @@ export class MvccStore implements Store {
     this.#compactor.kick();
     const { shared, guests } = this.#driver;
     (shared ?? guests)?.onChange(() => void this.#follow());
+    const index = this.#index;
+    guests?.compare(() => ({ lastRow: index.committed, compactRevision: index.compactRevision }));
     await this.#follow();
   }
 
