@@ -1,5 +1,6 @@
 import { sleep } from "@k3s/async";
 import type { Changes, CommitBatch, Guests, Position } from "@k3s/datastore";
+import type { Logger } from "@k3s/log";
 import type { OtherUsers } from "./other-users.ts";
 import { farther, OwnCommits } from "./own-commits.ts";
 import type { SqliteReader } from "./sqlite-reader.ts";
@@ -11,10 +12,15 @@ const STAYS_MS = 5000;
 /** How often a file is looked at for a guest and for rows of one that has gone, and how often, while one is there, for its rows. */
 const IDLE_MS = 250;
 const POLL_MS = 20;
+/** A network file system may fail to tell of locks. */
+const LOCKS_UNKNOWN =
+  "cannot look for other programs that have the datastore open: one is assumed to be there, and reads ask the file";
 
 interface FileGuestsParts {
   readonly reading: Pick<SqliteReader, "heads" | "side" | "values" | "position">;
   readonly others: Pick<OtherUsers, "areThere">;
+  readonly path: string;
+  readonly log: Logger;
   /** A monotonic clock. Default: that of the process. */
   readonly nowMs?: () => number;
 }
@@ -32,6 +38,7 @@ export class FileGuests implements Guests {
   readonly #own = new OwnCommits();
   #lookedAt = -Infinity;
   #seenAt = -Infinity;
+  #isBlind = false;
   #listener: () => void = () => undefined;
   #shown: (() => Position) | undefined;
 
@@ -46,7 +53,7 @@ export class FileGuests implements Guests {
     const now = this.#nowMs();
     if (now - this.#lookedAt >= LOOK_MS) {
       this.#lookedAt = now;
-      if (this.#parts.others.areThere()) this.#seenAt = now;
+      if (this.#look()) this.#seenAt = now;
     }
     return now - this.#seenAt < STAYS_MS;
   }
@@ -88,6 +95,19 @@ export class FileGuests implements Guests {
   async stop(): Promise<void> {
     this.#stop.abort(new Error("The datastore file is closed"));
     await this.#following;
+  }
+
+  /** Whether a lock tells of somebody, or nobody can tell: then reads ask, which is always right. */
+  #look(): boolean {
+    const { others, path: file, log } = this.#parts;
+    try {
+      return others.areThere();
+    } catch (error) {
+      const cure = "repair the locks of the file system, or move the datastore to a local disk";
+      if (!this.#isBlind) log.warn({ file, error, cure }, LOCKS_UNKNOWN);
+      this.#isBlind = true;
+      return true;
+    }
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

@@ -66,9 +66,9 @@ export class SqliteDriver implements Driver {
     const run = (options: { readonly truncate: boolean }) => parts.reader.call("checkpoint", options);
     const finish = () => parts.writer.call("checkpoint", { truncate: false });
     const isOurs = parts.checkpoints === "own";
-    const { reserve, log } = parts;
+    const { path, others, reserve, log } = parts;
     const room = { isShort: () => reserve.isShort(), makeRoom: () => reserve.release() };
-    if (isOurs) this.guests = new FileGuests({ reading: this.#reading, others: parts.others });
+    if (isOurs) this.guests = new FileGuests({ reading: this.#reading, others, path, log });
     this.#checkpointer = isOurs ? new Checkpointer({ run, finish, ...room, log }) : undefined;
   }
 

@@ -10,7 +10,7 @@ import {
   type NewRow,
   type Position,
 } from "@k3s/datastore";
-import { until, WatchRecorder } from "@k3s/testkit";
+import { collectLog, until, WatchRecorder } from "@k3s/testkit";
 import { FileGuests } from "../src/file-guests.ts";
 import { openSqliteDriver } from "../src/index.ts";
 import { below, create, del, just, modIs, put, query } from "./support/ops.ts";
@@ -19,6 +19,7 @@ import { eventually, silent, storeAt, tempDatabase } from "./support/temp-store.
 
 const unused = () => Promise.reject(new Error("not expected"));
 const reading = { heads: unused, side: unused, values: unused, position: unused };
+const about = { path: "state.db", log: silent };
 
 /** What kine writes for a new key. */
 const INSERT = `INSERT INTO kine (name, created, deleted, create_revision, prev_revision, lease, value)
@@ -52,7 +53,7 @@ function positions(t: TestContext, first: Position | Error) {
     state.looks++;
     return state.now instanceof Error ? Promise.reject(state.now) : Promise.resolve(state.now);
   };
-  const guests = new FileGuests({ reading: { ...reading, position }, others: { areThere } });
+  const guests = new FileGuests({ ...about, reading: { ...reading, position }, others: { areThere } });
   t.after(() => guests.stop());
   guests.onChange(() => state.calls++);
   return {
@@ -77,7 +78,7 @@ describe("FileGuests", () => {
       looks++;
       return isThere;
     };
-    const guests = new FileGuests({ reading, others: { areThere }, nowMs: () => now });
+    const guests = new FileGuests({ ...about, reading, others: { areThere }, nowMs: () => now });
     t.after(() => guests.stop());
     assert.deepEqual([guests.areThere(), guests.areThere(), looks], [false, false, 1]);
     isThere = true;
@@ -98,7 +99,7 @@ describe("FileGuests", () => {
       looks++;
       return true;
     };
-    const guests = new FileGuests({ reading, others: { areThere } });
+    const guests = new FileGuests({ ...about, reading, others: { areThere } });
     let calls = 0;
     const thrice = Promise.withResolvers<void>();
     guests.onChange(() => (++calls === 3 ? thrice.resolve() : undefined));
@@ -106,6 +107,25 @@ describe("FileGuests", () => {
     await guests.stop();
     const after = looks;
     assert.deepEqual([guests.areThere(), looks], [false, after]);
+  });
+
+  test("counts a guest as there while the kernel cannot tell, and says so once, with cause and cure", async () => {
+    const { log, lines } = collectLog();
+    const cause = Object.assign(new Error("Cannot look for locks: no locks available"), { code: "ENOLCK" });
+    const areThere = () => {
+      throw cause;
+    };
+    const guests = new FileGuests({ reading, others: { areThere }, path: "/db/state.db", log });
+    const called = Promise.withResolvers<void>();
+    guests.onChange(called.resolve);
+    assert.equal(guests.areThere(), true);
+    await called.promise;
+    await guests.stop();
+    assert.equal(lines.length, 1);
+    const { level, file, error, cure } = JSON.parse(lines.join("")) as Readonly<Record<string, unknown>>;
+    assert.deepEqual([level, file], ["warn", "/db/state.db"]);
+    assert.match(JSON.stringify(error), /no locks available/);
+    assert.match(String(cure), /local disk/);
   });
 
   test("counts as there who left a row or a compaction that is neither shown nor ours, and calls the listener", async (t) => {
