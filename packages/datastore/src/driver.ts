@@ -222,7 +222,10 @@ export interface ForeignRows {
 
 /** Programs that write to the database of one server, and know of neither leases nor claims: a kine. */
 export interface Guests extends ForeignRows {
-  /** Whether one has the database open, or had it open since the last time that all of its rows were read. For every read, so it takes microseconds. */
+  /**
+   * Whether one was seen that has the database open, or had it open since the last time that all of its rows were read. For every read, so it
+   * takes microseconds. One that is too quick to be seen counts as soon as its rows are found ({@link compare}).
+   */
   areThere(): boolean;
   /**
    * `shown` says up to where rows were read and which compaction is known: who leaves more than that, which is not of this driver either, was
