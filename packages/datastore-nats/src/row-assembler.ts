@@ -56,6 +56,16 @@ export class RowAssembler {
     return record.span.last === id ? [...before, ...this.#complete()] : before;
   }
 
+  /**
+   * What becomes certain when all messages up to `id` have come that are left, and `id` is not among them. An open transaction stays open
+   * before its end: its other rows may follow.
+   */
+  missing(id: number): readonly SettledRow[] {
+    const span = this.#open[0]?.span;
+    if (span !== undefined && id < span.last) return [];
+    return [...this.#complete(), toGap(id)];
+  }
+
   /** Gives up on an open transaction: its rows are void. */
   giveUp(): readonly SettledRow[] {
     const rows = this.#open;

@@ -58,7 +58,7 @@ export class RowReader {
         for (const message of chunk) yield* this.#add(message);
         at = chunk.at(-1)?.seq ?? at;
       }
-      if (at < to) yield* this.#assembler.add(gapRecord(to));
+      if (at < to) yield* this.#told(this.#assembler.missing(to));
       at = to;
     }
     await this.#takeBack(undefined);
@@ -89,7 +89,7 @@ export class RowReader {
       if (message.data !== undefined) data.set(message.seq, message.data);
       settled.push(...this.#add(message));
     }
-    if (end > at && messages.at(-1)?.seq !== end) settled.push(...this.#assembler.add(gapRecord(end)));
+    if (end > at && messages.at(-1)?.seq !== end) settled.push(...this.#told(this.#assembler.missing(end)));
     reading.at = end;
     const isWhole = this.#assembler.open.length === 0;
     if (end === at && isWhole) return true;
@@ -169,12 +169,15 @@ export class RowReader {
   }
 
   #add(message: StoredMessage): readonly SettledRow[] {
-    const { log, onRow } = this.#options;
+    const { log } = this.#options;
     const known = this.#read(message);
     if (known.kind === "gap" && known.damage !== undefined)
       log.warn({ revision: message.seq, error: known.damage }, "cannot read a message of the bucket, it is left out");
-    const settled = this.#assembler.add(known);
-    for (const row of settled) onRow(row);
+    return this.#told(this.#assembler.add(known));
+  }
+
+  #told(settled: readonly SettledRow[]): readonly SettledRow[] {
+    for (const row of settled) this.#options.onRow(row);
     return settled;
   }
 

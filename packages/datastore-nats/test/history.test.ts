@@ -8,8 +8,11 @@ import { connect } from "@nats-io/transport-node";
 import { encodeBase58 } from "../src/base58.ts";
 import { KinePeer } from "./support/kine-peer.ts";
 import { openDriver, openTestStore, quietLog, startNats } from "./support/nats-fixture.ts";
-import { del, everything, just, put, texts } from "./support/ops.ts";
+import { del, everything, just, put, rangeOf, texts } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
+
+/** Rows that a store reads at a time. */
+const PAGE_ROWS = 1000;
 
 const isCompacted = (error: unknown) => error instanceof StoreError && error.reason === "compacted";
 
@@ -112,6 +115,28 @@ describe("the bounded history of a bucket", () => {
     assert.equal((await other.range(everything())).count, 4);
     assert.equal((await other.status()).compactRevision, cold.revision);
     await assert.rejects(other.range(everything({ revision: cold.revision - 1 })), isCompacted);
+  });
+
+  test("takes nothing back of a transaction that lost its row at the end of a page before another server read it", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    const slow = holdChanges(await openDriver(t, server));
+    const other = await openStore(slow.driver, { log: quietLog() });
+    t.after(() => other.close());
+    await store.txn(just(put("/x0", "old")));
+    assert.equal((await other.range(everything())).count, 2);
+    slow.hold();
+    const value = "x".repeat(300_000); // more in all than a driver keeps unread
+    const fill = (i: number) => store.txn(just(put(`/fill/${i}`, i < 60 ? value : "")));
+    await Promise.all(Array.from({ length: PAGE_ROWS - 5 }, (_, i) => fill(i)));
+    const keys = Array.from({ length: 10 }, (_, i) => `/x${i}`);
+    const { revision } = await store.txn(just(...keys.map((key) => put(key, "new"))));
+    for (let i = 0; i < 12; i++) await store.txn(just(put("/x4", "newer")));
+    slow.release();
+    const [first] = (await other.range(everything(rangeOf("/x0")))).kvs;
+    assert.deepEqual([first?.value.toString(), first?.modRevision], ["new", revision]);
+    assert.deepEqual(texts(await other.range(everything())), texts(await store.range(everything())));
+    assert.equal((await other.status()).revision, revision + 12); // nobody took it back
   });
 
   test("hides the end of no lease from a server that missed the row that told of it", async (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { RowSpan } from "@k3s/datastore";
-import { RowAssembler } from "../src/row-assembler.ts";
+import { RowAssembler, type SettledRow } from "../src/row-assembler.ts";
 import { formatNote, formatRowHeader, parseNote, parseRowHeader, type RowHeader } from "../src/row-header.ts";
 import { gapRecord, type RowRecord } from "../src/row-record.ts";
 
@@ -20,7 +20,11 @@ function message(id: number, name: string, { span, deleted = false, writer = "us
 function assemble(records: readonly RowRecord[]): { readonly rows: string[]; readonly assembler: RowAssembler } {
   const assembler = new RowAssembler();
   const settled = records.flatMap((record) => assembler.add(record));
-  return { rows: settled.map(({ head, span }) => `${head.id} ${head.name}${span ? ` @${span.last}` : ""}`), assembler };
+  return { rows: settled.map(nameOf), assembler };
+}
+
+function nameOf({ head, span }: SettledRow): string {
+  return `${head.id} ${head.name}${span ? ` @${span.last}` : ""}`;
 }
 
 const span = { first: 5, last: 7 };
@@ -86,6 +90,12 @@ describe("RowAssembler.add()", () => {
       [],
     ],
     ["passes over what is nobody's key", [gapRecord(4)], ["4 gap-4"], []],
+    [
+      "makes gaps of the rows of a transaction that ends with a message which is nobody's key",
+      [message(5, "/a", { span }), gapRecord(6)],
+      ["5 gap-5", "6 gap-6"],
+      [5],
+    ],
   ];
   for (const [title, records, rows, voids] of cases)
     test(title, () => {
@@ -104,6 +114,36 @@ describe("RowAssembler.add()", () => {
       ["gap-5"],
     );
     assert.deepEqual([assembler.open, assembler.voids], [[], [{ id: 5, name: "/a" }]]);
+  });
+});
+
+describe("RowAssembler.missing()", () => {
+  const open = [message(5, "/a", { span })];
+  const cases: readonly (readonly [
+    title: string,
+    upTo: number,
+    more: readonly RowRecord[],
+    rows: readonly string[],
+  ])[] = [
+    ["leaves a transaction open whose other rows may follow", 6, [], []],
+    ["lets a transaction go on behind it", 6, [message(7, "/c", { span })], ["5 /a @7", "7 /c @7"]],
+    ["completes a transaction whose last row is gone", 7, [], ["5 /a @7", "7 gap-7"]],
+    ["completes a transaction behind its end", 9, [], ["5 /a @7", "9 gap-9"]],
+  ];
+  for (const [title, upTo, more, rows] of cases)
+    test(title, () => {
+      const assembler = new RowAssembler();
+      const settled = [
+        ...open.flatMap((record) => assembler.add(record)),
+        ...assembler.missing(upTo),
+        ...more.flatMap((record) => assembler.add(record)),
+      ];
+      assert.deepEqual(settled.map(nameOf), rows);
+      assert.deepEqual(assembler.voids, []);
+    });
+
+  test("is a gap where no transaction is open", () => {
+    assert.deepEqual(new RowAssembler().missing(4).map(nameOf), ["4 gap-4"]);
   });
 });
 
