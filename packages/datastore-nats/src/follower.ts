@@ -86,7 +86,7 @@ export class Follower {
 
   /** Rejects when the consumer cannot go on. */
   async #follow(signal: AbortSignal): Promise<never> {
-    const { link, bucket, namePrefix } = this.#options;
+    const { link } = this.#options;
     const inbox = createInbox();
     const ended = Promise.withResolvers<never>();
     this.#renew = (reason) => ended.reject(new Error(`Cannot follow bucket: ${reason}`));
@@ -98,27 +98,33 @@ export class Follower {
       },
     });
     try {
-      await link.run("follow bucket", () =>
-        link.manager.consumers.add(streamOf(bucket), {
-          name: `${namePrefix}_${++this.#consumers}`,
-          deliver_subject: inbox,
-          ack_policy: AckPolicy.None,
-          deliver_policy: DeliverPolicy.StartSequence,
-          opt_start_seq: this.#next,
-          replay_policy: ReplayPolicy.Instant,
-          flow_control: true,
-          idle_heartbeat: nanos(HEARTBEAT_MS),
-          mem_storage: true,
-          num_replicas: 1,
-          inactive_threshold: nanos(FORGOTTEN_MS),
-        }),
-      );
+      // Together: the server can refuse the inbox before it answers.
+      await Promise.race([ended.promise, this.#addConsumer(inbox)]);
       this.#started.set(true);
       return await Promise.race([ended.promise, this.#listen(heard, signal)]);
     } finally {
       this.#renew = () => undefined;
       subscription.unsubscribe();
     }
+  }
+
+  async #addConsumer(inbox: string): Promise<void> {
+    const { link, bucket, namePrefix } = this.#options;
+    await link.run("follow bucket", () =>
+      link.manager.consumers.add(streamOf(bucket), {
+        name: `${namePrefix}_${++this.#consumers}`,
+        deliver_subject: inbox,
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: this.#next,
+        replay_policy: ReplayPolicy.Instant,
+        flow_control: true,
+        idle_heartbeat: nanos(HEARTBEAT_MS),
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: nanos(FORGOTTEN_MS),
+      }),
+    );
   }
 
   /** Rejects when the server has been silent for too long, or `signal` aborts. */

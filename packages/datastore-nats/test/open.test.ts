@@ -8,7 +8,7 @@ import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { freePort, startGreeter, until, type NatsServer } from "@k3s/testkit";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, PermissionViolationError } from "@nats-io/transport-node";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
 import { KinePeer } from "./support/kine-peer.ts";
 import { startNats } from "./support/nats-fixture.ts";
@@ -82,6 +82,18 @@ describe("openNatsDriver()", () => {
     const withToken = await startNats(t, { config: 'authorization { token: "t0ken" }' });
     await tryOpen(t, `nats://t0ken@${withToken.endpoint}`);
     await assert.rejects(tryOpen(t, `nats://other@${withToken.endpoint}`), refused);
+  });
+
+  test("waits for the permission to follow the bucket", async (t) => {
+    // The inbox of answers has one part more than that of a follower.
+    const user = '{ user: "u", password: "p", permissions: { publish: ">", subscribe: "_INBOX.*.*" } }';
+    const server = await startNats(t, { config: `authorization { users: [${user}] }` });
+    const opening = tryOpen(t, `nats://u:p@${server.endpoint}`, { signal: AbortSignal.timeout(1000) });
+    await assert.rejects(opening, (error) => {
+      assert.ok(error instanceof DriverError && error.cause instanceof PermissionViolationError);
+      assert.match(error.message, /Cannot follow bucket "kine"/);
+      return true;
+    });
   });
 
   test("waits for a server that is not there yet, and uses the one of several that is", async (t) => {
