@@ -22,6 +22,13 @@ export interface TlsFiles {
   readonly skipVerify?: boolean | undefined;
 }
 
+/** A connection as a link takes it over. */
+export interface NatsConnected {
+  readonly connection: NatsConnection;
+  /** Begins the subjects on which answers are heard; undefined: that of NATS. */
+  readonly inboxPrefix: string | undefined;
+}
+
 const CONNECT_MS = 5000;
 /** Between two attempts to come back: short, as a write has to work 2 s after the server returned. */
 const RECONNECT_MS = 250;
@@ -29,8 +36,9 @@ const RECONNECT_MS = 250;
 const PING_MS = 5000;
 
 /** Connects once, to the first server that answers; from then on the connection comes back for ever. Rejects with NatsError. */
-export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promise<NatsConnection> {
+export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promise<NatsConnected> {
   const context = endpoint.contextFile === undefined ? undefined : await loadContextFile(endpoint.contextFile);
+  const inboxPrefix = context?.inboxPrefix;
   const servers = [...(context?.servers ?? endpoint.servers)];
   const options: NodeConnectionOptions = {
     servers,
@@ -46,11 +54,11 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
     noAsyncTraces: true,
     ...(await credentials(endpoint, context)),
     ...(await tlsOptions(tls, context)),
-    ...(context?.inboxPrefix === undefined ? {} : { inboxPrefix: context.inboxPrefix }),
+    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
   };
   if (servers.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
   try {
-    return await connect(options);
+    return { connection: await connect(options), inboxPrefix };
   } catch (error) {
     if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
     if (isTlsFailure(error)) throw NatsError.untrusted(endpoint.shown, error);

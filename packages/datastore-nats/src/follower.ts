@@ -2,7 +2,7 @@ import { deadline, Latest, sleep } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, nanos, type Msg } from "@nats-io/transport-node";
+import { nanos, type Msg } from "@nats-io/transport-node";
 import { streamOf } from "./bucket-config.ts";
 import { parseDelivery, statusOf } from "./delivery.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
@@ -87,7 +87,7 @@ export class Follower {
   /** Rejects when the consumer cannot go on. */
   async #follow(signal: AbortSignal): Promise<never> {
     const { link } = this.#options;
-    const inbox = createInbox();
+    const inbox = link.newInbox();
     const ended = Promise.withResolvers<never>();
     this.#renew = (reason) => ended.reject(new Error(`Cannot follow bucket: ${reason}`));
     const heard = { count: 0, atMs: performance.now() };

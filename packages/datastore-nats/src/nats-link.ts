@@ -2,7 +2,7 @@ import { nextTurn } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
-import { TimeoutError, type NatsConnection } from "@nats-io/transport-node";
+import { createInbox, TimeoutError, type NatsConnection } from "@nats-io/transport-node";
 import { toDriverError } from "./errors.ts";
 
 /** No question waits longer: a frozen server is a failure then, and one of a cluster that lost its leader has not heard it. */
@@ -19,6 +19,8 @@ const AWAY_HINT = "Look whether the NATS server runs and can be reached; the con
 
 export interface NatsLinkOptions {
   readonly connection: NatsConnection;
+  /** Begins the subjects of {@link NatsLink.newInbox}; default: that of NATS. */
+  readonly inboxPrefix?: string | undefined;
   readonly log: Logger;
   /** Requests that take longer are logged. */
   readonly slowMs: number;
@@ -55,6 +57,11 @@ export class NatsLink {
 
   get connection(): NatsConnection {
     return this.#options.connection;
+  }
+
+  /** A subject of its own to hear answers on; the connection's user may hear on those alone. */
+  newInbox(): string {
+    return createInbox(this.#options.inboxPrefix);
   }
 
   /** Bytes that the server takes in one message, headers included; while there is no connection those of the last one. */

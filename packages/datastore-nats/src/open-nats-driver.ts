@@ -60,8 +60,8 @@ export async function connectAnd<T>(
   use: (link: NatsLink) => Promise<T>,
   { endpoint, tls, log }: { readonly endpoint: NatsEndpoint; readonly tls: TlsFiles; readonly log: Logger },
 ): Promise<T> {
-  const connection = await connectNats(endpoint, tls);
-  const link = await NatsLink.over({ connection, log, slowMs: endpoint.slowMethodMs, shown: endpoint.shown });
+  const { slowMethodMs: slowMs, shown } = endpoint;
+  const link = await NatsLink.over({ ...(await connectNats(endpoint, tls)), log, slowMs, shown });
   try {
     return await use(link);
   } catch (error) {

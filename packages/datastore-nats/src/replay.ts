@@ -1,7 +1,7 @@
 import { aborted, abortReason, deadline } from "@k3s/async";
 import { DriverError } from "@k3s/datastore";
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, nanos } from "@nats-io/transport-node";
+import { nanos } from "@nats-io/transport-node";
 import { parseDelivery, statusOf, type Delivery } from "./delivery.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 
@@ -59,11 +59,12 @@ interface PageRequest {
   readonly headersOnly: boolean;
 }
 
-async function nextPage({ connection, skipsMessages }: NatsLink, request: PageRequest): Promise<readonly Delivery[]> {
+async function nextPage(link: NatsLink, request: PageRequest): Promise<readonly Delivery[]> {
+  const { connection, skipsMessages } = link;
   const { stream, name, headersOnly } = request;
   const page: Delivery[] = [];
   const done = Promise.withResolvers<void>();
-  const inbox = createInbox();
+  const inbox = link.newInbox();
   const callback = (error: Error | null, message: Parameters<typeof parseDelivery>[0]) => {
     const delivery = error === null ? parseDelivery(message, headersOnly) : undefined;
     if (error !== null) done.reject(error);

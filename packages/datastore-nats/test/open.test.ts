@@ -11,7 +11,8 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, PermissionViolationError } from "@nats-io/transport-node";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
 import { KinePeer } from "./support/kine-peer.ts";
-import { startNats } from "./support/nats-fixture.ts";
+import { quietLog, startNats } from "./support/nats-fixture.ts";
+import { nothing, row } from "./support/rows.ts";
 
 interface TryOptions {
   readonly tls?: TlsFiles;
@@ -94,6 +95,35 @@ describe("openNatsDriver()", () => {
       assert.match(error.message, /Cannot follow bucket "kine"/);
       return true;
     });
+  });
+
+  test("hears all answers on the inbox_prefix of a context file", async (t) => {
+    const publish = '["$JS.API.>", "$JS.FC.>", "$KV.kine.>", "$KV.kine-k3s.>"]';
+    const user = `{ user: "u", password: "p", permissions: { publish: ${publish}, subscribe: "_K3S.>" } }`;
+    const server = await startNats(t, { config: `authorization { users: [${user}] }` });
+    const contextFile = join(await tempFolder(t), "context.json");
+    const context = { url: `nats://${server.endpoint}`, user: "u", password: "p", inbox_prefix: "_K3S" };
+    await writeFile(contextFile, JSON.stringify(context));
+    const open = async () => {
+      const driver = await openNatsDriver({
+        endpoint: `nats://?contextFile=${contextFile}`,
+        log: quietLog(),
+        signal: AbortSignal.timeout(5000),
+      });
+      t.after(() => driver.close());
+      return driver;
+    };
+    const [writer, reader] = [await open(), await open()];
+    const changed = new Promise<void>((resolve) => {
+      reader.shared?.onChange(resolve);
+    });
+    await writer.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b")] });
+    await changed;
+    assert.deepEqual(
+      (await reader.heads(0, 10)).map(({ name }) => name),
+      ["/a", "/b"],
+    );
+    assert.doesNotMatch(server.output, /Violation/);
   });
 
   test("waits for a server that is not there yet, and uses the one of several that is", async (t) => {
