@@ -1,4 +1,4 @@
-import type { ChangedRow, Changes, RowSpan } from "@k3s/datastore";
+import { COMPACT_KEY, keyOfName, type ChangedRow, type Changes, type RowSpan } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { unpackKineValue } from "./kine-value.ts";
@@ -12,6 +12,8 @@ import type { SpanRepair } from "./span-repair.ts";
 const MAX_LOOKS = 10;
 /** Messages of a replay whose data is fetched together where it is needed. */
 const CHUNK = 500;
+/** Bytes of values that are kept while it is read on to the newest row: no watch is told of the rows before that one. */
+const MAX_KEPT_BYTES = 8 << 20;
 
 interface RowReaderOptions {
   readonly messages: Bucket;
@@ -66,27 +68,26 @@ export class RowReader {
 
   /**
    * Rows after `after` with their values; none only when there was none during the call. Where messages are missing it goes on to what
-   * is the newest then: of a key whose row was dropped there is a newer one.
+   * is the newest then: of a key whose row was dropped there is a newer one. Values beyond some MiB are left out of that.
    */
   async changes(after: number, limit: number): Promise<Changes> {
-    const reading: Reading = { at: after, settled: [], data: new Map(), completeFrom: 0 };
+    const reading: Reading = { at: after, settled: [], data: new Map(), dataBytes: 0, completeFrom: 0 };
     this.#assembler.rewind();
     while (!(await this.#readOn(reading, limit)));
     this.#assembler.rewind();
     await this.#takeBack(undefined);
-    const { settled, data, completeFrom } = reading;
-    const rows = settled.map((row) => toChanged(row, data.get(row.head.id)));
-    return { rows, spans: spansOf(settled), completeFrom };
+    const { settled, completeFrom } = reading;
+    return { rows: toChanges(reading), spans: spansOf(settled), completeFrom };
   }
 
   /** Reads one page more. Resolves with whether that is all. */
   async #readOn(reading: Reading, limit: number): Promise<boolean> {
-    const { at, settled, data } = reading;
+    const { at, settled } = reading;
     const { messages, end } = await this.#whole(await this.#page(at, limit), at);
     if (messages.length < end - at) reading.completeFrom = await this.#options.messages.lastSequence();
     await this.#findOrphans(messages);
     for (const message of messages) {
-      if (message.data !== undefined) data.set(message.seq, message.data);
+      reading.dataBytes = this.#keepData(reading, message);
       settled.push(...this.#add(message));
     }
     if (end > at && messages.at(-1)?.seq !== end) settled.push(...this.#told(this.#assembler.missing(end)));
@@ -96,6 +97,19 @@ export class RowReader {
     if (settled.length > 0 && isComplete(reading, isWhole)) return true;
     if (end === at) settled.push(...(await this.#settle(at)));
     return false;
+  }
+
+  #keepData({ data, dataBytes, completeFrom }: Reading, message: StoredMessage): number {
+    const bytes = message.data?.length ?? 0;
+    const hasRoom = completeFrom === 0 || dataBytes + bytes <= MAX_KEPT_BYTES;
+    if (message.data === undefined || !(hasRoom || this.#isNeeded(message, completeFrom))) return dataBytes;
+    data.set(message.seq, message.data);
+    return dataBytes + bytes;
+  }
+
+  #isNeeded(message: StoredMessage, completeFrom: number): boolean {
+    const record = this.#options.codec.read(message);
+    return record !== "data" && record.kind === "row" && needsValue(record, completeFrom);
   }
 
   /** What stands behind `after`: from memory where it has arrived, else from the server. */
@@ -217,7 +231,9 @@ interface Page {
 interface Reading {
   at: number;
   readonly settled: SettledRow[];
+  /** Of messages, as they are stored. */
   readonly data: Map<number, Uint8Array>;
+  dataBytes: number;
   /** As in {@link Changes}. */
   completeFrom: number;
 }
@@ -235,6 +251,24 @@ function spansOf(rows: readonly SettledRow[]): RowSpan[] {
   const spans = new Map<number, RowSpan>();
   for (const { span } of rows) if (span !== undefined) spans.set(span.last, span);
   return [...spans.values()];
+}
+
+function toChanges({ settled, data, completeFrom }: Reading): ChangedRow[] {
+  let bytes = 0;
+  return settled.map((row) => {
+    const changed = toChanged(row, data.get(row.head.id));
+    const valueBytes = changed.value?.length ?? 0;
+    // A value can be larger than its message, which kine compresses.
+    const hasRoom = bytes + valueBytes <= MAX_KEPT_BYTES;
+    if (!hasRoom && !needsValue(row, completeFrom)) return { ...changed, value: undefined };
+    bytes += valueBytes;
+    return changed;
+  });
+}
+
+/** Watches can be told of rows from `completeFrom` on; of the compaction key the version is read from the value. */
+function needsValue({ head, span }: Pick<SettledRow, "head" | "span">, completeFrom: number): boolean {
+  return (span?.last ?? head.id) >= completeFrom || keyOfName(head.name) === COMPACT_KEY;
 }
 
 function toChanged({ head, lease }: SettledRow, data: Uint8Array | undefined): ChangedRow {

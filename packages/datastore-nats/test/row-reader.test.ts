@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import type { Changes } from "@k3s/datastore";
 import type { NatsServer } from "@k3s/testkit";
 import { connect } from "@nats-io/transport-node";
 import { Bucket } from "../src/bucket.ts";
@@ -100,4 +101,28 @@ for (const { where, gone, left } of holes) {
     assert.deepEqual(heads, left);
     assert.equal(await messages.lastSequence(), 4);
   });
+}
+
+test("changes() leaves out values beyond some MiB of rows that no watch is told of, but not the compaction key's", async (t) => {
+  const server = await startNats(t);
+  const driver = await openDriver(t, server);
+  const value = Buffer.alloc(300_000, "x");
+  const large = Array.from({ length: 40 }, (_, i) => row(i + 1, `/${i + 1}`, { value }));
+  const version = row(41, "compact_rev_key_apiserver", { value: Buffer.from("3|5") });
+  const newest = row(42, "/newest", { value });
+  await driver.commit({ ...nothing, rows: [...large, version, newest] });
+  const messages = new Bucket(await openLink(t, server), { bucket: "kine", isReplicated: false });
+  const whole = await newReader({ messages }).changes(0, 100);
+  assert.equal(bytesOf(whole), 41 * value.length + 3);
+  await messages.purge(new Subjects("kine").ofName("/1") ?? "", 2);
+  const changes = await newReader({ messages }).changes(0, 100);
+  assert.deepEqual(changes.rows.map(textOf), [...large.slice(1), version, newest].map(textOf));
+  assert.ok(bytesOf(changes) < 9 << 20);
+  const [first, last] = [changes.rows[0], changes.rows.at(-1)];
+  assert.deepEqual([first?.value?.length, last?.value?.length], [value.length, value.length]);
+  assert.equal(changes.rows.at(-2)?.value?.toString(), "3|5");
+});
+
+function bytesOf({ rows }: Changes): number {
+  return rows.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
 }

@@ -173,7 +173,7 @@ export interface DatabaseReader extends Pick<Driver, "heads" | "side" | "values"
 /** A row with what a watch tells of it. */
 export interface ChangedRow extends RowHead {
   readonly lease: LeaseId;
-  /** undefined: NULL. */
+  /** undefined: NULL, or one of too many; `values` reads it then. That of the compaction key is always there. */
   readonly value: Buffer | undefined;
 }
 
