@@ -117,6 +117,28 @@ describe("the bounded history of a bucket", () => {
     await assert.rejects(other.range(everything({ revision: cold.revision - 1 })), isCompacted);
   });
 
+  test("is told to no watch of a server that missed some of it, and no value is read for that", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const driver = await openDriver(t, server, "?revHistory=2");
+    const slow = holdChanges(driver);
+    const other = await openStore(slow.driver, { log: quietLog() });
+    t.after(() => other.close());
+    const read = t.mock.method(driver, "values");
+    slow.hold();
+    const value = "x".repeat(300_000); // more in all than a driver keeps unread
+    const lost = await store.txn(just(put("/hot", value)));
+    for (let i = 0; i < 60; i++) await store.txn(just(put(i < 3 ? "/hot" : `/${i}`, value)));
+    slow.release();
+    assert.equal((await other.range(everything({ countOnly: true }))).count, 59);
+    assert.ok((await other.status()).compactRevision > lost.revision);
+    assert.equal(read.mock.callCount(), 0);
+    assert.deepEqual(
+      (await other.range(everything(rangeOf("/59")))).kvs.map((kv) => kv.value.length),
+      [value.length],
+    );
+  });
+
   test("takes nothing back of a transaction that lost its row at the end of a page before another server read it", async (t) => {
     const server = await startNats(t);
     const store = await openTestStore(t, server);

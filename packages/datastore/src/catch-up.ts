@@ -142,10 +142,13 @@ export class CatchUp {
     try {
       const reader = await this.#append(changes);
       await this.#attach(reader.versions);
-      const events = reader.versions.length > MAX_EVENTS ? undefined : await this.#eventsOf(reader.versions);
+      const { completeFrom = 0 } = changes;
+      // Watches of what was before that end below: its values, which may be many, are read for nobody.
+      const told = reader.versions.filter(({ mod }) => mod >= completeFrom);
+      const events = told.length > MAX_EVENTS ? undefined : await this.#eventsOf(told);
       const from = index.committed + 1;
       index.commit(index.lastRow);
-      this.#lose(changes.completeFrom ?? 0);
+      this.#lose(completeFrom);
       hub.endBefore(this.#missedUpTo); // those that were opened since
       if (events === undefined) hub.publishFromLog(EVERYTHING, { from, to: index.committed });
       else hub.publish(events, index.committed);
