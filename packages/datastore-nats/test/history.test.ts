@@ -37,6 +37,16 @@ function holdChanges(driver: Driver): { readonly driver: Driver; hold(): void; r
   };
 }
 
+/** Two servers of a bucket that keeps two messages of each key; what the other one reads can be held up. */
+async function withSlowOther(t: TestContext, server: NatsServer) {
+  const store = await openTestStore(t, server, "?revHistory=2");
+  const driver = await openDriver(t, server, "?revHistory=2");
+  const slow = holdChanges(driver);
+  const other = await openStore(slow.driver, { log: quietLog() });
+  t.after(() => other.close());
+  return { store, driver, slow, other };
+}
+
 describe("the bounded history of a bucket", () => {
   test("is compacted for a server that starts: reads and watches below it are refused", async (t) => {
     const server = await startNats(t);
@@ -99,11 +109,7 @@ describe("the bounded history of a bucket", () => {
 
   test("ends the watches of a server that missed some of it, instead of leaving events out", async (t) => {
     const server = await startNats(t);
-    const store = await openTestStore(t, server, "?revHistory=2");
-    const driver = await openDriver(t, server, "?revHistory=2");
-    const slow = holdChanges(driver);
-    const other = await openStore(slow.driver, { log: quietLog() });
-    t.after(() => other.close());
+    const { store, slow, other } = await withSlowOther(t, server);
     const [live, later] = [new Recorder(other), new Recorder(other, 50)];
     slow.hold();
     const value = "x".repeat(300_000); // more in all than a driver keeps unread
@@ -119,11 +125,7 @@ describe("the bounded history of a bucket", () => {
 
   test("is told to no watch of a server that missed some of it, and no value is read for that", async (t) => {
     const server = await startNats(t);
-    const store = await openTestStore(t, server, "?revHistory=2");
-    const driver = await openDriver(t, server, "?revHistory=2");
-    const slow = holdChanges(driver);
-    const other = await openStore(slow.driver, { log: quietLog() });
-    t.after(() => other.close());
+    const { store, driver, slow, other } = await withSlowOther(t, server);
     const read = t.mock.method(driver, "values");
     slow.hold();
     const value = "x".repeat(300_000); // more in all than a driver keeps unread
