@@ -72,7 +72,7 @@ export class StoreWatch implements Watch {
 
   /** Hands events over unless they lie before the start. `isPart`: with those of the next call. */
   deliver(events: readonly WatchEvent[], isPart = false): void {
-    if (this.#phase === "over") return;
+    if (this.#isOver) return;
     const wanted = events.filter(({ kv }) => kv.modRevision >= this.#request.startRevision);
     const last = wanted.at(-1);
     if (last !== undefined) this.#request.onEvents({ revision: last.kv.modRevision, events: wanted, isPart });
@@ -80,7 +80,7 @@ export class StoreWatch implements Watch {
 
   /** Ends the watch and tells why. */
   end(reason: WatchEnd): void {
-    if (this.#phase === "over") return;
+    if (this.#isOver) return;
     this.close();
     this.#request.onEnd(reason);
   }
@@ -138,11 +138,8 @@ export class StoreWatch implements Watch {
       const part = found.slice(at, at + PART_EVENTS);
       const values = await this.#valuesOf(part);
       if (this.#isOver || (await this.#endsCompacted(from))) return from;
-      const events = part.map(({ version, previous }) => toEvent(version, previous, values));
-      this.deliver(
-        events.map(({ event }) => event),
-        at + PART_EVENTS < found.length,
-      );
+      const events = part.map(({ version, previous }) => toEvent(version, previous, values).event);
+      this.deliver(events, at + PART_EVENTS < found.length);
       for (const value of values.values()) bytes += value.length;
     }
     this.#adaptSlice(found.length, bytes);

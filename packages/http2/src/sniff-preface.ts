@@ -6,7 +6,7 @@ export interface Protocols {
   readonly http2: (socket: Socket) => void;
   /** Anything else: taken for HTTP/1.1. */
   readonly http1: (socket: Socket) => void;
-  /** What begins as a client of TLS does. Default: as anything else. */
+  /** What begins as a client of TLS does. Default: for HTTP/1.1 as well. */
   readonly tls?: ((socket: Socket) => void) | undefined;
   /** Time until the first bytes tell which it is; then the socket is cut. */
   readonly limitMs: number;
