@@ -85,7 +85,7 @@ describe("WatchStream", () => {
       await take();
       const range = { key: Buffer.from("/a"), rangeEnd: Buffer.from("/b") };
       await store.txn({ compare: [], success: [{ kind: "delete", ...range, prevKv: false }], failure: [] });
-      while (outbox.waitingBytes === 0) await nextTurn();
+      for (let turns = 0; outbox.waitingBytes === 0 && turns < 1000; turns++) await nextTurn();
       const gathered = outbox.waitingBytes;
       end(watches);
       assert.ok(gathered > 1000 && outbox.waitingBytes < 500, `${gathered} bytes before, ${outbox.waitingBytes} after`);
