@@ -6,7 +6,7 @@ export interface Counts {
   readonly skipped: number;
 }
 
-/** A failed test: its name, and the first line of its error. */
+/** A failed test: its name, and what its error says, in all its lines. */
 export interface FailedTest {
   readonly name: string;
   readonly error: string;
@@ -27,9 +27,9 @@ export function summarizeTap(report: string, exitCode: number): Counts {
   return { passed, failed: failed === 0 && exitCode !== 0 ? 1 : failed, skipped: count("skipped") || 0 };
 }
 
-/** A failure and the first line that says why, which is quoted where it is the only one. */
+/** A failure and what it says: one line, which may be quoted, or a block that is indented below its key. */
 const NOT_OK =
-  /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n(?: +(?:exitCode|signal): .*\n)* +error: (?:\|-\n +)?(.*)/gm;
+  /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n(?: +(?:exitCode|signal): .*\n)*( +)error: (?:\|-\n((?:\3 {2}.*\n|\s*\n)+)|(.*))/gm;
 
 /** What the runner says of an error that came after its test's end; the failure it counts is the file's and says nothing. */
 const LATE = /^# Error: (Test .* at (\S+):\d+:\d+ generated asynchronous activity.*)/gm;
@@ -38,7 +38,10 @@ const LATE = /^# Error: (Test .* at (\S+):\d+:\d+ generated asynchronous activit
 export function failedTests(report: string): readonly FailedTest[] {
   const late = new Map([...report.matchAll(LATE)].map(([, said, file = ""]) => [resolve(file), said]));
   return [...report.matchAll(NOT_OK)]
-    .map(([, name = "", type = "", error = ""]) => ({ name, type, error }))
+    .map(([, name = "", type = "", indent = "", block, line = ""]) => ({
+      ...{ name, type },
+      error: block === undefined ? line.replace(/^'(.*)'$/, "$1") : block.replaceAll(`\n${indent}  `, "\n").trim(),
+    }))
     .filter(({ type }) => type !== "subtestsFailed")
-    .map(({ name, error }) => ({ name, error: late.get(resolve(name)) ?? error.replace(/^'(.*)'$/, "$1") }));
+    .map(({ name, error }) => ({ name, error: late.get(resolve(name)) ?? error }));
 }

@@ -13,8 +13,8 @@ import { provideTestPrograms } from "./test-programs.ts";
 import { SUITES, type Suite } from "./test-suites.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-/** What is shown again of an error. */
-const ERROR_CHARS_MAX = 300;
+/** What is shown again of an error: enough for a finding of the consistency checker, or for the last words of a program. */
+const ERROR_CHARS_MAX = 3000;
 const NAMES = SUITES.map((suite) => suite.name);
 
 /** Runs the named suites, or all, and ends with one line of counts. */
@@ -44,12 +44,16 @@ async function main({ argv, environment, progress, signal }: BuildHost): Promise
   process.stdout.write("\n");
   // Far above, each with all that is known of it; here for those who see only the end.
   for (const { name, failed } of results)
-    for (const test of failed)
-      process.stdout.write(`${name}: ✖ ${test.name}: ${test.error.slice(0, ERROR_CHARS_MAX)}\n`);
+    for (const test of failed) process.stdout.write(`${name}: ✖ ${test.name}: ${formatError(test.error)}\n`);
   for (const { name, counts, seconds } of results) process.stdout.write(`${formatResult(name, counts, seconds)}\n`);
   const sum = (key: keyof Counts) => results.reduce((total, { counts }) => total + counts[key], 0);
   process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed\n`);
   return sum("failed") === 0 ? 0 : 1;
+}
+
+/** Further lines are indented: the next failure is easily found. */
+function formatError(error: string): string {
+  return error.slice(0, ERROR_CHARS_MAX).replaceAll("\n", "\n    ");
 }
 
 interface Outcome {

@@ -14,7 +14,7 @@ import { describe, test } from "node:test";
 describe("a", () => {
   test("passes", () => {});
   test("fails", () => { throw new Error("# pass 99"); });
-  test("fails at length", () => { throw new Error("first\\nsecond"); });
+  test("fails at length", () => { throw new Error("first\\n  second\\n\\nthird\\n"); });
 });
 test("skips", { skip: true }, () => {});
 test("hangs", { timeout: 10 }, () => new Promise(() => setInterval(() => {}, 1000)));
@@ -48,7 +48,7 @@ describe("summarizeTap()", () => {
     assert.deepEqual(summarizeTap(text, 1), { passed: 1, failed: 3, skipped: 1 });
     assert.deepEqual(failedTests(text), [
       { name: "fails", error: "# pass 99" },
-      { name: "fails at length", error: "first" },
+      { name: "fails at length", error: "first\n  second\n\nthird" },
       { name: "hangs", error: "test timed out after 10ms" },
     ]);
   });
