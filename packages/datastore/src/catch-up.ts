@@ -31,7 +31,9 @@ interface CatchUpParts {
 export class CatchUp {
   readonly #parts: CatchUpParts;
   readonly #history: HistoryCheck;
-  /** Newest compaction that removed rows before the index had seen them; 0: none, or all that follows from it is done. */
+  /** Where the part of the index ends that others see: what follows is taken back when reading it fails. */
+  #shown = { end: 0, lastRow: 0 };
+  /** Newest compaction that removed rows before the index had seen them; 0: none. Until all that follows from it is done nothing is shown. */
   #missedUpTo = 0;
   /** Of rows that are shown, also by a call that failed behind them: no other one reads them again. */
   #unleased: Unleased[] = [];
@@ -48,16 +50,33 @@ export class CatchUp {
   async run(withLeases: boolean): Promise<readonly Unleased[]> {
     const { others, index, syncLeases } = this.#parts;
     const start = index.lastRow;
-    await this.#readOn();
+    await this.#catchUp();
     // Without new rows it was a lease that somebody ended.
     if (withLeases || index.lastRow === start) await syncLeases();
-    if (this.#missedUpTo > 0) await this.#makeUp();
     // After the rows: what was compacted before one of them was written is refused to whoever has seen it.
     const { compactRevision } = await others.position();
     index.compact(Math.min(compactRevision, index.committed));
     const unleased = this.#unleased;
     this.#unleased = [];
     return unleased.filter(({ version }) => index.newest(version.key) === version);
+  }
+
+  async #catchUp(): Promise<void> {
+    const { index } = this.#parts;
+    this.#noteShown();
+    this.#missedUpTo = 0;
+    try {
+      await this.#readOn();
+      if (this.#missedUpTo > 0) await this.#makeUp();
+    } catch (error) {
+      index.rollback(this.#shown.end, this.#shown.lastRow);
+      throw error;
+    }
+  }
+
+  #noteShown(): void {
+    const { index } = this.#parts;
+    this.#shown = { end: index.log.end, lastRow: index.lastRow };
   }
 
   /** Up to where the database stands at first: others may write as fast as this reads. Rejects with LostHistoryError where it has gone back. */
@@ -69,27 +88,34 @@ export class CatchUp {
       const changes = await others.changes(index.lastRow, PAGE_ROWS);
       if (changes.rows.length === 0) break;
       const ended = await this.#noteMissed(changes);
-      this.#unleased.push(...(await this.#apply({ ...changes, rows: [...ended, ...changes.rows] })));
+      const reader = await this.#append({ ...changes, rows: [...ended, ...changes.rows] });
+      await this.#attach(reader.versions);
+      if (this.#missedUpTo === 0) await this.#show(reader.versions);
+      this.#unleased.push(...reader.unleased());
     }
   }
 
   /**
    * Another server compacts what it has seen, not what we have seen. The marker moves before rows are removed, so it is asked after
-   * the rows were read. Watches cannot be told what is gone: they end as those do that start too early. Resolves with what can be told.
+   * the rows were read. Resolves with what can be told of it.
    */
-  async #noteMissed({ rows }: Changes): Promise<readonly ChangedRow[]> {
-    const { others, index, hub } = this.#parts;
-    const next = index.lastRow + 1;
-    const last = rows.at(-1)?.id ?? 0;
-    if (last - index.lastRow === rows.length) return [];
-    const { compactRevision } = await others.position();
-    if (compactRevision < next || (compactRevision === next && rows[0]?.id === next)) return [];
-    const ended = compactRevision === next ? await this.#endedBy(next) : undefined;
+  async #noteMissed(changes: Changes): Promise<readonly ChangedRow[]> {
+    const next = this.#parts.index.lastRow + 1;
+    const lostUpTo = await this.#lostUpTo(changes);
+    if (lostUpTo < next || (lostUpTo === next && changes.rows[0]?.id === next)) return [];
+    const ended = lostUpTo === next && this.#missedUpTo === 0 ? await this.#endedBy(next) : undefined;
     if (ended !== undefined) return ended;
-    this.#missedUpTo = Math.max(this.#missedUpTo, compactRevision);
-    index.compact(compactRevision);
-    hub.endBefore(compactRevision);
+    this.#missedUpTo = Math.max(this.#missedUpTo, lostUpTo);
     return [];
+  }
+
+  /** Up to where rows may have been removed that are not among the changes; 0: they are whole. */
+  async #lostUpTo({ rows, completeFrom = 0 }: Changes): Promise<number> {
+    const last = rows.at(-1)?.id ?? 0;
+    // A driver that knows where history is lost may tell of what is gone as gaps.
+    if (completeFrom === 0 && last - this.#parts.index.lastRow === rows.length) return 0;
+    const { compactRevision } = await this.#parts.others.position();
+    return Math.max(compactRevision, completeFrom);
   }
 
   /**
@@ -106,17 +132,35 @@ export class CatchUp {
     });
   }
 
-  /** Keys whose end was among the rows that are gone are gone themselves: of a live key the newest row is always there. */
+  /**
+   * Keys whose end was among the rows that are gone are gone themselves: of a live key the newest row is always there. Watches cannot be
+   * told what is gone: they end as those do that start too early.
+   */
   async #makeUp(): Promise<void> {
     const { index, hub } = this.#parts;
+    let gone: readonly Version[] = [];
     for (let done = 0; done < this.#missedUpTo;) {
       done = this.#missedUpTo;
-      const gone = await this.#goneKeys(index.lastRow);
+      gone = await this.#goneKeys(index.lastRow);
       await this.#readOn(); // keys that were written meanwhile have newer rows now
-      for (const version of gone) if (index.newest(version.key) === version) index.forget(version);
     }
+    // In one turn: who reads before it sees nothing of this, and who reads after it all.
+    for (const version of gone) if (index.newest(version.key) === version) index.forget(version);
+    this.#cutOff();
+    index.compact(this.#missedUpTo);
     hub.endBefore(this.#missedUpTo);
-    this.#missedUpTo = 0;
+    this.#showFromLog(this.#missedUpTo);
+  }
+
+  /** What rows replaced that are not shown yet, where that is gone: a creation follows an end that was not seen. */
+  #cutOff(): void {
+    const { log } = this.#parts.index;
+    for (let position = this.#shown.end; position < log.end; position++) {
+      const version = log.at(position);
+      if (version === undefined) continue;
+      const isCreation = isLive(version) && version.create === version.mod;
+      if (isCreation ? isLive(version.previous) : version.mod <= this.#missedUpTo) version.previous = undefined;
+    }
   }
 
   /** Live keys of the index whose row up to `last` is not in the table any more. */
@@ -136,41 +180,31 @@ export class CatchUp {
     return rows;
   }
 
-  async #apply(changes: Changes): Promise<readonly Unleased[]> {
+  async #show(versions: readonly Version[]): Promise<void> {
     const { index, hub } = this.#parts;
-    const mark = { end: index.log.end, lastRow: index.lastRow };
-    try {
-      const reader = await this.#append(changes);
-      await this.#attach(reader.versions);
-      const { completeFrom = 0 } = changes;
-      // Watches of what was before that end below: its values, which may be many, are read for nobody.
-      const told = reader.versions.filter(({ mod }) => mod >= completeFrom);
-      const events = told.length > MAX_EVENTS ? undefined : await this.#eventsOf(told);
-      const from = index.committed + 1;
-      index.commit(index.lastRow);
-      this.#lose(completeFrom);
-      hub.endBefore(this.#missedUpTo); // those that were opened since
-      if (events === undefined) hub.publishFromLog(EVERYTHING, { from, to: index.committed });
-      else hub.publish(events, index.committed);
-      return reader.unleased();
-    } catch (error) {
-      index.rollback(mark.end, mark.lastRow);
-      throw error;
+    const events = versions.length > MAX_EVENTS ? undefined : await this.#eventsOf(versions);
+    if (events === undefined) {
+      this.#showFromLog(0);
+      return;
     }
+    index.commit(index.lastRow);
+    hub.publish(events, index.committed);
+    this.#noteShown();
+  }
+
+  /** Watches that are left want nothing before `wholeFrom`. */
+  #showFromLog(wholeFrom: number): void {
+    const { index, hub } = this.#parts;
+    const from = Math.max(index.committed + 1, wholeFrom);
+    index.commit(index.lastRow);
+    hub.publishFromLog(EVERYTHING, { from, to: index.committed });
+    this.#noteShown();
   }
 
   async #eventsOf(versions: readonly Version[]): Promise<readonly KeyedEvent[]> {
     const replaced = versions.map(({ previous }) => previous).filter(isLive);
     const found = await this.#parts.values.load([...versions.filter(isLive), ...replaced]);
     return versions.map((version) => toEvent(version, version.previous, found));
-  }
-
-  /** What a watch has not been told before is lost to it, and it has to know. */
-  #lose(completeFrom: number): void {
-    const { index, hub } = this.#parts;
-    if (completeFrom <= index.compactRevision) return;
-    index.compact(completeFrom);
-    hub.endBefore(completeFrom);
   }
 
   /** Rows that are not committed yet: nobody sees a part of them. */
@@ -182,11 +216,7 @@ export class CatchUp {
       if (i % PAGE_ROWS === PAGE_ROWS - 1) await nextTurn();
       const beside = { leaseOf: () => row.lease, revisionOf: (id: number) => revisions.get(id) ?? id };
       const version = reader.add(row, beside);
-      if (version === undefined) continue;
-      this.#keepValue(version, row);
-      // What it replaced is gone: a creation follows an end that was not seen.
-      const isCutOff = row.created ? isLive(version.previous) : version.mod <= this.#missedUpTo;
-      if (this.#missedUpTo > 0 && isCutOff) version.previous = undefined;
+      if (version !== undefined) this.#keepValue(version, row);
     }
     return reader;
   }

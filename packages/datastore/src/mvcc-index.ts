@@ -188,12 +188,13 @@ export class MvccIndex {
   garbage(limit: number): Garbage | undefined {
     // The last row of the table is never taken: the database would end before what is known of it.
     const rows = this.#gaps.filter((row) => row <= this.#compactRevision && row < this.#committed).slice(0, limit);
+    const removable = Math.min(this.#compactRevision, this.#committed); // what is pending may be taken back
     let position = Math.max(this.#swept, this.#log.start);
     const first = position;
     const end = position + GARBAGE_SCAN;
     for (; rows.length < limit && position < end; position++) {
       const version = this.#log.at(position);
-      if (version === undefined || version.mod > this.#compactRevision || this.#isStillTold(version)) break;
+      if (version === undefined || version.mod > removable || this.#isStillTold(version)) break;
       if (version.previous !== undefined) rows.push(version.previous.row);
       if (version.deleted) rows.push(version.row);
     }
