@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { assertOneCompacts } from "@k3s/testkit";
 import { openTestStore, startNats } from "./support/nats-fixture.ts";
 import { del, everything, just, put, texts, when } from "./support/ops.ts";
 import { Recorder } from "./support/recorder.ts";
@@ -52,6 +53,11 @@ describe("Store on NATS", () => {
       watches[0]?.events.map(({ kv }) => kv.modRevision),
       Array.from({ length: 200 }, (_, i) => i + 3),
     );
+  });
+
+  test("of compactions at one revision on two servers at once only one is carried out", async (t) => {
+    const server = await startNats(t);
+    await assertOneCompacts([await openTestStore(t, server), await openTestStore(t, server)]);
   });
 
   test("of writers that compare the same revision on two servers exactly one wins", async (t) => {

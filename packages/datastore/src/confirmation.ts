@@ -22,8 +22,7 @@ export class Confirmation {
   async ofAll(entries: readonly Entry[], batch: CommitBatch): Promise<void> {
     if (entries.every(({ draft }) => draft.isUnconditional)) return;
     const compacted = Math.min(...entries.map(({ compactRevision }) => compactRevision));
-    const showsPast = rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast);
-    await (showsPast ? this.#ofPast(batch, compacted) : this.of(batch, compacted));
+    await (isKeptBack(entries, batch) ? this.#ofQuiet(batch, compacted) : this.of(batch, compacted));
   }
 
   /** Of a batch that was planned while `compacted` was the compacted revision. With rows the commit itself finds out. */
@@ -31,8 +30,8 @@ export class Confirmation {
     if (rowCount(batch) === 0) await this.#ofPosition(batch, compacted);
   }
 
-  /** A compaction adds no row that the commit would meet: it is kept back from this look to the commit. */
-  async #ofPast(batch: CommitBatch, compacted: number): Promise<void> {
+  /** Others are kept back from this look to the commit. */
+  async #ofQuiet(batch: CommitBatch, compacted: number): Promise<void> {
     const { driver, turn, busy } = this.#parts;
     if (driver.shared === undefined) return this.#ofPosition(batch, compacted);
     const wasClaimed = turn.isClaimed;
@@ -56,4 +55,12 @@ export class Confirmation {
     if (compactRevision > compacted)
       throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
+}
+
+/**
+ * Whether the commit would not meet what others do before it: a compaction adds no row, neither for one that shows the past nor for another
+ * compaction.
+ */
+function isKeptBack(entries: readonly Entry[], batch: CommitBatch): boolean {
+  return batch.compactRevision !== undefined || (rowCount(batch) > 0 && entries.some(({ draft }) => draft.showsPast));
 }

@@ -48,6 +48,7 @@ export { openUntilWaiting, startGreeter } from "./mistaken-endpoint.ts";
 export { NatsServer, type NatsServerOptions } from "./nats.ts";
 export { COPIED_ROWS, insertOld, OLD_TABLE_ROWS, oldTableConformance } from "./old-table-conformance.ts";
 export { lifeOf, oldValuesConformance } from "./old-values-conformance.ts";
+export { assertOneCompacts } from "./one-compacts.ts";
 export { outageConformance } from "./outage-conformance.ts";
 export { PostgresServer, type PostgresOptions } from "./postgres-server.ts";
 export { findProgram, Program } from "./programs.ts";

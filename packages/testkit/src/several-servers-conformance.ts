@@ -3,6 +3,7 @@ import { test, type TestContext } from "node:test";
 import { sleep } from "@k3s/async";
 import { emptyBatch, openStore, type Txn } from "@k3s/datastore";
 import { collectLog } from "./collect-log.ts";
+import { assertOneCompacts } from "./one-compacts.ts";
 import type { SqlTestDatabase } from "./sql-test-database.ts";
 import { creations, EVERYTHING, put, query, rangeOf, rowIds, write } from "./store-ops.ts";
 import { until } from "./until.ts";
@@ -100,6 +101,11 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     await store.txn({ ...overwrite("/k", "4"), success: [put("/k", "4"), readPast] });
     assert.deepEqual(compacted, [0]);
     await compaction;
+  });
+
+  test("of compactions at one revision on two servers at once only one is carried out", async (t) => {
+    const name = database.newName();
+    await assertOneCompacts([await database.store(t, name), await database.store(t, name)]);
   });
 
   test("a write of one is read by the other at once, and told to its watch", async (t) => {
