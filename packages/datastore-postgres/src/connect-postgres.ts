@@ -59,11 +59,14 @@ const NO_TLS = "The server does not support SSL connections";
 const NO_PASSWORD = "client password must be a non-empty string";
 const MANY_ROUNDS = "exceeds scramMaxIterations";
 
-/** Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and is not everywhere. */
+/**
+ * Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and
+ * is not everywhere. A plan that was made to read the whole of a table, when it was small, stays until the server looks at its size anew.
+ */
 const OWN_SETTINGS = `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
   SET lock_timeout = ${LOCK_WAIT_MS};
   SET idle_in_transaction_session_timeout = ${IDLE_WITH_LOCK_MS};
-  SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit';
+  SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('jit', 'enable_seqscan');
   SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'`;
 const ASKED_SETTINGS = {
   text: "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS p (name, value)",
