@@ -3,6 +3,7 @@ import { isAbsent } from "@k3s/files";
 import {
   addFrameToSum,
   FRAME_HEADER_BYTES,
+  FRAME_SALT_AT,
   readWalFrame,
   readWalHeader,
   WAL_HEADER_BYTES,
@@ -11,6 +12,8 @@ import {
 } from "./wal-format.ts";
 
 const CHUNK_BYTES = 512 * 1024;
+/** What a disk writes as a whole. */
+const SECTOR_BYTES = 512;
 /** A log that changes while it is read belongs to a program that is using it: it is looked at again this often. */
 const ATTEMPTS = 3;
 
@@ -69,7 +72,7 @@ async function checkFile(file: FileHandle, size: number): Promise<WalFindings> {
   for (let at = WAL_HEADER_BYTES; at + frameBytes <= size; at += chunk.length) {
     const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
     for (let offset = 0; offset + frameBytes <= bytesRead; offset += frameBytes)
-      chain.add(new DataView(chunk.buffer, chunk.byteOffset + offset, frameBytes));
+      chain.add(new DataView(chunk.buffer, chunk.byteOffset + offset, frameBytes), at + offset);
   }
   return chain.findings();
 }
@@ -79,8 +82,8 @@ class WalChain {
   readonly #header: WalHeader;
   readonly #sum: { first: number; second: number };
   #hasCommits = false;
-  /** The frame where SQLite stops. */
-  #bad: WalFrame | undefined;
+  /** Whether the frame where SQLite stops is a commit; undefined: it has not stopped. */
+  #isBadCommit: boolean | undefined;
   #commitsBehind = 0;
 
   constructor(header: WalHeader) {
@@ -88,17 +91,18 @@ class WalChain {
     this.#sum = { ...header.sum };
   }
 
-  add(view: DataView): void {
+  /** The next frame, which begins at the byte `at` of the file. */
+  add(view: DataView, at: number): void {
     const frame = readWalFrame(view);
-    if (this.#bad !== undefined) this.#commitsBehind += this.#isCommit(frame) ? 1 : 0;
-    else if (!this.#fits(frame, view)) this.#bad = frame;
+    if (this.#isBadCommit !== undefined) this.#commitsBehind += this.#isCommit(frame, at) ? 1 : 0;
+    else if (!this.#fits(frame, view)) this.#isBadCommit = this.#isCommit(frame, at);
     else if (frame.isCommit) this.#hasCommits = true;
   }
 
   findings(): WalFindings {
     const hasCommits = this.#hasCommits;
-    if (this.#bad === undefined || this.#commitsBehind === 0) return { state: "sound", hasCommits };
-    const isLastOnly = this.#commitsBehind === 1 && !this.#isCommit(this.#bad);
+    if (this.#isBadCommit === undefined || this.#commitsBehind === 0) return { state: "sound", hasCommits };
+    const isLastOnly = this.#commitsBehind === 1 && !this.#isBadCommit;
     return { state: isLastOnly ? "torn" : "damaged", hasCommits };
   }
 
@@ -108,8 +112,10 @@ class WalChain {
     return this.#sum.first === frame.sum.first && this.#sum.second === frame.sum.second;
   }
 
-  #isCommit({ page, salt, isCommit }: WalFrame): boolean {
-    return page !== 0 && isCommit && salt === this.#header.salt;
+  /** Where the salt begins a sector, a power failure can leave it behind what an earlier use of the file wrote into the sector before. */
+  #isCommit({ page, salt, isCommit }: WalFrame, at: number): boolean {
+    const isMixture = (at + FRAME_SALT_AT) % SECTOR_BYTES === 0;
+    return page !== 0 && isCommit && salt === this.#header.salt && !isMixture;
   }
 }
 

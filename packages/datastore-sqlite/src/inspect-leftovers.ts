@@ -1,10 +1,11 @@
-import { stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { isAbsent } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { checkWal } from "./check-wal.ts";
 import { isDamage, SqliteError } from "./errors.ts";
 import { keepDamaged } from "./keep-damaged.ts";
 import type { SqliteSettings } from "./sqlite-settings.ts";
+import type { CheckpointResult } from "./worker-protocol.ts";
 
 /** After an unclean stop, files up to this size are checked before they are used, about a second; larger ones while they are. */
 const QUICK_CHECK_BYTES = 64 * 1024 * 1024;
@@ -19,8 +20,14 @@ interface Leftovers {
   readonly quickCheck: () => Promise<readonly string[]>;
 }
 
-/** `toBeChecked`: the file may be used, but nobody has looked whether it is whole. */
-export type Inspected = "sound" | "toBeChecked";
+export interface Inspected {
+  /** False: the file may be used, but nobody has looked whether it is whole. */
+  readonly isChecked: boolean;
+  /** Whether frames of a transaction that is not whole stand at the end of the log: they are to go before anything is written over them. */
+  readonly hasRest: boolean;
+}
+
+const SOUND: Inspected = { isChecked: true, hasRest: false };
 
 /**
  * Looks at what a server that was not closed has left, before there is a connection that writes: from then on SQLite forgets what it could
@@ -28,7 +35,7 @@ export type Inspected = "sound" | "toBeChecked";
  */
 export async function inspectLeftovers(leftovers: Leftovers): Promise<Inspected> {
   const { path, log, synchronous, wasClosed, quickCheck } = leftovers;
-  if ((await sizeOf(`${path}-wal`)) === 0) return "sound";
+  if ((await sizeOf(`${path}-wal`)) === 0) return SOUND;
   const { state, hasCommits } = await checkWal(`${path}-wal`);
   const bytes = await sizeOf(path);
   if (bytes === 0 && (hasCommits || state !== "sound")) throw SqliteError.fileGone(path);
@@ -39,13 +46,43 @@ export async function inspectLeftovers(leftovers: Leftovers): Promise<Inspected>
     const copy = await keepDamaged(path, { logOnly: true });
     log.warn({ file: path, copy }, "the end of the datastore's log is not whole and was left out, a copy was kept");
   }
-  if (wasClosed) return "sound";
+  const hasRest = state !== "sound";
+  if (wasClosed) return { isChecked: true, hasRest };
+  // What a process that was killed wrote is shown from now on: no power failure may take it then.
+  await syncLog(path);
   const isLarge = bytes > QUICK_CHECK_BYTES;
   const when = isLarge ? "checking it while it is served" : "checking it";
   log.info({ file: path, bytes }, `the datastore was not closed, ${when}`);
-  if (isLarge) return "toBeChecked";
-  await assertSound(path, quickCheck);
-  return "sound";
+  if (!isLarge) await assertSound(path, quickCheck);
+  return { isChecked: !isLarge, hasRest };
+}
+
+/**
+ * Takes the rest of a torn transaction out of the log, by writing back what is before it. Commits that took its place would end in the midst
+ * of it: after another power failure the log would look as if it had lost more than its last transaction.
+ */
+export async function dropRest(
+  path: string,
+  log: Logger,
+  checkpoint: () => Promise<Pick<CheckpointResult, "busy">>,
+): Promise<void> {
+  try {
+    const { busy } = await checkpoint();
+    if (busy) throw new Error("Cannot cut log: another program reads it");
+  } catch (error) {
+    if (isDamage(error)) throw error;
+    const cure = "restart k3s when no other program has the file open and the disk has room";
+    log.warn({ file: path, error, cure }, "the datastore's log keeps an end that is not whole");
+  }
+}
+
+async function syncLog(path: string): Promise<void> {
+  const file = await open(`${path}-wal`, "r");
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
 }
 
 /** What to tell of damage that was met in spite of the check: the log is copied before SQLite writes it back. */

@@ -8,7 +8,7 @@ import { markClosed, takeClosedMark } from "./closed-mark.ts";
 import { SqliteError, toOpenError } from "./errors.ts";
 import { lockPath } from "./find-sqlite-user.ts";
 import { FileSnapshots } from "./file-snapshots.ts";
-import { inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
+import { dropRest, inspectLeftovers, keepFromDamage } from "./inspect-leftovers.ts";
 import { LateCheck } from "./late-check.ts";
 import { NearReader } from "./near-reader.ts";
 import { OtherUsers } from "./other-users.ts";
@@ -65,7 +65,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   };
   const wasClosed = await takeClosedMark(path);
   const check = () => quickCheck({ ...writing, isReadOnly: true });
-  const inspected = await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
+  const { isChecked, hasRest } = await inspectLeftovers({ path, log, synchronous, wasClosed, quickCheck: check });
   await createPrivate(path);
   const others = new OtherUsers(path);
   const writer = new WorkerChannel(writing);
@@ -76,6 +76,7 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
   });
   try {
     const reserve = await SpaceReserve.open(`${path}.reserve`, log);
+    if (hasRest) await dropRest(path, log, () => reader.call("checkpoint", { truncate: true }));
     await prepareFile(writer, { path, log, checkpoints, reserve, others });
     void reserve.build(); // the first put waits for it at most
     const snapshots = new FileSnapshots({ ...common, cachePages: -2048, busyTimeoutMs: BUSY_TIMEOUT_MS });
@@ -85,13 +86,13 @@ async function openLocked({ path, log, settings = {} }: SqliteDriverOptions, loc
       if (keeper !== undefined) await tryToMark(path, log);
       await lock.release();
     };
-    const lateCheck = inspected === "toBeChecked" ? new LateCheck({ path, log, quickCheck: check }) : undefined;
+    const lateCheck = isChecked ? undefined : new LateCheck({ path, log, quickCheck: check });
     const near = new NearReader({ ...common, cachePages: -1024, busyTimeoutMs: 0 });
     const workers = { writer, reader, near, keeper, others };
     return new SqliteDriver({ path, ...workers, snapshots, lateCheck, log, checkpoints, reserve, release });
   } catch (error) {
     const told = await keepFromDamage(path, error);
-    await writer.close();
+    await Promise.all([writer.close(), reader.close()]);
     others[Symbol.dispose]();
     throw told;
   }

@@ -5,6 +5,8 @@
 export const WAL_HEADER_BYTES = 32;
 /** In front of each page. */
 export const FRAME_HEADER_BYTES = 24;
+/** Where the salt stands in a frame, behind its page and whether it is a commit. */
+export const FRAME_SALT_AT = 8;
 /** What a frame's checksum covers of its header. */
 const FRAME_SUMMED_BYTES = 8;
 const HEADER_SUMMED_BYTES = 24;
@@ -55,7 +57,7 @@ export function readWalFrame(view: DataView): WalFrame {
   return {
     page: view.getUint32(0),
     isCommit: view.getUint32(4) !== 0,
-    salt: view.getBigUint64(8),
+    salt: view.getBigUint64(FRAME_SALT_AT),
     sum: { first: view.getInt32(16), second: view.getInt32(20) },
   };
 }

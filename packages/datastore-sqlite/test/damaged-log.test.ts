@@ -11,7 +11,7 @@ import { NodeError } from "@k3s/errors";
 import { createLogger } from "@k3s/log";
 import { checkWal } from "../src/check-wal.ts";
 import { openSqliteDriver, type SqliteSettings } from "../src/index.ts";
-import { crashImage, flipBit, keptKeys, transactions } from "./support/crash-image.ts";
+import { copyImage, crashImage, flipBit, keptKeys, transactions } from "./support/crash-image.ts";
 import { create, just, put } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { silent, tempDatabase } from "./support/temp-store.ts";
@@ -69,6 +69,11 @@ async function refused(path: string, code: string): Promise<string> {
   }
   assert.equal((await stat(dirname(copy))).mode & 0o777, 0o700);
   return copy;
+}
+
+/** A transaction of many frames. */
+async function putLast(store: OpenStore): Promise<void> {
+  await store.txn(just(...Array.from({ length: 80 }, (_, i) => put(`/last/${i}`, "v".repeat(3000)))));
 }
 
 async function copiesOf(path: string): Promise<string[]> {
@@ -159,9 +164,7 @@ describe("a log that a crash left", () => {
   });
 
   test("opens with a warning and a copy of the log when only its last transaction has a hole", async (t) => {
-    const path = await crashImage(t, 10, async (store) => {
-      await store.txn(just(...Array.from({ length: 20 }, (_, i) => put(`/last/${i}`, "v".repeat(3000)))));
-    });
+    const path = await crashImage(t, 10, (store) => putLast(store));
     const [first = 0] = (await transactions(`${path}-wal`)).at(-1) ?? [];
     await flipBit(`${path}-wal`, first + 100);
     const wal = await readFile(`${path}-wal`);
@@ -170,6 +173,37 @@ describe("a log that a crash left", () => {
     assert.match(warnings.join(), /a copy was kept/);
     const [copy = ""] = await copiesOf(path);
     assert.ok((await readFile(join(dirname(path), copy, "state.db-wal"))).equals(wal));
+  });
+
+  test("opens after one power failure after the other, each of which left a hole in the last transaction", async (t) => {
+    let path = await crashImage(t, 10, (store) => putLast(store));
+    let [first = 0] = (await transactions(`${path}-wal`)).at(-1) ?? [];
+    for (let failure = 0; failure < 3; failure++) {
+      await flipBit(`${path}-wal`, first + 100);
+      const { store, warnings } = await openImage(t, path);
+      assert.equal(await keptKeys(store), 10);
+      assert.match(warnings.join(), /a copy was kept/);
+      const before = await readFile(`${path}-wal`);
+      await store.txn(create("/next", "v".repeat(3000))); // takes less room than what was left out
+      path = await copyImage(t, path);
+      const after = await readFile(`${path}-wal`);
+      first = Math.max(
+        WAL_HEADER_BYTES,
+        after.findIndex((byte, at) => byte !== before[at]),
+      );
+    }
+  });
+
+  test("opens when a frame of its last transaction is half of an earlier use of the file", async (t) => {
+    const path = await crashImage(t, 10, (store) => putLast(store));
+    const last = (await transactions(`${path}-wal`)).at(-1) ?? [];
+    // The salt of such a frame begins a sector: page and commit mark stand in the one before.
+    const mixed = last.slice(1, -1).find((at) => (at + 8) % 512 === 0) ?? assert.fail();
+    await flipBit(`${path}-wal`, (last[0] ?? 0) + 100);
+    const wal = await readFile(`${path}-wal`);
+    wal.writeUInt32BE(9, mixed + 4); // as of a transaction that ended here
+    await writeFile(`${path}-wal`, wal);
+    assert.equal(await keptKeys((await openImage(t, path)).store), 10);
   });
 
   test("opens with a warning and a copy where the settings allow holes after a power failure", async (t) => {

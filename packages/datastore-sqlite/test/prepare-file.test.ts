@@ -146,7 +146,8 @@ describe("openSqliteDriver()", () => {
     });
     const { log } = collectLog();
     await assert.rejects(openSqliteDriver({ path, log }), { code: "ERR_SQLITE_OTHER_SCHEMA" });
-    assert.deepEqual(order, ["worker is closed, 1 is left", "descriptor is closed"]);
+    const workers = ["writer", "reader"].map(() => "worker is closed, 1 is left");
+    assert.deepEqual(order, [...workers, "descriptor is closed"]);
     assert.deepEqual(
       (await openFiles()).filter((file) => file.startsWith(path)),
       [],

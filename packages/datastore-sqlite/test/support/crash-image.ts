@@ -18,10 +18,16 @@ export async function crashImage(
   const store = await storeAt(t, source);
   for (let i = 0; i < count; i++) await store.txn(create(`/kept/${i}`, "v".repeat(3000)));
   await more(store, source);
+  const path = await copyImage(t, source);
+  await store.close();
+  return path;
+}
+
+/** The files of a store that is open, as a kill would leave them. */
+export async function copyImage(t: TestContext, source: string): Promise<string> {
   const path = await tempDatabase(t);
   await mkdir(dirname(path));
   for (const suffix of ["", "-wal"]) await copyFile(`${source}${suffix}`, `${path}${suffix}`);
-  await store.close();
   return path;
 }
 
