@@ -29,7 +29,7 @@ export function summarizeTap(report: string, exitCode: number): Counts {
 
 /** A failure and what it says: one line, which may be quoted, or a block that is indented below its key. */
 const NOT_OK =
-  /^ *not ok \d+ - (.*)\n(?: +.*\n)*? +failureType: '(\w+)'\n(?: +(?:exitCode|signal): .*\n)*( +)error: (?:\|-\n((?:\3 {2}.*\n|\s*\n)+)|(.*))/gm;
+  /^ *not ok \d+ - (.*)\n(?: .*\n)*? +failureType: '(\w+)'\n(?: +(?:exitCode|signal): .*\n)*( +)error: (?:\|-\n((?:\3 {2}.*\n|\s*\n)+)|(.*))/gm;
 
 /** What the runner says of an error that came after its test's end; the failure it counts is the file's and says nothing. */
 const LATE = /^# Error: (Test .* at (\S+):\d+:\d+ generated asynchronous activity.*)/gm;

@@ -25,11 +25,13 @@ const ATTEMPTS = 3;
  */
 export interface WalFindings {
   readonly state: "sound" | "torn" | "damaged";
+  /** Whether a commit stands where SQLite does not get to, be it that of a last transaction that is half written. */
+  readonly hasRest: boolean;
   /** Whether SQLite will find a transaction in it. */
   readonly hasCommits: boolean;
 }
 
-const NOTHING: WalFindings = { state: "sound", hasCommits: false };
+const NOTHING: WalFindings = { state: "sound", hasRest: false, hasCommits: false };
 
 /** Checks the log at `path` as a crash left it, before SQLite opens it. A missing one is sound. */
 export async function checkWal(path: string): Promise<WalFindings> {
@@ -37,7 +39,7 @@ export async function checkWal(path: string): Promise<WalFindings> {
     const findings = await checkOnce(path);
     if (findings !== undefined) return findings;
   }
-  return { state: "sound", hasCommits: true };
+  return { state: "sound", hasRest: false, hasCommits: true };
 }
 
 /** Undefined: the file changed meanwhile, and something seems to be wrong with it. */
@@ -65,7 +67,7 @@ async function checkFile(file: FileHandle, size: number): Promise<WalFindings> {
   const start = Buffer.alloc(WAL_HEADER_BYTES);
   await file.read(start, 0, WAL_HEADER_BYTES, 0);
   const header = readWalHeader(new DataView(start.buffer, start.byteOffset, WAL_HEADER_BYTES));
-  if (header === undefined) return { state: (await isBlank(file, size)) ? "sound" : "damaged", hasCommits: false };
+  if (header === undefined) return { ...NOTHING, state: (await isBlank(file, size)) ? "sound" : "damaged" };
   const chain = new WalChain(header);
   const frameBytes = FRAME_HEADER_BYTES + header.pageBytes;
   const chunk = Buffer.alloc(Math.max(1, Math.floor(CHUNK_BYTES / frameBytes)) * frameBytes);
@@ -101,9 +103,9 @@ class WalChain {
 
   findings(): WalFindings {
     const hasCommits = this.#hasCommits;
-    if (this.#isBadCommit === undefined || this.#commitsBehind === 0) return { state: "sound", hasCommits };
-    const isLastOnly = this.#commitsBehind === 1 && !this.#isBadCommit;
-    return { state: isLastOnly ? "torn" : "damaged", hasCommits };
+    const lost = this.#commitsBehind + (this.#isBadCommit === true ? 1 : 0);
+    if (this.#commitsBehind === 0) return { state: "sound", hasRest: lost > 0, hasCommits };
+    return { state: lost === 1 ? "torn" : "damaged", hasRest: true, hasCommits };
   }
 
   #fits(frame: WalFrame, view: DataView): boolean {

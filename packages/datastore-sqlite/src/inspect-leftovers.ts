@@ -1,4 +1,4 @@
-import { open, stat } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { isAbsent } from "@k3s/files";
 import type { Logger } from "@k3s/log";
 import { checkWal } from "./check-wal.ts";
@@ -23,10 +23,11 @@ interface Leftovers {
 export interface Inspected {
   /** False: the file may be used, but nobody has looked whether it is whole. */
   readonly isChecked: boolean;
-  /** Whether frames of a transaction that is not whole stand at the end of the log: they are to go before anything is written over them. */
+  /** Whether the end of a transaction that is not whole stands in the log: it is to go before anything is written over its beginning. */
   readonly hasRest: boolean;
 }
 
+const LEFT_OUT = "the end of the datastore's log is not whole and was left out";
 const SOUND: Inspected = { isChecked: true, hasRest: false };
 
 /**
@@ -36,17 +37,13 @@ const SOUND: Inspected = { isChecked: true, hasRest: false };
 export async function inspectLeftovers(leftovers: Leftovers): Promise<Inspected> {
   const { path, log, synchronous, wasClosed, quickCheck } = leftovers;
   if ((await sizeOf(`${path}-wal`)) === 0) return SOUND;
-  const { state, hasCommits } = await checkWal(`${path}-wal`);
+  const { state, hasRest, hasCommits } = await checkWal(`${path}-wal`);
   const bytes = await sizeOf(path);
   if (bytes === 0 && (hasCommits || state !== "sound")) throw SqliteError.fileGone(path);
   // Without a sync of each commit a power failure alone leaves logs with holes.
   const isCertain = synchronous === "FULL" || synchronous === "EXTRA";
-  if (state === "damaged" && isCertain) throw SqliteError.logDamaged(path, await keepCopy(path));
-  if (state !== "sound") {
-    const copy = await keepDamaged(path, { logOnly: true });
-    log.warn({ file: path, copy }, "the end of the datastore's log is not whole and was left out, a copy was kept");
-  }
-  const hasRest = state !== "sound";
+  if (state === "damaged" && isCertain) throw SqliteError.logDamaged(path, await keepCopy(path, { logOnly: false }));
+  if (state !== "sound") await tellLeftOut(path, log);
   if (wasClosed) return { isChecked: true, hasRest };
   // What a process that was killed wrote is shown from now on: no power failure may take it then.
   await syncLog(path);
@@ -76,8 +73,15 @@ export async function dropRest(
   }
 }
 
+/** One that is gone by now was written back by another program. */
 async function syncLog(path: string): Promise<void> {
-  const file = await open(`${path}-wal`, "r");
+  let file: FileHandle;
+  try {
+    file = await open(`${path}-wal`, "r");
+  } catch (error) {
+    if (isAbsent(error)) return;
+    throw error;
+  }
   try {
     await file.datasync();
   } finally {
@@ -88,24 +92,31 @@ async function syncLog(path: string): Promise<void> {
 /** What to tell of damage that was met in spite of the check: the log is copied before SQLite writes it back. */
 export async function keepFromDamage(path: string, error: unknown): Promise<unknown> {
   if (!isDamage(error) || (await sizeOf(`${path}-wal`)) === 0) return error;
-  return SqliteError.corrupt(path, error, await keepCopy(path));
+  return SqliteError.corrupt(path, error, await keepCopy(path, { logOnly: false }));
+}
+
+async function tellLeftOut(path: string, log: Logger): Promise<void> {
+  const copy = await keepCopy(path, { logOnly: true });
+  if (typeof copy === "string") log.warn({ file: path, copy }, `${LEFT_OUT}, a copy was kept`);
+  else log.warn({ file: path, error: copy }, `${LEFT_OUT}, no copy could be kept`);
 }
 
 async function assertSound(path: string, quickCheck: () => Promise<readonly string[]>): Promise<void> {
   try {
     const [finding] = await quickCheck();
-    if (finding !== undefined) throw SqliteError.corrupt(path, new Error(finding), await keepCopy(path));
+    if (finding !== undefined)
+      throw SqliteError.corrupt(path, new Error(finding), await keepCopy(path, { logOnly: false }));
   } catch (error) {
     if (error instanceof SqliteError) throw error;
     // Whatever else there is the writing connection meets as well, and tells.
-    if (isDamage(error)) throw SqliteError.corrupt(path, error, await keepCopy(path));
+    if (isDamage(error)) throw SqliteError.corrupt(path, error, await keepCopy(path, { logOnly: false }));
   }
 }
 
 /** The folder of the copy, or why there is none. */
-async function keepCopy(path: string): Promise<string | Error> {
+async function keepCopy(path: string, options: { readonly logOnly: boolean }): Promise<string | Error> {
   try {
-    return await keepDamaged(path, { logOnly: false });
+    return await keepDamaged(path, options);
   } catch (error) {
     return new Error("Cannot keep a copy of the damaged files", { cause: error });
   }

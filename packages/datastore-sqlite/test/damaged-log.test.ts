@@ -175,24 +175,29 @@ describe("a log that a crash left", () => {
     assert.ok((await readFile(join(dirname(path), copy, "state.db-wal"))).equals(wal));
   });
 
-  test("opens after one power failure after the other, each of which left a hole in the last transaction", async (t) => {
-    let path = await crashImage(t, 10, (store) => putLast(store));
-    let [first = 0] = (await transactions(`${path}-wal`)).at(-1) ?? [];
-    for (let failure = 0; failure < 3; failure++) {
-      await flipBit(`${path}-wal`, first + 100);
-      const { store, warnings } = await openImage(t, path);
-      assert.equal(await keptKeys(store), 10);
-      assert.match(warnings.join(), /a copy was kept/);
-      const before = await readFile(`${path}-wal`);
-      await store.txn(create("/next", "v".repeat(3000))); // takes less room than what was left out
-      path = await copyImage(t, path);
-      const after = await readFile(`${path}-wal`);
-      first = Math.max(
-        WAL_HEADER_BYTES,
-        after.findIndex((byte, at) => byte !== before[at]),
-      );
-    }
-  });
+  for (const [place, from] of [
+    ["beginning", 0],
+    ["end", -1],
+  ] as const)
+    test(`opens after one power failure after the other, the first of which left a hole at the ${place} of the last transaction`, async (t) => {
+      let path = await crashImage(t, 10, (store) => putLast(store));
+      let hole = (await transactions(`${path}-wal`)).at(-1)?.at(from) ?? assert.fail();
+      for (let failure = 0; failure < 3; failure++) {
+        await flipBit(`${path}-wal`, hole + 100);
+        const { store, warnings } = await openImage(t, path);
+        assert.equal(await keptKeys(store), 10);
+        // Without its end it is as if it had been cut off.
+        if (failure > 0 || from === 0) assert.match(warnings.join(), /a copy was kept/);
+        const before = await readFile(`${path}-wal`);
+        await store.txn(create("/next", "v".repeat(3000))); // takes less room than what was left out
+        path = await copyImage(t, path);
+        const after = await readFile(`${path}-wal`);
+        hole = Math.max(
+          WAL_HEADER_BYTES,
+          after.findIndex((byte, at) => byte !== before[at]),
+        );
+      }
+    });
 
   test("opens when a frame of its last transaction is half of an earlier use of the file", async (t) => {
     const path = await crashImage(t, 10, (store) => putLast(store));
@@ -242,11 +247,13 @@ describe("a log that a crash left", () => {
   });
 });
 
+const NOTHING = { state: "sound", hasRest: false, hasCommits: false };
+
 describe("checkWal()", () => {
   test("finds every wrong bit in front of the last transaction", async (t) => {
     const path = await crashImage(t, 12);
     const wal = `${path}-wal`;
-    assert.deepEqual(await checkWal(wal), { state: "sound", hasCommits: true });
+    assert.deepEqual(await checkWal(wal), { state: "sound", hasRest: false, hasCommits: true });
     const [end = 0] = (await transactions(wal)).at(-1) ?? [];
     for (let offset = 0; offset < end; offset += offset < 100 ? 3 : 997) {
       await flipBit(wal, offset);
@@ -258,13 +265,13 @@ describe("checkWal()", () => {
   test("takes a log without one frame, a blank one and a missing one for sound", async (t) => {
     const path = await tempDatabase(t);
     const wal = `${path}-wal`;
-    assert.deepEqual(await checkWal(wal), { state: "sound", hasCommits: false });
+    assert.deepEqual(await checkWal(wal), NOTHING);
     await mkdir(dirname(path));
     for (const bytes of [Buffer.alloc(0), Buffer.from("not empty"), Buffer.alloc(1_000_000)]) {
       await writeFile(wal, bytes);
-      assert.deepEqual(await checkWal(wal), { state: "sound", hasCommits: false });
+      assert.deepEqual(await checkWal(wal), NOTHING);
     }
     await writeFile(wal, Buffer.alloc(10_000, 1));
-    assert.deepEqual(await checkWal(wal), { state: "damaged", hasCommits: false });
+    assert.deepEqual(await checkWal(wal), { ...NOTHING, state: "damaged" });
   });
 });

@@ -8,6 +8,7 @@ import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
 import { COMPACT_KEY, nameOfKey, unpackCompactValue } from "./names.ts";
 import { RowReader, type Unleased } from "./row-reader.ts";
 import type { ValueCache } from "./value-cache.ts";
+import { assertFound } from "./value-reads.ts";
 import { isLive, type Version } from "./version.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
@@ -35,6 +36,8 @@ export class CatchUp {
   #shown = { end: 0, lastRow: 0 };
   /** Newest compaction that removed rows before the index had seen them; 0: none. Until all that follows from it is done nothing is shown. */
   #missedUpTo = 0;
+  /** How often such rows were missed. */
+  #misses = 0;
   /** Of rows that are shown, also by a call that failed behind them: no other one reads them again. */
   #unleased: Unleased[] = [];
 
@@ -62,16 +65,24 @@ export class CatchUp {
   }
 
   async #catchUp(): Promise<void> {
-    const { index } = this.#parts;
     this.#noteShown();
     this.#missedUpTo = 0;
     try {
       await this.#readOn();
       if (this.#missedUpTo > 0) await this.#makeUp();
     } catch (error) {
-      index.rollback(this.#shown.end, this.#shown.lastRow);
+      this.#takeBack();
       throw error;
     }
+  }
+
+  #takeBack(): void {
+    const { index, values } = this.#parts;
+    const rows: number[] = [];
+    for (let at = this.#shown.end; at < index.log.end; at++) rows.push(index.log.at(at)?.row ?? 0);
+    values.forget(rows);
+    this.#unleased = this.#unleased.filter(({ version }) => version.row <= this.#shown.lastRow);
+    index.rollback(this.#shown.end, this.#shown.lastRow);
   }
 
   #noteShown(): void {
@@ -106,6 +117,7 @@ export class CatchUp {
     const ended = lostUpTo === next && this.#missedUpTo === 0 ? await this.#endedBy(next) : undefined;
     if (ended !== undefined) return ended;
     this.#missedUpTo = Math.max(this.#missedUpTo, lostUpTo);
+    this.#misses++;
     return [];
   }
 
@@ -139,10 +151,10 @@ export class CatchUp {
   async #makeUp(): Promise<void> {
     const { index, hub } = this.#parts;
     let gone: readonly Version[] = [];
-    for (let done = 0; done < this.#missedUpTo;) {
-      done = this.#missedUpTo;
+    for (let seen = -1; seen < this.#misses;) {
+      seen = this.#misses;
       gone = await this.#goneKeys(index.lastRow);
-      await this.#readOn(); // keys that were written meanwhile have newer rows now
+      await this.#readOn(); // keys that were written meanwhile have newer rows now, or ended unseen as well
     }
     // In one turn: who reads before it sees nothing of this, and who reads after it all.
     for (const version of gone) if (index.newest(version.key) === version) index.forget(version);
@@ -204,6 +216,7 @@ export class CatchUp {
   async #eventsOf(versions: readonly Version[]): Promise<readonly KeyedEvent[]> {
     const replaced = versions.map(({ previous }) => previous).filter(isLive);
     const found = await this.#parts.values.load([...versions.filter(isLive), ...replaced]);
+    assertFound(versions, found); // what was removed meanwhile is missing when it is read anew
     return versions.map((version) => toEvent(version, version.previous, found));
   }
 

@@ -36,7 +36,7 @@ export class Confirmation {
     if (driver.shared === undefined) return this.#ofPosition(batch, compacted);
     const wasClaimed = turn.isClaimed;
     await turn.take("servers"); // a claim that stands may have run out
-    if (!turn.isClaimed) throw new DriverError("conflict", "Cannot answer: compactions cannot be kept back");
+    if (!turn.isClaimed) throw unclaimed(turn.failure);
     void turn.giveBack(busy);
     try {
       await this.#ofPosition(batch, compacted);
@@ -55,6 +55,12 @@ export class Confirmation {
     if (compactRevision > compacted)
       throw new DriverError("conflict", `Cannot answer: another server compacted at ${compactRevision}`);
   }
+}
+
+/** What says more than that it is worth another try is told as it is, such as a full disk. */
+function unclaimed(cause: unknown): Error {
+  if (cause instanceof DriverError && cause.kind !== "failed") return cause;
+  return new DriverError("conflict", "Cannot answer: compactions cannot be kept back", { cause });
 }
 
 /**

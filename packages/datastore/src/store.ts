@@ -60,6 +60,8 @@ export class MvccStore implements Store {
   readonly #recovery: Recovery;
   readonly #adoption: Adoption;
   #compactions: Promise<unknown> = Promise.resolve();
+  /** Newest compaction of another server that the compactor was told of. */
+  #adopted = 0;
   #clock: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -270,9 +272,12 @@ export class MvccStore implements Store {
     }
   }
 
+  /** What was learnt together with rows the index may know already, and the compactor not. */
   #adoptCompaction(at: number): void {
-    if (at <= this.#index.compactRevision) return;
     this.#index.compact(Math.min(at, this.#index.committed));
+    const { toldCompactRevision: told } = this.#index;
+    if (told <= this.#adopted) return;
+    this.#adopted = told;
     this.#compactor.kick();
   }
 

@@ -14,6 +14,8 @@ export class Turn {
   #claim: Claim | undefined;
   /** The claim under which the next commit is made. */
   #standing: Claim | undefined;
+  /** Why there is none, where the database refused it. */
+  failure: unknown;
 
   constructor(shared: SharedDatabase | undefined, log: Logger) {
     this.#shared = shared;
@@ -23,10 +25,12 @@ export class Turn {
   /** Never rejects: a claim is a matter of fairness, and the next commit says what is wrong. */
   async take(scope: ClaimScope): Promise<void> {
     this.#standing = undefined;
+    this.failure = undefined;
     try {
       this.#claim = await this.#shared?.claim(scope);
       this.#standing = this.#claim;
     } catch (error) {
+      this.failure = error;
       this.#log.debug({ error, scope }, "cannot claim the next commit");
     }
   }

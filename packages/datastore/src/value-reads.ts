@@ -1,4 +1,5 @@
-import type { Driver } from "./driver.ts";
+import { DriverError, type Driver } from "./driver.ts";
+import { isLive, type Version } from "./version.ts";
 
 /** A read of as many rows is worth a question of its own. */
 const ALONE_ROWS = 64;
@@ -7,6 +8,13 @@ const TOGETHER_ROWS = 256;
 
 interface Waiting extends PromiseWithResolvers<readonly (Buffer | undefined)[]> {
   readonly rows: readonly number[];
+}
+
+/** Throws DriverError where the value of a live version is not among `found`: its row is gone from the database. */
+export function assertFound(versions: readonly Version[], found: ReadonlyMap<number, Buffer>): void {
+  const missing = versions.find((version) => isLive(version) && !found.has(version.row));
+  if (missing !== undefined)
+    throw new DriverError("failed", `Cannot read value: row ${missing.row} is missing in the database`);
 }
 
 /** Reads values through the driver; small reads of one turn of the event loop become one question to the database. */

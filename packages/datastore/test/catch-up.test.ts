@@ -89,11 +89,16 @@ interface TableRow {
 class Table {
   rows: readonly TableRow[] = [];
   compactRevision = 0;
-  /** Called before rows are listed. */
+  /** Called before rows are listed, after that, and before it says where it stands. */
   onHeads: () => void = () => undefined;
+  afterHeads: () => void = () => undefined;
+  onPosition: () => void = () => undefined;
 
   get shared(): SharedDatabase {
-    const position = () => ({ lastRow: this.rows.at(-1)?.id ?? 0, compactRevision: this.compactRevision });
+    const position = () => {
+      this.onPosition();
+      return { lastRow: this.rows.at(-1)?.id ?? 0, compactRevision: this.compactRevision };
+    };
     return {
       ...{ leases: () => Promise.resolve([]), clockMs: () => Promise.resolve(0), claim: unused },
       changes: (after, limit) => Promise.resolve({ rows: this.#after(after, limit), spans: [] }),
@@ -105,7 +110,9 @@ class Table {
   async heads(after: number, limit: number): Promise<readonly ChangedRow[]> {
     await nextTurn();
     this.onHeads();
-    return this.#after(after, limit);
+    const found = this.#after(after, limit);
+    this.afterHeads();
+    return found;
   }
 
   #after(after: number, limit: number): ChangedRow[] {
@@ -181,6 +188,32 @@ test("CatchUp: what was written while it looked for gone keys is not taken for g
   };
   await catchUp.run(false);
   assert.deepEqual(shownOf(index), ["at 5", "/a 5", "/c 4"]);
+});
+
+test("CatchUp: keys are gone also where a compaction that was told of before their ends were read removes those late", async () => {
+  const table = new Table();
+  const { catchUp, index } = newCatchUp(table.shared, { heads: (after, limit) => table.heads(after, limit) });
+  table.rows = [
+    { id: 1, name: "/a" },
+    { id: 2, name: "/b" },
+  ];
+  await catchUp.run(false);
+  const left = [
+    { id: 2, name: "/b" },
+    { id: 4, name: "/c" },
+  ];
+  table.rows = [{ id: 1, name: "/a" }, ...left];
+  let asked = 0;
+  table.onPosition = () => {
+    if (++asked !== 2) return;
+    // Behind the row up to which it reads.
+    const end = { id: 5, name: "/a", prevRevision: 1, deleted: true };
+    table.rows = [{ id: 1, name: "/a" }, ...left, end, { id: 6, name: "/d" }];
+    table.compactRevision = 6;
+  };
+  table.afterHeads = () => (table.rows = [...left, { id: 6, name: "/d" }]);
+  await catchUp.run(false);
+  assert.deepEqual(shownOf(index), ["at 6", "/b 2", "/c 4", "/d 6"]);
 });
 
 test("CatchUp: keys are gone also where the driver tells of what is missing only at the end of its rows", async () => {

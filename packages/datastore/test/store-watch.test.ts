@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { nextTurn } from "@k3s/async";
+import type { Driver } from "../src/driver.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
 import { StoreWatch } from "../src/store-watch.ts";
 import type { WatchEnd } from "../src/types.ts";
@@ -21,10 +22,22 @@ function lostFirst(): MvccIndex {
   return index;
 }
 
+function oneRow(): MvccIndex {
+  const index = new MvccIndex();
+  const state = { create: 1, version: 1, deleted: false, value: undefined };
+  index.append({ key: "k", row: 1, mod: 1, lease: 0n, previous: undefined, ...state });
+  index.commit(1);
+  return index;
+}
+
 /** How a watch of all keys from the beginning ends. */
-function endOf(index: MvccIndex, learnCompaction: () => Promise<void>): Promise<WatchEnd> {
+function endOf(
+  index: MvccIndex,
+  learnCompaction: () => Promise<void>,
+  read: Driver["values"] = () => Promise.reject(new Error("not asked here")),
+): Promise<WatchEnd> {
   const failures: unknown[] = [];
-  const values = new ValueCache({ values: () => Promise.reject(new Error("not asked here")) }, 1, () => undefined);
+  const values = new ValueCache({ values: read }, 1, () => undefined);
   const parts = { index, values, hub: new WatchHub(), learnCompaction };
   const { promise, resolve } = Promise.withResolvers<WatchEnd>();
   const range = { key: Buffer.of(0), rangeEnd: Buffer.of(0), startRevision: 1 };
@@ -48,6 +61,17 @@ describe("a watch of history that is gone here", () => {
     index.compact(7);
     const end = await endOf(index, () => Promise.reject(new Error("the database is away")));
     assert.deepEqual(end, { reason: "compacted", compactRevision: 7 });
+  });
+
+  test("is not told a value that is gone, which only a compaction that is not known yet can have taken", async () => {
+    const index = oneRow();
+    const learn = () => {
+      index.compact(5);
+      return Promise.resolve();
+    };
+    const gone = (rows: readonly number[]) => Promise.resolve(rows.map(() => undefined));
+    assert.deepEqual(await endOf(index, learn, gone), { reason: "compacted", compactRevision: 5 });
+    assert.deepEqual(await endOf(oneRow(), () => Promise.resolve(), gone), { reason: "stopped" });
   });
 
   test("ends as stopped where the database cannot be asked: the client asks again", async () => {

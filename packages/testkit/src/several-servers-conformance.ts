@@ -108,6 +108,21 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     await assertOneCompacts([await database.store(t, name), await database.store(t, name)]);
   });
 
+  test("what a server that ended had only marked as compacted is removed by the other", async (t) => {
+    const name = database.newName();
+    const store = await database.store(t, name);
+    for (const value of ["1", "2", "3"]) await store.txn(overwrite("/k", value));
+    const ended = await database.open(t, { dsn: database.dsn(name) });
+    const last = Number(store.currentRevision);
+    await ended.commit({ ...emptyBatch, compactRevision: last });
+    await ended.commit(creations(last, "/new")); // told together with the compaction
+    assert.equal((await store.range(query(rangeOf("/new")))).count, 1);
+    await until("the replaced rows are gone", async () => {
+      const left = await rowIds(ended);
+      return left.includes(last) && !left.includes(last - 1) && !left.includes(last - 2);
+    });
+  });
+
   test("a write of one is read by the other at once, and told to its watch", async (t) => {
     const name = database.newName();
     const [one, other] = [await database.store(t, name), await database.store(t, name)];
