@@ -32,8 +32,11 @@ export const TAKE_TABLES = [
 ];
 export const GIVE_TABLES = ["UNLOCK TABLES", "SET SESSION autocommit=1,lock_wait_timeout=@k3s_lock_wait_timeout"];
 
-/** A renewal that was told is not taken back by one that comes late, nor by who gives the same lease to a row of kine's at the same time. */
-const LATER_END = " ON DUPLICATE KEY UPDATE ttl=VALUES(ttl),expires_at=GREATEST(expires_at,VALUES(expires_at))";
+/**
+ * A renewal that was told is not taken back by one that comes late, nor by who gives the same lease to a row of kine's at the same time. It
+ * changes what is stored also when the clock has gone back: by that other servers know that the lease is not due.
+ */
+const LATER_END = " ON DUPLICATE KEY UPDATE ttl=VALUES(ttl),expires_at=GREATEST(expires_at+1,VALUES(expires_at))";
 
 /** Error 1242: the sub-select of a condition gave two rows. */
 export const CONDITION_FAILED = 1242;

@@ -143,7 +143,7 @@ function addSide(parts: Parts, batch: CommitBatch, { leases, rowLeases }: BatchR
       `INSERT INTO kine_lease (id, ttl, expires_at)
        SELECT id, ttl, ends FROM base, unnest(${ids}::bigint[], ${ttls}::bigint[], ${ends}::bigint[]) AS l (id, ttl, ends)
        WHERE fits ORDER BY id
-       ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, expires_at = greatest(kine_lease.expires_at, excluded.expires_at)`,
+       ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, expires_at = greatest(kine_lease.expires_at + 1, excluded.expires_at)`,
     );
   }
   if (batch.endedLeases.length > 0) {

@@ -52,9 +52,12 @@ export function batchRows(batch: CommitBatch): BatchRows {
   return { rows, leases: lastingLeases(batch), rowLeases: [...rowLeases], lastRow: rows.at(-1)?.id ?? 0 };
 }
 
-/** Leases that have to be stored for the batch to be true: those it requires, those its rows name, and those it found due. */
-export function neededLeases({ rows, leases, requiredLeases, dueLeases }: CommitBatch): NeededLeases {
-  const given = new Set(leases.map(({ id }) => id));
+/**
+ * Leases that have to be stored for the batch to be true: those it requires, those its rows name, and those it found due. One that it ends
+ * without requiring it is granted in the batch itself, and never stored.
+ */
+export function neededLeases({ rows, leases, endedLeases, requiredLeases, dueLeases }: CommitBatch): NeededLeases {
+  const given = new Set([...leases.map(({ id }) => id), ...endedLeases]);
   const anyEnd = new Set<LeaseId>();
   for (const { lease } of rows) if (lease !== 0n && !given.has(lease)) anyEnd.add(lease);
   for (const id of requiredLeases) anyEnd.add(id);

@@ -2,13 +2,15 @@ import { aborted, deadline, Latest, sleep } from "@k3s/async";
 import { ConnectionUse, sumConnections, type CommitHints, type ConnectionStats, type Position } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import type { ConnectGate } from "./connect-gate.ts";
-import type { Dialect, SqlSession } from "./dialect.ts";
+import type { Announcement, Dialect, SqlSession } from "./dialect.ts";
+import { limited } from "./limited.ts";
 import { POLL_MIN_MS, PollPace } from "./poll-pace.ts";
 import { PushHealth } from "./push-health.ts";
 import { ReconnectPace } from "./reconnect-pace.ts";
 
 const PING_MS = 15_000;
 const PING_LIMIT_MS = 5000;
+const LISTEN_LIMIT = { what: "Asking the database to tell of changes", ms: 5000 };
 /** Longest wait before it listens again where the database lets it in and then refuses or ends it. */
 const LISTEN_DELAY_MAX_MS = 5000;
 const REFUSAL_HINT =
@@ -159,18 +161,27 @@ export class ChangeFeed<Session extends SqlSession> implements CommitHints {
 
   async #beginListening(session: Session): Promise<void> {
     const { dialect, log } = this.#parts;
+    const { signal } = this.#stop;
+    const onChange = ({ lastRow, isOwn }: Announcement): void => {
+      this.#push.announced(lastRow);
+      if (isOwn) this.#note(lastRow);
+      else this.#tell(lastRow);
+    };
+    const drop = () => session.destroy(new Error("The driver is closed"));
+    signal.addEventListener("abort", drop, { once: true });
     try {
-      await dialect.listen?.(session, ({ lastRow, isOwn }) => {
-        this.#push.announced(lastRow);
-        if (isOwn) this.#note(lastRow);
-        else this.#tell(lastRow);
-      });
+      const answer = limited(session, LISTEN_LIMIT, async () => dialect.listen?.(session, onChange));
+      answer.catch(() => undefined); // nobody hears it after a stop
+      await Promise.race([answer, aborted(signal)]);
+      signal.throwIfAborted();
     } catch (error) {
       if (!this.#isRefusalTold && !session.lost.aborted) {
         this.#isRefusalTold = true;
         log.warn({ error, hint: REFUSAL_HINT }, "the database does not tell of changes: it is asked for them instead");
       }
       throw error;
+    } finally {
+      signal.removeEventListener("abort", drop);
     }
   }
 

@@ -60,7 +60,7 @@ function listen(t: TestContext, onListen: Answer) {
   const feed = new ChangeFeed(parts);
   t.after(() => feed.stop());
   feed.start(() => undefined);
-  return seen;
+  return Object.assign(seen, { feed });
 }
 
 async function atLeast(count: number, seen: Latest<number>): Promise<void> {
@@ -75,6 +75,18 @@ async function sixAttempts({ at, attempts }: ReturnType<typeof listen>): Promise
 }
 
 describe("listening for changes", () => {
+  test("is given up when the database stands still, tried again, and ends with the driver", async (t) => {
+    const silent = new Promise<void>(() => undefined);
+    const seen = listen(t, () => silent);
+    await atLeast(1, seen.attempts);
+    const first = seen.last;
+    await atLeast(2, seen.attempts);
+    assert.equal(first.lost.aborted, true);
+    await seen.feed.stop();
+    assert.equal(seen.last.lost.aborted, true);
+    assert.deepEqual(seen.lines, []);
+  });
+
   test("is tried at growing distances where the database refuses it, and the log is told once", async (t) => {
     const seen = listen(t, () => Promise.reject(new Error("cannot execute LISTEN during recovery")));
     const tookMs = await sixAttempts(seen);

@@ -28,8 +28,30 @@ export function severalServersConformance(database: SqlTestDatabase, holdLock: H
     const name = database.newName();
     const driver = await database.open(t, { dsn: database.dsn(name) });
     const ending = (expiresAtMs: number) => [{ id: 5n, ttlSeconds: 60, expiresAtMs }];
-    for (const expiresAtMs of [7, 9, 8]) await driver.commit({ ...emptyBatch, leases: ending(expiresAtMs) });
-    assert.deepEqual(await driver.shared?.leases(), ending(9));
+    for (const expiresAtMs of [7, 9]) await driver.commit({ ...emptyBatch, leases: ending(expiresAtMs) });
+    await driver.commit({ ...emptyBatch, leases: ending(8) });
+    assert.deepEqual(await driver.shared?.leases(), ending(10));
+  });
+
+  test("a renewal keeps others from ending the lease also when the clock has gone back", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const ending = (expiresAtMs: number) => [{ id: 5n, ttlSeconds: 60, expiresAtMs }];
+    await driver.commit({ ...emptyBatch, leases: ending(9000) });
+    await driver.commit({ ...emptyBatch, leases: ending(4000), requiredLeases: [5n] });
+    const due = { endedLeases: [5n], dueLeases: [{ id: 5n, expiresAtMs: 9000 }] };
+    await assert.rejects(driver.commit({ ...emptyBatch, ...due }), { kind: "conflict" });
+    assert.equal((await driver.shared?.leases())?.length, 1);
+  });
+
+  test("a lease that a commit grants, gives to a key and ends need not be stored before, one that it only ends must be", async (t) => {
+    const name = database.newName();
+    const driver = await database.open(t, { dsn: database.dsn(name) });
+    const plain = creations(0, "/leased");
+    const batch = { ...plain, rows: plain.rows.map((row) => ({ ...row, lease: 77n })), endedLeases: [77n] };
+    await assert.rejects(driver.commit({ ...batch, requiredLeases: [77n] }), { kind: "conflict" });
+    await driver.commit(batch);
+    assert.deepEqual([await rowIds(driver), await driver.shared?.leases()], [[1], []]);
   });
 
   test("hard case 36, O8: compare-and-set from two servers gives each revision once, and both watch all of it in order", async (t) => {
