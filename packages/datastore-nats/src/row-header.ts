@@ -1,4 +1,5 @@
 import type { LeaseId, RowSpan } from "@k3s/datastore";
+import { formatLease, parseLease } from "./lease-hex.ts";
 import type { SideNote } from "./row-record.ts";
 
 /** Present in every message of ours: what of a row is not in kine's value, and what a load would else have to unpack. */
@@ -29,7 +30,7 @@ const ROW = /^([cudbkxn]) (\d{1,16}) (\d{1,16}) (\d{1,16}) ([0-9a-f]{1,16}) (?:(
 export function formatRowHeader(row: RowHeader): string {
   const span = row.span === undefined ? "-" : `${row.span.first}-${row.span.last}`;
   const numbers = `${row.createRevision} ${row.prevRevision} ${row.ttlSeconds}`;
-  return `${row.kind} ${numbers} ${row.lease.toString(16)} ${span} ${row.writer}`;
+  return `${row.kind} ${numbers} ${formatLease(row.lease)} ${span} ${row.writer}`;
 }
 
 /** undefined: not written by us. */
@@ -42,7 +43,7 @@ export function parseRowHeader(text: string): RowHeader | undefined {
     createRevision: Number(create),
     prevRevision: Number(prev),
     ttlSeconds: Number(ttl),
-    lease: BigInt(`0x${lease}`),
+    lease: parseLease(lease),
     span: first === undefined ? undefined : { first: Number(first), last: Number(last) },
     writer,
   };
@@ -50,8 +51,8 @@ export function parseRowHeader(text: string): RowHeader | undefined {
 
 /** The text of {@link NOTE_HEADER}: `id:ttl:end` in the order granted, then `-id` for what ended. */
 export function formatNote({ leases, endedLeases }: SideNote): string {
-  const granted = leases.map(({ id, ttlSeconds, expiresAtMs }) => `${id.toString(16)}:${ttlSeconds}:${expiresAtMs}`);
-  return [...granted, ...endedLeases.map((id) => `-${id.toString(16)}`)].join(" ");
+  const granted = leases.map(({ id, ttlSeconds, expiresAtMs }) => `${formatLease(id)}:${ttlSeconds}:${expiresAtMs}`);
+  return [...granted, ...endedLeases.map((id) => `-${formatLease(id)}`)].join(" ");
 }
 
 const GRANTED = /^([0-9a-f]{1,16}):(\d{1,16}):(\d{1,16})$/;
@@ -64,11 +65,11 @@ export function parseNote(text: string): SideNote | undefined {
   return {
     leases: words.flatMap((word) => {
       const [, id, ttl, end] = GRANTED.exec(word) ?? [];
-      return id === undefined ? [] : [{ id: BigInt(`0x${id}`), ttlSeconds: Number(ttl), expiresAtMs: Number(end) }];
+      return id === undefined ? [] : [{ id: parseLease(id), ttlSeconds: Number(ttl), expiresAtMs: Number(end) }];
     }),
     endedLeases: words.flatMap((word) => {
       const [, id] = ENDED.exec(word) ?? [];
-      return id === undefined ? [] : [BigInt(`0x${id}`)];
+      return id === undefined ? [] : [parseLease(id)];
     }),
   };
 }

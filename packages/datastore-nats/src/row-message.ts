@@ -1,5 +1,6 @@
 import type { LeaseId, NewRow, RowHead, RowSpan } from "@k3s/datastore";
 import { packKineValue, unpackKineValue } from "./kine-value.ts";
+import { formatLease } from "./lease-hex.ts";
 import { framedBytes } from "./s2-frames.ts";
 import {
   formatNote,
@@ -81,6 +82,7 @@ export class RowMessages {
 
   /** Tells of ended leases where no row can. */
   ofNote(note: SideNote): OutgoingMessage {
+    const [ended] = note.endedLeases;
     const header: RowHeader = {
       kind: "n",
       createRevision: 0,
@@ -91,7 +93,7 @@ export class RowMessages {
       writer: this.#writer,
     };
     return {
-      subject: this.#subjects.ofName(`${NOTE_PREFIX}${note.endedLeases[0]?.toString(16) ?? ""}`) ?? "",
+      subject: this.#subjects.ofName(`${NOTE_PREFIX}${ended === undefined ? "" : formatLease(ended)}`) ?? "",
       headers: [
         [ROW_HEADER, formatRowHeader(header)],
         [NOTE_HEADER, formatNote(note)],

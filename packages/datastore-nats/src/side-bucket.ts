@@ -4,6 +4,7 @@ import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { Follower } from "./follower.ts";
 import { followerPrefix } from "./history-guard.ts";
+import { formatLease, parseLease } from "./lease-hex.ts";
 import { REQUEST_MS, type NatsLink } from "./nats-link.ts";
 import type { SideNote, StoredMessage } from "./row-record.ts";
 
@@ -172,7 +173,7 @@ export class SideBucket {
   async #putLease(record: LeaseRecord, lastRow: number, replaced: number | undefined): Promise<void> {
     const { id, ttlSeconds, expiresAtMs } = record;
     const after = Math.max(lastRow, this.#leases.get(id)?.after ?? 0); // it may be renewed here before its row is read
-    const key = `lease.${id.toString(16)}`;
+    const key = `lease.${formatLease(id)}`;
     try {
       const seq = await this.#put(key, `${ttlSeconds} ${expiresAtMs} ${after}`, replaced);
       this.#noteEntry(id, seq);
@@ -195,7 +196,7 @@ export class SideBucket {
   }
 
   async putRowLease(row: number, lease: LeaseId): Promise<void> {
-    await this.#put(`row.${row}`, lease.toString(16));
+    await this.#put(`row.${row}`, formatLease(lease));
     this.#rowLeases.set(row, lease);
   }
 
@@ -244,7 +245,7 @@ export class SideBucket {
   async #forgetOne(id: LeaseId): Promise<void> {
     const seq = this.#entries.get(id);
     if (seq !== undefined && this.#ends.has(id) && !this.#leases.has(id)) {
-      await this.#remove(`lease.${id.toString(16)}`, seq);
+      await this.#remove(`lease.${formatLease(id)}`, seq);
       if (this.#entries.get(id) !== seq) return; // an entry came meanwhile, which is next
       this.#entries.delete(id);
     }
@@ -261,7 +262,7 @@ export class SideBucket {
     const present = new Set<LeaseId>();
     for await (const { subject } of messages.replay({ from: 1, to: last, headersOnly: true })) {
       const [, hex] = LEASE_KEY.exec(subject.slice(this.#prefix.length)) ?? [];
-      if (hex !== undefined) present.add(BigInt(`0x${hex}`));
+      if (hex !== undefined) present.add(parseLease(hex));
     }
     await this.fresh(); // a renewal takes the place of the entry before it
     for (const [id, { seq }] of this.#leases) {
@@ -313,10 +314,10 @@ export class SideBucket {
     const [, lease, ttl, end, after] = LEASE.exec(`${key} ${text}`) ?? [];
     const [, row, rowLease] = ROW_LEASE.exec(`${key} ${text}`) ?? [];
     if (lease !== undefined) {
-      const record = { id: BigInt(`0x${lease}`), ttlSeconds: Number(ttl), expiresAtMs: Number(end) };
+      const record = { id: parseLease(lease), ttlSeconds: Number(ttl), expiresAtMs: Number(end) };
       this.#noteEntry(record.id, seq);
       this.#take({ record, after: Number(after), seq });
-    } else if (row !== undefined) this.#rowLeases.set(Number(row), BigInt(`0x${rowLease ?? "0"}`));
+    } else if (row !== undefined) this.#rowLeases.set(Number(row), parseLease(rowLease ?? "0"));
     else if (key === "compacted" && /^\d{1,16}$/.test(text)) this.#learnCompacted(Number(text), seq);
   }
 

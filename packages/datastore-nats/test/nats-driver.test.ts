@@ -10,6 +10,7 @@ import { RowTail } from "../src/row-tail.ts";
 import { RowWriter } from "../src/row-writer.ts";
 import { SideBucket } from "../src/side-bucket.ts";
 import { Subjects } from "../src/subjects.ts";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { until } from "@k3s/testkit";
 import { KinePeer } from "./support/kine-peer.ts";
@@ -95,6 +96,46 @@ describe("commit()", () => {
       ],
     );
     assert.deepEqual(side.spans, [{ first: 1, last: 2 }]);
+  });
+
+  test("tells another server of a lease with a negative id, and of the transaction that names it", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const leases = [{ id: -5n, ttlSeconds: 60, expiresAtMs: 1_800_000_000_000 }];
+    const [rows, spans] = [[row(1, "/a"), row(2, "/b", { lease: -5n })], [{ first: 1, last: 2 }]];
+    await one.commit({ ...nothing, leases });
+    await one.commit({ ...nothing, rows, spans });
+    assert.deepEqual(await two.side(), { leases, rowLeases: new Map([[2, -5n]]), spans });
+    assert.deepEqual(ids(await two.heads(0, 10)), [1, 2]);
+    assert.deepEqual(await sharedOf(two).leases(), leases);
+    const changes = await sharedOf(two).changes(0, 10);
+    assert.deepEqual(
+      changes.rows.map(({ name, lease, value }) => [name, lease, value?.toString()]),
+      [
+        ["/a", 0n, "value 1"],
+        ["/b", -5n, "value 2"],
+      ],
+    );
+    assert.deepEqual([changes.spans, (await sharedOf(two).position()).lastRow], [spans, 2]);
+  });
+
+  test("tells another server of the end of a lease with a negative id, and removes its entry", async (t) => {
+    const server = await startNats(t);
+    const [one, two] = [await openDriver(t, server), await openDriver(t, server)];
+    const connection = await connect({ servers: server.endpoint });
+    t.after(() => connection.close());
+    const { streams } = await jetstreamManager(connection);
+    const entry = () => streams.getMessage("KV_kine-k3s", { last_by_subj: "$KV.kine-k3s.lease.fffffffffffffffb" });
+    const leases = [{ id: -5n, ttlSeconds: 60, expiresAtMs: 1_800_000_000_000 }];
+    await one.commit({ ...nothing, leases, rowLeases: [[1, -5n]] });
+    assert.notEqual(await entry(), null);
+    const told = await two.side();
+    assert.deepEqual([told.leases, told.rowLeases], [leases, new Map([[1, -5n]])]);
+    await two.commit({ ...nothing, endedLeases: [-5n], requiredLeases: [-5n] });
+    await two.commit({ ...nothing, after: 1, rows: [row(2, "/a")] }); // behind the removal
+    assert.equal(await entry(), null);
+    await sharedOf(one).changes(0, 10);
+    assert.deepEqual(await sharedOf(one).leases(), []);
   });
 
   test("keeps none of its own rows for a reader once they are stored, and reads them all the same", async (t) => {

@@ -36,6 +36,25 @@ describe("Store on NATS", () => {
     ]);
   });
 
+  test("keeps a lease with a negative id over a restart, with the keys that go with it", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    await store.leaseGrant({ id: -5n, ttlSeconds: 600 });
+    await store.txn(just(put("/a", "1"), put("/b", "1", -5n)));
+    await store.close();
+    const again = await openTestStore(t, server);
+    const health = '/registry/health={"health":"true"}@2';
+    assert.deepEqual(texts(await again.range(everything())), ["/a=1@4", "/b=1@4", health]);
+    const lease = await again.leaseTimeToLive(-5n);
+    assert.deepEqual([lease.grantedTtlSeconds, lease.keys.map(String)], [600, ["/b"]]);
+    await again.leaseRevoke(-5n);
+    assert.deepEqual(texts(await again.range(everything())), ["/a=1@4", health]);
+    await again.close();
+    const last = await openTestStore(t, server);
+    assert.deepEqual(texts(await last.range(everything())), ["/a=1@4", health]);
+    assert.deepEqual(await last.leaseList(), []);
+  });
+
   test("two servers see each other's writes at once, in one order, each once", async (t) => {
     const server = await startNats(t);
     const [one, two] = [await openTestStore(t, server), await openTestStore(t, server)];

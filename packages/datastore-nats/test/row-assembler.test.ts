@@ -147,6 +147,9 @@ describe("RowAssembler.missing()", () => {
   });
 });
 
+/** Ids at both ends of 64 bits with a sign, and negative ones with few digits. */
+const SIGNED_LEASES = [-1n, -5n, -(2n ** 63n), 2n ** 63n - 1n];
+
 describe("parseRowHeader()", () => {
   const plain: RowHeader = {
     kind: "u",
@@ -160,6 +163,18 @@ describe("parseRowHeader()", () => {
   test("is the inverse of formatRowHeader()", () => {
     for (const row of [plain, { ...plain, span: undefined, lease: 0n, kind: "d" as const }])
       assert.deepEqual(parseRowHeader(formatRowHeader(row)), row);
+  });
+
+  for (const lease of SIGNED_LEASES)
+    test(`gives back lease ${lease}`, () => {
+      assert.equal(parseRowHeader(formatRowHeader({ ...plain, lease }))?.lease, lease);
+    });
+
+  test("reads positive leases as they have always been written", () => {
+    const text = "u 2 1 0 4d - w";
+    const row = parseRowHeader(text) ?? assert.fail();
+    assert.equal(row.lease, 77n);
+    assert.equal(formatRowHeader(row), text);
   });
 
   test("knows what is none", () => {
@@ -181,4 +196,12 @@ describe("parseNote()", () => {
     assert.equal(parseNote(""), undefined);
     assert.deepEqual(parseNote("-x 1:2 junk"), { leases: [], endedLeases: [] });
   });
+
+  for (const id of SIGNED_LEASES)
+    test(`gives back lease ${id}, granted and ended`, () => {
+      const granted = { leases: [{ id, ttlSeconds: 60, expiresAtMs: 7 }], endedLeases: [] };
+      const ended = { leases: [], endedLeases: [id] };
+      assert.deepEqual(parseNote(formatNote(granted)), granted);
+      assert.deepEqual(parseNote(formatNote(ended)), ended);
+    });
 });

@@ -148,6 +148,20 @@ export function driverConformance(label: string, open: OpenDriver): void {
       assert.deepEqual(side.spans, [{ first: 2, last: 3 }]);
     });
 
+    test("rows in a transaction name leases with negative ids, which are stored as well", async (t) => {
+      const driver = await open(t);
+      const [few, least] = [-5n, -(2n ** 63n)];
+      const leases = [few, least].map((id) => ({ id, ttlSeconds: 60, expiresAtMs: 7 }));
+      const spans = [{ first: 1, last: 2 }];
+      await driver.commit({ ...nothing, leases });
+      await driver.commit({ ...nothing, rows: [row(1, "/a"), row(2, "/b", { lease: few })], spans });
+      await driver.commit({ ...nothing, after: 2, rowLeases: [[1, least]] });
+      const side = await driver.side();
+      assert.deepEqual(idsOf(await driver.heads(0, 10)), [1, 2]);
+      assert.deepEqual(new Set(side.leases), new Set(leases));
+      assert.deepEqual([side.rowLeases.get(1), side.rowLeases.get(2), side.spans], [least, few, spans]);
+    });
+
     test("commit() moves the compaction marker forward only", async (t) => {
       const driver = await open(t);
       await driver.commit({ ...nothing, rows: [row(1, "compact_rev_key")] });
