@@ -6,6 +6,7 @@ import { Committer } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
 import { foreignRowsOf, type Driver } from "./driver.ts";
 import { sideDraft, type Plan } from "./draft.ts";
+import { Follow } from "./follow.ts";
 import { HistoryHash } from "./history-hash.ts";
 import { Leases } from "./leases.ts";
 import { ReadIndex } from "./read-index.ts";
@@ -59,6 +60,7 @@ export class MvccStore implements Store {
   readonly #readIndex: ReadIndex | undefined;
   readonly #recovery: Recovery;
   readonly #adoption: Adoption;
+  readonly #follow: Follow;
   #compactions: Promise<unknown> = Promise.resolve();
   /** Newest compaction of another server that the compactor was told of. */
   #adopted = 0;
@@ -92,6 +94,7 @@ export class MvccStore implements Store {
     });
     this.#adoption = new Adoption({ committer: this.#committer, leases: this.#leases, index, log, signal });
     this.#readIndex = this.#openReadIndex();
+    this.#follow = new Follow({ fresh: () => this.fresh(), log, signal });
   }
 
   get currentRevision(): Revision {
@@ -120,10 +123,10 @@ export class MvccStore implements Store {
     this.#clock = this.#leases.run(this.#committer);
     this.#compactor.kick();
     const { shared, guests } = this.#driver;
-    (shared ?? guests)?.onChange(() => void this.#follow());
+    (shared ?? guests)?.onChange(() => void this.#follow.told());
     const index = this.#index;
     guests?.compare(() => ({ lastRow: index.committed, compactRevision: index.compactRevision }));
-    await this.#follow();
+    await this.#follow.told();
   }
 
   fresh(): Promise<void> {
@@ -227,7 +230,7 @@ export class MvccStore implements Store {
   async #close(): Promise<void> {
     this.#stop.abort(new Error("The store is closed"));
     await this.#committer.close();
-    await Promise.all([this.#clock, this.#compactor.idle()]);
+    await Promise.all([this.#clock, this.#compactor.idle(), this.#follow.idle()]);
     this.#hub.stop();
     await this.#driver.close();
   }
@@ -261,15 +264,6 @@ export class MvccStore implements Store {
       catchUp: () => this.#committer.settle(),
       onCompacted: (at) => this.#adoptCompaction(at),
     });
-  }
-
-  /** Another server may have written. */
-  async #follow(): Promise<void> {
-    try {
-      await this.fresh();
-    } catch (error) {
-      this.#log.debug({ error }, "cannot follow the datastore"); // the next change or read tries again, and says so
-    }
   }
 
   /** What was learnt together with rows the index may know already, and the compactor not. */
