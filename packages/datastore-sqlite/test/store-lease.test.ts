@@ -3,7 +3,8 @@ import { describe, test } from "node:test";
 import { DriverError, openStore, StoreError, type CommitBatch, type StoreErrorReason } from "@k3s/datastore";
 import { WatchRecorder, withCommit } from "@k3s/testkit";
 import { openSqliteDriver } from "../src/index.ts";
-import { create, just, put, query, rangeOf } from "./support/ops.ts";
+import { brokenStore, failed } from "./support/broken-driver.ts";
+import { below, create, del, just, put, query, rangeOf } from "./support/ops.ts";
 import { sql } from "./support/python.ts";
 import { silent, storeAt, tempDatabase, tempStore } from "./support/temp-store.ts";
 
@@ -104,6 +105,39 @@ describe("leases", () => {
     assert.equal((await store.range(query(rangeOf("/a")))).count, 0);
     await assert.rejects(store.leaseRevoke(id), reason("leaseNotFound"));
     await assert.rejects(store.leaseKeepAlive(id), reason("leaseNotFound"));
+  });
+
+  test("a lease has the keys that are live under it after deletions, moves, a commit that failed and a restart", async (t) => {
+    const { store, driver, path } = await brokenStore(t);
+    for (const id of [5n, 6n]) await store.leaseGrant({ id, ttlSeconds: 600 });
+    const names = (folder: string) => Array.from({ length: 100 }, (_, i) => `/${folder}/${i}`).toSorted();
+    const puts = (folder: string, lease: bigint) => just(...names(folder).map((key) => put(key, "", { lease })));
+    for (const folder of ["deleted", "kept", "moved"]) await store.txn(puts(folder, 5n));
+    const [begun, end] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    let commits = 0;
+    driver.commitWith = async (batch, real) => {
+      if (++commits === 2) throw failed();
+      begun.resolve(undefined);
+      await end.promise;
+      await real(batch);
+    };
+    const changed = [store.txn(puts("moved", 6n)), store.txn(just(del("/deleted/", "/deleted0")))];
+    await begun.promise;
+    const refused = assert.rejects(store.txn(just(del("/kept/", "/kept0"))), reason("unavailable"));
+    end.resolve(undefined);
+    await Promise.all([...changed, refused]);
+    const keysOf = async (from: Pick<typeof store, "leaseTimeToLive">) =>
+      Promise.all([5n, 6n].map(async (id) => (await from.leaseTimeToLive(id)).keys.map(String)));
+    assert.deepEqual(await keysOf(store), [names("kept"), names("moved")]);
+    await store.close();
+    const again = await storeAt(t, path);
+    assert.deepEqual(await keysOf(again), [names("kept"), names("moved")]);
+    await again.leaseRevoke(5n);
+    const left = await Promise.all(["/kept/", "/moved/"].map((folder) => again.range(query(below(folder)))));
+    assert.deepEqual(
+      left.map(({ count }) => count),
+      [0, 100],
+    );
   });
 
   test("the remaining time survives a restart, a renewal too", async (t) => {

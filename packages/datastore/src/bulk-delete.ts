@@ -2,6 +2,7 @@ import { nextTurn } from "@k3s/async";
 import type { LoneChange } from "./committer.ts";
 import { emptyBatch, type CommitBatch, type DriverTraits, type NewRow } from "./driver.ts";
 import { toInterval, type Interval } from "./key-range.ts";
+import type { LeaseBook } from "./lease-book.ts";
 import { NEWEST, type MvccIndex } from "./mvcc-index.ts";
 import { nameOfKey } from "./names.ts";
 import type { DeleteOp, Txn, TxnResult } from "./types.ts";
@@ -17,6 +18,7 @@ const SLICE_KEYS = 2000;
 interface BulkDeleteParts {
   readonly index: MvccIndex;
   readonly values: ValueCache;
+  readonly leases: LeaseBook;
   readonly traits: DriverTraits;
 }
 
@@ -53,15 +55,18 @@ export class BulkDelete implements LoneChange<TxnResult> {
   }
 
   async show(): Promise<TxnResult> {
-    const { index, values } = this.#parts;
+    const { index, values, leases } = this.#parts;
     const versions = this.#versions;
     this.#versions = [];
     const last = this.#first + versions.length - 1;
     const deletion = { mod: last };
     for (let start = 0; start < versions.length; start += SLICE_KEYS) {
       const slice = versions.slice(start, start + SLICE_KEYS);
-      for (const [i, previous] of slice.entries())
-        index.append(new SharedTombstone(previous, this.#first + start + i, deletion));
+      for (const [i, previous] of slice.entries()) {
+        const tombstone = new SharedTombstone(previous, this.#first + start + i, deletion);
+        index.append(tombstone);
+        leases.attach(tombstone);
+      }
       values.forget(slice.map(({ row }) => row));
       await nextTurn();
     }

@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { LeaseRecord } from "./driver.ts";
 import type { EndClock } from "./end-clock.ts";
+import { LeaseKeys } from "./lease-keys.ts";
+import type { MvccIndex } from "./mvcc-index.ts";
 import type { LeaseId } from "./types.ts";
-import type { Key } from "./version.ts";
+import { isLive, type Version } from "./version.ts";
 
 /** A lease in memory. Deadlines are monotonic: a step of the wall clock ends no lease. */
 export interface Lease {
@@ -11,19 +13,23 @@ export interface Lease {
   readonly deadlineMs: number;
   /** The end as it is on disk. */
   readonly expiresAtMs: number;
-  /** Keys that were ever attached and may still be: the index tells which are. */
-  readonly keys: Set<Key>;
+  /** Also keys that have left: the index tells which are attached. */
+  readonly keys: LeaseKeys;
 }
 
 /** All leases that are granted and have not ended, pending changes included. */
 export class LeaseBook {
   readonly #leases = new Map<LeaseId, Lease>();
   readonly #clock: EndClock;
+  readonly #index: MvccIndex;
   readonly #onEarlier: (deadlineMs: number) => void;
+  /** Whose keys are to be tidied. */
+  readonly #untidy = new Set<LeaseId>();
 
   /** `onEarlier` is told of every new deadline. */
-  constructor(clock: EndClock, onEarlier: (deadlineMs: number) => void) {
+  constructor(clock: EndClock, index: MvccIndex, onEarlier: (deadlineMs: number) => void) {
     this.#clock = clock;
+    this.#index = index;
     this.#onEarlier = onEarlier;
   }
 
@@ -46,6 +52,26 @@ export class LeaseBook {
 
   delete(id: LeaseId): void {
     this.#leases.delete(id);
+  }
+
+  /** Tells the leases of a version that is on top of its key, and of the one that it replaced. */
+  attach({ key, lease, previous }: Version): void {
+    if (lease !== 0n) this.#tell(lease, (keys) => keys.add(key));
+    if (isLive(previous) && previous.lease !== 0n && previous.lease !== lease)
+      this.#tell(previous.lease, (keys) => keys.noteLeft());
+  }
+
+  /** Looks at the next of the keys that may have left their lease, `limit` at most. Any time: what is pending may still be taken back. */
+  tidy(limit: number): void {
+    let left = limit;
+    let leases = this.#untidy.size;
+    for (const id of this.#untidy) {
+      if (left <= 0 || leases-- === 0) return;
+      const keys = this.get(id)?.keys;
+      left -= Math.max(1, keys?.tidy(this.#index, left) ?? 0);
+      this.#untidy.delete(id);
+      if (keys?.isUntidy === true) this.#untidy.add(id); // behind the others
+    }
   }
 
   /** Leases whose time is over. */
@@ -86,12 +112,19 @@ export class LeaseBook {
     this.#learn(records.filter(({ id }) => this.get(id) === before.get(id)));
   }
 
+  #tell(id: LeaseId, change: (keys: LeaseKeys) => void): void {
+    const keys = this.get(id)?.keys;
+    if (keys === undefined) return;
+    change(keys);
+    if (keys.isUntidy) this.#untidy.add(id);
+  }
+
   /** Takes leases and renewals over that are on disk; forgets nothing. */
   #learn(records: readonly LeaseRecord[]): void {
     for (const record of records) {
       const known = this.#leases.get(record.id);
       if (known?.expiresAtMs === record.expiresAtMs) continue;
-      this.set({ ...this.#fromRecord(record), keys: known?.keys ?? new Set() });
+      this.set({ ...this.#fromRecord(record), keys: known?.keys ?? new LeaseKeys(record.id) });
     }
   }
 
@@ -110,7 +143,7 @@ export function startLease(
   const ttlMs = ttlSeconds * 1000;
   const expiresAtMs = clock.endIn(ttlMs);
   return {
-    lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, expiresAtMs, keys: new Set() },
+    lease: { id, ttlSeconds, deadlineMs: performance.now() + ttlMs, expiresAtMs, keys: new LeaseKeys(id) },
     record: { id, ttlSeconds, expiresAtMs },
   };
 }

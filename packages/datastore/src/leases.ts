@@ -11,7 +11,7 @@ import type { MvccIndex } from "./mvcc-index.ts";
 import type { Unleased } from "./row-reader.ts";
 import { StoreError } from "./store-errors.ts";
 import { leaseNotFound, TxnWrites } from "./txn-writes.ts";
-import type { LeaseId, LeaseInfo, Revision } from "./types.ts";
+import type { LeaseId, LeaseInfo, LeaseTerm, Revision } from "./types.ts";
 import { revision } from "./types.ts";
 import type { ValueCache } from "./value-cache.ts";
 import { isLive, keyBytes, versionAt, type Version } from "./version.ts";
@@ -23,6 +23,10 @@ const MIN_TTL_SECONDS = 2;
 const RETRY_MS = 1000;
 /** Leases that end side by side, where one commit takes several. */
 const ENDS_AT_ONCE = 64;
+/** Keys of leases that are looked at for each version read: at less than two they might leave faster than they are found. */
+const LOOKS_PER_VERSION = 2;
+/** The same for a commit, which has a few hundred rows at most unless it is a bulk deletion: about a millisecond. */
+const LOOKS_PER_COMMIT = 1000;
 /** The lease of a row of kine's is its id with this in front: every server names the same one without asking another. */
 const ROW_LEASE = 0x6bn << 56n;
 
@@ -50,7 +54,7 @@ export class Leases {
     this.#parts = parts;
     const { shared } = parts.driver;
     this.#ends = new EndClock(shared && (() => shared.clockMs()));
-    this.book = new LeaseBook(this.#ends, (deadlineMs) => this.#clock.notice(deadlineMs));
+    this.book = new LeaseBook(this.#ends, parts.index, (deadlineMs) => this.#clock.notice(deadlineMs));
     this.#clock = new LeaseClock({
       nextDeadlineMs: () => this.book.nextDeadlineMs(),
       onDue: () => this.#expire(),
@@ -82,7 +86,13 @@ export class Leases {
 
   /** Tells the leases of keys that were read from disk. */
   attach(versions: readonly Version[]): void {
-    for (const { key, lease } of versions) if (lease !== 0n) this.book.get(lease)?.keys.add(key);
+    for (const version of versions) this.book.attach(version);
+    this.book.tidy(LOOKS_PER_VERSION * versions.length);
+  }
+
+  /** Drops some of the keys that have left their lease. After each commit: only what is durable can be dropped. */
+  tidy(): void {
+    this.book.tidy(LOOKS_PER_COMMIT);
   }
 
   /** Asks a shared database for leases that other servers granted, renewed or ended. */
@@ -97,7 +107,7 @@ export class Leases {
   }
 
   /** Plans a new lease; id 0 lets us choose. */
-  grant(asked: LeaseId, ttlSeconds: number): Draft<LeaseInfo> {
+  grant(asked: LeaseId, ttlSeconds: number): Draft<LeaseTerm> {
     if (ttlSeconds > MAX_TTL_SECONDS)
       throw new StoreError(
         "leaseTtlTooLarge",
@@ -108,18 +118,18 @@ export class Leases {
     const id = asked === 0n ? this.book.unusedId() : asked;
     const { lease, record } = startLease(this.#ends, { id, ttlSeconds: Math.max(ttlSeconds, MIN_TTL_SECONDS) });
     this.book.set(lease);
-    return sideDraft(this.#info(lease), { leases: [record] }, () => this.book.delete(id));
+    return sideDraft(termOf(lease), { leases: [record] }, () => this.book.delete(id));
   }
 
   /** Plans a full new term. Throws when there is no such lease, or when its end has begun. */
-  renew(id: LeaseId): Draft<LeaseInfo> {
+  renew(id: LeaseId): Draft<LeaseTerm> {
     const old = this.#get(id);
     if (old.expiresAtMs === ENDING_MS) throw leaseNotFound(id);
     const { lease, record } = startLease(this.#ends, { id, ttlSeconds: old.ttlSeconds });
     const renewed = { ...lease, keys: old.keys };
     this.book.set(renewed);
     const changes = { leases: [record], requiredLeases: [id] };
-    return sideDraft(this.#info(renewed), changes, () => this.book.set(old));
+    return sideDraft(termOf(renewed), changes, () => this.book.set(old));
   }
 
   /** Plans the end of a lease and of its keys. Throws when there is no such lease. */
@@ -167,8 +177,9 @@ export class Leases {
   /** What is known of a lease; -1 s remaining when there is none. */
   describe(id: LeaseId): LeaseInfo {
     const lease = this.book.get(id);
-    if (lease !== undefined) return this.#info(lease);
-    return { id, grantedTtlSeconds: 0, remainingTtlSeconds: -1, keys: [] };
+    if (lease === undefined) return { id, grantedTtlSeconds: 0, remainingTtlSeconds: -1, keys: [] };
+    const attached = this.#attached(lease, this.#parts.index.committed);
+    return { ...termOf(lease), keys: attached.map(({ key }) => keyBytes(key)) };
   }
 
   /** Keys that wait for {@link adopt}: should another server's lease for one end before, it ends the key too. */
@@ -195,8 +206,8 @@ export class Leases {
         leases.push(record);
         this.book.set(lease);
       }
-      this.book.get(id)?.keys.add(version.key);
       version.lease = id;
+      this.book.attach(version);
       rowLeases.push([version.row, id]);
     }
     const undo = () => {
@@ -210,15 +221,6 @@ export class Leases {
     const lease = this.book.get(id);
     if (lease === undefined) throw leaseNotFound(id);
     return lease;
-  }
-
-  #info(lease: Lease): LeaseInfo {
-    return {
-      id: lease.id,
-      grantedTtlSeconds: lease.ttlSeconds,
-      remainingTtlSeconds: Math.max(0, Math.ceil((lease.deadlineMs - performance.now()) / 1000)),
-      keys: this.#attached(lease, this.#parts.index.committed).map(({ key }) => keyBytes(key)),
-    };
   }
 
   #attached(lease: Lease, at: number): Version[] {
@@ -256,6 +258,12 @@ export class Leases {
     failpoint("lease.expire");
     await this.#committer?.run((pinned) => this.#planExpiry(id, pinned));
   }
+}
+
+/** What there is to tell without a look at its keys. */
+function termOf({ id, ttlSeconds, deadlineMs }: Lease): LeaseTerm {
+  const remainingTtlSeconds = Math.max(0, Math.ceil((deadlineMs - performance.now()) / 1000));
+  return { id, grantedTtlSeconds: ttlSeconds, remainingTtlSeconds };
 }
 
 /** Whether a lease is that of a row of kine's. */

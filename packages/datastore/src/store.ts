@@ -24,6 +24,7 @@ import type {
   DatabaseSnapshot,
   LeaseId,
   LeaseInfo,
+  LeaseTerm,
   RangeQuery,
   RangeResult,
   Revision,
@@ -88,7 +89,10 @@ export class MvccStore implements Store {
       index,
       values,
       log,
-      publish: (events, at) => this.#hub.publish(events, at),
+      publish: (events, at) => {
+        this.#hub.publish(events, at);
+        this.#leases.tidy();
+      },
       publishFromLog: (interval, at) => this.#hub.publishFromLog(interval, { from: at, to: at }),
       reload: (onFailure, withLeases) => this.#recovery.run(onFailure, withLeases),
     });
@@ -142,7 +146,7 @@ export class MvccStore implements Store {
   async txn(txn: Txn, { caller, isFresh = false }: TxnOptions = {}): Promise<TxnResult> {
     checkTxn(txn, this.#driver);
     const parts = { index: this.#index, values: this.#values, leases: this.#leases.book };
-    const deletion = BulkDelete.of(txn, { index: this.#index, values: this.#values, traits: this.#driver.traits });
+    const deletion = BulkDelete.of(txn, { ...parts, traits: this.#driver.traits });
     if (deletion !== undefined) return this.#committer.runAlone(deletion, caller);
     const writes = canWrite(txn);
     if (!isFresh && (!writes || canReadPast(txn))) await this.fresh();
@@ -173,7 +177,7 @@ export class MvccStore implements Store {
     return watch;
   }
 
-  async leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo> {
+  async leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseTerm> {
     await this.#asStoreError(lease.id === 0n ? this.#leases.readClock() : this.#leases.learn());
     return this.#committer.run(() => this.#leases.grant(lease.id, lease.ttlSeconds));
   }
@@ -182,7 +186,7 @@ export class MvccStore implements Store {
     return this.#withLeases(() => this.#committer.run((pinned) => this.#leases.revoke(id, pinned)));
   }
 
-  async leaseKeepAlive(id: LeaseId): Promise<LeaseInfo> {
+  async leaseKeepAlive(id: LeaseId): Promise<LeaseTerm> {
     await this.#asStoreError(this.#leases.readClock());
     return this.#withLeases(() => this.#committer.run(() => this.#leases.renew(id)));
   }

@@ -47,7 +47,7 @@ export class TxnWrites {
     });
     this.#add(version, {
       created: before === undefined,
-      ttlSeconds: this.#attach(key, lease),
+      ttlSeconds: this.#ttlOf(lease),
       stored: key === COMPACT_KEY ? packCompactValue(version.version, value) : value,
     });
   }
@@ -76,6 +76,7 @@ export class TxnWrites {
   #add(version: Version, row: { created: boolean; ttlSeconds: number; stored: Buffer | undefined }): void {
     const { previous } = version;
     this.#index.append(version);
+    this.#leases.attach(version);
     this.#written.push({ version, previous });
     this.#rows.push({
       id: version.row,
@@ -90,11 +91,10 @@ export class TxnWrites {
     });
   }
 
-  #attach(key: Key, id: LeaseId): number {
+  #ttlOf(id: LeaseId): number {
     if (id === 0n) return 0;
     const lease = this.#leases.get(id);
     if (lease === undefined) throw leaseNotFound(id);
-    lease.keys.add(key);
     return Math.min(lease.ttlSeconds, MAX_TTL_COLUMN);
   }
 }

@@ -151,11 +151,14 @@ export interface Watch {
   close(): void;
 }
 
-export interface LeaseInfo {
+export interface LeaseTerm {
   readonly id: LeaseId;
   readonly grantedTtlSeconds: number;
   /** Whole seconds left, -1 for an unknown lease. */
   readonly remainingTtlSeconds: number;
+}
+
+export interface LeaseInfo extends LeaseTerm {
   readonly keys: readonly Buffer[];
 }
 
@@ -209,9 +212,9 @@ export interface Store {
   /** Resolves once reads below `at` are refused; the rows go later, in slices. */
   compact(at: number): Promise<Revision>;
   watch(request: WatchRequest): Watch;
-  leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseInfo>;
+  leaseGrant(lease: { readonly id: LeaseId; readonly ttlSeconds: number }): Promise<LeaseTerm>;
   leaseRevoke(id: LeaseId): Promise<Revision>;
-  leaseKeepAlive(id: LeaseId): Promise<LeaseInfo>;
+  leaseKeepAlive(id: LeaseId): Promise<LeaseTerm>;
   leaseTimeToLive(id: LeaseId): Promise<LeaseInfo>;
   leaseList(): Promise<readonly LeaseId[]>;
   status(): Promise<StoreStatus>;

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { EndClock } from "../src/end-clock.ts";
 import { LeaseBook, startLease } from "../src/lease-book.ts";
+import { MvccIndex } from "../src/mvcc-index.ts";
 
 /** A book with leases of these numbers, a minute each. */
 function bookOf(...ids: readonly bigint[]) {
   const clock = new EndClock(undefined);
-  const book = new LeaseBook(clock, () => undefined);
+  const book = new LeaseBook(clock, new MvccIndex(), () => undefined);
   const records = ids.map((id) => {
     const { lease, record } = startLease(clock, { id, ttlSeconds: 60 });
     book.set(lease);
