@@ -1,5 +1,5 @@
-/** After which a shared clock is asked again: it may have been set. */
-const MAX_AGE_MS = 10_000;
+/** After which a shared clock is asked again, in ms: it may have been set. Who stores an end goes by a reading that is no older. */
+export const MAX_AGE_MS = 10_000;
 
 /** What the shared clock showed at some moment between two of our monotonic clock. */
 interface Reading {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { LeaseRecord } from "./driver.ts";
-import type { EndClock } from "./end-clock.ts";
+import { ENDING_MS, type LeaseRecord } from "./driver.ts";
+import { MAX_AGE_MS, type EndClock } from "./end-clock.ts";
 import { LeaseKeys } from "./lease-keys.ts";
 import type { MvccIndex } from "./mvcc-index.ts";
 import type { LeaseId } from "./types.ts";
@@ -25,6 +25,7 @@ export class LeaseBook {
   readonly #onEarlier: (deadlineMs: number) => void;
   /** Whose keys are to be tidied. */
   readonly #untidy = new Set<LeaseId>();
+  #isLoaded = false;
 
   /** `onEarlier` is told of every new deadline. */
   constructor(clock: EndClock, index: MvccIndex, onEarlier: (deadlineMs: number) => void) {
@@ -126,11 +127,14 @@ export class LeaseBook {
       if (known?.expiresAtMs === record.expiresAtMs) continue;
       this.set({ ...this.#fromRecord(record), keys: known?.keys ?? new LeaseKeys(record.id) });
     }
+    this.#isLoaded = true;
   }
 
   #fromRecord({ id, ttlSeconds, expiresAtMs }: LeaseRecord): Omit<Lease, "keys"> {
-    // A clock that was set back must not make a lease longer than it was granted.
-    const leftMs = Math.min(this.#clock.msUntil(expiresAtMs), ttlSeconds * 1000);
+    // A clock that was set back must not make a lease longer than it was granted. One that was set forward must not end a lease that another
+    // server granted or renewed since, by what it had read of that clock before.
+    const leastMs = this.#isLoaded && expiresAtMs !== ENDING_MS ? MAX_AGE_MS : 0;
+    const leftMs = Math.min(Math.max(this.#clock.msUntil(expiresAtMs), leastMs), ttlSeconds * 1000);
     return { id, ttlSeconds, expiresAtMs, deadlineMs: performance.now() + leftMs };
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { ENDING_MS } from "../src/driver.ts";
 import { EndClock } from "../src/end-clock.ts";
 import { LeaseBook, startLease } from "../src/lease-book.ts";
 import { MvccIndex } from "../src/mvcc-index.ts";
@@ -43,5 +44,37 @@ describe("LeaseBook.update()", () => {
       { id: 3n, ttlSeconds: 60, expiresAtMs },
     ]);
     assert.deepEqual([book.get(1n)?.expiresAtMs, book.ids()], [expiresAtMs, [1n, 3n]]);
+  });
+});
+
+describe("a stored end that is over", () => {
+  const over = (id: bigint, ttlSeconds: number, ageMs = 60_000) => ({
+    id,
+    ttlSeconds,
+    expiresAtMs: Date.now() - ageMs,
+  });
+  const newBook = () => new LeaseBook(new EndClock(undefined), new MvccIndex(), () => undefined);
+  const dueIn = (book: LeaseBook, ms: number) => book.due(performance.now() + ms).map(({ id }) => id);
+
+  test("is due at once where the book is loaded", () => {
+    const book = newBook();
+    book.sync([over(1n, 60)]);
+    assert.deepEqual(dueIn(book, 0), [1n]);
+  });
+
+  test("is not where another server has stored it since, by a clock that was set forward after that", () => {
+    const book = newBook();
+    book.sync([over(1n, 60, -60_000)]);
+    book.update(book.all(), [over(1n, 60), over(2n, 3)]);
+    assert.deepEqual(dueIn(book, 2000), []);
+    assert.deepEqual(dueIn(book, 5000), [2n]);
+    assert.deepEqual(dueIn(book, 12_000), [1n, 2n]);
+  });
+
+  test("is due at once where another server has begun to end the lease", () => {
+    const book = newBook();
+    book.sync([over(1n, 60, -60_000)]);
+    book.update(book.all(), [{ id: 1n, ttlSeconds: 60, expiresAtMs: ENDING_MS }]);
+    assert.deepEqual(dueIn(book, 0), [1n]);
   });
 });
