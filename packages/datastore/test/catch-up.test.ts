@@ -124,6 +124,14 @@ class Table {
   }
 }
 
+/** What has caught up with a table in which these keys were created. */
+async function caughtUpWith(table: Table, ...names: readonly string[]) {
+  const found = newCatchUp(table.shared, { heads: (after, limit) => table.heads(after, limit) });
+  table.rows = names.map((name, i) => ({ id: i + 1, name }));
+  await found.catchUp.run(false);
+  return found;
+}
+
 function shownOf(index: MvccIndex): string[] {
   const live = index.scan({ from: "", to: undefined, revision: index.committed, limit: Infinity });
   return [`at ${index.committed}`, ...live.map(({ key, mod }) => `${key} ${mod}`)];
@@ -131,13 +139,7 @@ function shownOf(index: MvccIndex): string[] {
 
 test("CatchUp: nothing is shown before keys are gone whose end was compacted unseen", async () => {
   const table = new Table();
-  const { catchUp, index, hub } = newCatchUp(table.shared, { heads: (after, limit) => table.heads(after, limit) });
-  table.rows = [
-    { id: 1, name: "/a" },
-    { id: 2, name: "/b" },
-    { id: 3, name: "/c" },
-  ];
-  await catchUp.run(false);
+  const { catchUp, index, hub } = await caughtUpWith(table, "/a", "/b", "/c");
   const told = openWatch(hub);
   const before = ["at 3", "/a 1", "/b 2", "/c 3"];
   assert.deepEqual(shownOf(index), before);
@@ -168,12 +170,7 @@ test("CatchUp: nothing is shown before keys are gone whose end was compacted uns
 
 test("CatchUp: what was written while it looked for gone keys is not taken for gone", async () => {
   const table = new Table();
-  const { catchUp, index } = newCatchUp(table.shared, { heads: (after, limit) => table.heads(after, limit) });
-  table.rows = [
-    { id: 1, name: "/a" },
-    { id: 2, name: "/b" },
-  ];
-  await catchUp.run(false);
+  const { catchUp, index } = await caughtUpWith(table, "/a", "/b");
   table.rows = [
     { id: 1, name: "/a" },
     { id: 4, name: "/c" },
@@ -192,12 +189,7 @@ test("CatchUp: what was written while it looked for gone keys is not taken for g
 
 test("CatchUp: keys are gone also where a compaction that was told of before their ends were read removes those late", async () => {
   const table = new Table();
-  const { catchUp, index } = newCatchUp(table.shared, { heads: (after, limit) => table.heads(after, limit) });
-  table.rows = [
-    { id: 1, name: "/a" },
-    { id: 2, name: "/b" },
-  ];
-  await catchUp.run(false);
+  const { catchUp, index } = await caughtUpWith(table, "/a", "/b");
   const left = [
     { id: 2, name: "/b" },
     { id: 4, name: "/c" },
