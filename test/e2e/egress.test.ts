@@ -133,7 +133,8 @@ describe("a server without a node, and an agent nobody can connect to", { timeou
     await restart("pod");
     await untilReached().catch(explained);
     assert.equal(await label(), "true");
-    await create("better", "ok");
+    // A pod whose node was away is ready again, and behind its service, some time after the node.
+    await until("the service has its pod again", () => create("better", "ok"), LIMIT_MS).catch(explained);
     await assert.rejects(create("worse", "other"), /denied the request: it is not ok/);
     const open = "/api/v1/namespaces/default/pods/open:8081/proxy/";
     await until("the host's port is open", () => server.kubectl("get", `--raw=${open}`), LIMIT_MS).catch(explained);
