@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, type ClientHttp2Session } from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import { test, type TestContext } from "node:test";
 import { rangeRequest } from "@k3s/testkit";
 import { onEachServer } from "./support/each-server.ts";
 import { refuses } from "./support/expect.ts";
+import { openSession } from "./support/http2-session.ts";
 
 const VALUE = "v".repeat(1_500_000);
 const COUNT = 70;
@@ -12,9 +13,7 @@ const COUNT = 70;
 const PING_LIMIT_MS = 10_000;
 
 async function open(t: TestContext, port: number): Promise<ClientHttp2Session> {
-  const session = connect(`http://127.0.0.1:${port}`);
-  t.after(() => session.destroy());
-  await once(session, "connect");
+  const session = await openSession(t, `http://127.0.0.1:${port}`);
   session.setLocalWindowSize(16 << 20);
   return session;
 }

@@ -37,11 +37,6 @@ const knownDifferences = {
     servers: ["grpc-js"],
     reason: "grpc-js answers methods that it was not given by itself",
   },
-  "connection reset": {
-    servers: ["etcd"],
-    reason:
-      "etcd, 3.5.16 too, resets a plain connection that is full of requests about once in a hundred times, when it has just been started",
-  },
 } as const satisfies Record<string, Known>;
 
 export type Difference = keyof typeof knownDifferences;

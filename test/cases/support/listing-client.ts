@@ -1,9 +1,9 @@
-import { once } from "node:events";
-import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { decodeInto } from "@k3s/etcd-api";
 import { rangeRequest } from "@k3s/testkit";
+import { openSession } from "./http2-session.ts";
 import type { Latencies } from "./latencies.ts";
 
 /** Between two pings of a client that downloads: a server has sent so much meanwhile, so it takes them for no flood. */
@@ -37,9 +37,8 @@ export class ListingClient {
 
   /** Until the test ends. `pings` learns how long answers to pings took. */
   static async connect(t: TestContext, port: number, pings: Latencies): Promise<ListingClient> {
-    const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: WINDOW_BYTES } });
-    t.after(() => session.destroy());
-    await once(session, "connect");
+    const settings = { initialWindowSize: WINDOW_BYTES };
+    const session = await openSession(t, `http://127.0.0.1:${port}`, { settings });
     session.setLocalWindowSize(WINDOW_BYTES);
     return new ListingClient(session, pings);
   }
