@@ -63,8 +63,11 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
     this.#room?.resolve();
   }
 
-  aborted(): Promise<unknown> | undefined {
+  aborted(): void {
     this.#leave(new Error("Call cancelled by its client"));
+  }
+
+  get work(): Promise<unknown> | undefined {
     return this.#running;
   }
 
@@ -75,8 +78,10 @@ export class StreamCall implements StreamListener, MessageStream, TimedCall {
   async #run(handle: StreamHandler): Promise<void> {
     try {
       await handle(this);
+      this.#running = undefined;
       this.#succeed();
     } catch (error) {
+      this.#running = undefined;
       this.#fail(error);
     }
   }

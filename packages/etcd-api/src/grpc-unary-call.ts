@@ -14,6 +14,9 @@ export interface UnaryContext {
   readonly backlog: Backlog;
 }
 
+/** Memory that a request may keep alive beside itself: it lies in what came in at once from the connection. */
+const SPARE_BYTES = 4096;
+
 /** A call with one message each way. The handler starts when the request is complete. */
 export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
   readonly #stream: ServerStream;
@@ -52,7 +55,7 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
       this.#fail(RpcError.tooManyRequests());
       return;
     }
-    this.#running = this.#run(this.#request);
+    this.#running = this.#run(onItsOwn(this.#request));
     this.#request = undefined;
   }
 
@@ -72,10 +75,13 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
     this.#taken();
   }
 
-  aborted(): Promise<unknown> | undefined {
+  aborted(): void {
     this.#isOver = true;
     this.#taken();
     this.#context.deadlines.delete(this);
+  }
+
+  get work(): Promise<unknown> | undefined {
     return this.#running;
   }
 
@@ -94,8 +100,11 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
 
   async #run(request: Buffer): Promise<void> {
     try {
-      this.#answer(await this.#handle(request, this));
+      const answer = await this.#handle(request, this);
+      this.#running = undefined;
+      this.#answer(answer);
     } catch (error) {
+      this.#running = undefined;
       this.#fail(error);
     }
   }
@@ -133,4 +142,8 @@ export class UnaryCall implements StreamListener, TimedCall, UnaryScope {
     this.#isOver = true;
     this.#context.deadlines.delete(this);
   }
+}
+
+function onItsOwn(request: Buffer): Buffer {
+  return request.buffer.byteLength - request.length > SPARE_BYTES ? Buffer.from(request) : request;
 }

@@ -14,7 +14,7 @@ import { encodingRefusal, failureAnswer } from "./grpc-status.ts";
 import { parseGrpcTimeout } from "./grpc-timeout.ts";
 import { UnaryCall, type UnaryContext } from "./grpc-unary-call.ts";
 import type { HttpRoutes } from "./http-routes.ts";
-import { answerRoute, passOver } from "./http2-route-call.ts";
+import { answerRoute, passOver, type RouteContext } from "./http2-route-call.ts";
 import type { Method, MethodTable } from "./method.ts";
 import { Code, RpcError } from "./rpc-error.ts";
 import { KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, RECEIVE_BYTES_MAX, type Transport } from "./transport.ts";
@@ -36,7 +36,7 @@ const LIMITS: Partial<Limits> = {
   pings: PINGS,
   keepaliveMs: KEEPALIVE_TIME_MS,
   keepaliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
-  // The largest message fits in: so nothing has to be credited before it is complete, and what waits is counted.
+  // The largest message fits in behind whatever is not credited yet, so nothing has to be before it is complete, and what waits is counted.
   streamWindowBytes: RECEIVE_BYTES_MAX + 65_536,
   connectionWindowBytes: 8 << 20,
 };
@@ -62,12 +62,12 @@ export function serveHttp2(options: ServeHttp2Options): Transport {
 class GrpcCalls {
   readonly deadlines = new CallDeadlines();
   readonly #methods: MethodTable;
-  readonly #routes: HttpRoutes;
+  readonly #routes: RouteContext;
   readonly #unary: UnaryContext;
 
   constructor({ methods, routes, backlog }: ServeHttp2Options) {
     this.#methods = methods;
-    this.#routes = routes;
+    this.#routes = { routes, backlog };
     this.#unary = { deadlines: this.deadlines, backlog };
   }
 

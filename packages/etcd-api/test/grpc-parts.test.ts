@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { ServerStream } from "@k3s/http2";
+import { Backlog } from "../src/backlog.ts";
+import { CallDeadlines } from "../src/call-deadlines.ts";
 import { MessageReader, messagePrefix } from "../src/grpc-framing.ts";
 import { percentEncode } from "../src/grpc-status.ts";
 import { parseGrpcTimeout } from "../src/grpc-timeout.ts";
+import { UnaryCall } from "../src/grpc-unary-call.ts";
 
 describe("MessageReader", () => {
   const messages = [0, 1, 4, 5, 6, 100, 3000].map((length) => Buffer.alloc(length, `${length}`));
@@ -104,4 +108,30 @@ describe("parseGrpcTimeout()", () => {
 
   for (const text of ["", "m", "1", "1s", "-1m", "1.5S", "999999999m", " 1m", "1mm"])
     test(`"${text}" is none`, () => assert.equal(parseGrpcTimeout(text), undefined));
+});
+
+describe("UnaryCall", () => {
+  test("keeps nothing of what came in together with its request", () => {
+    const requests: Buffer[] = [];
+    const nowhere = { sendHead: () => undefined, sendData: () => true, end: () => undefined };
+    const stream: ServerStream = {
+      id: 1,
+      backlogBytes: 0,
+      ...nowhere,
+      reset: () => undefined,
+      credit: () => undefined,
+    };
+    const handle = (request: Buffer) => {
+      requests.push(request);
+      return Promise.resolve(request);
+    };
+    const piece = Buffer.alloc(1 << 20, "x");
+    const message = Buffer.concat([messagePrefix(20), Buffer.alloc(20, "y")]);
+    message.copy(piece);
+    const call = new UnaryCall(stream, handle, { deadlines: new CallDeadlines(), backlog: new Backlog(1 << 20) });
+    call.data(piece.subarray(0, message.length));
+    call.end();
+    assert.deepEqual(requests, [Buffer.alloc(20, "y")]);
+    assert.ok((requests[0]?.buffer.byteLength ?? 0) < piece.length);
+  });
 });

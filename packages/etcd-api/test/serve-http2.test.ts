@@ -9,7 +9,7 @@ import { Backlog } from "../src/backlog.ts";
 import { messagePrefix } from "../src/grpc-framing.ts";
 import { stream, unary, type MessageStream, type Method } from "../src/method.ts";
 import { Code, RpcError } from "../src/rpc-error.ts";
-import { serveHttp2 } from "../src/serve-http2.ts";
+import { serveHttp2, type ServeHttp2Options } from "../src/serve-http2.ts";
 import { RECEIVE_BYTES_MAX } from "../src/transport.ts";
 
 const framed = (message: Buffer) => Buffer.concat([messagePrefix(message.length), message]);
@@ -39,9 +39,13 @@ class Rig {
     this.#port = port;
   }
 
-  static async start(t: TestContext, backlog = new Backlog(512 << 20)): Promise<Rig> {
+  static async start(
+    t: TestContext,
+    backlog = new Backlog(512 << 20),
+    options: Partial<Pick<ServeHttp2Options, "limits" | "routes">> = {},
+  ): Promise<Rig> {
     const methods = new Map<string, Method>();
-    const transport = serveHttp2({ methods, routes: NO_ROUTES, backlog });
+    const transport = serveHttp2({ methods, routes: NO_ROUTES, backlog, ...options });
     const server = createServer((socket) => transport.accept(socket)).listen(0, "127.0.0.1");
     t.after(async () => {
       server.close();
@@ -252,6 +256,21 @@ describe("serveHttp2(): ends", () => {
       assert.equal(head["grpc-status"], "4");
     });
 
+  test("a call whose time is over counts against the limit of calls until its work ends", async (t) => {
+    const rig = await Rig.start(t, undefined, { limits: { streamsMax: 4 } });
+    const slow = () => rig.call("/t.T/Slow", framed(Buffer.alloc(0)), { "grpc-timeout": "1m" });
+    const answers = await Promise.all(Array.from({ length: 4 }, slow));
+    assert.deepEqual(
+      answers.map(({ head }) => head["grpc-status"]),
+      ["4", "4", "4", "4"],
+    );
+    const refused = rig.open("/t.T/Echo");
+    refused.end(framed(Buffer.alloc(0)));
+    await until("it is refused", () => Promise.resolve(refused.rstCode === constants.NGHTTP2_REFUSED_STREAM));
+    rig.release.resolve();
+    assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(0)))).trailers["grpc-status"], "0");
+  });
+
   test("a call in time is not disturbed, and a timeout that is none is refused", async (t) => {
     const rig = await Rig.start(t);
     const inTime = await rig.call("/t.T/Echo", framed(Buffer.alloc(0)), { "grpc-timeout": "10S" });
@@ -303,6 +322,18 @@ describe("serveHttp2(): ends", () => {
     assert.deepEqual([served.length, statuses.slice(4)], [4, Array.from({ length: 6 }, () => "8")]); // 4 prefixes over the limit
     for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
     assert.equal((await rig.call("/t.T/Echo", framed(Buffer.alloc(0)))).trailers["grpc-status"], "0");
+  });
+
+  test("plain answers count as well", async (t) => {
+    const text = "x".repeat(200_000);
+    const routes = () => Promise.resolve({ status: 200, contentType: "text/plain", body: text });
+    const rig = await Rig.start(t, new Backlog(4 << 20), { routes });
+    const calls = Array.from({ length: 100 }, () => rig.session.request({ ":path": "/metrics" }));
+    const heads = await Promise.all(calls.map((call) => once(call, "response") as Promise<[Record<string, unknown>]>));
+    const served = heads.filter(([head]) => head[":status"] === 200).length;
+    assert.ok(served >= 10 && served <= 20, `${served} of 200 kB were served with room for 2 MiB`);
+    assert.ok(heads.every(([head]) => head[":status"] === 200 || head[":status"] === 503));
+    for (const call of calls) call.close(constants.NGHTTP2_CANCEL);
   });
 
   test("what was changed is told however much the client has not read", async (t) => {

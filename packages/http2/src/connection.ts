@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ByteCount } from "./byte-count.ts";
 import {
   goawayFrame,
@@ -51,7 +51,7 @@ type Phase = "open" | "leaving" | "left" | "closing";
 
 /** The server's end of one HTTP/2 connection. */
 export class Connection {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #options: ConnectionOptions;
   readonly #reader = new FrameReader();
   readonly #assembly: HeaderAssembly;
@@ -65,9 +65,14 @@ export class Connection {
   #hasSettings = false;
   #phase: Phase = "open";
   #phaseSince: number;
+  #hasFailed = false;
+  /** Since when nothing of ours waits in a connection that is being closed. */
+  #lingersSince = 0;
+  /** What the last GOAWAY has told: it must not rise again (RFC 9113 section 6.8). */
+  #lastId = HIGHEST_ID;
 
   /** `socket` is connected, and may be paused; what it has read before is put back into it. */
-  constructor(socket: Socket, options: ConnectionOptions) {
+  constructor(socket: Duplex, options: ConnectionOptions) {
     const { limits, output, queued, clock } = options;
     const now = clock();
     this.#socket = socket;
@@ -123,12 +128,11 @@ export class Connection {
   /** To be called from time to time: looks for what takes too long. */
   sweep(): void {
     const now = this.#options.clock();
-    const isOver = now - this.#phaseSince > this.#options.limits.lingerMs;
     if (this.#phase === "closing") {
-      if (isOver) this.destroy();
+      this.#linger(now);
       return;
     }
-    if (this.#phase === "leaving" && isOver) this.#leaveForGood();
+    if (this.#phase === "leaving" && now - this.#phaseSince > this.#options.limits.lingerMs) this.#leaveForGood();
     const verdict = this.#watchdog.check(now, {
       isOpen: this.#hasSettings,
       isMidHeaders: this.#assembly.streamId !== 0,
@@ -139,6 +143,14 @@ export class Connection {
     if (verdict === "cut") this.destroy();
     else if (verdict === "leave") this.leave();
     else if (verdict === "ping") this.#control(pingFrame(KEEPALIVE_PING, { isAck: false }));
+  }
+
+  /** A client that reads slowly still gets the end of its answers, unless the connection has failed. */
+  #linger(now: number): void {
+    const { lingerMs, stallMs } = this.#options.limits;
+    const isSending = !this.#hasFailed && this.#socket.writableLength > 0 && now - this.#phaseSince <= stallMs;
+    if (isSending) this.#lingersSince = now;
+    else if (now - this.#lingersSince > lingerMs) this.destroy();
   }
 
   get #isClosing(): boolean {
@@ -273,7 +285,8 @@ export class Connection {
   /** The peer knows of GOAWAY: streams it opens from here on are left alone. */
   #leaveForGood(): void {
     this.#enter("left");
-    this.#control(goawayFrame(this.#streams.lastId, ErrorCode.noError));
+    this.#lastId = this.#streams.lastId;
+    this.#control(goawayFrame(this.#lastId, ErrorCode.noError));
     this.#closeIfDone();
   }
 
@@ -288,7 +301,8 @@ export class Connection {
   }
 
   #fail({ code, message }: ConnectionError): void {
-    this.#sender.finish(goawayFrame(this.#streams.lastId, code, message));
+    this.#hasFailed = true;
+    this.#sender.finish(goawayFrame(Math.min(this.#lastId, this.#streams.lastId), code, message));
     this.#end();
     this.#streams.abortAll();
   }
@@ -303,6 +317,7 @@ export class Connection {
   #enter(phase: Phase): void {
     this.#phase = phase;
     this.#phaseSince = this.#options.clock();
+    this.#lingersSince = this.#phaseSince;
   }
 
   #control(frame: Uint8Array): void {

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { aborted, repeat } from "@k3s/async";
 import { ByteCount } from "./byte-count.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
@@ -19,7 +19,9 @@ export class Http2Server {
   readonly #output = new FrameOutput();
   readonly #queued = new ByteCount();
   readonly #closed = new AbortController();
-  #empty = Promise.withResolvers<void>();
+  /** Without connections, and none to come. */
+  readonly #empty = Promise.withResolvers<void>();
+  #isClosing = false;
 
   /** Throws RangeError for limits that HTTP/2 cannot express. */
   constructor(options: Http2ServerOptions) {
@@ -39,8 +41,8 @@ export class Http2Server {
   }
 
   /** Takes over a connected socket; it may come from net or tls, and may have bytes that were read and put back. */
-  accept(socket: Socket): void {
-    if (this.#closed.signal.aborted) {
+  accept(socket: Duplex): void {
+    if (this.#isClosing) {
       socket.destroy();
       return;
     }
@@ -57,8 +59,8 @@ export class Http2Server {
 
   /** Lets running streams end and takes no new ones; cuts what is left when `hurry` aborts. Any number of times. */
   async close(hurry: AbortSignal): Promise<void> {
+    this.#isClosing = true;
     for (const connection of this.#connections) connection.leave();
-    this.#empty = Promise.withResolvers();
     if (this.#connections.size > 0) await Promise.race([this.#empty.promise, aborted(hurry)]);
     this.#closed.abort();
     for (const connection of this.#connections) connection.destroy();
@@ -66,7 +68,7 @@ export class Http2Server {
 
   #forget(connection: Connection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#empty.resolve();
+    if (this.#isClosing && this.#connections.size === 0) this.#empty.resolve();
   }
 
   #sweep(): void {

@@ -53,15 +53,17 @@ export class StreamTable {
     this.#endedByUs.add(id);
   }
 
-  wasEndedByUs(id: number): boolean {
-    return this.#endedByUs.has(id);
+  /** Which side has ended `id`, which is gone; of those that we have ended only the last are remembered. */
+  endOf(id: number): "ours" | "theirs" | "forgotten" {
+    if (this.#endedByUs.has(id)) return "ours";
+    return id <= this.#endedByUs.highestLost ? "forgotten" : "theirs";
   }
 
-  /** Counts `work` of a stream that is gone until it settles. */
-  abandon(work: Promise<unknown> | undefined): void {
-    if (work === undefined) return;
+  /** Counts `work` of a stream that is gone until it settles, and calls `onSettled` then. */
+  abandon(work: Promise<unknown>, onSettled: () => void): void {
     const settled = () => {
       this.#abandoned--;
+      onSettled();
     };
     this.#abandoned++;
     work.then(settled, settled);

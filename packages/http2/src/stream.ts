@@ -31,11 +31,13 @@ export interface StreamListener {
   end(): void;
   /** There is room again after sendData() returned false. */
   drained(): void;
+  /** Nobody will read the answer: the peer has reset the stream or is gone. Last call. */
+  aborted(): void;
   /**
-   * Nobody will read the answer: the peer has reset the stream or is gone. Last call. As long as the promise is
-   * pending the stream counts against the limit of streams at a time.
+   * What works on the request, if it may outlast the stream. A stream that is gone counts against the limit of streams at a time, and
+   * its body against that of unread bytes, as long as this is pending.
    */
-  aborted(): Promise<unknown> | undefined;
+  readonly work: Promise<unknown> | undefined;
 }
 
 /** What a stream needs of its connection. */
@@ -60,6 +62,7 @@ const DEAF: StreamListener = {
   end: () => undefined,
   drained: () => undefined,
   aborted: () => undefined,
+  work: undefined,
 };
 
 export class Stream implements ServerStream {

@@ -77,8 +77,8 @@ export class Streams implements StreamOwner {
     }
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, "stream id of a server");
     if (!this.#table.isIdle(streamId)) {
-      if (this.#table.wasEndedByUs(streamId)) return;
-      throw new ConnectionError(ErrorCode.streamClosed, "HEADERS on a closed stream");
+      this.#headersLate(streamId);
+      return;
     }
     this.#table.use(streamId);
     if (isLeaving || this.#table.load >= this.#options.limits.streamsMax) {
@@ -112,6 +112,7 @@ export class Streams implements StreamOwner {
     if (stream.bodyLeft < 0) this.#streamError(stream, ErrorCode.protocolError);
     else if (body.length > 0) stream.listener.data(body);
     if (endStream) this.#remoteEnd(stream);
+    else stream.credit(0); // the window is smaller now: what was credited before may have to be told
   }
 
   resetByPeer(streamId: number): void {
@@ -224,7 +225,14 @@ export class Streams implements StreamOwner {
       return;
     }
     if (this.#table.isIdle(streamId)) throw new ConnectionError(ErrorCode.protocolError, "DATA on an idle stream");
-    if (!this.#table.wasEndedByUs(streamId)) this.#refuse(streamId, ErrorCode.streamClosed);
+    if (this.#table.endOf(streamId) !== "ours") this.#refuse(streamId, ErrorCode.streamClosed);
+  }
+
+  /** A header section for a stream that is gone. */
+  #headersLate(streamId: number): void {
+    const end = this.#table.endOf(streamId);
+    if (end === "theirs") throw new ConnectionError(ErrorCode.streamClosed, "HEADERS on a closed stream");
+    if (end === "forgotten") this.#refuse(streamId, ErrorCode.streamClosed);
   }
 
   /** A mistake of the peer that ends one stream. */
@@ -251,13 +259,15 @@ export class Streams implements StreamOwner {
 
   #abort(stream: Stream): void {
     this.#close(stream);
-    this.#table.abandon(stream.listener.aborted());
+    stream.listener.aborted();
   }
 
   #close(stream: Stream): void {
     this.#table.remove(stream);
     this.#options.sender.drop(stream);
-    stream.credit(stream.unread);
+    const { work } = stream.listener;
+    if (work === undefined) stream.credit(stream.unread);
+    else this.#table.abandon(work, () => stream.credit(stream.unread)); // whoever works on the request still has it
     if (this.#table.isEmpty) this.#options.onEmpty();
   }
 

@@ -266,6 +266,22 @@ describe("Connection: RFC 9113, what a client may do", () => {
     await peer.assertAlive(3);
   });
 
+  test("5.1: trailers that come after we have ended a thousand other streams reset theirs, no other", async (t) => {
+    const { port, held } = await startServer(t);
+    const peer = await Peer.open(t, port);
+    for (let i = 0; i < 1100; i++) peer.write(open(2 * i + 1));
+    peer.write(send.ping());
+    await peer.take(FrameType.ping);
+    for (const stream of held) stream.end();
+    peer.write(send.ping());
+    await peer.take(FrameType.ping);
+    peer.takeAll(undefined);
+    peer.write(send.headers(1, [["x-a", "b"]], { end: true }));
+    const { type, payload } = await peer.takeOf(1);
+    assert.deepEqual([type, payload.readUInt32BE(0)], [FrameType.rstStream, STREAM_CLOSED]);
+    await peer.assertAlive(3001);
+  });
+
   test("6.5: settings are acknowledged, and announced", async (t) => {
     const { port } = await startServer(t, {
       limits: { streamsMax: 77, streamWindowBytes: 1 << 20, headerListBytesMax: 9999 },

@@ -116,6 +116,17 @@ describe("Connection: what it takes", () => {
     assert.equal(peer.takeAll(0).filter(({ type }) => type === FrameType.windowUpdate).length, 1);
   });
 
+  test("a peer that can hardly send is told all that was credited", async (t) => {
+    const { port, held } = await startServer(t, { limits });
+    const peer = await Peer.open(t, port);
+    peer.write(send.headers(1, request("/hold")), ...kilobytes(1, 30), send.ping());
+    await peer.take(FrameType.ping);
+    held[0]?.credit(30_000); // less than half of the window: it can send 35,535 more
+    peer.write(...kilobytes(1, 35)); // in the middle of something larger
+    assert.equal((await peer.takeOf(1)).payload.readUInt32BE(0), 30_000);
+    await peer.assertAlive(3);
+  });
+
   test("a listener that takes nothing shuts its stream only", async (t) => {
     const { port } = await startServer(t, { limits });
     const peer = await Peer.open(t, port);

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { duplexPair } from "node:stream";
 import { describe, test } from "node:test";
+import { sleep } from "@k3s/async";
 import { until } from "@k3s/testkit";
 import { Flag, FrameType, PREFACE } from "../src/frame.ts";
 import { block, frame, Peer, request, send } from "./support/peer.ts";
 import { startServer } from "./support/server.ts";
 
+const PROTOCOL_ERROR = 1;
 const REFUSED_STREAM = 7;
 const ENHANCE_YOUR_CALM = 11;
 const NONE = Buffer.alloc(0);
@@ -89,6 +92,37 @@ describe("Connection: floods", () => {
       peer.write(send.headers(id, request("/echo"), { end: true }));
       return (await peer.takeOf(id)).type === FrameType.headers;
     });
+  });
+
+  test("of requests whose streams end before the work starts no more of it than there may be streams", async (t) => {
+    const work = Promise.withResolvers<void>();
+    const { port, held } = await startServer(t, { limits: { streamsMax: 10 }, work: work.promise });
+    const peer = await Peer.open(t, port);
+    peer.write(...times(10, (i) => open(2 * i + 1)), send.ping());
+    await peer.take(FrameType.ping);
+    for (const stream of held) stream.end();
+    peer.write(open(21));
+    assert.equal((await peer.takeOf(21)).payload.readUInt32BE(0), REFUSED_STREAM);
+    work.resolve();
+    await until("the work is over", async () => {
+      peer.write(send.headers(31, request("/echo"), { end: true }));
+      return (await peer.takeOf(31)).type === FrameType.headers;
+    });
+  });
+
+  test("of bodies that are still worked on end with the limit of unread bytes, though their streams are reset", async (t) => {
+    const work = Promise.withResolvers<void>();
+    const { port } = await startServer(t, { limits: { unreadBytesMax: 100_000 }, work: work.promise });
+    const peer = await Peer.open(t, port);
+    const body = (streamId: number) => times(5, () => send.data(streamId, Buffer.alloc(12_000)));
+    peer.write(open(1), ...body(1), send.reset(1), open(3), ...body(3));
+    const reset = await peer.take(FrameType.rstStream);
+    assert.deepEqual([reset.streamId, reset.payload.readUInt32BE(0)], [3, ENHANCE_YOUR_CALM]);
+    work.resolve();
+    await peer.assertAlive(5);
+    peer.write(open(7), ...body(7));
+    await peer.assertAlive(9);
+    assert.deepEqual(peer.takeAll(7), []); // there was room again
   });
 
   test("of pings end it, unless answers are sent in between", async (t) => {
@@ -224,6 +258,71 @@ describe("Http2Server.close()", () => {
     await http2.close(new AbortController().signal);
     assert.equal(http2.connectionCount, 0);
     await peer.closed();
+  });
+
+  test("sends a client that reads slowly the end of its answer, and then waits for it no longer", async (t) => {
+    const { http2 } = await startServer(t, { limits: { lingerMs: 20 } });
+    const [ours, theirs] = duplexPair({ highWaterMark: 1024 });
+    http2.accept(ours);
+    const peer = new Peer(theirs);
+    await peer.greet();
+    theirs.pause();
+    peer.write(send.headers(1, request("/bytes/60000"), { end: true }));
+    await until("the answer waits in the socket", () => Promise.resolve(ours.writableLength > 50_000));
+    const closing = http2.close(new AbortController().signal);
+    await sleep(200); // ten times as long as a connection lingers that has nothing to send
+    assert.equal(ours.destroyed, false);
+    theirs.resume();
+    assert.equal((await peer.answer(1)).body.length, 60_000);
+    await closing;
+  });
+
+  test("takes no connection that comes while others end", async (t) => {
+    const { port, http2, held } = await startServer(t);
+    const peer = await Peer.open(t, port);
+    peer.write(open(1), send.ping());
+    await peer.take(FrameType.ping);
+    const closing = http2.close(new AbortController().signal);
+    const late = await Peer.connect(t, port);
+    late.write(PREFACE, send.settings());
+    await late.closed();
+    held[0]?.end();
+    const { payload } = await peer.take(FrameType.ping);
+    peer.write(frame({ type: FrameType.ping, flags: Flag.ack, payload }));
+    await closing;
+  });
+
+  test("may come again before it is done", async (t) => {
+    const { port, http2 } = await startServer(t, { limits: { lingerMs: 20 } });
+    await Peer.open(t, port);
+    const never = new AbortController().signal;
+    await Promise.all([http2.close(never), http2.close(never)]);
+    assert.equal(http2.connectionCount, 0);
+  });
+
+  test("tells no higher stream in a later GOAWAY (RFC 9113 section 6.8)", async (t) => {
+    const { port, http2 } = await startServer(t);
+    const peer = await Peer.open(t, port);
+    peer.write(open(1), send.ping());
+    await peer.take(FrameType.ping);
+    void http2.close(new AbortController().signal);
+    const { payload } = await peer.take(FrameType.ping);
+    peer.write(
+      frame({ type: FrameType.ping, flags: Flag.ack, payload }),
+      send.headers(9, request("/echo"), { end: true }),
+    );
+    assert.equal((await peer.takeOf(9)).payload.readUInt32BE(0), REFUSED_STREAM);
+    peer.write(send.windowUpdate(0, 0)); // a mistake
+    await peer.closed();
+    const told = peer.takeAll(0).filter(({ type }) => type === FrameType.goaway);
+    assert.deepEqual(
+      told.map((goaway) => [goaway.payload.readUInt32BE(0), goaway.payload.readUInt32BE(4)]),
+      [
+        [2 ** 31 - 1, 0],
+        [1, 0],
+        [1, PROTOCOL_ERROR],
+      ],
+    );
   });
 
   test("cuts what is left when it has to hurry, and may come twice", async (t) => {

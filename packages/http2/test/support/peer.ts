@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { deadline } from "@k3s/async";
@@ -99,14 +100,15 @@ export interface Answer {
 
 /** A client that sends what it is told to, right or wrong, and shows what comes back frame by frame. */
 export class Peer {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly #reader = new FrameReader();
   readonly #decoder = new HpackDecoder({ listSizeMax: 1 << 20 });
   #frames: ReceivedFrame[] = [];
   #isClosed = false;
   #changed = Promise.withResolvers<void>();
 
-  private constructor(socket: Socket) {
+  /** On what is connected already. */
+  constructor(socket: Duplex) {
     this.socket = socket;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", () => undefined);
@@ -130,10 +132,15 @@ export class Peer {
   /** Connects and exchanges prefaces with the server. */
   static async open(t: TestContext, port: number, options: { readonly tls?: boolean } = {}): Promise<Peer> {
     const peer = await Peer.connect(t, port, options);
-    peer.write(PREFACE, send.settings());
-    await peer.take(FrameType.settings);
-    await peer.take(FrameType.settings);
+    await peer.greet();
     return peer;
+  }
+
+  /** Exchanges prefaces with the server. */
+  async greet(): Promise<void> {
+    this.write(PREFACE, send.settings());
+    await this.take(FrameType.settings);
+    await this.take(FrameType.settings);
   }
 
   get isClosed(): boolean {

@@ -32,7 +32,7 @@ export interface TestServer {
 export interface ServerOptions {
   readonly limits?: Partial<Limits>;
   readonly tls?: TlsOptions;
-  /** What aborted() of `/hold` returns. */
+  /** What works on requests of `/hold`. */
   readonly work?: Promise<unknown>;
 }
 
@@ -100,8 +100,11 @@ class TestCall implements StreamListener {
     // Everything was handed over at once.
   }
 
-  aborted(): Promise<unknown> | undefined {
+  aborted(): void {
     this.#record.aborted.push(this.#path);
+  }
+
+  get work(): Promise<unknown> | undefined {
     return this.#path === "/hold" ? this.#record.work : undefined;
   }
 }
