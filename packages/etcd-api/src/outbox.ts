@@ -20,6 +20,7 @@ export class Outbox implements BacklogHolder {
   #gathered = 0;
   #failure: RpcError | undefined;
   #wake = Promise.withResolvers<void>();
+  readonly #failed = Promise.withResolvers<never>();
   /** Ends when whoever has the turn is done. */
   #turn: Promise<void> = Promise.resolve();
   #low = Promise.withResolvers<void>();
@@ -27,6 +28,12 @@ export class Outbox implements BacklogHolder {
   constructor(limitBytes: number, backlog: Backlog) {
     this.#limitBytes = limitBytes;
     this.#backlog = backlog;
+    this.#failed.promise.catch(() => undefined); // whoever takes messages learns of it as well
+  }
+
+  /** Rejects with the failure as soon as there is one, also while the reader takes nothing. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
   }
 
   get waitingBytes(): number {
@@ -75,6 +82,7 @@ export class Outbox implements BacklogHolder {
     this.#taken = 0;
     this.#drop(this.#gathered);
     this.#release(this.#bytes);
+    this.#failed.reject(error);
     this.#wake.resolve();
     this.#low.resolve();
   }

@@ -95,25 +95,40 @@ function adaptStream(handle: StreamHandler): handleBidiStreamingCall<Buffer, Uin
   return (call) => {
     const gone = new AbortController();
     call.once("cancelled", () => gone.abort(new Error("Call cancelled by its client")));
-    handle(toMessageStream(call, gone.signal)).then(
+    const messages = new CallMessages(call, gone.signal);
+    handle(messages).then(
       () => call.end(),
-      (error: unknown) => {
+      async (error: unknown) => {
+        await messages.written.catch(() => undefined); // a status that overtakes a message never arrives
         if (!gone.signal.aborted) call.emit("error", toStatus(error)); // how this library ends a stream with a status
       },
     );
   };
 }
 
-function toMessageStream(call: ServerDuplexStream<Buffer, Uint8Array>, signal: AbortSignal): MessageStream {
-  const write = async (message: Uint8Array) => {
+class CallMessages implements MessageStream {
+  readonly requests: AsyncIterable<Buffer>;
+  readonly signal: AbortSignal;
+  /** Settles with the last message that was to be written. */
+  written: Promise<void> = Promise.resolve();
+  readonly #call: ServerDuplexStream<Buffer, Uint8Array>;
+
+  constructor(call: ServerDuplexStream<Buffer, Uint8Array>, signal: AbortSignal) {
+    this.requests = requestsOf(call, signal);
+    this.signal = signal;
+    this.#call = call;
+  }
+
+  async write(message: Uint8Array): Promise<void> {
+    const { signal } = this;
     if (signal.aborted) throw abortReason(signal);
     const written = Promise.withResolvers<void>();
     const onAbort = () => written.reject(abortReason(signal)); // a write to a stream that is gone is never called back
     signal.addEventListener("abort", onAbort, { once: true });
-    call.write(message, () => written.resolve());
-    await written.promise.finally(() => signal.removeEventListener("abort", onAbort));
-  };
-  return { requests: requestsOf(call, signal), signal, write };
+    this.#call.write(message, () => written.resolve());
+    this.written = written.promise.finally(() => signal.removeEventListener("abort", onAbort));
+    await this.written;
+  }
 }
 
 async function* requestsOf(call: ServerDuplexStream<Buffer, Uint8Array>, signal: AbortSignal): AsyncGenerator<Buffer> {

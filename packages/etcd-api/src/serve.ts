@@ -28,7 +28,12 @@ const SNIFF_MS = 10_000;
 /** Serves both protocols on every address. Rejects with EtcdApiError when one cannot be had. */
 export async function serve({ http2, http1 }: Protocols, addresses: ServeAddresses): Promise<Serving> {
   const undecided = new Set<Socket>();
+  let isClosing = false;
   const onConnection = (socket: Socket) => {
+    if (isClosing) {
+      socket.destroy(); // its handshake took until now
+      return;
+    }
     undecided.add(socket);
     const handTo = (protocol: Transport) => (decided: Socket) => {
       undecided.delete(decided);
@@ -46,6 +51,7 @@ export async function serve({ http2, http1 }: Protocols, addresses: ServeAddress
   const listeners: Listener[] = [];
   const freeAddresses = () => listeners.splice(0).forEach((listener) => listener.close());
   const close = async (hurry: AbortSignal) => {
+    isClosing = true;
     freeAddresses();
     for (const socket of undecided) socket.destroy();
     await Promise.all([http2.close(hurry), http1.close(hurry)]);

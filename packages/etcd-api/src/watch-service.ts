@@ -25,6 +25,7 @@ async function serveWatch(context: ServiceContext, call: MessageStream): Promise
         receive(watches, call),
         repeat(context.progressIntervalMs, () => watches.reportProgress(), done.signal),
       ]),
+      outbox.failed,
       aborted(call.signal),
     ]);
   } finally {

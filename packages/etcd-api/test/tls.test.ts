@@ -152,6 +152,25 @@ onEachTransport((startApi) => {
     assert.equal(response.statusCode, 200);
   });
 
+  test("TLS: a client whose handshake is over when the stop has begun is not served", async (t) => {
+    const { ca, client } = certificates;
+    const { server, socketPath } = await startApi(t, { tcp: { host: "127.0.0.1", port: 0, tls: certificates.server } });
+    const early = connectPlain(server.tcpPort, "127.0.0.1");
+    await once(early, "connect");
+    const silent = connectPlain(socketPath); // as long as it answers no ping the stop takes
+    t.after(() => silent.destroy());
+    silent.on("error", () => undefined).write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    await once(silent, "data");
+    const stopping = server.stop(AbortSignal.timeout(10_000));
+    const socket = connect({ socket: early, ca, ...client }).on("error", () => undefined);
+    const parts: Buffer[] = [];
+    socket.on("data", (part: Buffer) => parts.push(part));
+    socket.write("GET /health HTTP/1.1\r\nHost: etcd\r\n\r\n");
+    await once(socket, "close");
+    assert.equal(Buffer.concat(parts).toString(), "");
+    await stopping;
+  });
+
   test("TLS: without a CA no certificate is asked for", async (t) => {
     const api = await startApi(t, { tcp: { host: "127.0.0.1", port: 0, tls: certificates.server } });
     await range(t, api.server.tcpPort, undefined);

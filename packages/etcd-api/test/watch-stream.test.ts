@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { nextTurn } from "@k3s/async";
+import { deadline, nextTurn } from "@k3s/async";
 import type { OpenStore } from "@k3s/datastore";
 import { Backlog } from "../src/backlog.ts";
 import { Outbox } from "../src/outbox.ts";
 import { RpcError } from "../src/rpc-error.ts";
+import type { ServiceContext } from "../src/service-context.ts";
+import { watchService } from "../src/watch-service.ts";
 import { WatchStream } from "../src/watch-stream.ts";
 import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
 import { readWatch, watchRequest } from "@k3s/testkit";
 
 const NO_LIMIT = 1 << 30;
+/** Nothing in these tests takes longer unless it hangs. */
+const PATIENCE_MS = 20_000;
 
 async function put(store: OpenStore, key: string): Promise<void> {
   const flags = { prevKv: false, ignoreValue: false, ignoreLease: false };
@@ -17,23 +21,24 @@ async function put(store: OpenStore, key: string): Promise<void> {
   await store.txn({ compare: [], success: [op], failure: [] });
 }
 
+function contextOf(store: OpenStore, watchBacklogBytes = NO_LIMIT): ServiceContext {
+  return {
+    store,
+    log: quietLog,
+    signal: new AbortController().signal,
+    member: { name: "node1", peerUrls: [], clientUrls: [] },
+    progressIntervalMs: 1000,
+    watchBacklogBytes,
+    backlog: new Backlog(NO_LIMIT),
+    header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
+  };
+}
+
 async function openWatches(t: TestContext) {
   const store = await emptyStore(t, await temporaryFolder(t));
-  const backlog = new Backlog(NO_LIMIT);
-  const outbox = new Outbox(NO_LIMIT, backlog);
-  const watches = new WatchStream(
-    {
-      store,
-      log: quietLog,
-      signal: new AbortController().signal,
-      member: { name: "node1", peerUrls: [], clientUrls: [] },
-      progressIntervalMs: 1000,
-      watchBacklogBytes: NO_LIMIT,
-      backlog,
-      header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
-    },
-    outbox,
-  );
+  const context = contextOf(store);
+  const outbox = new Outbox(NO_LIMIT, context.backlog);
+  const watches = new WatchStream(context, outbox);
   t.after(() => watches.close());
   return { store, watches, outbox, take: async () => readWatch(Buffer.from(await outbox.take())) };
 }
@@ -85,7 +90,8 @@ describe("WatchStream", () => {
       await take();
       const range = { key: Buffer.from("/a"), rangeEnd: Buffer.from("/b") };
       await store.txn({ compare: [], success: [{ kind: "delete", ...range, prevKv: false }], failure: [] });
-      for (let turns = 0; outbox.waitingBytes === 0 && turns < 1000; turns++) await nextTurn();
+      using limit = deadline(PATIENCE_MS, "Waiting for the events");
+      while (outbox.waitingBytes === 0 && !limit.aborted) await nextTurn();
       const gathered = outbox.waitingBytes;
       end(watches);
       assert.ok(gathered > 1000 && outbox.waitingBytes < 500, `${gathered} bytes before, ${outbox.waitingBytes} after`);
@@ -103,6 +109,22 @@ describe("WatchStream", () => {
     watches.receive(watchRequest.progress());
     watches.receive(watchRequest.create({ key: "/b" }));
     assert.equal((await take()).created, true); // of the new watch: nothing came before it
+  });
+});
+
+describe("watchService()", () => {
+  test("ends a call that is too far behind also while its reader takes nothing", async (t) => {
+    const store = await emptyStore(t, await temporaryFolder(t));
+    const [[, method] = []] = watchService(contextOf(store, 1000));
+    assert.ok(method?.kind === "stream");
+    const requests = (async function* () {
+      yield await Promise.resolve(watchRequest.create({ key: "/a" }));
+    })();
+    const { signal } = new AbortController();
+    const call = { requests, signal, write: () => new Promise<void>(() => undefined) };
+    const ended = assert.rejects(method.handle(call), { name: "RpcError", code: 14 });
+    for (let i = 0; i < 10; i++) await put(store, "/a");
+    await ended;
   });
 });
 
@@ -174,6 +196,13 @@ describe("Outbox", () => {
     outbox.fail(RpcError.stopped());
     await all;
     assert.deepEqual(order, ["first", "second", "third"]);
+  });
+
+  test("tells of its failure also while its reader takes nothing", async () => {
+    const outbox = new Outbox(510, new Backlog(NO_LIMIT));
+    outbox.push(Buffer.alloc(100));
+    outbox.push(Buffer.alloc(100));
+    await assert.rejects(outbox.failed, { name: "RpcError", code: 14 });
   });
 
   test("gives what is pushed while somebody waits", async () => {
