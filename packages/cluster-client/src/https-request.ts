@@ -1,8 +1,8 @@
 import { request as httpsRequest } from "node:https";
 import type { IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { getCACertificates } from "node:tls";
 import { deadline } from "@k3s/async";
+import { systemAuthorities } from "@k3s/pki";
 
 export interface HttpsRequest {
   readonly url: URL;
@@ -55,14 +55,6 @@ export async function httpsRequestOnce(options: HttpsRequest): Promise<HttpsAnsw
     headers: response.headers,
     body: await buffer(bounded(response)),
   };
-}
-
-function systemAuthorities(): string[] {
-  try {
-    return getCACertificates("system");
-  } catch {
-    return []; // a machine without the package ca-certificates trusts nobody
-  }
 }
 
 async function* bounded(response: IncomingMessage): AsyncGenerator<Buffer> {

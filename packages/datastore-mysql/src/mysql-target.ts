@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { getCACertificates } from "node:tls";
 import { SilentHosts } from "@k3s/datastore-sql";
+import { trustedAuthorities } from "@k3s/pki";
 import type { ConnectionOptions } from "mysql2";
 import { MysqlError } from "./errors.ts";
 import { parseMysqlDsn } from "./mysql-dsn.ts";
@@ -44,7 +44,7 @@ export async function resolveMysqlTarget(dsn: string, tls: MysqlTlsFiles): Promi
   const [ca, cert, key] = await Promise.all([tls.caFile, tls.certFile, tls.keyFile].map(readPem));
   const isVerified = tls.skipVerify !== true;
   const files = {
-    ...(ca !== undefined && { ca }),
+    ...(ca !== undefined ? { ca } : isVerified && { ca: trustedAuthorities() }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   };
@@ -59,8 +59,10 @@ export async function resolveMysqlTarget(dsn: string, tls: MysqlTlsFiles): Promi
 function dsnTls({ tls, socketPath }: MysqlDsn): Pick<MysqlTarget, "ssl" | "isSslOptional"> {
   if (tls === "false") return { ssl: undefined, isSslOptional: false };
   if (tls !== "true") return { ssl: { rejectUnauthorized: false }, isSslOptional: tls === "preferred" };
-  const ca = [...getCACertificates("default"), ...getCACertificates("system")];
-  return { ssl: { ca, rejectUnauthorized: true, verifyIdentity: socketPath === undefined }, isSslOptional: false };
+  return {
+    ssl: { ca: trustedAuthorities(), rejectUnauthorized: true, verifyIdentity: socketPath === undefined },
+    isSslOptional: false,
+  };
 }
 
 function hasFiles({ caFile, certFile, keyFile }: MysqlTlsFiles): boolean {

@@ -1,4 +1,5 @@
 import { access, constants, readFile } from "node:fs/promises";
+import { trustedAuthorities } from "@k3s/pki";
 import {
   connect,
   credsAuthenticator,
@@ -58,12 +59,25 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
   };
   if (servers.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
   try {
-    return { connection: await connect(options), inboxPrefix };
+    return { connection: await connectTrusting(options), inboxPrefix };
   } catch (error) {
     if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
     if (isTlsFailure(error)) throw NatsError.untrusted(endpoint.shown, error);
     const isForeign = lacksGreeting(error) && (await isTaken(servers));
     throw isForeign ? NatsError.foreign(endpoint.shown, error) : NatsError.unreachable(endpoint.shown, error);
+  }
+}
+
+/**
+ * Options of TLS demand it, so a server that may do without it gets none. One that demands it itself is checked against Node's list
+ * then, and only after that against the system's as well.
+ */
+async function connectTrusting(options: NodeConnectionOptions): Promise<NatsConnection> {
+  try {
+    return await connect(options);
+  } catch (error) {
+    if (options.tls !== undefined || !isUnknownAuthority(error)) throw error;
+    return await connect({ ...options, tls: { ca: trustedAuthorities() } });
   }
 }
 
@@ -93,15 +107,24 @@ async function tlsOptions(
   flags: TlsFiles,
   context: NatsContext | undefined,
 ): Promise<Pick<NodeConnectionOptions, "tls">> {
-  const files = {
+  const paths = {
     caFile: flags.caFile ?? context?.caFile,
     certFile: flags.certFile ?? context?.certFile,
     keyFile: flags.keyFile ?? context?.keyFile,
   };
-  const named = Object.entries(files).filter(([, path]) => path !== undefined && path !== "");
-  if (named.length === 0) return {};
-  for (const [, path] of named) await assertReadable(path ?? "");
-  return { tls: { ...Object.fromEntries(named), ...(flags.skipVerify === true && { rejectUnauthorized: false }) } };
+  const named = new Map(Object.entries(paths).filter(([, path]) => path !== undefined && path !== ""));
+  if (named.size === 0) return {};
+  for (const path of named.values()) await assertReadable(path ?? "");
+  const files = Object.fromEntries(named);
+  if (flags.skipVerify === true) return { tls: { ...files, rejectUnauthorized: false } };
+  return { tls: { ...files, ...(!named.has("caFile") && { ca: trustedAuthorities() }) } };
+}
+
+/** OpenSSL's codes for a certificate that no known CA has signed. */
+function isUnknownAuthority(error: unknown): boolean {
+  for (let current = error; current instanceof Error; current = current.cause)
+    if ("code" in current && /SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY)/.test(String(current.code))) return true;
+  return false;
 }
 
 /** Codes of OpenSSL and Node for a certificate that fails verification, or the library's word for a server without TLS. */

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { getCACertificates, type ConnectionOptions } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
+import { trustedAuthorities } from "@k3s/pki";
 import { PostgresError } from "./errors.ts";
 import type { PostgresSettings } from "./parse-postgres-dsn.ts";
 
@@ -38,7 +39,7 @@ async function tlsOptions(settings: PostgresSettings): Promise<ConnectionOptions
   const { sslRootCert, sslCert, sslKey, sslPassword } = settings;
   return {
     ...verification(settings),
-    ca: sslRootCert === "" ? systemCertificates() : await readPem(sslRootCert),
+    ca: sslRootCert === "" ? trustedAuthorities() : await readPem(sslRootCert),
     ...(sslCert === "" ? {} : { cert: await readPem(sslCert), key: await readPem(sslKey) }),
     ...(sslPassword === "" ? {} : { passphrase: sslPassword }),
   };
@@ -58,8 +59,4 @@ async function readPem(path: string): Promise<Buffer> {
   } catch (error) {
     throw PostgresError.unreadableFile(path, error);
   }
-}
-
-function systemCertificates(): string[] {
-  return [...getCACertificates("system"), ...getCACertificates("bundled")];
 }

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { abortReason, soonAfter } from "@k3s/async";
+import { trustedAuthorities } from "@k3s/pki";
 import { EtcdCallError, EtcdClientError } from "./errors.ts";
 import {
   decodeGranted,
@@ -74,7 +75,8 @@ export class EtcdClient {
   /** Reads the TLS files; connects with the first call. Rejects with EtcdClientError when a file cannot be read. */
   static async create(options: EtcdClientOptions): Promise<EtcdClient> {
     const { servers, folder = ".", timeoutMs = TIMEOUT_MS, connectMs = timeoutMs, signal = NEVER } = options;
-    const tls = await readTls(options.tls ?? {});
+    const usesTls = servers.some((server) => /^(?:https|unixs):/.test(server));
+    const tls = await readTls(options.tls ?? {}, usesTls);
     return new EtcdClient(
       servers.map((server) => new ServerChannel({ server, tls, folder })),
       { timeoutMs, connectMs: Math.min(connectMs, timeoutMs), signal },
@@ -163,9 +165,11 @@ async function firstReady(channels: readonly ServerChannel[], timeoutMs: number)
   }
 }
 
-async function readTls({ caFile, certFile, keyFile, skipVerify }: EtcdTlsFiles): Promise<TlsContent> {
-  const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(readPem));
-  return { ca: ca ?? null, cert: cert ?? null, key: key ?? null, skipVerify: skipVerify ?? false };
+async function readTls(files: EtcdTlsFiles, usesTls: boolean): Promise<TlsContent> {
+  const { caFile, certFile, keyFile, skipVerify = false } = files;
+  const [ca = null, cert = null, key = null] = await Promise.all([caFile, certFile, keyFile].map(readPem));
+  const isOpen = ca === null && usesTls && !skipVerify; // the library's own list is Node's, without the system's
+  return { ca: isOpen ? Buffer.from(trustedAuthorities()) : ca, cert, key, skipVerify };
 }
 
 async function readPem(path: string | undefined): Promise<Buffer | null> {

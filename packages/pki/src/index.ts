@@ -10,3 +10,4 @@ export { agentPaths, serverCredPaths, serverTlsPaths } from "./paths.ts";
 export type { CertificatePair, ServerTlsPaths } from "./paths.ts";
 export { ensureServerPki, type ServerPki, type ServerPkiOptions } from "./server-pki.ts";
 export type { ServingSecret } from "./serving-secret.ts";
+export { systemAuthorities, trustedAuthorities } from "./trusted-authorities.ts";
