@@ -19,6 +19,11 @@ export function streamOf(bucket: string): string {
   return `KV_${bucket}`;
 }
 
+/** Name of the bucket over a stream of its own. */
+export function bucketOf(stream: string): string {
+  return stream.slice(streamOf("").length);
+}
+
 /** A bucket exactly as kine makes it: kine refuses one that differs in anything. */
 export function rowsConfig({ bucket, replicas, revHistory }: BucketOptions): BucketConfig {
   return {

@@ -77,6 +77,35 @@ export class NatsError extends NodeError {
       hint: "Name another bucket in the endpoint, or change this one with: nats stream edit",
     });
   }
+
+  static tooManyReplicas(bucket: string, cause: Error): NatsError {
+    return new NatsError("ERR_NATS_REPLICAS", `Cannot make bucket "${bucket}": ${cause.message}`, {
+      hint: "Name as many replicas= in the endpoint as the cluster has NATS servers with JetStream, or fewer; a server that stands alone has one",
+      cause,
+    });
+  }
+
+  /** `history`: messages that the bucket keeps of each key. */
+  static noMaxBytes(bucket: string, history: number, cause: Error): NatsError {
+    return new NatsError("ERR_NATS_MAX_BYTES", `Cannot make bucket "${bucket}": ${cause.message}`, {
+      hint: `Take max_bytes_required from the account, or make the bucket with a size that it will never reach: nats stream add KV_${bucket} --subjects='$KV.${bucket}.>' --max-msgs-per-subject=${history} --max-bytes=10GB --discard=new --allow-direct --allow-rollup --defaults`,
+      cause,
+    });
+  }
+
+  static noRoom(bucket: string, cause: Error): NatsError {
+    return new NatsError("ERR_NATS_LIMITS", `Cannot make bucket "${bucket}": ${cause.message}`, {
+      hint: "Raise the limits of the account or of the NATS server: two buckets kept in files are needed (nats account info)",
+      cause,
+    });
+  }
+
+  static refusedBucket(bucket: string, cause: Error): NatsError {
+    return new NatsError("ERR_NATS_BUCKET_REFUSED", `Cannot open bucket "${bucket}": ${cause.message}`, {
+      hint: "This is the NATS server's own word: change its configuration or what is in the account, or name another bucket in the endpoint",
+      cause,
+    });
+  }
 }
 
 /** JetStream's numbers for a write that came too late. */

@@ -3,6 +3,7 @@ import { retry, WaitPace } from "@k3s/async";
 import { DriverError, type Driver } from "@k3s/datastore";
 import type { Logger } from "@k3s/log";
 import { assertUsable, rowsConfig, sideConfig, streamOf, type BucketConfig } from "./bucket-config.ts";
+import { toBucketRefusal } from "./bucket-refusal.ts";
 import { Bucket } from "./bucket.ts";
 import { Claims } from "./claims.ts";
 import { connectNats, type TlsFiles } from "./connect-nats.ts";
@@ -40,7 +41,7 @@ const RETRY_MAX_MS = 2000;
 const PASSING: ReadonlySet<string> = new Set(["ERR_NATS_UNREACHABLE", "ERR_NATS_FOREIGN"]);
 const UNREADY = {
   code: "UNREADY",
-  hint: "Look whether the NATS servers have elected a leader, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)",
+  hint: "Look whether the NATS servers have elected a leader and are as many as replicas= of the endpoint, and whether the user has the permissions and the account and the bucket have room for consumers (nats stream info)",
 } as const;
 
 /**
@@ -140,7 +141,7 @@ export function sideBucketOf(bucket: string): string {
 
 /** The stream's configuration; undefined where there is no such stream. */
 export async function findStream(link: NatsLink, name: string): Promise<StreamConfig | undefined> {
-  return await link.run("open bucket", async () => {
+  return await ask(link, { name }, async () => {
     try {
       return (await link.manager.streams.info(name)).config;
     } catch (error) {
@@ -153,7 +154,7 @@ export async function findStream(link: NatsLink, name: string): Promise<StreamCo
 /** The stream's configuration as it is, or as it was made now. Buckets of old kines get direct reads, as newer kines do. */
 async function ensureStream(link: NatsLink, wanted: BucketConfig): Promise<StreamConfig> {
   const { streams } = link.manager;
-  const { config } = await link.run("open bucket", async (): Promise<StreamInfo> => {
+  const { config } = await ask(link, wanted, async (): Promise<StreamInfo> => {
     try {
       return await streams.info(wanted.name);
     } catch (error) {
@@ -167,8 +168,17 @@ async function ensureStream(link: NatsLink, wanted: BucketConfig): Promise<Strea
     }
   });
   if (!config.allow_direct)
-    await link.run("open bucket", () => streams.update(wanted.name, { ...config, allow_direct: true }));
+    await ask(link, wanted, () => streams.update(wanted.name, { ...config, allow_direct: true }));
   return config;
+}
+
+/** Rejects with NatsError where asking again is no use, else with DriverError. */
+async function ask<T>(link: NatsLink, wanted: BucketConfig, task: () => Promise<T>): Promise<T> {
+  try {
+    return await link.run("open bucket", task);
+  } catch (error) {
+    throw (error instanceof DriverError && toBucketRefusal(wanted, error.cause)) || error;
+  }
 }
 
 function warn(

@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, after, describe, test, type TestContext } from "node:test";
 import { DriverError } from "@k3s/datastore";
+import { NodeError } from "@k3s/errors";
 import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { freePort, startGreeter, until, type NatsServer } from "@k3s/testkit";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { DiscardPolicy, JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { connect, PermissionViolationError } from "@nats-io/transport-node";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
 import { KinePeer } from "./support/kine-peer.ts";
@@ -197,6 +198,52 @@ describe("openNatsDriver()", () => {
         return true;
       });
     });
+  });
+
+  const REFUSALS = [
+    { name: "replicas on a server that stands alone", query: "?replicas=3", code: "ERR_NATS_REPLICAS" },
+    { name: "an account that requires max_bytes", user: "sized", code: "ERR_NATS_MAX_BYTES" },
+    { name: "an account with room for one stream", user: "single", code: "ERR_NATS_LIMITS" },
+    { name: "an account without storage", user: "empty", code: "ERR_NATS_LIMITS" },
+    { name: "subjects of another stream", user: "taken", code: "ERR_NATS_BUCKET_REFUSED" },
+  ];
+  test("does not wait for what never passes", async (t) => {
+    const account = (user: string, jetstream: string) =>
+      `${user}: { jetstream: ${jetstream}, users: [{ user: ${user}, password: p }] }`;
+    const accounts = [
+      account("free", "enabled"),
+      account("sized", "{ max_file: 100MB, max_bytes_required: true }"),
+      account("single", "{ max_file: 100MB, max_streams: 1 }"),
+      account("empty", "{ max_file: 0 }"),
+      account("taken", "enabled"),
+    ];
+    const server = await startNats(t, { config: `accounts { ${accounts.join("\n")} }` });
+    const connection = await connect({ servers: server.endpoint, user: "taken", pass: "p" });
+    t.after(() => connection.close());
+    await (await jetstreamManager(connection)).streams.add({ name: "other", subjects: ["$KV.>"] });
+    for (const { name, user = "free", query = "", code } of REFUSALS)
+      await t.test(name, async () => {
+        await assert.rejects(tryOpen(t, `nats://${user}:p@${server.endpoint}${query}`), (error) => {
+          assert.ok(error instanceof NodeError && error.cause instanceof JetStreamApiError);
+          assert.equal(error.code, code);
+          assert.ok(error.message.endsWith(`: ${error.cause.message}`));
+          return true;
+        });
+      });
+  });
+
+  test("uses buckets that were made with a size, where an account requires that", async (t) => {
+    const account = "{ jetstream: { max_file: 100MB, max_bytes_required: true }, users: [{ user: u, password: p }] }";
+    const server = await startNats(t, { config: `accounts { A: ${account} }` });
+    const connection = await connect({ servers: server.endpoint, user: "u", pass: "p" });
+    t.after(() => connection.close());
+    const { streams } = await jetstreamManager(connection);
+    const config = { max_bytes: 10_000_000, discard: DiscardPolicy.New, allow_direct: true, allow_rollup_hdrs: true };
+    await streams.add({ name: "KV_kine", subjects: ["$KV.kine.>"], max_msgs_per_subject: 10, ...config });
+    const endpoint = `nats://u:p@${server.endpoint}`;
+    await assert.rejects(tryOpen(t, endpoint), { code: "ERR_NATS_MAX_BYTES", hint: /KV_kine-k3s .*subject=1 / });
+    await streams.add({ name: "KV_kine-k3s", subjects: ["$KV.kine-k3s.>"], max_msgs_per_subject: 1, ...config });
+    await tryOpen(t, endpoint);
   });
 
   test("refuses what would lose data: no JetStream, no bucket, keys that expire", async (t) => {
