@@ -51,6 +51,19 @@ export function errorNumber(error: unknown): number | undefined {
   return error.errno > 0 ? error.errno : undefined; // negative ones are the operating system's
 }
 
+/** ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_PROCACCESS_DENIED_ERROR. */
+const LACKING: ReadonlySet<number> = new Set([1142, 1143, 1227, 1370]);
+
+/** Whether the user lacks a privilege for the statement. */
+export function lacksPrivilege(error: unknown): boolean {
+  return LACKING.has(errorNumber(error) ?? 0);
+}
+
+/** Whether the server does not do such a thing at all, or not for this user: neither the rows nor the tables are to blame. */
+export function isForbidden(error: unknown): boolean {
+  return lacksPrivilege(error) || classify(error) === "readOnly";
+}
+
 /** Whether the same can work on another connection, or later. */
 export function isPassing(error: unknown): boolean {
   return errorNumber(error) === undefined || classify(error) === "retry" || endsConnection(error);

@@ -30,6 +30,24 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static lacksPrivilege(where: string, cause: unknown): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_PRIVILEGE",
+      `Cannot open datastore at ${where}: the user lacks a privilege there`,
+      {
+        hint: "GRANT CREATE, INDEX and ALTER ON the database to this user, beside SELECT, INSERT, UPDATE, DELETE and LOCK TABLES; the cause names what is missing",
+        cause,
+      },
+    );
+  }
+
+  static readOnly(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_READ_ONLY", `Cannot open datastore at ${where}: the server takes no writes`, {
+      hint: "Name the server that takes writes, or end read_only (super_read_only, transaction_read_only) of this one, which is on at replicas",
+      cause,
+    });
+  }
+
   static untrusted(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_TLS", `Cannot open datastore at ${where}: its certificate is not trusted`, {
       hint: "Name the CA of the server with --datastore-cafile (k3s datastore serve: --ca-file), and the server by a name that its certificate has",

@@ -1,5 +1,5 @@
 import type { Logger } from "@k3s/log";
-import { isPassing } from "./classify.ts";
+import { isForbidden, isPassing } from "./classify.ts";
 import { TAKE_LOCK } from "./commit-statements.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
@@ -32,7 +32,7 @@ export async function copyOldTable(session: MysqlSession, log: Logger): Promise<
     const rows = toNumber(counts?.[0]?.[0]);
     if (rows > 0) log.info({ table: "key_value", rows }, "copied the rows of an old table to kine");
   } catch (error) {
-    throw isPassing(error) ? error : MysqlError.oldTable(error);
+    throw isPassing(error) || isForbidden(error) ? error : MysqlError.oldTable(error);
   }
 }
 

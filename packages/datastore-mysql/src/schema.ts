@@ -1,11 +1,12 @@
 import type { Logger } from "@k3s/log";
-import { errorNumber, isPassing } from "./classify.ts";
+import { errorNumber, isForbidden, isPassing } from "./classify.ts";
 import type { NameColumn } from "./column-name.ts";
 import { MysqlError } from "./errors.ts";
 import type { MysqlSession } from "./mysql-session.ts";
 import { copyOldTable } from "./old-table.ts";
 import { lengthenLockWaits, limitLockWaits, runSoon } from "./opening-limits.ts";
 import { toText } from "./read-rows.ts";
+import { textLiteral } from "./sql-text.ts";
 
 /** What a table of some generation of kine can hold. */
 export interface TableLayout {
@@ -50,14 +51,21 @@ const KINE = `CREATE TABLE IF NOT EXISTS kine (
   UNIQUE INDEX ${UNIQUE} (name,prev_revision)
 ) ENGINE=InnoDB`;
 
-/** What kine has no column for, and the row that commits lock; kine ignores these tables. */
-const SIDE = [
-  "CREATE TABLE IF NOT EXISTS kine_lease (id BIGINT PRIMARY KEY, ttl BIGINT NOT NULL, expires_at BIGINT NOT NULL) ENGINE=InnoDB",
-  "CREATE TABLE IF NOT EXISTS kine_lease_row (row_id BIGINT UNSIGNED PRIMARY KEY, lease BIGINT NOT NULL) ENGINE=InnoDB",
-  "CREATE TABLE IF NOT EXISTS kine_span (last_id BIGINT UNSIGNED PRIMARY KEY, first_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
-  "CREATE TABLE IF NOT EXISTS kine_lock (id TINYINT PRIMARY KEY, turn BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
-  "INSERT IGNORE INTO kine_lock (id,turn) VALUES (1,0)",
-];
+/** Kine's table, what it has no column for, and the row that commits lock; kine ignores the other tables. */
+const TABLES: Readonly<Record<string, string>> = {
+  kine: KINE,
+  kine_lease:
+    "CREATE TABLE IF NOT EXISTS kine_lease (id BIGINT PRIMARY KEY, ttl BIGINT NOT NULL, expires_at BIGINT NOT NULL) ENGINE=InnoDB",
+  kine_lease_row:
+    "CREATE TABLE IF NOT EXISTS kine_lease_row (row_id BIGINT UNSIGNED PRIMARY KEY, lease BIGINT NOT NULL) ENGINE=InnoDB",
+  kine_span:
+    "CREATE TABLE IF NOT EXISTS kine_span (last_id BIGINT UNSIGNED PRIMARY KEY, first_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+  kine_lock:
+    "CREATE TABLE IF NOT EXISTS kine_lock (id TINYINT PRIMARY KEY, turn BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+};
+const LOCK_ROW = "INSERT IGNORE INTO kine_lock (id,turn) VALUES (1,0)";
+const READ_TABLES = `SELECT TABLE_NAME FROM information_schema.TABLES
+  WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME IN (${Object.keys(TABLES).map(textLiteral).join()})`;
 
 /** Above the largest request that the etcd API takes (1.5 MiB). It only tells BLOB (64 KiB) from the larger types: 16 MiB and more. */
 const VALUE_BYTES = 2 * 1024 * 1024;
@@ -74,7 +82,7 @@ export const NAME_BYTES = "CAST(k.name AS BINARY)";
  * its time; whatever else does not answer soon is given up with the session.
  */
 export async function prepareSchema(session: MysqlSession, log: Logger): Promise<TableLayout> {
-  await runSoon(session, () => session.run([KINE, ...SIDE]));
+  await runSoon(session, () => createMissing(session));
   const columns = await runSoon(session, () => readColumns(session));
   assertKnown(columns);
   const engine = await runSoon(session, () => readEngine(session));
@@ -82,6 +90,13 @@ export async function prepareSchema(session: MysqlSession, log: Logger): Promise
   await ensureUnique(session, nameColumnOf(columns), log);
   await copyOldTable(session, log);
   return layoutOf(columns, log);
+}
+
+/** The server wants the privilege CREATE also where `IF NOT EXISTS` makes nothing. Another server may be making the same tables. */
+async function createMissing(session: MysqlSession): Promise<void> {
+  const present = new Set((await session.select(READ_TABLES)).map(([name]) => toText(name)));
+  const missing = Object.keys(TABLES).filter((name) => !present.has(name));
+  await session.run([...missing.map((name) => TABLES[name] ?? ""), LOCK_ROW]);
 }
 
 /** A column of the table as the server describes it. */
@@ -149,7 +164,7 @@ async function ensureUnique(session: MysqlSession, column: Column, log: Logger):
     await session.run([`CREATE UNIQUE INDEX ${UNIQUE} ON kine (name${isText ? "(630)" : ""},prev_revision)`]);
   } catch (error) {
     if (errorNumber(error) === DUPLICATE) throw MysqlError.looseNames(migrateNames({ charset: column.charset }), error);
-    if (isPassing(error)) throw error;
+    if (isPassing(error) || isForbidden(error)) throw error;
     if (errorNumber(error) !== EXISTS) throw MysqlError.noUniqueIndex(error);
   }
   await limitLockWaits(session);

@@ -84,7 +84,15 @@ async function narrowProxy(t: TestContext, code: number): Promise<number> {
 }
 
 describe("openMysqlDriver() on a proxy that does not take our own statements", () => {
-  for (const code of [1064, 1193, 1227])
+  test("ends at once where it takes the user for one without the privilege, and blames no parameter", async (t) => {
+    const dsn = `root@tcp(127.0.0.1:${await narrowProxy(t, 1227)})/x?timeout=2s`;
+    await assert.rejects(
+      openUntilWaiting((options) => openMysqlDriver({ dsn, ...options })),
+      { code: "ERR_MYSQL_PRIVILEGE" },
+    );
+  });
+
+  for (const code of [1064, 1193])
     test(`waits, and blames no parameter of an endpoint that has none, for error ${code}`, async (t) => {
       const port = await narrowProxy(t, code);
       const dsn = `root@tcp(127.0.0.1:${port})/x?timeout=2s`;
