@@ -30,6 +30,28 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static authPlugin(plugin: string, where: string, cause: unknown): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_AUTH_PLUGIN",
+      `Cannot open datastore at ${where}: the server asks for ${plugin} to authenticate this user, which is not built in`,
+      {
+        hint: "ALTER USER … IDENTIFIED VIA mysql_native_password USING PASSWORD('…') on MariaDB, or IDENTIFIED WITH caching_sha2_password BY '…' on MySQL",
+        cause,
+      },
+    );
+  }
+
+  static cleartext(where: string, cause: unknown): MysqlError {
+    return new MysqlError(
+      "ERR_MYSQL_CLEARTEXT",
+      `Cannot open datastore at ${where}: the server asks for mysql_clear_password, which shows it the password`,
+      {
+        hint: "Add allowCleartextPasswords=true to the endpoint, with TLS unless it is a unix socket; or give the user another authentication plugin",
+        cause,
+      },
+    );
+  }
+
   static lacksPrivilege(where: string, cause: unknown): MysqlError {
     return new MysqlError(
       "ERR_MYSQL_PRIVILEGE",

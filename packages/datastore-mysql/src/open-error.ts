@@ -15,8 +15,14 @@ const MARIADB_REFUSALS = [4151, 4150];
 const REFUSALS = new Set([...COMMON_REFUSALS, ...MYSQL_REFUSALS, ...MARIADB_REFUSALS]);
 /** ER_LOCK_WAIT_TIMEOUT: on rows or on tables. */
 const LOCKED = 1205;
-/** Of mysql2: TLS is wanted, and the server has none. */
+/**
+ * Of mysql2: TLS is wanted, and the server has none; the server asks for the password itself; authenticating as the server asks fails, or
+ * cannot be done, which only the words say.
+ */
 const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
+const CLEARTEXT = "MYSQL_CLEAR_PASSWORD_NOT_ENABLED";
+const NO_PLUGIN = "AUTH_SWITCH_PLUGIN_ERROR";
+const UNKNOWN_PLUGIN = /unknown plugin (?<plugin>[\w-]+)/;
 /** The server may come, another program may leave its port, a backup may end, and a replica may become the primary. */
 export const PASSING: ReadonlySet<string> = new Set([
   ...["ERR_MYSQL_UNREACHABLE", "ERR_MYSQL_FOREIGN", "ERR_MYSQL_BUSY"],
@@ -45,5 +51,12 @@ function ofServer(error: unknown, where: string): MysqlError | undefined {
 function ofClient(error: unknown, where: string): MysqlError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === NO_TLS) return MysqlError.noTls(where, error);
+  if (code === CLEARTEXT) return MysqlError.cleartext(where, error);
+  if (code === NO_PLUGIN) return ofPlugin(error, where);
   return UNTRUSTED.test(code) ? MysqlError.untrusted(where, error) : MysqlError.unreachable(where, error);
+}
+
+function ofPlugin(error: unknown, where: string): MysqlError {
+  const plugin = UNKNOWN_PLUGIN.exec(String(error))?.groups?.["plugin"];
+  return plugin === undefined ? MysqlError.refused(where, error) : MysqlError.authPlugin(plugin, where, error);
 }
