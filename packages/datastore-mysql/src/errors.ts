@@ -79,7 +79,7 @@ export class MysqlError extends NodeError {
 
   static noTls(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_NO_TLS", `Cannot open datastore at ${where}: the server does not offer TLS`, {
-      hint: "Enable TLS at the server, or set tls=false or tls=preferred in the endpoint and name no TLS files for it",
+      hint: "Enable TLS at the server, or set tls=false in the endpoint and name no TLS files for it; with allowFallbackToPlaintext=true it is used as it is",
       cause,
     });
   }

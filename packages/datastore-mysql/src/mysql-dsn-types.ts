@@ -13,6 +13,8 @@ export interface MysqlDsn {
   /** Empty: none was named. */
   readonly database: string;
   readonly tls: MysqlTlsMode;
+  /** A server without TLS is used without, whatever else is said. */
+  readonly allowFallbackToPlaintext: boolean;
   /** Limits in ms; undefined or 0: none was asked for. */
   readonly connectTimeoutMs: number | undefined;
   readonly readTimeoutMs: number | undefined;

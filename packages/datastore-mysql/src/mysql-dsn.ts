@@ -141,7 +141,7 @@ const ignored: Parameter = () => ({});
 const PARAMETERS: Readonly<Record<string, Parameter>> = {
   allowAllFiles: checkedBoolean,
   allowCleartextPasswords: (value, reading, name) => ({ allowCleartextPasswords: readBoolean(value, reading, name) }),
-  allowFallbackToPlaintext: checkedBoolean,
+  allowFallbackToPlaintext: (value, reading, name) => ({ allowFallbackToPlaintext: readBoolean(value, reading, name) }),
   allowNativePasswords: checkedBoolean,
   allowOldPasswords: checkedBoolean,
   charset: ignored, // all that is sent is ASCII
@@ -181,6 +181,7 @@ function readParameters(text: string, fail: Fail): Settings {
   const reading: Reading = {
     settings: {
       tls: "false",
+      allowFallbackToPlaintext: false,
       connectTimeoutMs: undefined,
       readTimeoutMs: undefined,
       writeTimeoutMs: undefined,

@@ -53,15 +53,17 @@ export async function resolveMysqlTarget(dsn: string, tls: MysqlTlsFiles): Promi
     rejectUnauthorized: isVerified,
     verifyIdentity: isVerified && complete.socketPath === undefined,
   };
-  return { ...complete, ssl: { ...ssl, minVersion: "TLSv1.1" }, isSslOptional: false };
+  return { ...complete, ssl: { ...ssl, minVersion: "TLSv1.1" }, isSslOptional: complete.allowFallbackToPlaintext };
 }
 
-function dsnTls({ tls, socketPath }: MysqlDsn): Pick<MysqlTarget, "ssl" | "isSslOptional"> {
+function dsnTls(dsn: MysqlDsn): Pick<MysqlTarget, "ssl" | "isSslOptional"> {
+  const { tls, socketPath, allowFallbackToPlaintext } = dsn;
   if (tls === "false") return { ssl: undefined, isSslOptional: false };
-  if (tls !== "true") return { ssl: { rejectUnauthorized: false }, isSslOptional: tls === "preferred" };
+  const isSslOptional = tls === "preferred" || allowFallbackToPlaintext;
+  if (tls !== "true") return { ssl: { rejectUnauthorized: false }, isSslOptional };
   return {
     ssl: { ca: trustedAuthorities(), rejectUnauthorized: true, verifyIdentity: socketPath === undefined },
-    isSslOptional: false,
+    isSslOptional,
   };
 }
 

@@ -12,6 +12,7 @@ const plain: MysqlDsn = {
   port: 3306,
   database: "",
   tls: "false",
+  allowFallbackToPlaintext: false,
   connectTimeoutMs: undefined,
   readTimeoutMs: undefined,
   writeTimeoutMs: undefined,
@@ -128,6 +129,9 @@ describe("O1 DSN parsing: parseMysqlDsn()", () => {
       ["TLSv1.1", true, true, false],
     );
     assert.equal((await resolveMysqlTarget("u@tcp(h)/?tls=preferred", {})).isSslOptional, true);
+    const fallback = "u@tcp(h)/?tls=true&allowFallbackToPlaintext=true";
+    for (const tls of [{}, { caFile: file }])
+      assert.equal((await resolveMysqlTarget(fallback, tls)).isSslOptional, true);
   });
 
   test("gives any user, password, host and database back", () => {

@@ -28,7 +28,7 @@ describe("openMysqlDriver() ends at once", () => {
     for (const tls of ["true", "skip-verify"])
       await assert.rejects(tryOpen(database.dsn(`${database.newName()}?tls=${tls}`)), {
         code: "ERR_MYSQL_NO_TLS",
-        hint: /tls=preferred/,
+        hint: /allowFallbackToPlaintext=true/,
       });
   });
 });
@@ -42,6 +42,14 @@ test("openMysqlDriver() logs in by a password over TCP without TLS, also where t
     const driver = await database.open(t, { dsn });
     assert.deepEqual(await driver.heads(0, 1), []);
   }
+});
+
+describe("allowFallbackToPlaintext=true", () => {
+  for (const tls of ["true", "skip-verify"])
+    test(`goes on without TLS where tls=${tls} and the server has none`, async (t) => {
+      const dsn = database.dsn(`${database.newName()}?allowFallbackToPlaintext=true&tls=${tls}`);
+      assert.deepEqual(await (await database.open(t, { dsn })).heads(0, 1), []);
+    });
 });
 
 describe("openMysqlDriver() waits, and says that nobody there speaks MySQL", () => {
