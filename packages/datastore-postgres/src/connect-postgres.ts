@@ -4,6 +4,7 @@ import { sqlState } from "./classify.ts";
 import { connectTargets, describeHost, type ConnectTarget } from "./connect-targets.ts";
 import { DURABILITY, parseDurability } from "./durability.ts";
 import { PostgresError } from "./errors.ts";
+import { UnknownLogin } from "./login.ts";
 import { UnwantedServer } from "./unwanted-server.ts";
 import type { PostgresSettings, SessionKind } from "./parse-postgres-dsn.ts";
 import { PostgresSession } from "./postgres-session.ts";
@@ -49,6 +50,8 @@ const IDLE_WITH_LOCK_MS = 3000;
 
 /** invalid_catalog_name: there is no such database. */
 export const NO_DATABASE = "3D000";
+/** too_many_connections: of the server, the database or the user. */
+export const CROWDED = "53300";
 // invalid_password, insufficient_privilege: another way to the same server does not help.
 const FINAL = new Set(["28P01", "42501"]);
 
@@ -143,6 +146,7 @@ async function connectOne({ settings, silent, target, database, signal, kind }: 
 /** What an operator is told where the endpoint itself has to be mended. */
 function toRefusal(error: unknown, where: string): PostgresError | undefined {
   if (SETTING_REFUSALS.has(sqlState(error) ?? "")) return PostgresError.badParameter(where, error);
+  if (error instanceof UnknownLogin) return PostgresError.login(where, error.method, error);
   if (!(error instanceof Error)) return undefined;
   if (error.message.includes(MANY_ROUNDS)) return PostgresError.scramRounds(where, error);
   return error.message.endsWith(NO_PASSWORD) ? PostgresError.noPassword(where, error) : undefined;

@@ -58,6 +58,28 @@ export class PostgresError extends NodeError {
     });
   }
 
+  static login(where: string, method: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_LOGIN",
+      `Cannot connect to PostgreSQL at ${where}: it asks for ${method}, which is not built in`,
+      {
+        hint: "Let this user in by scram-sha-256, md5 or cert: in front of the line that fits now in pg_hba.conf of the server",
+        cause,
+      },
+    );
+  }
+
+  static crowded(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_CROWDED",
+      `Cannot connect to PostgreSQL at ${where}: it has no connection left`,
+      {
+        hint: "End connections that nobody needs, or raise max_connections of the server, or the CONNECTION LIMIT of the database or user that the cause names",
+        cause,
+      },
+    );
+  }
+
   static noPassword(where: string, cause: unknown): PostgresError {
     return new PostgresError(
       "ERR_POSTGRES_NO_PASSWORD",

@@ -6,6 +6,7 @@ import { sqlState } from "./classify.ts";
 import {
   connectLimitMs,
   connectPostgres,
+  CROWDED,
   findPlace,
   NO_DATABASE,
   writablePlace,
@@ -42,8 +43,11 @@ const REFUSALS = new Set(["28P01", "28000", "42501"]);
 // Another server, or kine, makes the same tables: unique_violation, duplicate_table, duplicate_object, lock_not_available,
 // deadlock_detected, serialization_failure, object_in_use.
 const RACES = new Set(["23505", "42P07", "42710", "55P03", "40P01", "40001", "55006"]);
-/** The server may come, and another program may leave its port. */
-const PASSING: ReadonlySet<string> = new Set(["ERR_POSTGRES_UNREACHABLE", "ERR_POSTGRES_FOREIGN"]);
+/** The server may come, another program may leave its port, and others may leave the server. */
+const PASSING: ReadonlySet<string> = new Set([
+  ...["ERR_POSTGRES_UNREACHABLE", "ERR_POSTGRES_FOREIGN"],
+  "ERR_POSTGRES_CROWDED",
+]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
@@ -105,7 +109,8 @@ async function createDatabase(place: PostgresPlace, signal: AbortSignal): Promis
   using limit = deadline(connectLimitMs(place), "Connecting to the database", signal);
   const session = await connectPostgres(place, { database: MAINTENANCE_DATABASE, signal: limit }).catch(
     (error: unknown) => {
-      throw sqlState(error) === undefined ? error : PostgresError.noDatabase(database, error);
+      const state = sqlState(error);
+      throw state === undefined || state === CROWDED ? error : PostgresError.noDatabase(database, error);
     },
   );
   try {
@@ -125,6 +130,7 @@ function toOpenError(error: unknown, where: string): PostgresError {
   if (error instanceof PostgresError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (error instanceof ForeignServer) return PostgresError.foreign(where, error);
+  if (code === CROWDED) return PostgresError.crowded(where, error);
   const isRefused = REFUSALS.has(code) || UNTRUSTED.test(code);
   return isRefused ? PostgresError.refused(where, error) : PostgresError.unreachable(where, error);
 }

@@ -6,6 +6,7 @@ import { endsSession } from "./classify.ts";
 import { describeHost, type ConnectTarget } from "./connect-targets.ts";
 import type { DurabilitySettings } from "./durability.ts";
 import { PostgresSocket } from "./foreign-server.ts";
+import { watchLogin } from "./login.ts";
 import type { PostgresSettings } from "./parse-postgres-dsn.ts";
 
 /** How long a goodbye may take before the connection is cut. */
@@ -64,11 +65,12 @@ export class PostgresSession implements SqlSession {
     client.on("end", () => this.#lose(new Error("The connection ended")));
   }
 
-  /** Rejects with the library's error, ForeignServer, or the reason of `signal`. */
+  /** Rejects with the library's error, ForeignServer, UnknownLogin, or the reason of `signal`. */
   static async connect(options: SessionOptions, signal: AbortSignal): Promise<PostgresSession> {
     signal.throwIfAborted();
     const socket = new PostgresSocket();
     const client = new Client(clientConfig(options, socket));
+    watchLogin(client.connection);
     const session = new PostgresSession(options, client, socket);
     const giveUp = () => socket.destroy(signal.reason as Error);
     signal.addEventListener("abort", giveUp, { once: true });
