@@ -13,6 +13,9 @@ import {
 } from "./postgres-environment.ts";
 
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+const SSL_NEGOTIATIONS = ["postgres", "direct"] as const;
+const CHANNEL_BINDINGS = ["disable", "prefer", "require"] as const;
+const PROTOCOL_VERSIONS = ["3.0", "3.2", "latest"] as const;
 const SESSION_KINDS = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] as const;
 const EXEC_MODES = ["cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"] as const;
 /** Endpoint that kine takes when none is named. */
@@ -31,6 +34,8 @@ export interface PostgresSettings {
   readonly password: string;
   readonly database: string;
   readonly sslMode: SslMode;
+  /** TLS begins without being asked for, as PostgreSQL 17 and later take it. */
+  readonly isTlsDirect: boolean;
   /** Paths, empty for none. */
   readonly sslRootCert: string;
   readonly sslCert: string;
@@ -50,7 +55,8 @@ export interface PostgresSettings {
 // What is no parameter of a session. The last four are pgx's own.
 const OURS = new Set(
   `host port database user password passfile connect_timeout connect_recover_timeout sslmode sslkey sslcert sslrootcert
-   sslpassword sslsni krbspn krbsrvname target_session_attrs service servicefile
+   sslpassword sslsni sslnegotiation krbspn krbsrvname target_session_attrs service servicefile
+   min_protocol_version max_protocol_version channel_binding require_auth
    default_query_exec_mode statement_cache_capacity description_cache_capacity`.split(/\s+/),
 );
 
@@ -136,6 +142,7 @@ function tlsSettings({ query }: GoUrl, { tls = {} }: PostgresEnvironment): Setti
 
 function interpret(map: SettingMap, environment: PostgresEnvironment): Omit<PostgresSettings, "shown"> {
   const get = (name: string) => map[name] ?? "";
+  assertWithinReach(get);
   const hosts = hostsOf(get("host"), get("port"));
   return {
     hosts,
@@ -152,18 +159,33 @@ function interpret(map: SettingMap, environment: PostgresEnvironment): Omit<Post
 
 type Get = (name: string) => string;
 
-function tlsOf(get: Get): Pick<PostgresSettings, "sslMode" | "sslRootCert" | "sslCert" | "sslKey" | "sslPassword"> {
-  const [sslRootCert, sslCert, sslKey, sslPassword] = [
-    get("sslrootcert"),
-    get("sslcert"),
-    get("sslkey"),
-    get("sslpassword"),
-  ];
+const INSTEAD = "leave it out; with sslmode=verify-full nobody else can take the server's place";
+
+/** Throws for what the library cannot keep to. It speaks version 3.0, with SCRAM that is bound to no channel. */
+function assertWithinReach(get: Get): void {
+  const binding = oneOf(CHANNEL_BINDINGS, "channel_binding", get("channel_binding") || "prefer");
+  if (binding === "require") throw new GoUrlError("channel_binding", `it cannot be insisted on: ${INSTEAD}`);
+  if (get("require_auth") !== "") throw new GoUrlError("require_auth", `it cannot be insisted on: ${INSTEAD}`);
+  oneOf(PROTOCOL_VERSIONS, "max_protocol_version", get("max_protocol_version") || "3.0");
+  const least = oneOf(PROTOCOL_VERSIONS, "min_protocol_version", get("min_protocol_version") || "3.0");
+  if (least !== "3.0") throw new GoUrlError("min_protocol_version", "only 3.0 is spoken: write that, or leave it out");
+}
+
+type Tls = Pick<PostgresSettings, "sslMode" | "isTlsDirect" | "sslRootCert" | "sslCert" | "sslKey" | "sslPassword">;
+
+function tlsOf(get: Get): Tls {
+  const [sslCert, sslKey, sslPassword] = [get("sslcert"), get("sslkey"), get("sslpassword")];
   if ((sslCert === "") !== (sslKey === ""))
     throw new GoUrlError("sslcert and sslkey", "one is given without the other");
+  const negotiation = oneOf(SSL_NEGOTIATIONS, "sslnegotiation", get("sslnegotiation") || "postgres");
+  const isTlsDirect = negotiation === "direct";
+  const isSystem = get("sslrootcert") === "system";
+  const asked = oneOf(SSL_MODES, "sslmode", get("sslmode") || "prefer");
+  const sslMode = isTlsDirect && asked === "prefer" ? "require" : asked;
   return {
-    sslMode: oneOf(SSL_MODES, "sslmode", get("sslmode") || "prefer"),
-    sslRootCert,
+    sslMode: isSystem ? "verify-full" : sslMode, // as pgx: a mode that verifies less makes no sense with all authorities
+    isTlsDirect,
+    sslRootCert: isSystem ? "" : get("sslrootcert"),
     sslCert,
     sslKey,
     sslPassword,

@@ -41,9 +41,16 @@ const VARIABLES: SettingMap = {
   PGSSLSNI: "sslsni",
   PGSSLROOTCERT: "sslrootcert",
   PGSSLPASSWORD: "sslpassword",
+  PGSSLNEGOTIATION: "sslnegotiation",
   PGTARGETSESSIONATTRS: "target_session_attrs",
   PGSERVICE: "service",
   PGSERVICEFILE: "servicefile",
+  PGTZ: "timezone",
+  PGOPTIONS: "options",
+  PGMINPROTOCOLVERSION: "min_protocol_version",
+  PGMAXPROTOCOLVERSION: "max_protocol_version",
+  PGCHANNELBINDING: "channel_binding",
+  PGREQUIREAUTH: "require_auth",
 };
 
 /** Where servers put their sockets: Debian, Homebrew, PostgreSQL's own default. */

@@ -157,6 +157,8 @@ function clientConfig({ settings, target, database }: SessionOptions, socket: So
     port,
     // A copy: the library hides the key in the object it gets.
     ssl: ssl === false ? false : { ...ssl },
+    // Always said, because the library looks into the environment otherwise.
+    sslnegotiation: settings.isTlsDirect && ssl !== false ? "direct" : "postgres",
     user: settings.user,
     // A function, because the library looks into the environment when it gets an empty string.
     password: () => settings.password,

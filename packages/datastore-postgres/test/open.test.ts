@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { chmod, copyFile } from "node:fs/promises";
+import { once } from "node:events";
+import { chmod, copyFile, readFile } from "node:fs/promises";
+import { connect, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { createServer } from "node:tls";
 import { createLogger } from "@k3s/log";
 import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { collectLog } from "@k3s/testkit";
@@ -119,6 +122,26 @@ describe("O5 TLS flags to database: TLS to PostgreSQL", () => {
     const other = { caFile: pki.tls.clientCa.cert };
     await assert.rejects(tryOpen({ dsn: dsn("127.0.0.1", ""), tls: other }), { code: "ERR_POSTGRES_REFUSED" });
     await tryOpen({ dsn: dsn("127.0.0.1", "?sslmode=disable"), tls: other });
+  });
+
+  test("sslnegotiation=direct begins with TLS, which verifies the server as ever", async (t) => {
+    const { serverCa, servingApiServer } = pki.tls;
+    const [cert, key] = [await readFile(servingApiServer.cert), await readFile(servingApiServer.key)];
+    const front = createServer({ cert, key, ALPNProtocols: ["postgresql"] }, (client) => {
+      assert.equal(client.alpnProtocol, "postgresql");
+      const server = connect(database.server.port, "127.0.0.1");
+      for (const end of [client, server]) end.on("error", () => undefined);
+      client.pipe(server).pipe(client);
+      t.after(() => client.destroy());
+    });
+    front.listen(0, "127.0.0.1");
+    t.after(() => front.close());
+    await once(front, "listening");
+    const place = (port: number) => `postgres://postgres@127.0.0.1:${port}/x?sslnegotiation=direct`;
+    const { port } = front.address() as AddressInfo; // sound: it listens on TCP
+    await tryOpen({ dsn: place(port) });
+    await tryOpen({ dsn: `${place(port)}&sslmode=verify-full&sslrootcert=${serverCa.cert}` });
+    await assert.rejects(tryOpen({ dsn: `${place(port)}&sslmode=verify-full` }), { code: "ERR_POSTGRES_REFUSED" });
   });
 
   test("a TLS file that is not there is named", async () => {

@@ -75,6 +75,67 @@ describe("O1 DSN parsing: parsePostgresDsn()", () => {
   for (const mode of ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
     test(`reads sslmode=${mode}`, () => assert.equal(parse(`postgres://h/d?sslmode=${mode}`).sslMode, mode));
 
+  const negotiable = [
+    "channel_binding=prefer&channel_binding=require",
+    "channel_binding=disable",
+    "channel_binding=",
+    "sslnegotiation=postgres",
+    "min_protocol_version=3.0",
+    "max_protocol_version=3.0",
+    "max_protocol_version=3.2",
+    "min_protocol_version=3.0&max_protocol_version=latest",
+    "require_auth=",
+  ];
+  for (const parameter of negotiable)
+    test(`takes ${parameter} for the connection, not for the session`, () => {
+      const { parameters, sslMode, isTlsDirect } = parse(`postgres://h/d?${parameter}`);
+      assert.deepEqual([parameters, sslMode, isTlsDirect], [{}, "prefer", false]);
+    });
+
+  const refused = [
+    { parameter: "channel_binding=require", variable: "PGCHANNELBINDING", cure: /sslmode=verify-full/ },
+    { parameter: "require_auth=scram-sha-256", variable: "PGREQUIREAUTH", cure: /sslmode=verify-full/ },
+    { parameter: "min_protocol_version=3.2", variable: "PGMINPROTOCOLVERSION", cure: /3\.0/ },
+    { parameter: "min_protocol_version=latest", variable: "PGMINPROTOCOLVERSION", cure: /3\.0/ },
+    { parameter: "max_protocol_version=2.0", variable: "PGMAXPROTOCOLVERSION", cure: /3\.0, 3\.2, latest/ },
+    { parameter: "sslnegotiation=later", variable: "PGSSLNEGOTIATION", cure: /postgres, direct/ },
+  ];
+  for (const { parameter, variable, cure } of refused)
+    test(`refuses ${parameter}, in the string and in the environment, and says what to write`, () => {
+      const [name = "", value] = parameter.split("=");
+      const told = { code: "ERR_POSTGRES_DSN", message: new RegExp(`: ${name}: .*${cure.source}`) };
+      assert.throws(() => parse(`postgres://h/d?${parameter}`), told);
+      assert.throws(() => parse("postgres://h/d", { env: { [variable]: value } }), told);
+    });
+
+  test("begins with TLS at once where sslnegotiation=direct says so, and with nothing less", () => {
+    for (const [mode, used] of [
+      ["", "require"],
+      ["prefer", "require"],
+      ["allow", "allow"],
+      ["verify-ca", "verify-ca"],
+    ]) {
+      const { isTlsDirect, sslMode } = parse(`postgres://h/d?sslnegotiation=direct&sslmode=${mode}`);
+      assert.deepEqual([isTlsDirect, sslMode], [true, used]);
+    }
+    const env = { PGSSLNEGOTIATION: "direct" };
+    assert.equal(parse("postgres://h/d", { env }).isTlsDirect, true);
+    assert.equal(parse("postgres://h/d?sslnegotiation=postgres", { env }).isTlsDirect, false);
+  });
+
+  test("takes the system's certificates for sslrootcert=system, and verifies all then", () => {
+    for (const mode of ["", "&sslmode=require", "&sslmode=disable"]) {
+      const { sslRootCert, sslMode } = parse(`postgres://h/d?sslrootcert=system${mode}`);
+      assert.deepEqual([sslRootCert, sslMode], ["", "verify-full"]);
+    }
+    assert.equal(parse("postgres://h/d", { env: { PGSSLROOTCERT: "system" } }).sslMode, "verify-full");
+  });
+
+  test("sets what PGTZ and PGOPTIONS say in each session", () => {
+    const { parameters } = parse("postgres://h/d", { env: { PGTZ: "UTC", PGOPTIONS: "-c geqo=off" } });
+    assert.deepEqual(parameters, { timezone: "UTC", options: "-c geqo=off" });
+  });
+
   test("finds files and times that the environment names, unless the string does", () => {
     const texts: Readonly<Record<string, string>> = {
       "/pw": "*:*:*:*:from-pw\n",
