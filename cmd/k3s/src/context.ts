@@ -15,8 +15,11 @@ export interface CommandContext {
   readonly executable: string;
   /** Whether a person reads what goes to stderr. */
   readonly isTerminal: boolean;
+  /** Throws OutputError where stdout is a file that cannot take the text. */
   readonly write: (text: string) => void;
-  /** Resolves once the reader has taken what was written, or is gone. */
+  /** Resolves once the reader has taken what was written, or is gone. Rejects with OutputError when it cannot get it. */
   readonly written: () => Promise<void>;
+  /** Gives up what the reader has not taken: nothing waits for it any more. */
+  readonly discard: () => void;
   readonly writeError: (text: string) => void;
 }

@@ -30,6 +30,18 @@ export class UsageError extends NodeError {
   }
 }
 
+/** What was asked for cannot be told. */
+export class OutputError extends NodeError {
+  override readonly name = "OutputError";
+
+  static notWritten(cause: unknown): OutputError {
+    return new OutputError("ERR_OUTPUT", "Cannot write the output: stdout does not take all of it", {
+      hint: "Make room on the disk that stdout is written to, or send it elsewhere, and run the command again",
+      cause,
+    });
+  }
+}
+
 /** A server beside the node cannot be run. */
 export class ServeError extends NodeError {
   override readonly name = "ServeError";

@@ -7,6 +7,7 @@ import { Payload, PayloadError } from "@k3s/payload";
 import type { CommandContext } from "./context.ts";
 import { arrangeGlobalFlags } from "./global-flags.ts";
 import { becomeQuiet, givenArguments } from "./quiet-process.ts";
+import { flushed, StandardOutput } from "./standard-output.ts";
 import { TOOLS, type Tool } from "./tools/tool-environment.ts";
 
 /** The name by which a container runtime calls us. */
@@ -21,24 +22,18 @@ void main(); // never rejects
 async function main(): Promise<void> {
   // What went wrong may be told to nobody, as when a terminal has gone; that is not what we fail by.
   process.stderr.on("error", () => undefined);
+  const output = StandardOutput.of(process.stdout);
   try {
-    process.exitCode = await run(contextOfProcess());
+    process.exitCode = await run(contextOfProcess(output));
   } catch (error) {
     const { formatFailure } = await import("./format-failure.ts");
     process.stderr.write(formatFailure(error));
     process.exitCode = 1;
   }
   // What is on its way into a pipe would be lost with us.
-  await Promise.all([process.stdout, process.stderr].map(written));
+  await Promise.allSettled([output.written(), flushed(process.stderr)]);
   // Whatever a library still waits for does not concern anybody now.
   process.exit();
-}
-
-/** Resolves once the reader has everything, or is gone. */
-function written(stream: NodeJS.WritableStream): Promise<void> {
-  return new Promise((resolve) => {
-    stream.write("", () => resolve());
-  });
 }
 
 /** Tools come first and load nothing they do not need: people call them in loops. */
@@ -67,7 +62,7 @@ async function become(tool: Tool, context: CommandContext, globals: readonly str
   return await runTool(tool, context, globals);
 }
 
-function contextOfProcess(): CommandContext {
+function contextOfProcess(output: StandardOutput): CommandContext {
   const { args, env } = givenArguments(process.argv.slice(2), process.env);
   return {
     args,
@@ -75,8 +70,9 @@ function contextOfProcess(): CommandContext {
     ...(isOneFile() ? partsOfExecutable() : partsOfSources()),
     ...(env["K3S_COMPONENTS_DIR"] === undefined ? {} : { components: folderSource(env["K3S_COMPONENTS_DIR"]) }),
     isTerminal: process.stderr.isTTY,
-    write: (text) => void process.stdout.write(text),
-    written: () => written(process.stdout),
+    write: (text) => output.write(text),
+    written: () => output.written(),
+    discard: () => output.discard(),
     writeError: (text) => void process.stderr.write(text),
   };
 }

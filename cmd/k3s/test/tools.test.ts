@@ -106,7 +106,14 @@ describe("toolSet()", () => {
         return Promise.reject(new Error("no place"));
       },
     };
-    const unused = { readManifest: fail, licenses: fail, written: fail, write: fail, writeError: () => undefined };
+    const unused = {
+      readManifest: fail,
+      licenses: fail,
+      written: fail,
+      discard: fail,
+      write: fail,
+      writeError: () => undefined,
+    };
     const surroundings = { args: [], executable: "", isTerminal: false, ...unused };
     const context = { ...surroundings, components: source, env: { K3S_CONFIG_FILE: file } };
     await assert.rejects(toolSet(context, { globals: [], program: "kubectl", systemDataDir }), refusal);

@@ -1,3 +1,4 @@
+import { abortReason, soonAfter } from "@k3s/async";
 import { findTlsProblems } from "@k3s/datastore-endpoint";
 import { EtcdCallError, EtcdClientError } from "@k3s/etcd-client";
 import { createLogger } from "@k3s/log";
@@ -31,12 +32,16 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
   // The endpoint may hold a password: from here on a process list shows the title instead.
   process.title = `k3s datastore ${run.tool}`;
   using requests = listenForStop();
-  const signal = AbortSignal.any([requests.shutdown, readerGone()]);
+  const output = outputEnded();
+  const signal = AbortSignal.any([requests.shutdown, output]);
   const log = createLogger({
     level: run.isDebug ? "debug" : "warn",
     format: "text",
     write: (line) => context.writeError(line),
   });
+  const late = () => abortReason(requests.shutdown);
+  // A reader that takes nothing does not keep us.
+  const written = () => soonAfter(context.written(), { signal: requests.shutdown, ms: 0, late });
   const numbers = readNumbers(run);
   await assertTls(run);
   try {
@@ -47,13 +52,18 @@ export async function runTool(run: ToolRun, context: CommandContext): Promise<nu
       log,
       signal,
       write: context.write,
-      written: context.written,
+      written,
     }).catch((error: unknown) => {
       throw toNodeError(error, target);
     });
   } catch (error) {
-    if (signal.aborted) return requests.shutdown.aborted ? 1 : 0;
-    throw error;
+    if (requests.shutdown.aborted) {
+      context.discard();
+      return 1;
+    }
+    if (!output.aborted) throw error;
+    await context.written();
+    return 0;
   }
 }
 
@@ -64,21 +74,24 @@ type Work = Omit<ToolRun, "revision" | "retain"> &
 
 async function work(target: Target, run: Work): Promise<number> {
   const { write, isJson } = run;
-  const print = (value: unknown, text: string) => write(isJson ? `${JSON.stringify(value)}\n` : text);
+  const print = async (value: unknown, text: string) => {
+    write(isJson ? `${JSON.stringify(value)}\n` : text);
+    await run.written();
+  };
   switch (run.tool) {
     case "status": {
       const status = await readStatus(target, run);
-      print(status, formatStatus(status));
+      await print(status, formatStatus(status));
       return 0;
     }
     case "check": {
       const result = await checkDatastore(target, run);
-      print(result, formatCheck(result));
+      await print(result, formatCheck(result));
       return result.findings.length === 0 ? 0 : 1;
     }
     case "compact": {
       const compaction = await compactDatastore(target, run);
-      print(compaction, formatCompaction(compaction));
+      await print(compaction, formatCompaction(compaction));
       return 0;
     }
     case "dump": {
@@ -99,11 +112,11 @@ function toNodeError(error: unknown, { server }: Target): unknown {
   return DatastoreToolError.refused("read the datastore", error.details);
 }
 
-/** `k3s datastore dump | head` is no failure. */
-function readerGone(): AbortSignal {
-  const gone = new AbortController();
-  process.stdout.on("error", (error) => gone.abort(error));
-  return gone.signal;
+/** Aborts when stdout takes no more; `k3s datastore dump | head` is no failure. */
+function outputEnded(): AbortSignal {
+  const ended = new AbortController();
+  process.stdout.on("error", (error) => ended.abort(error));
+  return ended.signal;
 }
 
 function readNumbers({ revision, retain }: ToolRun): {
