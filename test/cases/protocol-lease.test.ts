@@ -60,6 +60,13 @@ onEachServer((start) => {
     assert.equal(short.ttl, 2); // raised to what an election may take
   });
 
+  test("P37 LeaseLeases lists first what ends first", async (t) => {
+    const { client } = await start(t);
+    const granted = [await client.grant(5000), await client.grant(1000), await client.grant(3000)].map(({ id }) => id);
+    const listed = (await leaseIds(client)).filter((id) => granted.includes(id));
+    assert.deepEqual(listed, [granted[1], granted[2], granted[0]]);
+  });
+
   test("P38 put with an unknown lease: not found, nothing is written", async (t) => {
     const { client, key } = await start(t);
     const before = await client.revision();

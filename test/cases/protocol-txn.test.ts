@@ -71,6 +71,21 @@ onEachServer((start) => {
     assert.deepEqual([result?.deleted, result?.header?.revision, result?.kvs], [1, revision + 1, []]);
   });
 
+  test("P14 ranges, and deletions of nothing, tell the revision of what they show: that before until something changes", async (t) => {
+    const { client, key } = await start(t);
+    const { header } = await client.put({ key: key("a"), value: "1" });
+    const before = header.revision;
+    const read = txnOp.range({ key: key("a") });
+    const nothing = txnOp.delete(key("none"));
+    const write = txnOp.put({ key: key("a"), value: "2" });
+    const { responses } = await client.txn({ success: [read, nothing, write, read, nothing] });
+    assert.deepEqual(
+      responses.map((answer) => answer.header?.revision),
+      [before, before, before + 1, before + 1, before + 1],
+    );
+    assert.deepEqual([responses[0]?.kvs[0]?.mod, responses[3]?.kvs[0]?.mod], [before, before + 1]);
+  });
+
   test("P15 delete of a missing key: failed with an empty range, or succeeded without a new revision", async (t) => {
     const { client, key } = await start(t);
     const { header } = await client.put({ key: key("a") });

@@ -211,6 +211,7 @@ onEachServer((start) => {
       return watch;
     };
     const live = await Promise.all([open([NOPUT]), open([NODELETE])]);
+    const unknown = await open([2]);
     for (const value of ["1", "2"]) {
       await client.put({ key: key("a"), value });
       await client.delete({ key: key("a") });
@@ -221,6 +222,7 @@ onEachServer((start) => {
       assert.deepEqual(mods((await noPut?.events(2)) ?? []), [from + 1, from + 3]);
       assert.deepEqual(mods((await noDelete?.events(3)) ?? []), [from, from + 2, from + 4]);
     }
+    assert.deepEqual(mods(await unknown.events(5)), [from, from + 1, from + 2, from + 3, from + 4]);
   });
 
   test("P30 fragment: one revision in several messages, all but the last flagged", async (t) => {

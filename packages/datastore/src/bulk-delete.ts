@@ -72,7 +72,11 @@ export class BulkDelete implements LoneChange<TxnResult> {
     }
     void values.trim(); // memory of this process alone: no writer is to wait for it
     const deleted = versions.length;
-    return { revision: revision(last), succeeded: true, results: [{ kind: "delete", deleted, prevKvs: [] }] };
+    return {
+      revision: revision(last),
+      succeeded: true,
+      results: [{ kind: "delete", revision: revision(last), deleted, prevKvs: [] }],
+    };
   }
 
   async #find(): Promise<readonly Version[]> {

@@ -38,8 +38,11 @@ export class LeaseBook {
     return this.#leases.get(id);
   }
 
+  /** In the order in which they end, as etcd lists them. */
   ids(): LeaseId[] {
-    return [...this.#leases.keys()];
+    return this.all()
+      .toSorted((a, b) => a.deadlineMs - b.deadlineMs)
+      .map(({ id }) => id);
   }
 
   all(): readonly Lease[] {

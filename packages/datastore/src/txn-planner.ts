@@ -36,6 +36,8 @@ export class TxnPlanner {
   readonly #needs: Version[] = [];
   /** What the transaction reads at: NEWEST, or the committed revision when it cannot write. */
   readonly #at: number;
+  /** The newest revision that it finds. */
+  readonly #before: Revision;
   #showsPast = false;
 
   constructor(parts: PlannerParts, pinned: Pinned, at: number) {
@@ -43,6 +45,7 @@ export class TxnPlanner {
     this.#pinned = new Map(pinned);
     this.#writes = new TxnWrites(parts.index, parts.leases);
     this.#at = at;
+    this.#before = revision(at === NEWEST ? parts.index.lastRow : at);
   }
 
   plan(txn: Txn): Draft<TxnResult> | Needs {
@@ -124,7 +127,9 @@ export class TxnPlanner {
     const versions = this.#live(op);
     const prevKvs = versions.map((version) => toKeyValue(version, this.#value(version)));
     for (const version of versions) this.#writes.delete(version);
-    return () => ({ kind: "delete", deleted: versions.length, prevKvs: op.prevKv ? prevKvs : [] });
+    const seen = this.#seen();
+    const result = { kind: "delete", deleted: versions.length, prevKvs: op.prevKv ? prevKvs : [] } as const;
+    return (at) => ({ ...result, revision: seen(at) });
   }
 
   #range(query: RangeQuery): Finish {
@@ -134,7 +139,13 @@ export class TxnPlanner {
     const selection = select(index, query, query.revision > 0 ? query.revision : this.#at);
     const values = new Map<number, Buffer>();
     if (needsValues(query)) for (const version of selection.versions) values.set(version.row, this.#value(version));
-    return (at) => ({ kind: "range", range: buildRange(query, selection, { revision: at, values }) });
+    const seen = this.#seen();
+    return (at) => ({ kind: "range", range: buildRange(query, selection, { revision: seen(at), values }) });
+  }
+
+  /** The revision of what an operation shows now: that of the transaction, `at`, as soon as it has changed something. */
+  #seen(): (at: Revision) => Revision {
+    return this.#writes.rows.length > 0 ? (at) => at : () => this.#before;
   }
 
   /** What writes comes behind the compactions that are pending. */

@@ -98,7 +98,13 @@ export interface Txn {
 
 export type OpResult =
   | { readonly kind: "put"; readonly prevKv: KeyValue | undefined }
-  | { readonly kind: "delete"; readonly deleted: number; readonly prevKvs: readonly KeyValue[] }
+  | {
+      readonly kind: "delete";
+      /** That of the transaction, unless nothing was changed so far: then the one before. */
+      readonly revision: Revision;
+      readonly deleted: number;
+      readonly prevKvs: readonly KeyValue[];
+    }
   | { readonly kind: "range"; readonly range: RangeResult }
   | { readonly kind: "txn"; readonly txn: TxnResult };
 

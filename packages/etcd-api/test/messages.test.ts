@@ -278,7 +278,7 @@ describe("answers recorded from etcd", () => {
             results: [
               { kind: "put", prevKv: undefined },
               { kind: "range", range: read },
-              { kind: "delete", deleted: 1, prevKvs: [] },
+              { kind: "delete", revision: at, deleted: 1, prevKvs: [] },
               { kind: "txn", txn: { revision: at, succeeded: false, results: [] } },
             ],
           }),

@@ -1,4 +1,4 @@
-import { revision, type Op, type OpResult, type Store, type Txn, type TxnResult } from "@k3s/datastore";
+import { revision, type Op, type OpResult, type Revision, type Store, type Txn, type TxnResult } from "@k3s/datastore";
 import { override, type Seed } from "./seed.ts";
 
 const SOMETIMES = 0.05;
@@ -27,7 +27,7 @@ export const writeSeeds: readonly Seed[] = [
       overrideTxn(store, (txn) => {
         const isDelete = txn.success.length === 1 && txn.success[0]?.kind === "delete";
         return isDelete && random.chance(0.2)
-          ? pretend(store, txn, { kind: "delete", deleted: 1, prevKvs: [] })
+          ? pretend(store, txn, { kind: "delete", revision: next(store), deleted: 1, prevKvs: [] })
           : store.txn(txn);
       }),
   },
@@ -148,8 +148,11 @@ function overrideResults(store: Store, change: (result: OpResult) => OpResult): 
 
 /** The answer of a write that never was. */
 function pretend(store: Store, { success }: Txn, result: OpResult): Promise<TxnResult> {
-  const next = revision(store.currentRevision + 1);
-  return Promise.resolve({ revision: next, succeeded: true, results: success.map(() => result) });
+  return Promise.resolve({ revision: next(store), succeeded: true, results: success.map(() => result) });
+}
+
+function next(store: Store): Revision {
+  return revision(store.currentRevision + 1);
 }
 
 function isGuarded({ compare, success }: Txn): boolean {

@@ -109,7 +109,8 @@ function decodeOp(bytes: Buffer): RequestOp {
 function writeOpResult(writer: ProtoWriter, header: Header, result: OpResult): void {
   switch (result.kind) {
     case "range": {
-      writer.message(1, () => writeRangeResponse(writer, header, result.range));
+      const { revision } = result.range;
+      writer.message(1, () => writeRangeResponse(writer, { ...header, revision }, result.range));
       return;
     }
     case "put": {
@@ -117,7 +118,8 @@ function writeOpResult(writer: ProtoWriter, header: Header, result: OpResult): v
       return;
     }
     case "delete": {
-      writer.message(3, () => writeDeleteResponse(writer, header, result));
+      const { revision } = result;
+      writer.message(3, () => writeDeleteResponse(writer, { ...header, revision }, result));
       return;
     }
     case "txn": {

@@ -24,6 +24,7 @@ export type WatchRequest =
   | { readonly kind: "unknown" };
 
 const FILTER_NOPUT = 0;
+const FILTER_NODELETE = 1;
 
 const createFields: Fields<WatchCreate> = {
   1: (m, r) => (m.key = r.bytes()),
@@ -118,5 +119,5 @@ function decodeCancel(bytes: Buffer): number {
 
 function addFilter(create: WatchCreate, filter: number): void {
   if (filter === FILTER_NOPUT) create.noPut = true;
-  else create.noDelete = true;
+  else if (filter === FILTER_NODELETE) create.noDelete = true; // others are none: etcd passes them over
 }
