@@ -61,6 +61,8 @@ const SETTING_REFUSALS = new Set(["42704", "22023", "55P02"]);
 const NO_TLS = "The server does not support SSL connections";
 const NO_PASSWORD = "client password must be a non-empty string";
 const MANY_ROUNDS = "exceeds scramMaxIterations";
+/** Node's words; its code is that of any other connection that ends. */
+const HANG_UP = "Client network socket disconnected before secure TLS connection was established";
 
 /**
  * Later than what the string sets: the statements rely on it, and what is answered has to be on the disk. `jit` costs more than it gives, and
@@ -137,10 +139,15 @@ async function connectOne({ settings, silent, target, database, signal, kind }: 
     session?.destroy(new Error("The session is of no use"));
     if (limit.aborted && !signal.aborted) silent.note(target);
     if (limit.aborted) throw abortReason(limit);
+    if (settings.isTlsDirect && isHangUp(error)) throw PostgresError.noDirectTls(describeHost(target), error);
     throw toRefusal(error, describeHost(target)) ?? error;
   } finally {
     limit.removeEventListener("abort", giveUp);
   }
+}
+
+function isHangUp(error: unknown): boolean {
+  return error instanceof Error && error.message === HANG_UP;
 }
 
 /** What an operator is told where the endpoint itself has to be mended. */

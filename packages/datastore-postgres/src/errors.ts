@@ -33,6 +33,17 @@ export class PostgresError extends NodeError {
     );
   }
 
+  static noDirectTls(where: string, cause: unknown): PostgresError {
+    return new PostgresError(
+      "ERR_POSTGRES_DIRECT_TLS",
+      `Cannot connect to PostgreSQL at ${where}: it hangs up where TLS begins, as sslnegotiation=direct asks for`,
+      {
+        hint: "Enable TLS at the server (ssl=on), which has to be PostgreSQL 17 or later, or leave sslnegotiation out of the endpoint",
+        cause,
+      },
+    );
+  }
+
   static badParameter(where: string, cause: unknown): PostgresError {
     return new PostgresError(
       "ERR_POSTGRES_PARAMETER",

@@ -43,10 +43,10 @@ const REFUSALS = new Set(["28P01", "28000", "42501"]);
 // Another server, or kine, makes the same tables: unique_violation, duplicate_table, duplicate_object, lock_not_available,
 // deadlock_detected, serialization_failure, object_in_use.
 const RACES = new Set(["23505", "42P07", "42710", "55P03", "40P01", "40001", "55006"]);
-/** The server may come, another program may leave its port, and others may leave the server. */
+/** The server may come, another program may leave its port, others may leave the server, and one that stops hangs up. */
 const PASSING: ReadonlySet<string> = new Set([
   ...["ERR_POSTGRES_UNREACHABLE", "ERR_POSTGRES_FOREIGN"],
-  "ERR_POSTGRES_CROWDED",
+  ...["ERR_POSTGRES_CROWDED", "ERR_POSTGRES_DIRECT_TLS"],
 ]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;

@@ -35,6 +35,12 @@ describe("openPostgresDriver() waits", () => {
       assert.match(await tryOpen(`postgres://postgres@${hosts}/x?sslmode=require`), /waiting for the database/);
   });
 
+  test("and says what sslnegotiation=direct needs where the server does not take it", async () => {
+    const warning = await tryOpen(database.dsn("x", "postgres", "?sslnegotiation=direct"));
+    assert.match(warning, /PostgreSQL 17 or later.*waiting for the database/);
+    assert.doesNotMatch(warning, /firewall/);
+  });
+
   const programs = [
     { name: "NATS", greeting: 'INFO {"server_id":"N"}\r\n' },
     { name: "MariaDB", greeting: "[\0\0\0\x0a11.8.3-MariaDB\0" },
