@@ -11,7 +11,7 @@ import type { Logger } from "@k3s/log";
 import type { Bucket } from "./bucket.ts";
 import { HistoryFloor } from "./history-floor.ts";
 import type { NatsLink } from "./nats-link.ts";
-import type { VoidRow } from "./row-assembler.ts";
+import type { SettledRow, VoidRow } from "./row-assembler.ts";
 import type { RowMessages } from "./row-message.ts";
 import { RowReader } from "./row-reader.ts";
 import { readValues } from "./row-values.ts";
@@ -33,8 +33,7 @@ interface NatsReaderParts {
 
 /** What only a look at all rows tells. */
 interface Overview {
-  readonly rowLeases: ReadonlyMap<number, LeaseId>;
-  readonly spans: readonly RowSpan[];
+  readonly seen: SeenRows;
   readonly voids: readonly VoidRow[];
   /** What was compacted, and what the history dropped. */
   readonly compactRevision: number;
@@ -67,12 +66,12 @@ export class NatsReader implements DatabaseReader {
   }
 
   async side(): Promise<SideState> {
-    const { rowLeases, spans } = await this.#look();
+    const { leases, spans } = (await this.#look()).seen;
     const { side } = this.#parts;
     return {
       leases: side?.leases() ?? [],
-      rowLeases: new Map([...rowLeases, ...(side?.rowLeases ?? [])]),
-      spans,
+      rowLeases: new Map([...leases, ...(side?.rowLeases ?? [])]),
+      spans: [...spans.values()],
     };
   }
 
@@ -108,28 +107,50 @@ export class NatsReader implements DatabaseReader {
     await side?.load();
     const compacted = side?.compactRevision ?? 0;
     const floor = new HistoryFloor({ history, compactRevision: compacted });
-    const rowLeases = new Map<number, LeaseId>();
-    const spans = new Map<number, RowSpan>();
+    const seen = new SeenRows(side);
     const reader = this.#newReader();
     for await (const row of reader.heads(0)) {
-      const { head, lease, span, note } = row;
       floor.add(row);
-      if (note !== undefined) side?.note(note, head.id);
-      if (lease !== 0n) rowLeases.set(head.id, lease);
-      if (span !== undefined) spans.set(span.last, span);
+      seen.add(row);
     }
     await side?.load(); // of the leases that rows name, the newest were granted meanwhile
     const compactRevision = Math.max(compacted, floor.revision);
-    return { rowLeases, spans: [...spans.values()], voids: reader.voids, compactRevision };
+    return { seen, voids: reader.voids, compactRevision };
   }
 
   async *#read(after: number): AsyncGenerator<RowHead, undefined> {
-    for await (const { head } of this.#newReader().heads(after)) yield head;
+    const { seen } = await this.#look();
+    for await (const row of this.#newReader().heads(after)) {
+      seen.add(row);
+      yield row.head;
+    }
   }
 
   #newReader(): RowReader {
     const { messages, codec, repair, log } = this.#parts;
     const parts = { messages, codec, repair, log };
     return new RowReader({ ...parts, tail: () => undefined, onRow: () => undefined, isReadOnly: true });
+  }
+}
+
+/** What rows tell beside their keys. */
+class SeenRows {
+  readonly #side: SideBucket | undefined;
+  readonly leases = new Map<number, LeaseId>();
+  /** By their last row. */
+  readonly spans = new Map<number, RowSpan>();
+  #noted = 0;
+
+  constructor(side: SideBucket | undefined) {
+    this.#side = side;
+  }
+
+  /** Rows are read more than once; what they say of leases is in force from the first time on. */
+  add({ head: { id }, lease, span, note }: SettledRow): void {
+    if (lease !== 0n) this.leases.set(id, lease);
+    if (span !== undefined) this.spans.set(span.last, span);
+    if (note === undefined || id <= this.#noted) return;
+    this.#noted = id;
+    this.#side?.note(note, id);
   }
 }

@@ -65,6 +65,20 @@ describe("openNatsReader()", () => {
     assert.match(hint, /bucket, replicas, revHistory, slowMethod, credsFile, contextFile/);
   });
 
+  test("tells of leases and transactions of rows that come while it reads", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server);
+    await store.txn(just(put("/a", "1")));
+    const reader = await openReader(t, server);
+    const before = await reader.side();
+    const { id: lease } = await store.leaseGrant({ id: 0n, ttlSeconds: 500 });
+    const { revision } = await store.txn(just(put("/b", "1"), put("/c", "1", lease)));
+    await readAll(reader);
+    const after = await reader.side();
+    assert.deepEqual([before.rowLeases.size, before.spans], [0, []]);
+    assert.deepEqual([after.rowLeases.get(revision), after.spans.at(-1)?.last], [lease, revision]);
+  });
+
   test("leaves a bucket that only an old kine has used as it is", async (t) => {
     const server = await startNats(t);
     const kine = await KinePeer.open(t, server);
