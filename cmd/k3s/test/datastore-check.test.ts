@@ -59,6 +59,11 @@ describe("k3s datastore check", () => {
       ],
       ["UPDATE kine SET prev_revision = 6, create_revision = 6 WHERE id = 7", /: nothing is wrong/],
       [
+        "INSERT INTO kine_span (first_id, last_id) VALUES (10, 4000000000000000)",
+        /: 1 findings\n[^]*a transaction goes from row 10 to row 4000000000000000, and the last row is \d+\n/,
+      ],
+      ["DELETE FROM kine_span WHERE first_id = 10", /: nothing is wrong/],
+      [
         "DELETE FROM kine WHERE name = '/d'",
         /: 1 findings\n[^]*1 rows that had a lease are missing, the first is row \d/,
       ],
@@ -80,6 +85,7 @@ describe("k3s datastore check tells what to do about", () => {
     ],
     ["a lease that is missing", "INSERT INTO kine_lease_row VALUES (7, 1)", /^Restart the server: /],
     ["a transaction that ends before it begins", "INSERT INTO kine_span VALUES (2, 5)", /^Restore a backup, or /],
+    ["a transaction that has no end", "INSERT INTO kine_span VALUES (4000000000000000, 6)", /^Restore a backup, or /],
     ["markers", "DELETE FROM kine WHERE name = 'compact_rev_key'", /^Start a server on it, or restart/],
     [
       "twice the same",

@@ -73,6 +73,7 @@ async function checkRows(
     const side = await source.side();
     checked.push(`${side.leases.length} leases and ${side.spans.length} transactions of several rows`);
     find(findBadSpans(side), FINDING_CURES.spans);
+    if (rows !== undefined && !isChanging) find(findLongSpans(side, rows), FINDING_CURES.spans);
     if (rows !== undefined) find(findOrphans(side, rows), FINDING_CURES.leases);
     if (rows !== undefined && !isChanging) find(findLost(side, rows), FINDING_CURES.lostRows);
   });
@@ -95,6 +96,13 @@ function* findOrphans({ leases, rowLeases }: SideState, { newest }: RowsReport):
 
 function* findBadSpans({ spans }: SideState): Iterable<string> {
   for (const { first, last } of spans) if (first > last) yield `a transaction goes from row ${first} to row ${last}`;
+}
+
+/** The rows of a transaction are compacted or there, and what kine compacts leaves the transaction. */
+function* findLongSpans({ spans }: SideState, { lastRow, compactRevision }: RowsReport): Iterable<string> {
+  const end = Math.max(lastRow, compactRevision);
+  for (const { first, last } of spans)
+    if (last > end) yield `a transaction goes from row ${first} to row ${last}, and the last row is ${lastRow}`;
 }
 
 /**

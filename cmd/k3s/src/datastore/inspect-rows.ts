@@ -1,5 +1,6 @@
 import { isGapName, MARKER_NAME, type Driver, type RowHead, type RowSpan } from "@k3s/datastore";
 import { FINDING_CURES } from "./finding-cures.ts";
+import { lowerBound, rowRevisions } from "./row-revisions.ts";
 
 /** The newest row of a name. */
 export interface NewestRow {
@@ -50,7 +51,7 @@ export async function inspectRows(reader: Pick<Driver, "heads" | "side">, signal
 }
 
 class RowInspection {
-  readonly #spans: readonly RowSpan[];
+  readonly #revisionOf: (row: number) => number;
   readonly #newest = new Map<string, NewestRow>();
   readonly #findings: string[] = [];
   readonly #cures = new Set<string>();
@@ -67,7 +68,7 @@ class RowInspection {
 
   /** `spans`: rows that are one revision. */
   constructor(spans: readonly RowSpan[]) {
-    this.#spans = spans.toSorted((a, b) => a.last - b.last);
+    this.#revisionOf = rowRevisions(spans);
   }
 
   add(head: RowHead): void {
@@ -107,12 +108,6 @@ class RowInspection {
       newest: this.#newest,
       hasRow: (id) => this.#hasRow(id),
     };
-  }
-
-  /** The rows of one change are one revision, that of the last of them. */
-  #revisionOf(row: number): number {
-    const span = this.#spans[lowerBound(this.#spans, ({ last }) => last < row)];
-    return span !== undefined && span.first <= row ? span.last : row;
   }
 
   #hasRow(id: number): boolean {
@@ -166,16 +161,4 @@ function creationOf(head: RowHead, before: NewestRow | undefined): number {
   if (head.created) return head.id;
   if (head.createRevision !== 0) return head.createRevision;
   return before === undefined || before.isDeleted ? head.id : before.createdAt;
-}
-
-/** Index of the first item that is not below; all that are below stand in front. */
-function lowerBound<T>(items: readonly T[], isBelow: (item: T) => boolean): number {
-  let [low, high] = [0, items.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const item = items[middle];
-    if (item !== undefined && isBelow(item)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
