@@ -80,6 +80,13 @@ export class DatastoreToolError extends NodeError {
     });
   }
 
+  static valueGone(key: string, row: number): DatastoreToolError {
+    const message = `Cannot dump key "${key}": row ${row} is there, and its value is not`;
+    return new DatastoreToolError("ERR_DATASTORE_VALUE_GONE", message, {
+      hint: "Dump it through its server, which reads at one revision: name that with --endpoint. If none runs, k3s datastore check looks for damage",
+    });
+  }
+
   static refused(work: string, reason: string): DatastoreToolError {
     return new DatastoreToolError("ERR_DATASTORE_REFUSED", `Cannot ${work}: ${reason}`, {
       hint: "k3s datastore status shows the current revision, and the compacted one unless its server keeps it to itself",

@@ -1,4 +1,5 @@
 import type { EtcdClient, EtcdKeyValue } from "@k3s/etcd-client";
+import { nextPageKeys } from "./next-page-keys.ts";
 
 export interface KeyPage {
   readonly kvs: readonly EtcdKeyValue[];
@@ -15,8 +16,6 @@ interface ReadOptions {
 
 const FIRST_PAGE_KEYS = 20;
 const PAGE_KEYS_MAX = 500;
-/** What a page should hold, going by the one before it: an answer is kept in memory on both sides, and sent within one call's time. */
-const PAGE_BYTES = 4 << 20;
 const ZERO = Buffer.alloc(1);
 
 /** Every key that starts with `prefix`, as all of them were at one revision, in key order. */
@@ -34,15 +33,9 @@ export async function* readAllKeys(client: EtcdClient, options: ReadOptions): As
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return;
     key = Buffer.concat([last.key, ZERO]);
-    limit = nextLimit(page.kvs);
+    // An answer is kept in memory on both sides, and sent within one call's time.
+    limit = nextPageKeys(page.kvs, PAGE_KEYS_MAX);
   }
-}
-
-/** Values of one size are often many in a row, yet what follows may be larger: pages grow by and by. */
-function nextLimit(kvs: readonly EtcdKeyValue[]): number {
-  const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-  const fitting = Math.floor((PAGE_BYTES * kvs.length) / bytes);
-  return Math.max(1, Math.min(fitting, 4 * kvs.length, PAGE_KEYS_MAX));
 }
 
 /** One zero byte: up to the last key. */

@@ -8,7 +8,8 @@ import { listenForStop } from "../signals.ts";
 import { checkDatastore, type CheckResult } from "./check-datastore.ts";
 import { compactDatastore, type Compaction } from "./compact-datastore.ts";
 import { readStatus, type ToolParts } from "./datastore-status.ts";
-import { dumpDatastore, type DumpedKey } from "./dump-datastore.ts";
+import { dumpDatastore } from "./dump-datastore.ts";
+import type { DumpedKey } from "./dump-rows.ts";
 import { formatStatus } from "./format-status.ts";
 import { findTarget, type Target, type TargetFlags } from "./tool-target.ts";
 
@@ -26,6 +27,7 @@ export interface ToolRun {
 }
 
 const RETAIN = 1000;
+const PIECE_LENGTH = 1 << 20;
 
 /** Runs a tool on a datastore and resolves with the exit code. Rejects with NodeError. */
 export async function runTool(run: ToolRun, context: CommandContext): Promise<number> {
@@ -96,14 +98,28 @@ async function work(target: Target, run: Work): Promise<number> {
     }
     case "dump": {
       const format = (key: DumpedKey) => (isJson ? `${JSON.stringify(toJson(key))}\n` : formatKey(key));
-      const page = async (keys: readonly DumpedKey[]) => {
-        write(keys.map(format).join(""));
-        await run.written();
-      };
-      await dumpDatastore(target, { ...run, page });
+      await dumpDatastore(target, { ...run, page: (keys) => writeKeys(keys, { ...run, format }) });
       return 0;
     }
   }
+}
+
+/** Joins keys until they are worth a call of the system: as text all of a page may be more than fits into memory. */
+async function writeKeys(
+  keys: readonly DumpedKey[],
+  { format, write, written }: Pick<Work, "write" | "written"> & { readonly format: (key: DumpedKey) => string },
+): Promise<void> {
+  let piece = "";
+  const flush = async () => {
+    write(piece);
+    piece = "";
+    await written();
+  };
+  for (const key of keys) {
+    piece += format(key);
+    if (piece.length >= PIECE_LENGTH) await flush();
+  }
+  await flush();
 }
 
 function toNodeError(error: unknown, { server }: Target): unknown {
