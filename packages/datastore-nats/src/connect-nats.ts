@@ -4,8 +4,8 @@ import {
   connect,
   credsAuthenticator,
   errors,
+  jwtAuthenticator,
   nkeyAuthenticator,
-  type Authenticator,
   type NatsConnection,
   type NodeConnectionOptions,
 } from "@nats-io/transport-node";
@@ -81,43 +81,50 @@ async function connectTrusting(options: NodeConnectionOptions): Promise<NatsConn
   }
 }
 
+type Credentials = Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator">;
+
 /** What the endpoint itself says comes before the context file. */
-async function credentials(
-  endpoint: NatsEndpoint,
-  context: NatsContext | undefined,
-): Promise<Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator">> {
-  const authenticator = await fileAuthenticator(endpoint, context);
-  if (authenticator !== undefined) return { authenticator };
-  const { user, password, token } = (endpoint.user ?? endpoint.token) ? endpoint : (context ?? endpoint);
+async function credentials(endpoint: NatsEndpoint, context: NatsContext | undefined): Promise<Credentials> {
+  const { user, password, token, credsFile } = endpoint;
+  if (credsFile !== undefined) return { authenticator: credsAuthenticator(await read(credsFile)) };
   if (user !== undefined) return { user, pass: password ?? "" };
-  return token === undefined ? {} : { token };
+  if (token !== undefined) return { token };
+  return context === undefined ? {} : await contextCredentials(context);
 }
 
-async function fileAuthenticator(
-  endpoint: NatsEndpoint,
-  context: NatsContext | undefined,
-): Promise<Authenticator | undefined> {
-  const creds = endpoint.credsFile ?? context?.credsFile;
-  if (creds !== undefined) return credsAuthenticator(await read(creds));
-  const seed = context?.nkeyFile;
-  return seed === undefined ? undefined : nkeyAuthenticator(Buffer.from((await read(seed)).toString("utf8").trim()));
+/** In the order of the `nats` command, which takes the first it finds. */
+async function contextCredentials(context: NatsContext): Promise<Credentials> {
+  const { user, password, credsFile, nkeyFile, jwt, seed, token } = context;
+  if (user !== undefined) return { user, pass: password ?? "" };
+  if (credsFile !== undefined) return { authenticator: credsAuthenticator(await read(credsFile)) };
+  if (nkeyFile !== undefined)
+    return { authenticator: nkeyAuthenticator(Buffer.from((await read(nkeyFile)).toString("utf8").trim())) };
+  if (jwt !== undefined)
+    return { authenticator: jwtAuthenticator(jwt, seed === undefined ? undefined : Buffer.from(seed)) };
+  return token === undefined ? {} : { token };
 }
 
 async function tlsOptions(
   flags: TlsFiles,
   context: NatsContext | undefined,
 ): Promise<Pick<NodeConnectionOptions, "tls">> {
+  const named = namedFiles(flags, context);
+  if (named.size === 0 && context?.usesTls !== true) return {};
+  for (const path of named.values()) await assertReadable(path);
+  const options = { ...Object.fromEntries(named), ...(context?.isTlsFirst === true && { handshakeFirst: true }) };
+  if (flags.skipVerify === true && named.size > 0) return { tls: { ...options, rejectUnauthorized: false } };
+  return { tls: { ...options, ...(!named.has("caFile") && { ca: trustedAuthorities() }) } };
+}
+
+/** Paths by the library's name for them. Flags come before the context file. */
+function namedFiles(flags: TlsFiles, context: NatsContext | undefined): ReadonlyMap<string, string> {
   const paths = {
     caFile: flags.caFile ?? context?.caFile,
     certFile: flags.certFile ?? context?.certFile,
     keyFile: flags.keyFile ?? context?.keyFile,
   };
-  const named = new Map(Object.entries(paths).filter(([, path]) => path !== undefined && path !== ""));
-  if (named.size === 0) return {};
-  for (const path of named.values()) await assertReadable(path ?? "");
-  const files = Object.fromEntries(named);
-  if (flags.skipVerify === true) return { tls: { ...files, rejectUnauthorized: false } };
-  return { tls: { ...files, ...(!named.has("caFile") && { ca: trustedAuthorities() }) } };
+  const entries = Object.entries(paths).map(([name, path = ""]) => [name, path] as const);
+  return new Map(entries.filter(([, path]) => path !== ""));
 }
 
 /** OpenSSL's codes for a certificate that no known CA has signed. */

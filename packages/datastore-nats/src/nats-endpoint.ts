@@ -134,20 +134,33 @@ function readServers(parts: readonly UrlPart[], problems: Problems): string[] {
   });
 }
 
-function readUser(text: string | undefined, problems: Problems): Pick<NatsEndpoint, "user" | "password" | "token"> {
-  const none = { user: undefined, password: undefined, token: undefined };
-  if (text === undefined || text === "") return none;
+type Login = Pick<NatsEndpoint, "user" | "password" | "token">;
+
+const NOBODY: Login = { user: undefined, password: undefined, token: undefined };
+const BAD_PERCENT = "user, password or token has a % that is not followed by two hexadecimal digits";
+
+function readUser(text: string | undefined, problems: Problems): Login {
+  try {
+    return decodeLogin(text ?? "");
+  } catch {
+    problems.add(BAD_PERCENT);
+    return NOBODY;
+  }
+}
+
+/** What stands before the `@` of a server. Throws URIError, without any of it. */
+export function decodeLogin(text: string): Login {
+  if (text === "") return NOBODY;
   const colon = text.indexOf(":");
   try {
-    if (colon < 0) return { ...none, token: decodeURIComponent(text) };
+    if (colon < 0) return { ...NOBODY, token: decodeURIComponent(text) };
     return {
-      ...none,
+      ...NOBODY,
       user: decodeURIComponent(text.slice(0, colon)),
       password: decodeURIComponent(text.slice(colon + 1)),
     };
   } catch {
-    problems.add("user, password or token has a % that is not followed by two hexadecimal digits");
-    return none;
+    throw new URIError(BAD_PERCENT);
   }
 }
 

@@ -7,6 +7,7 @@ import { toBucketRefusal } from "./bucket-refusal.ts";
 import { Bucket } from "./bucket.ts";
 import { Claims } from "./claims.ts";
 import { connectNats, type TlsFiles } from "./connect-nats.ts";
+import { warnOfIgnoredFields } from "./context-file.ts";
 import { NatsError } from "./errors.ts";
 import { HistoryGuard } from "./history-guard.ts";
 import { NatsDriver } from "./nats-driver.ts";
@@ -52,6 +53,7 @@ export async function openNatsDriver(options: NatsDriverOptions): Promise<Driver
   const { tls = {}, log, signal } = options;
   const endpoint = parseNatsEndpoint(options.endpoint);
   warnOfIgnored(endpoint, log);
+  await warnOfIgnoredFields(endpoint.contextFile, log);
   const use = (link: NatsLink) => openBucket(link, endpoint, log);
   return retry(() => connectAnd(use, { endpoint, tls, log }), retryPolicy(endpoint.shown, log), signal);
 }

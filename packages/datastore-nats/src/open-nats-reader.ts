@@ -4,6 +4,7 @@ import type { Logger } from "@k3s/log";
 import type { StreamConfig } from "@nats-io/jetstream";
 import { assertUsable, streamOf } from "./bucket-config.ts";
 import { Bucket } from "./bucket.ts";
+import { warnOfIgnoredFields } from "./context-file.ts";
 import { NatsError } from "./errors.ts";
 import { parseNatsEndpoint, warnOfIgnored, type NatsEndpoint } from "./nats-endpoint.ts";
 import type { NatsLink } from "./nats-link.ts";
@@ -26,6 +27,7 @@ export async function openNatsReader(options: NatsDriverOptions): Promise<Databa
   const { tls = {}, log, signal } = options;
   const endpoint = parseNatsEndpoint(options.endpoint);
   warnOfIgnored(endpoint, log);
+  await warnOfIgnoredFields(endpoint.contextFile, log);
   const use = (link: NatsLink) => openBuckets(link, endpoint, log);
   return retry(() => connectAnd(use, { endpoint, tls, log }), retryPolicy(endpoint.shown, log), signal);
 }
