@@ -13,6 +13,7 @@ import { loadContextFile, type NatsContext } from "./context-file.ts";
 import { NatsError } from "./errors.ts";
 import { isTaken } from "./is-taken.ts";
 import type { NatsEndpoint } from "./nats-endpoint.ts";
+import { serverIdentityCheck } from "./server-identity.ts";
 
 /** TLS files in PEM form, as k3s's flags name them. */
 export interface TlsFiles {
@@ -54,12 +55,12 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
     maxPingOut: 2,
     noAsyncTraces: true,
     ...(await credentials(endpoint, context)),
-    ...(await tlsOptions(tls, context)),
+    ...withIdentity(await tlsOptions(tls, context), servers),
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
   };
   if (servers.length === 0) throw NatsError.badEndpoint(endpoint.shown, ["its contextFile names no url"]);
   try {
-    return { connection: await connectTrusting(options), inboxPrefix };
+    return { connection: await connectTrusting(options, servers), inboxPrefix };
   } catch (error) {
     if (error instanceof errors.AuthorizationError) throw NatsError.refused(endpoint.shown, error);
     if (isTlsFailure(error)) throw NatsError.untrusted(endpoint.shown, error);
@@ -70,15 +71,19 @@ export async function connectNats(endpoint: NatsEndpoint, tls: TlsFiles): Promis
 
 /**
  * Options of TLS demand it, so a server that may do without it gets none. One that demands it itself is checked against Node's list
- * then, and only after that against the system's as well.
+ * then, and only after that against the system's as well, and by its address.
  */
-async function connectTrusting(options: NodeConnectionOptions): Promise<NatsConnection> {
+async function connectTrusting(options: NodeConnectionOptions, servers: readonly string[]): Promise<NatsConnection> {
   try {
     return await connect(options);
   } catch (error) {
-    if (options.tls !== undefined || !isUnknownAuthority(error)) throw error;
-    return await connect({ ...options, tls: { ca: trustedAuthorities() } });
+    if (options.tls !== undefined || !isUnknown(error)) throw error;
+    return await connect({ ...options, ...withIdentity({ tls: { ca: trustedAuthorities() } }, servers) });
   }
+}
+
+function withIdentity({ tls }: TlsOption, servers: readonly string[]): TlsOption {
+  return tls == null ? {} : { tls: { ...tls, checkServerIdentity: serverIdentityCheck(servers) } as typeof tls };
 }
 
 type Credentials = Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator">;
@@ -104,10 +109,9 @@ async function contextCredentials(context: NatsContext): Promise<Credentials> {
   return token === undefined ? {} : { token };
 }
 
-async function tlsOptions(
-  flags: TlsFiles,
-  context: NatsContext | undefined,
-): Promise<Pick<NodeConnectionOptions, "tls">> {
+type TlsOption = Pick<NodeConnectionOptions, "tls">;
+
+async function tlsOptions(flags: TlsFiles, context: NatsContext | undefined): Promise<TlsOption> {
   const named = namedFiles(flags, context);
   if (named.size === 0 && context?.usesTls !== true) return {};
   for (const path of named.values()) await assertReadable(path);
@@ -127,10 +131,11 @@ function namedFiles(flags: TlsFiles, context: NatsContext | undefined): Readonly
   return new Map(entries.filter(([, path]) => path !== ""));
 }
 
-/** OpenSSL's codes for a certificate that no known CA has signed. */
-function isUnknownAuthority(error: unknown): boolean {
+/** Codes of OpenSSL for a certificate that no known CA has signed, and of Node for one that is not the server's. */
+function isUnknown(error: unknown): boolean {
   for (let current = error; current instanceof Error; current = current.cause)
-    if ("code" in current && /SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY)/.test(String(current.code))) return true;
+    if ("code" in current && /SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY)|ALTNAME/.test(String(current.code)))
+      return true;
   return false;
 }
 

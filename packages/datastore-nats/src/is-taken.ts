@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { parseServer } from "./parse-server.ts";
 
 const DEFAULT_PORT = 4222;
 /** They were asked before; only the connection itself is of interest. */
@@ -12,10 +13,9 @@ export async function isTaken(servers: readonly string[]): Promise<boolean> {
 }
 
 async function takesConnection(server: string): Promise<boolean> {
-  const url = URL.parse(server.includes("://") ? server : `nats://${server}`);
-  if (url === null) return false;
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  const socket = connect({ host, port: Number(url.port || DEFAULT_PORT) });
+  const address = parseServer(server);
+  if (address === undefined) return false;
+  const socket = connect({ host: address.host, port: Number(address.port || DEFAULT_PORT) });
   try {
     await once(socket, "connect", { signal: AbortSignal.timeout(LIMIT_MS) });
     return true;

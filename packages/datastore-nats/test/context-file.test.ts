@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { inspect } from "node:util";
-import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { collectLog, type NatsServer } from "@k3s/testkit";
 import { openNatsDriver } from "../src/index.ts";
 import { JwtOperator } from "./support/jwt-operator.ts";
 import { startNats } from "./support/nats-fixture.ts";
+import { makeTlsFiles } from "./support/tls-files.ts";
 
 async function tempFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "k3s-nats-context-"));
@@ -79,9 +79,7 @@ describe("a context file of the nats command", () => {
   test("names files in the home folder by ~/", async (t) => {
     const folder = join(home.folder, "nats");
     await mkdir(folder, { recursive: true });
-    const apiServerUrl = "https://127.0.0.1:1";
-    await ensureServerPki({ serverDir: folder, clusterDomain: "c.local", sans: ["localhost"], apiServerUrl });
-    const files = serverTlsPaths(folder);
+    const files = await makeTlsFiles(folder);
     const own = (path: string) => path.replace(home.folder, "~");
     const { cert, key } = files.servingApiServer;
     const tls = `tls { cert_file: "${cert}", key_file: "${key}", timeout: 10, verify: true, ca_file: "${files.clientCa.cert}" }`;
@@ -113,9 +111,7 @@ describe("a context file of the nats command", () => {
 
   test("may ask for TLS before the greeting", async (t) => {
     const folder = await tempFolder(t);
-    const apiServerUrl = "https://127.0.0.1:1";
-    await ensureServerPki({ serverDir: folder, clusterDomain: "c.local", sans: ["localhost"], apiServerUrl });
-    const { servingApiServer, serverCa } = serverTlsPaths(folder);
+    const { servingApiServer, serverCa } = await makeTlsFiles(folder);
     const port = await startTlsFirst(t, await startNats(t), servingApiServer);
     await tryOpen(t, { url: `nats://localhost:${port}`, ca: serverCa.cert, tls_first: true });
   });

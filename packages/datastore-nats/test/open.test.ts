@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, after, describe, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
 import { DriverError } from "@k3s/datastore";
 import { NodeError } from "@k3s/errors";
 import { createLogger } from "@k3s/log";
-import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { freePort, startGreeter, until, type NatsServer } from "@k3s/testkit";
 import { DiscardPolicy, JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { connect, PermissionViolationError } from "@nats-io/transport-node";
@@ -14,6 +15,7 @@ import { openNatsDriver, type TlsFiles } from "../src/index.ts";
 import { KinePeer } from "./support/kine-peer.ts";
 import { quietLog, startNats } from "./support/nats-fixture.ts";
 import { nothing, row } from "./support/rows.ts";
+import { makeTlsFiles, type TlsPaths } from "./support/tls-files.ts";
 
 interface TryOptions {
   readonly tls?: TlsFiles;
@@ -267,18 +269,10 @@ describe("openNatsDriver()", () => {
 
 describe("O5 TLS flags to database: TLS to NATS", () => {
   let folder = "";
-  let files = serverTlsPaths("");
+  let files: TlsPaths;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "k3s-nats-tls-"));
-    files = serverTlsPaths(folder);
-    const sans = ["127.0.0.1", "localhost"];
-    await ensureServerPki({
-      serverDir: folder,
-      clusterDomain: "c.local",
-      sans,
-      apiServerUrl: "https://127.0.0.1:1",
-      hasEtcd: false,
-    });
+    files = await makeTlsFiles(folder);
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
@@ -295,6 +289,30 @@ describe("O5 TLS flags to database: TLS to NATS", () => {
     await assert.rejects(tryOpen(t, `nats://${server.endpoint}`, { tls: other }), { code: "ERR_NATS_TLS" });
     await assert.rejects(tryOpen(t, `nats://${server.endpoint}`), { code: "ERR_NATS_TLS" });
   });
+
+  for (const [name, right, wrong] of [
+    ["IP:127.0.0.1", "127.0.0.1", "localhost"],
+    ["DNS:localhost", "localhost", "127.0.0.1"],
+  ] as const)
+    test(`takes a certificate of ${name} for ${right}, and not for ${wrong}`, async (t) => {
+      const [cert, key] = [join(folder, `${right}.crt`), join(folder, `${right}.key`)];
+      const made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=nats",
+        "-addext",
+        `subjectAltName=${name}`,
+      ];
+      await promisify(execFile)("openssl", [...made, "-keyout", key, "-out", cert]);
+      const server = await startNats(t, { config: `tls { cert_file: "${cert}", key_file: "${key}", timeout: 10 }` });
+      const tls = { caFile: cert };
+      await tryOpen(t, `nats://${right}:${server.port}`, { tls });
+      await assert.rejects(tryOpen(t, `nats://${wrong}:${server.port}`, { tls }), { code: "ERR_NATS_TLS" });
+    });
 
   test("shows the client certificate where the server wants one", async (t) => {
     const server = await startNats(t, { config: config(`, verify: true, ca_file: "${files.clientCa.cert}"`) });

@@ -2,18 +2,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ensureServerPki, serverTlsPaths } from "@k3s/pki";
 import { openNatsDriver, type TlsFiles } from "../src/index.ts";
 import { quietLog, startNats } from "./support/nats-fixture.ts";
+import { makeTlsFiles, type TlsPaths } from "./support/tls-files.ts";
 
 describe("openNatsDriver() trusts the system's CAs where it is given none", () => {
   let folder = "";
-  let files = serverTlsPaths("");
+  let files: TlsPaths;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "k3s-nats-tls-"));
-    files = serverTlsPaths(folder);
-    const apiServerUrl = "https://127.0.0.1:1";
-    await ensureServerPki({ serverDir: folder, clusterDomain: "c.local", sans: ["localhost"], apiServerUrl });
+    files = await makeTlsFiles(folder);
     process.env["SSL_CERT_FILE"] = files.serverCa.cert; // the system's list, which Node reads once
   });
   after(() => rm(folder, { recursive: true, force: true }));
