@@ -31,38 +31,32 @@ interface NatsReaderParts {
   readonly history: number;
 }
 
-/** What only a look at all rows tells. */
+/** What one reading of all rows tells. */
 interface Overview {
+  readonly heads: readonly RowHead[];
   readonly seen: SeenRows;
   readonly voids: readonly VoidRow[];
-  /** What was compacted, and what the history dropped. */
-  readonly compactRevision: number;
 }
 
-/** The rows of a bucket, for whoever only reads. The first question reads all of them, because rows tell of leases and of lost history. */
+/**
+ * The rows of a bucket, for whoever only reads. The first question reads all of them, because rows tell of leases and of lost history, and
+ * so does every second one for the first heads: what is told in between is of one reading, as the history drops rows meanwhile.
+ */
 export class NatsReader implements DatabaseReader {
   readonly #parts: NatsReaderParts;
   #overview: Promise<Overview> | undefined;
-  #pages: { readonly rows: AsyncIterator<RowHead, undefined>; readonly position: number } | undefined;
+  #isTold = false;
 
   constructor(parts: NatsReaderParts) {
     this.#parts = parts;
   }
 
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
-    const { compactRevision } = await this.#look();
-    if (this.#pages?.position !== after) this.#pages = { rows: this.#read(after), position: after };
-    const { rows } = this.#pages;
-    this.#pages = undefined; // a reading that fails has no next page
-    const page: RowHead[] = [];
-    while (page.length < limit) {
-      const { done, value } = await rows.next();
-      if (done === true) return page;
-      // Kine's marker row cannot be changed: what it would say is kept beside the rows.
-      page.push(value.name === MARKER_NAME ? { ...value, prevRevision: compactRevision } : value);
-    }
-    this.#pages = { rows, position: page.at(-1)?.id ?? after };
-    return page;
+    if (after === 0 && this.#isTold) this.#overview = undefined;
+    const { heads } = await this.#look();
+    this.#isTold = true;
+    const start = heads.findIndex(({ id }) => id > after);
+    return start < 0 ? [] : heads.slice(start, start + limit);
   }
 
   async side(): Promise<SideState> {
@@ -97,9 +91,15 @@ export class NatsReader implements DatabaseReader {
     await this.#parts.link.close();
   }
 
-  #look(): Promise<Overview> {
+  async #look(): Promise<Overview> {
     this.#overview ??= this.#readOverview();
-    return this.#overview;
+    const reading = this.#overview;
+    try {
+      return await reading;
+    } catch (error) {
+      if (this.#overview === reading) this.#overview = undefined; // the next question reads again
+      throw error;
+    }
   }
 
   async #readOverview(): Promise<Overview> {
@@ -109,21 +109,17 @@ export class NatsReader implements DatabaseReader {
     const floor = new HistoryFloor({ history, compactRevision: compacted });
     const seen = new SeenRows(side);
     const reader = this.#newReader();
+    const heads: RowHead[] = [];
     for await (const row of reader.heads(0)) {
       floor.add(row);
       seen.add(row);
+      heads.push(row.head);
     }
     await side?.load(); // of the leases that rows name, the newest were granted meanwhile
-    const compactRevision = Math.max(compacted, floor.revision);
-    return { seen, voids: reader.voids, compactRevision };
-  }
-
-  async *#read(after: number): AsyncGenerator<RowHead, undefined> {
-    const { seen } = await this.#look();
-    for await (const row of this.#newReader().heads(after)) {
-      seen.add(row);
-      yield row.head;
-    }
+    // What was compacted, and what the history dropped. Kine's marker row cannot be changed: what it would say is kept beside the rows.
+    const prevRevision = Math.max(compacted, floor.revision);
+    const told = heads.map((head) => (head.name === MARKER_NAME ? { ...head, prevRevision } : head));
+    return { heads: told, seen, voids: reader.voids };
   }
 
   #newReader(): RowReader {
@@ -139,18 +135,14 @@ class SeenRows {
   readonly leases = new Map<number, LeaseId>();
   /** By their last row. */
   readonly spans = new Map<number, RowSpan>();
-  #noted = 0;
 
   constructor(side: SideBucket | undefined) {
     this.#side = side;
   }
 
-  /** Rows are read more than once; what they say of leases is in force from the first time on. */
   add({ head: { id }, lease, span, note }: SettledRow): void {
     if (lease !== 0n) this.leases.set(id, lease);
     if (span !== undefined) this.spans.set(span.last, span);
-    if (note === undefined || id <= this.#noted) return;
-    this.#noted = id;
-    this.#side?.note(note, id);
+    if (note !== undefined) this.#side?.note(note, id);
   }
 }

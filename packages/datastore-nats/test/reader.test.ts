@@ -70,6 +70,7 @@ describe("openNatsReader()", () => {
     const store = await openTestStore(t, server);
     await store.txn(just(put("/a", "1")));
     const reader = await openReader(t, server);
+    await readAll(reader);
     const before = await reader.side();
     const { id: lease } = await store.leaseGrant({ id: 0n, ttlSeconds: 500 });
     const { revision } = await store.txn(just(put("/b", "1"), put("/c", "1", lease)));
@@ -77,6 +78,26 @@ describe("openNatsReader()", () => {
     const after = await reader.side();
     assert.deepEqual([before.rowLeases.size, before.spans], [0, []]);
     assert.deepEqual([after.rowLeases.get(revision), after.spans.at(-1)?.last], [lease, revision]);
+  });
+
+  test("tells of one moment though the history drops rows meanwhile", async (t) => {
+    const server = await startNats(t);
+    const store = await openTestStore(t, server, "?revHistory=2");
+    const write = async () => {
+      for (const value of ["1", "2", "3", "4"]) await store.txn(just(put("/a", value)));
+    };
+    await write();
+    const reader = await openReader(t, server);
+    await reader.findings();
+    await write();
+    const told = await reader.heads(0, 100);
+    const rows = told.filter(({ name }) => name === "/a");
+    const marker = told.find(({ name }) => name === "compact_rev_key");
+    // What the oldest row follows was dropped, so it has to be below the compacted revision.
+    assert.ok((marker?.prevRevision ?? 0) >= (rows[0]?.prevRevision ?? Infinity));
+    assert.deepEqual(await reader.heads(rows.at(-1)?.id ?? 0, 100), []);
+    const later = await reader.heads(0, 100);
+    assert.equal((later.at(-1)?.id ?? 0) - (told.at(-1)?.id ?? 0), 4);
   });
 
   test("leaves a bucket that only an old kine has used as it is", async (t) => {
