@@ -70,6 +70,13 @@ export class MysqlError extends NodeError {
     });
   }
 
+  static crowded(where: string, cause: unknown): MysqlError {
+    return new MysqlError("ERR_MYSQL_CROWDED", `Cannot open datastore at ${where}: it has no connection left`, {
+      hint: "End connections that nobody needs, or raise max_connections of the server, or MAX_USER_CONNECTIONS of the user that the cause names",
+      cause,
+    });
+  }
+
   static untrusted(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_TLS", `Cannot open datastore at ${where}: its certificate is not trusted`, {
       hint: "Name the CA of the server with --datastore-cafile (k3s datastore serve: --ca-file), and the server by a name that its certificate has",

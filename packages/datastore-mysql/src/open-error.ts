@@ -15,6 +15,8 @@ const MARIADB_REFUSALS = [4151, 4150];
 const REFUSALS = new Set([...COMMON_REFUSALS, ...MYSQL_REFUSALS, ...MARIADB_REFUSALS]);
 /** ER_LOCK_WAIT_TIMEOUT: on rows or on tables. */
 const LOCKED = 1205;
+/** ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED */
+const CROWDED = new Set([1040, 1203, 1226]);
 /**
  * Of mysql2: TLS is wanted, and the server has none; the server asks for the password itself; authenticating as the server asks fails, or
  * cannot be done, which only the words say.
@@ -23,10 +25,10 @@ const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
 const CLEARTEXT = "MYSQL_CLEAR_PASSWORD_NOT_ENABLED";
 const NO_PLUGIN = "AUTH_SWITCH_PLUGIN_ERROR";
 const UNKNOWN_PLUGIN = /unknown plugin (?<plugin>[\w-]+)/;
-/** The server may come, another program may leave its port, a backup may end, and a replica may become the primary. */
+/** The server may come, another program may leave its port or the server, a backup may end, and a replica may become the primary. */
 export const PASSING: ReadonlySet<string> = new Set([
   ...["ERR_MYSQL_UNREACHABLE", "ERR_MYSQL_FOREIGN", "ERR_MYSQL_BUSY"],
-  "ERR_MYSQL_READ_ONLY",
+  ...["ERR_MYSQL_READ_ONLY", "ERR_MYSQL_CROWDED"],
 ]);
 /** OpenSSL's and Node's words for a certificate that fails verification. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|HANDSHAKE_/;
@@ -43,6 +45,7 @@ export function toOpenError(error: unknown, where: string): MysqlError {
 function ofServer(error: unknown, where: string): MysqlError | undefined {
   const number = errorNumber(error) ?? 0;
   if (number === LOCKED) return MysqlError.busy(where, error);
+  if (CROWDED.has(number)) return MysqlError.crowded(where, error);
   if (REFUSALS.has(number)) return MysqlError.refused(where, error);
   if (lacksPrivilege(error)) return MysqlError.lacksPrivilege(where, error);
   return classify(error) === "readOnly" ? MysqlError.readOnly(where, error) : undefined;
