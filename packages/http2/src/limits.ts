@@ -4,7 +4,7 @@ import type { Rate } from "./token-bucket.ts";
 
 /** What one connection may cost. Times are looked at once per {@link Limits.sweepMs}. */
 export interface Limits {
-  /** Streams at a time, with those the peer has reset while their request is still being worked on. */
+  /** Streams at a time, with those that are gone while their request is still being worked on. */
   readonly streamsMax: number;
   /** Size of a request's header section, as RFC 9113 section 10.5.1 counts it; also the limit of its encoded form. */
   readonly headerListBytesMax: number;
@@ -12,7 +12,7 @@ export interface Limits {
   readonly streamWindowBytes: number;
   /** What a peer may send ahead on all streams together. */
   readonly connectionWindowBytes: number;
-  /** With more than this received and not yet credited by the listeners, a stream that gets more is reset. */
+  /** With more than this received and not yet credited by the listeners, or still worked on, a stream that gets more is reset. */
   readonly unreadBytesMax: number;
   /** A stream with this much waiting asks its user to stop, and asks for more at half of it. */
   readonly sendQueueBytes: number;
@@ -37,7 +37,7 @@ export interface Limits {
   readonly stallMs: number;
   /** A connection without streams is closed after so long. */
   readonly idleMs: number;
-  /** Between GOAWAY and the end of a connection that failed. */
+  /** Between GOAWAY and the end of a connection that failed, or has nothing left to send. */
   readonly lingerMs: number;
   readonly sweepMs: number;
 }
