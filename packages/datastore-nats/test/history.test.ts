@@ -267,7 +267,7 @@ describe("a deletion of many keys", () => {
     await readSlowly(t, server);
     const recorder = new Recorder(other);
     const { results, revision } = await store.txn(just(del("/many/", "/many0")));
-    assert.deepEqual(results, [{ kind: "delete", deleted: KEYS, prevKvs: [] }]);
+    assert.deepEqual(results, [{ kind: "delete", revision, deleted: KEYS, prevKvs: [] }]);
     await recorder.count(KEYS);
     assert.ok(recorder.events.every(({ kv }) => kv.modRevision === revision));
   });

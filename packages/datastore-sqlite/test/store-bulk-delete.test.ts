@@ -41,13 +41,13 @@ describe("deleting many keys at once", () => {
     const store = await tempStore(t);
     const full = await fill(store);
     const { revision, results } = await store.txn(deletion);
-    assert.deepEqual([revision, results], [full + KEYS, [{ kind: "delete", deleted: KEYS, prevKvs: [] }]]);
+    assert.deepEqual([revision, results], [full + KEYS, [{ kind: "delete", revision, deleted: KEYS, prevKvs: [] }]]);
     assert.deepEqual([await countOf(store), await countOf(store, full), store.currentRevision], [0, KEYS, full + KEYS]);
     const [first] = (await store.range(query(MANY, { revision: full, limit: 1 }))).kvs;
     assert.equal(first?.value.toString(), "value 0");
     await store.compact(revision);
     await assert.rejects(countOf(store, full), (error) => error instanceof StoreError && error.reason === "compacted");
-    assert.deepEqual((await store.txn(deletion)).results, [{ kind: "delete", deleted: 0, prevKvs: [] }]);
+    assert.deepEqual((await store.txn(deletion)).results, [{ kind: "delete", revision, deleted: 0, prevKvs: [] }]);
   });
 
   test("is told to a watch in one batch with the values before, and what follows after it", async (t) => {
@@ -92,9 +92,9 @@ describe("deleting many keys at once", () => {
     await begun;
     const deleted = store.txn(deletion);
     end();
-    const [{ revision }, { results }] = await Promise.all([before, deleted]);
-    assert.deepEqual(results, [{ kind: "delete", deleted: KEYS + 1, prevKvs: [] }]);
-    assert.equal(await countOf(store, revision), KEYS + 1);
+    const [{ revision: full }, { revision, results }] = await Promise.all([before, deleted]);
+    assert.deepEqual(results, [{ kind: "delete", revision, deleted: KEYS + 1, prevKvs: [] }]);
+    assert.equal(await countOf(store, full), KEYS + 1);
   });
 
   test("comes after another one, also when a commit before both fails", async (t) => {
@@ -117,7 +117,7 @@ describe("deleting many keys at once", () => {
     await assert.rejects(before, unavailable);
     assert.deepEqual(
       await Promise.all(deletions),
-      [KEYS, 0, 0].map((count) => ({ kind: "delete", deleted: count, prevKvs: [] })),
+      [KEYS, 0, 0].map((count) => ({ kind: "delete", revision: full + KEYS, deleted: count, prevKvs: [] })),
     );
     assert.partialDeepStrictEqual(await store.txn(create("/many/later", "1")), { succeeded: true });
     await Promise.all(seen.map((recorder, i) => recorder.count(i === 0 ? KEYS + 1 : 1)));
@@ -163,7 +163,10 @@ describe("deleting many keys at once", () => {
       throw new DriverError("conflict", "Cannot commit: the test says so");
     });
     const { revision, results } = await store.txn(deletion);
-    assert.deepEqual([revision, results], [full + KEYS + 2, [{ kind: "delete", deleted: KEYS + 1, prevKvs: [] }]]);
+    assert.deepEqual(
+      [revision, results],
+      [full + KEYS + 2, [{ kind: "delete", revision, deleted: KEYS + 1, prevKvs: [] }]],
+    );
   });
 
   test("is finished by close(), and refused after it", async (t) => {

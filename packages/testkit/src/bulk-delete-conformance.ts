@@ -48,7 +48,7 @@ export function bulkDeleteConformance(label: string, open: OpenTwoStores): void 
     const seen = new WatchRecorder(other, MANY);
     const beside = Array.from({ length: 20 }, (_, i) => other.txn(write(`/beside/${i}`, 0, "1")));
     const [{ revision, results }, ...written] = await Promise.all([one.txn(DELETION), ...beside]);
-    assert.deepEqual(results, [{ kind: "delete", deleted: KEYS, prevKvs: [] }]);
+    assert.deepEqual(results, [{ kind: "delete", revision, deleted: KEYS, prevKvs: [] }]);
     assert.ok(written.every(({ succeeded }) => succeeded));
     assert.equal((await other.range(query(MANY))).count, 0);
     assert.equal((await other.range(query(MANY, { countOnly: true, revision: revision - KEYS }))).count, KEYS);
