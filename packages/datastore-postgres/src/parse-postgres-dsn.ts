@@ -55,8 +55,8 @@ export interface PostgresSettings {
 // What is no parameter of a session. The last four are pgx's own.
 const OURS = new Set(
   `host port database user password passfile connect_timeout connect_recover_timeout sslmode sslkey sslcert sslrootcert
-   sslpassword sslsni sslnegotiation krbspn krbsrvname target_session_attrs service servicefile
-   min_protocol_version max_protocol_version channel_binding require_auth
+   sslpassword sslsni sslnegotiation krbspn krbsrvname target_session_attrs
+   min_protocol_version max_protocol_version channel_binding require_auth service servicefile
    default_query_exec_mode statement_cache_capacity description_cache_capacity`.split(/\s+/),
 );
 

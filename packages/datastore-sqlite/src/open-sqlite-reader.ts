@@ -8,8 +8,8 @@ import { WorkerChannel } from "./worker-channel.ts";
 const BUSY_TIMEOUT_MS = 5000;
 
 /**
- * Opens a file for reading alone, as it is now, also while a server or kine uses it: nothing is written, and of a write-ahead log only
- * what was written since cannot be cut off until the reader is closed. Rejects with SqliteError when it cannot be read.
+ * Opens a file for reading alone, also while a server or kine uses it: nothing is written, and the write-ahead log is not touched. Rejects with
+ * SqliteError when it cannot be read.
  */
 export async function openSqliteReader(path: string): Promise<SqliteReader> {
   const found = await stat(path).catch((error: unknown) => {
@@ -30,7 +30,6 @@ export async function openSqliteReader(path: string): Promise<SqliteReader> {
   });
   const reader = new SqliteReader(worker, path);
   try {
-    await worker.call("hold", undefined);
     if (await worker.call("uncopied", undefined)) throw SqliteError.notCopied(path);
     await reader.heads(0, 1);
     return reader;

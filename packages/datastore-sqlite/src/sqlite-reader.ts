@@ -20,6 +20,16 @@ export class SqliteReader implements DatabaseReader {
     return SqliteError.corrupt(this.#path, undefined).hint ?? "";
   }
 
+  /** As `DatabaseReader.atOneMoment`. A checkpoint of others waits for it, and their writes for that: it should not take long. */
+  async atOneMoment<T>(read: () => Promise<T>): Promise<T> {
+    await this.#read("hold", undefined);
+    try {
+      return await read();
+    } finally {
+      await this.#worker.call("release", undefined).catch(() => undefined); // it is over with the worker as well
+    }
+  }
+
   /** As `Driver.heads`. */
   async heads(after: number, limit: number): Promise<readonly RowHead[]> {
     return unpackHeads(await this.#read("heads", { after, limit }));
@@ -66,7 +76,7 @@ export class SqliteReader implements DatabaseReader {
     return this.#worker.close();
   }
 
-  async #read<Name extends "heads" | "side" | "values" | "position" | "findings">(
+  async #read<Name extends "hold" | "heads" | "side" | "values" | "position" | "findings">(
     operation: Name,
     argument: Requests[Name]["argument"],
   ): Promise<Requests[Name]["answer"]> {

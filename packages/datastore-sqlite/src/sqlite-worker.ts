@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { connect, type Connection } from "./connection.ts";
-import { holdMoment } from "./hold-moment.ts";
+import { holdMoment, releaseMoment } from "./hold-moment.ts";
 import { hasUncopiedRows } from "./old-table.ts";
 import { readerOperations, type ReaderOperations } from "./reader-operations.ts";
 import { indexHeads, prepareSchema, quickCheck } from "./schema.ts";
@@ -43,6 +43,7 @@ class SqliteWorker {
     findings: () => this.#reading().findings(),
     uncopied: () => hasUncopiedRows(this.#connection()),
     hold: () => holdMoment(this.#connection()),
+    release: () => releaseMoment(this.#connection()),
     checkpoint: (options) => this.#reading().checkpoint(options),
     copy: (path) => void this.#connection().prepare("VACUUM INTO ?").run(path),
     close: () => this.#database?.close(),

@@ -89,8 +89,9 @@ export interface Requests {
   findings: { readonly argument: undefined; readonly answer: readonly string[] };
   /** Whether the rows are still in the table of kine's predecessor. */
   uncopied: { readonly argument: undefined; readonly answer: boolean };
-  /** From here on reads show the file as it is now, until the connection is closed. */
+  /** From here on reads show the file as it is now, until they are released. */
   hold: { readonly argument: undefined; readonly answer: void };
+  release: { readonly argument: undefined; readonly answer: void };
   checkpoint: { readonly argument: { readonly truncate: boolean }; readonly answer: CheckpointResult };
   /** Writes a compact copy of the database to a file, which is empty or absent. */
   copy: { readonly argument: string; readonly answer: void };

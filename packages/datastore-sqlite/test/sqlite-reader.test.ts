@@ -11,26 +11,40 @@ import { sql } from "./support/python.ts";
 import { storeAt, tempDatabase } from "./support/temp-store.ts";
 
 describe("openSqliteReader()", () => {
-  test("shows one moment of a file whose server goes on writing, until it is opened anew", async (t) => {
+  test("shows one moment of a file whose server goes on writing, and then what was written", async (t) => {
     const path = await tempDatabase(t);
     const store = await storeAt(t, path);
     await store.txn(create("/a", "1"));
     const reader = await openSqliteReader(path);
     t.after(() => reader.close());
-    const before = await reader.heads(0, 100);
+    const before = await reader.atOneMoment(async () => {
+      const heads = await reader.heads(0, 100);
+      await store.txn(create("/b", "2"));
+      assert.deepEqual(await reader.heads(0, 100), heads);
+      return heads;
+    });
     assert.equal(before.at(-1)?.name, "/a");
-    await store.txn(create("/b", "2"));
-    assert.deepEqual(await reader.heads(0, 100), before);
     assert.deepEqual(await reader.integrity(), []);
     assert.ok((await reader.size()).totalBytes > 0);
-    const later = await openSqliteReader(path);
-    t.after(() => later.close());
-    const added = await later.heads(before.at(-1)?.id ?? 0, 100);
+    const added = await reader.heads(before.at(-1)?.id ?? 0, 100);
     assert.deepEqual(
       added.map(({ name }) => name),
       ["/b"],
     );
-    assert.deepEqual((await later.values(added.map(({ id }) => id))).map(String), ["2"]);
+    assert.deepEqual((await reader.values(added.map(({ id }) => id))).map(String), ["2"]);
+  });
+
+  test("lets go of that moment also when the reading fails, and nobody's checkpoint waits then", async (t) => {
+    const path = await tempDatabase(t);
+    const store = await storeAt(t, path);
+    await store.txn(create("/a", "1"));
+    const reader = await openSqliteReader(path);
+    t.after(() => reader.close());
+    const failure = reader.atOneMoment(() => Promise.reject(new Error("the reading fails")));
+    await assert.rejects(failure, /the reading fails/);
+    await store.txn(create("/b", "2"));
+    const [[isHeldUp] = []] = await sql(path, "PRAGMA wal_checkpoint(FULL)");
+    assert.equal(isHeldUp, 0);
   });
 
   test("shows what a compaction removes meanwhile, and the leases of that moment", async (t) => {
@@ -40,14 +54,17 @@ describe("openSqliteReader()", () => {
     const reader = await openSqliteReader(path);
     t.after(() => reader.close());
     const rows = (await reader.heads(0, 100)).map(({ id }) => id);
-    const before = [await reader.values(rows), await reader.side(), await reader.findings()];
-    await sql(
-      path,
-      "INSERT INTO kine_lease (id, ttl, expires_at) VALUES (7, 10, 0)",
-      "INSERT INTO kine (name, created, deleted, create_revision, prev_revision) VALUES ('/b', 1, 0, 0, 0), ('/b', 1, 0, 0, 0)",
-      "DELETE FROM kine WHERE name = '/a'",
-    );
-    assert.deepEqual([await reader.values(rows), await reader.side(), await reader.findings()], before);
+    const read = async () => [await reader.values(rows), await reader.side(), await reader.findings()];
+    await reader.atOneMoment(async () => {
+      const before = await read();
+      await sql(
+        path,
+        "INSERT INTO kine_lease (id, ttl, expires_at) VALUES (7, 10, 0)",
+        "INSERT INTO kine (name, created, deleted, create_revision, prev_revision) VALUES ('/b', 1, 0, 0, 0), ('/b', 1, 0, 0, 0)",
+        "DELETE FROM kine WHERE name = '/a'",
+      );
+      assert.deepEqual(await read(), before);
+    });
   });
 
   test("holds up nobody who writes to a file without a write-ahead log", async (t) => {
@@ -56,9 +73,11 @@ describe("openSqliteReader()", () => {
     await sql(path, "PRAGMA journal_mode = DELETE");
     const reader = await openSqliteReader(path);
     t.after(() => reader.close());
-    await reader.heads(0, 100);
-    await sql(path, "INSERT INTO kine (name, created, deleted) VALUES ('/a', 1, 0)");
-    assert.equal((await reader.heads(0, 100)).at(-1)?.name, "/a");
+    await reader.atOneMoment(async () => {
+      await reader.heads(0, 100);
+      await sql(path, "INSERT INTO kine (name, created, deleted) VALUES ('/a', 1, 0)");
+      assert.equal((await reader.heads(0, 100)).at(-1)?.name, "/a");
+    });
   });
 
   test("changes nothing in a file that nobody uses", async (t) => {

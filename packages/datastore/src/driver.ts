@@ -168,6 +168,8 @@ export interface Driver {
 export interface DatabaseReader extends Pick<Driver, "heads" | "side" | "values" | "size" | "close"> {
   /** What a server would mend, refuse or warn of in this database, as sentences; empty: nothing. */
   findings(): Promise<readonly string[]>;
+  /** Lets `read` see heads and side of one moment. Absent where they are anyway. */
+  atOneMoment?<T>(read: () => Promise<T>): Promise<T>;
 }
 
 /** A row with what a watch tells of it. */

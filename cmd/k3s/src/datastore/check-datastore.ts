@@ -70,7 +70,7 @@ async function checkRows(
     find(rows.findings, ...rows.cures);
   });
   await attempt("the leases and transactions", async () => {
-    const side = await source.side();
+    const side = rows?.side ?? (await source.side());
     checked.push(`${side.leases.length} leases and ${side.spans.length} transactions of several rows`);
     find(findBadSpans(side), FINDING_CURES.spans);
     if (rows !== undefined && !isChanging) find(findLongSpans(side, rows), FINDING_CURES.spans);

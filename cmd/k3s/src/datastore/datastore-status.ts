@@ -64,7 +64,8 @@ export async function readStatus(target: Target, { log, signal }: ToolParts): Pr
     const used = version === null ? findUser(target) : { usedBy: null, serverNote: null };
     const findings = await source.findings();
     const rows = await inspectRows(source, signal);
-    const [{ totalBytes, inUseBytes }, { leases }] = [await source.size(), await source.side()];
+    const { totalBytes, inUseBytes } = await source.size();
+    const { leases } = rows.side;
     return {
       ...common,
       server: version,

@@ -16,6 +16,8 @@ export interface DumpedKey {
   readonly lease: bigint;
 }
 
+export type DumpedRows = Pick<RowSource, "heads" | "side" | "values" | "atOneMoment">;
+
 export interface DumpOptions extends ToolParts {
   readonly prefix: string;
   /** Given the keys page by page; the next page waits for it. */
@@ -33,7 +35,7 @@ const LOOKS_MAX = 10;
  * looked for anew: the key is as it is then, and left out if it is deleted. Rejects with DatastoreToolError when a value cannot be had.
  */
 export async function dumpRows(
-  source: Pick<RowSource, "heads" | "side" | "values">,
+  source: DumpedRows,
   { prefix, page, signal }: Pick<DumpOptions, "prefix" | "page" | "signal">,
 ): Promise<void> {
   const rows = new NewestRows(source, signal);
@@ -54,13 +56,13 @@ interface NamedRow extends NewestRow {
 
 /** The newest row of each name, as far as it is known. */
 class NewestRows {
-  readonly #source: Pick<RowSource, "heads" | "side" | "values">;
+  readonly #source: DumpedRows;
   readonly #signal: AbortSignal;
   #newest: ReadonlyMap<string, NewestRow> = new Map();
   #leases: ReadonlyMap<number, LeaseId> = new Map();
   #revisionOf: (row: number) => number = (row) => row;
 
-  constructor(source: Pick<RowSource, "heads" | "side" | "values">, signal: AbortSignal) {
+  constructor(source: DumpedRows, signal: AbortSignal) {
     this.#source = source;
     this.#signal = signal;
   }
@@ -91,10 +93,10 @@ class NewestRows {
   }
 
   async #look(): Promise<void> {
-    this.#newest = (await inspectRows(this.#source, this.#signal)).newest;
-    const { spans, rowLeases } = await this.#source.side();
-    this.#leases = rowLeases;
-    this.#revisionOf = rowRevisions(spans);
+    const { newest, side } = await inspectRows(this.#source, this.#signal);
+    this.#newest = newest;
+    this.#leases = side.rowLeases;
+    this.#revisionOf = rowRevisions(side.spans);
   }
 
   /** Resolves with the rows that have no value any more. */

@@ -1,4 +1,4 @@
-import { isGapName, MARKER_NAME, type Driver, type RowHead, type RowSpan } from "@k3s/datastore";
+import { isGapName, MARKER_NAME, type DatabaseReader, type Driver, type RowHead, type SideState } from "@k3s/datastore";
 import { FINDING_CURES } from "./finding-cures.ts";
 import { lowerBound, rowRevisions } from "./row-revisions.ts";
 
@@ -33,25 +33,33 @@ export interface RowsReport {
   readonly newest: ReadonlyMap<string, NewestRow>;
   /** Whether the table has a row of this id. */
   readonly hasRow: (id: number) => boolean;
+  /** What is kept beside the rows. */
+  readonly side: SideState;
 }
+
+export type InspectedRows = Pick<Driver, "heads" | "side"> & Pick<DatabaseReader, "atOneMoment">;
 
 const FINDINGS_MAX = 100;
 const PAGE_ROWS = 4000;
 
 /** Reads every row and checks that each follows the one that it says it follows. */
-export async function inspectRows(reader: Pick<Driver, "heads" | "side">, signal: AbortSignal): Promise<RowsReport> {
-  const inspection = new RowInspection((await reader.side()).spans);
+export async function inspectRows(reader: InspectedRows, signal: AbortSignal): Promise<RowsReport> {
+  const inspect = () => inspectNow(reader, signal);
+  return await (reader.atOneMoment === undefined ? inspect() : reader.atOneMoment(inspect));
+}
+
+async function inspectNow(reader: InspectedRows, signal: AbortSignal): Promise<RowsReport> {
+  const inspection = new RowInspection();
   for (let after = 0; ;) {
     signal.throwIfAborted();
     const heads = await reader.heads(after, PAGE_ROWS);
     for (const head of heads) inspection.add(head);
     after = heads.at(-1)?.id ?? after;
-    if (heads.length < PAGE_ROWS) return inspection.report();
+    if (heads.length < PAGE_ROWS) return inspection.report(await reader.side());
   }
 }
 
 class RowInspection {
-  readonly #revisionOf: (row: number) => number;
   readonly #newest = new Map<string, NewestRow>();
   readonly #findings: string[] = [];
   readonly #cures = new Set<string>();
@@ -66,11 +74,6 @@ class RowInspection {
   #markers = 0;
   #compactRevision = 0;
 
-  /** `spans`: rows that are one revision. */
-  constructor(spans: readonly RowSpan[]) {
-    this.#revisionOf = rowRevisions(spans);
-  }
-
   add(head: RowHead): void {
     this.#ids.push(head.id);
     if (head.name === MARKER_NAME) this.#addMarker(head);
@@ -78,12 +81,13 @@ class RowInspection {
     else this.#addKey(head);
   }
 
-  report(): RowsReport {
+  report(side: SideState): RowsReport {
+    const revisionOf = rowRevisions(side.spans);
     const newest = [...this.#newest.values()];
     const tombstones = newest.filter(({ isDeleted }) => isDeleted);
-    const isCompacted = (row: number) => this.#revisionOf(row) <= this.#compactRevision;
+    const isCompacted = (row: number) => revisionOf(row) <= this.#compactRevision;
     // A deletion in the compacted revision itself is kept, with what it replaced.
-    const isKept = (row: number) => this.#revisionOf(row) === this.#compactRevision && this.#deletions.has(row);
+    const isKept = (row: number) => revisionOf(row) === this.#compactRevision && this.#deletions.has(row);
     const isDue = (row: number) => isCompacted(row) && !isKept(row);
     for (const { head, previous } of this.#missing)
       // A creation follows a deletion, which goes as soon as it is compacted itself.
@@ -107,6 +111,7 @@ class RowInspection {
       cures: [...this.#cures],
       newest: this.#newest,
       hasRow: (id) => this.#hasRow(id),
+      side,
     };
   }
 

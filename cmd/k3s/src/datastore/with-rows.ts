@@ -59,5 +59,6 @@ function bind(from: DatabaseReader): Omit<DatabaseReader, "close"> {
     values: (rows) => from.values(rows),
     size: () => from.size(),
     findings: () => from.findings(),
+    ...(from.atOneMoment !== undefined && { atOneMoment: from.atOneMoment.bind(from) }),
   };
 }
