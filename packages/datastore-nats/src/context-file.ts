@@ -55,7 +55,12 @@ export async function loadContextFile(path: string): Promise<NatsContext> {
     inboxPrefix: text("inbox_prefix"),
     usesTls: isTlsFirst || urls.some(({ scheme }) => scheme === "tls"),
     isTlsFirst,
-    ignored: [...fields].filter(([name, value]) => !FIELDS.has(name) && !isEmpty(value)).map(([name]) => name),
+    ignored: [
+      ...[...fields].filter(([name, value]) => !FIELDS.has(name) && !isEmpty(value)).map(([name]) => name),
+      ...(urls.some(({ login }, i) => i > 0 && login !== undefined && login !== urls[0]?.["login"])
+        ? ["url: another user"]
+        : []),
+    ],
   };
 }
 

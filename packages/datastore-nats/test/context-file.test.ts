@@ -65,7 +65,9 @@ describe("a context file of the nats command", () => {
     const url = `nats://u%40x:p%3A%2Fw@${server.endpoint}`;
     await tryOpen(t, { url });
     await tryOpen(t, { url, user: "other", password: "other" });
-    await tryOpen(t, { url: `${url},nats://other:other@127.0.0.1:1` });
+    const ignored = (await tryOpen(t, { url: `${url},nats://other:hunter2@127.0.0.1:1` })).join("\n");
+    assert.match(ignored, /url: another user/);
+    assert.doesNotMatch(ignored, /hunter2/);
     const withToken = await startNats(t, { config: 'authorization { token: "t0ken" }' });
     await tryOpen(t, { url: `nats://t0ken@${withToken.endpoint}` });
   });
