@@ -72,7 +72,7 @@ export class MysqlError extends NodeError {
 
   static crowded(where: string, cause: unknown): MysqlError {
     return new MysqlError("ERR_MYSQL_CROWDED", `Cannot open datastore at ${where}: it has no connection left`, {
-      hint: "End connections that nobody needs, or raise max_connections of the server, or MAX_USER_CONNECTIONS of the user that the cause names",
+      hint: "End connections that nobody needs, or raise max_connections of the server, or the limit of the user that the cause names",
       cause,
     });
   }

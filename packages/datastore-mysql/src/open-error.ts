@@ -61,5 +61,5 @@ function ofClient(error: unknown, where: string): MysqlError {
 
 function ofPlugin(error: unknown, where: string): MysqlError {
   const plugin = UNKNOWN_PLUGIN.exec(String(error))?.groups?.["plugin"];
-  return plugin === undefined ? MysqlError.refused(where, error) : MysqlError.authPlugin(plugin, where, error);
+  return plugin === undefined ? MysqlError.unreachable(where, error) : MysqlError.authPlugin(plugin, where, error);
 }
