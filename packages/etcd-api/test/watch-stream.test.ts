@@ -5,10 +5,9 @@ import type { OpenStore } from "@k3s/datastore";
 import { Backlog } from "../src/backlog.ts";
 import { Outbox } from "../src/outbox.ts";
 import { RpcError } from "../src/rpc-error.ts";
-import type { ServiceContext } from "../src/service-context.ts";
 import { watchService } from "../src/watch-service.ts";
 import { WatchStream } from "../src/watch-stream.ts";
-import { emptyStore, quietLog, temporaryFolder } from "./support/api.ts";
+import { emptyStore, serviceContext, temporaryFolder } from "./support/api.ts";
 import { readWatch, watchRequest } from "@k3s/testkit";
 
 const NO_LIMIT = 1 << 30;
@@ -21,22 +20,9 @@ async function put(store: OpenStore, key: string): Promise<void> {
   await store.txn({ compare: [], success: [op], failure: [] });
 }
 
-function contextOf(store: OpenStore, watchBacklogBytes = NO_LIMIT): ServiceContext {
-  return {
-    store,
-    log: quietLog,
-    signal: new AbortController().signal,
-    member: { name: "node1", peerUrls: [], clientUrls: [] },
-    progressIntervalMs: 1000,
-    watchBacklogBytes,
-    backlog: new Backlog(NO_LIMIT),
-    header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
-  };
-}
-
 async function openWatches(t: TestContext) {
   const store = await emptyStore(t, await temporaryFolder(t));
-  const context = contextOf(store);
+  const context = serviceContext(store);
   const outbox = new Outbox(NO_LIMIT, context.backlog);
   const watches = new WatchStream(context, outbox);
   t.after(() => watches.close());
@@ -115,7 +101,7 @@ describe("WatchStream", () => {
 describe("watchService()", () => {
   test("ends a call that is too far behind also while its reader takes nothing", async (t) => {
     const store = await emptyStore(t, await temporaryFolder(t));
-    const [[, method] = []] = watchService(contextOf(store, 1000));
+    const [[, method] = []] = watchService(serviceContext(store, { watchBacklogBytes: 1000 }));
     assert.ok(method?.kind === "stream");
     const requests = (async function* () {
       yield await Promise.resolve(watchRequest.create({ key: "/a" }));

@@ -5,7 +5,9 @@ import { describe, type TestContext } from "node:test";
 import { openStore, type OpenStore } from "@k3s/datastore";
 import { openSqliteDriver } from "@k3s/datastore-sqlite";
 import { createLogger, type Logger } from "@k3s/log";
+import { Backlog } from "../../src/backlog.ts";
 import { EtcdApiServer, type EtcdApiServerOptions } from "../../src/etcd-api-server.ts";
+import type { ServiceContext } from "../../src/service-context.ts";
 import type { TransportName } from "../../src/transport.ts";
 import { RawClient } from "@k3s/testkit";
 
@@ -38,6 +40,23 @@ export async function emptyStore(t: TestContext, folder: string): Promise<OpenSt
   const store = await openStore(driver, { log: quietLog });
   t.after(() => store.close());
   return store;
+}
+
+const NO_LIMIT = 1 << 30;
+
+/** What the services of a server on that store are given, without limits unless told. */
+export function serviceContext(store: OpenStore, options: Partial<ServiceContext> = {}): ServiceContext {
+  return {
+    store,
+    log: quietLog,
+    signal: new AbortController().signal,
+    member: { name: "node1", peerUrls: [], clientUrls: [] },
+    progressIntervalMs: 1000,
+    watchBacklogBytes: NO_LIMIT,
+    backlog: new Backlog(NO_LIMIT),
+    header: (revision) => ({ clusterId: 1n, memberId: 1n, revision, raftTerm: 1 }),
+    ...options,
+  };
 }
 
 export type StartApi = (t: TestContext, options?: Partial<EtcdApiServerOptions>) => Promise<TestApi>;
